@@ -1,0 +1,1 @@
+//! The broker: dispatch by API, and nothing else.

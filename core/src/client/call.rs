@@ -1,0 +1,126 @@
+//! What an application says to its client, and what it hears back.
+//!
+//! Kafka: the public methods of `KafkaProducer`, `KafkaConsumer` and `Admin`. Calls that block in Kafka
+//! return later through a [`Completion`]; until then the application must not call again.
+
+use bytes::Bytes;
+
+use crate::protocol::ErrorCode;
+use crate::types::{Duration, Offset, RecordId, Timestamp, TopicName, TopicPartition};
+
+/// A record to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerRecord {
+    /// Names this call of `send()`; chosen by the application, counting from 0.
+    pub id: RecordId,
+    /// The earlier call that the application repeats with it.
+    pub resend_of: Option<RecordId>,
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition; the partitioner chooses where there is none.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The value; none is a tombstone.
+    pub value: Option<Bytes>,
+    /// CreateTime; now, where there is none.
+    pub timestamp: Option<Timestamp>,
+    /// Headers, in order; names may repeat.
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+/// Where a record went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMetadata {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The offset, or -1 if it is unknown.
+    pub offset: Offset,
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+}
+
+/// A record read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerRecord {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The offset.
+    pub offset: Offset,
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The value.
+    pub value: Option<Bytes>,
+    /// Headers, in order; names may repeat.
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+/// A topic to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: TopicName,
+    /// How many partitions; -1 for `num.partitions`.
+    pub partitions: i32,
+    /// How many replicas; -1 for `default.replication.factor`.
+    pub replication_factor: i16,
+    /// Replicas per partition, preferred leader first, instead of the two numbers above; empty to let the
+    /// controller place them.
+    pub assignments: Vec<Vec<i32>>,
+    /// Topic properties, by Kafka's names.
+    pub configs: Vec<(String, String)>,
+}
+
+/// A call by the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `producer.send(record, callback)`. Answered by `SendReturned`, and later by `Delivered` if that was `Ok`.
+    Send(Box<ProducerRecord>),
+    /// `producer.flush()`. Answered by `Flushed`.
+    Flush,
+    /// `close(timeout)` of any client. Answered by `Closed`.
+    Close {
+        /// How long to wait for what is pending.
+        timeout: Duration,
+    },
+    /// `consumer.assign(partitions)`.
+    Assign(Vec<TopicPartition>),
+    /// `consumer.seek(partition, offset)`.
+    Seek(TopicPartition, Offset),
+    /// `consumer.poll(timeout)`. Answered by `Polled`.
+    Poll {
+        /// How long to wait for the first record.
+        timeout: Duration,
+    },
+    /// `admin.createTopics(..)`. Answered by `TopicsCreated`.
+    CreateTopics(Vec<NewTopic>),
+}
+
+/// What the application hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// `send()` came back: the record is in the accumulator, or it was thrown back.
+    SendReturned {
+        /// The record.
+        record: RecordId,
+        /// The exception thrown, if any.
+        result: Result<(), ErrorCode>,
+    },
+    /// The callback of a record.
+    Delivered {
+        /// The record.
+        record: RecordId,
+        /// Written where, or failed how.
+        result: Result<RecordMetadata, ErrorCode>,
+    },
+    /// `flush()` came back.
+    Flushed,
+    /// `close()` came back.
+    Closed,
+    /// `poll()` came back.
+    Polled(Result<Vec<ConsumerRecord>, ErrorCode>),
+    /// `createTopics()` came back: per topic its result.
+    TopicsCreated(Vec<(TopicName, Result<(), ErrorCode>)>),
+}

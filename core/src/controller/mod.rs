@@ -1,0 +1,1 @@
+//! Who leads, who is in sync.

@@ -1,0 +1,531 @@
+//! Everything worth knowing that happens in a run: one enum, a sentence per variant.
+//!
+//! A fact is a line of the trace, a step of an explanation and a mark of coverage. It replaces logging. Judges take
+//! facts one by one as they happen, through [`Observer`].
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::ErrorCode;
+use crate::types::{
+    BrokerEpoch, ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence, TopicPartition,
+};
+
+/// A fact with its place in the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number, from 1; the order of the trace.
+    #[serde(rename = "n")]
+    pub sequence: u64,
+    /// When, in nanoseconds of virtual time.
+    #[serde(rename = "t")]
+    pub time: Instant,
+    /// At which node.
+    pub node: NodeId,
+    /// The number of the fact that led to it; 0 if nothing did (a timer of its own, a fault at a time).
+    pub cause: u64,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// Takes the facts of a run as they happen.
+pub trait Observer {
+    /// Takes the next fact.
+    fn observe(&mut self, event: &Event);
+}
+
+/// A key or value. In JSON it is its text, or `hex:` and its bytes where it is not UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Payload(pub Bytes);
+
+/// How a replica takes part in its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It takes writes.
+    Leader,
+    /// It copies the leader.
+    Follower,
+}
+
+/// Why a log lost its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TruncationReason {
+    /// The leader's epochs end earlier (KIP-101, KIP-279, KIP-595).
+    Diverged,
+    /// Down to the high watermark, as before KIP-101.
+    ToHighWatermark,
+    /// The follower's end lies beyond anything the leader has.
+    OutOfRange,
+    /// Recovery after an unclean stop found a torn or corrupt batch.
+    CorruptTail,
+}
+
+/// Why a consumer's position was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetReason {
+    /// It had none: `auto.offset.reset` decided.
+    NoPosition,
+    /// It lay outside the log: `auto.offset.reset` decided.
+    OutOfRange,
+    /// The log was truncated below it (KIP-320).
+    Truncation,
+    /// The application sought.
+    Seek,
+}
+
+/// Why a batch goes out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetryReason {
+    /// The broker answered with a retriable error.
+    Error(ErrorCode),
+    /// The connection broke before the answer.
+    Disconnected,
+    /// `request.timeout.ms` passed.
+    RequestTimeout,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact {
+    // ---- processes, machines, faults: said by the world ----
+    /// The process began.
+    NodeStarted,
+    /// The process was killed (SIGKILL): its memory is gone, the page cache stays.
+    NodeKilled,
+    /// The process ended by itself or after SIGTERM.
+    NodeStopped,
+    /// The process was stopped in its tracks (SIGSTOP, GC): timers fire late, sockets stay.
+    NodePaused,
+    /// The process goes on.
+    NodeResumed,
+    /// The machine lost power: memory and everything that was not synced is gone.
+    PowerLost {
+        /// Bytes that had been written but not synced.
+        unsynced_bytes: u64,
+        /// Of those, how many did not survive.
+        lost_bytes: u64,
+    },
+    /// A fault of the plan was triggered.
+    FaultInjected {
+        /// Its number in the plan, from 1.
+        fault: u32,
+        /// In words: "kill the leader of orders-0".
+        what: String,
+    },
+    /// A fault did something: its witness.
+    FaultBit {
+        /// Its number in the plan.
+        fault: u32,
+        /// In words: "dropped Produce response to p1".
+        what: String,
+    },
+    /// A fault is over.
+    FaultHealed {
+        /// Its number in the plan.
+        fault: u32,
+    },
+    /// A message was lost or discarded on its way: the network, a dead process, or a closed connection took it.
+    MessageLost {
+        /// The connection it travelled on.
+        connection: ConnectionId,
+        /// Where it was going.
+        to: NodeId,
+        /// `Produce request`, `Fetch response`, ...
+        what: String,
+    },
+
+    // ---- brokers ----
+    /// A log was loaded at start.
+    LogLoaded {
+        /// The partition.
+        partition: TopicPartition,
+        /// Log start offset.
+        log_start: Offset,
+        /// Log end offset.
+        log_end: Offset,
+        /// Whether the previous stop was clean.
+        clean: bool,
+    },
+    /// A batch was appended.
+    Appended {
+        /// The partition.
+        partition: TopicPartition,
+        /// As leader or as follower.
+        role: Role,
+        /// Offset of its first record.
+        base_offset: Offset,
+        /// Offset of its last record.
+        last_offset: Offset,
+        /// The epoch stamped on it.
+        leader_epoch: LeaderEpoch,
+        /// Producer id, or -1.
+        producer_id: i64,
+        /// Sequence of the first record, or -1.
+        base_sequence: Sequence,
+    },
+    /// A leader recognised a batch that it has already.
+    DuplicateDetected {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where it is.
+        base_offset: Offset,
+        /// Producer id.
+        producer_id: i64,
+        /// Sequence of the first record.
+        base_sequence: Sequence,
+    },
+    /// A leader refused a batch.
+    AppendRefused {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why.
+        error: ErrorCode,
+    },
+    /// A leader answered a produce request (at acks=0: would have answered).
+    ProduceAnswered {
+        /// The partition.
+        partition: TopicPartition,
+        /// The client.
+        to: NodeId,
+        /// Offset of the first record; -1 with an error.
+        base_offset: Offset,
+        /// acks of the request: -1, 0 or 1.
+        acks: i16,
+        /// The error, or `NONE`.
+        error: ErrorCode,
+    },
+    /// A leader learned how far a follower is: the follower asked for this offset.
+    FollowerFetched {
+        /// The partition.
+        partition: TopicPartition,
+        /// The follower.
+        follower: i32,
+        /// Its log end offset.
+        log_end: Offset,
+    },
+    /// A replica's high watermark moved.
+    HighWatermarkAdvanced {
+        /// The partition.
+        partition: TopicPartition,
+        /// As leader or as follower.
+        role: Role,
+        /// Before.
+        from: Offset,
+        /// After.
+        to: Offset,
+    },
+    /// A leader asked the controller for another ISR.
+    IsrProposed {
+        /// The partition.
+        partition: TopicPartition,
+        /// The ISR it has.
+        from: Vec<i32>,
+        /// The ISR it wants.
+        to: Vec<i32>,
+    },
+    /// A broker became leader.
+    BecameLeader {
+        /// The partition.
+        partition: TopicPartition,
+        /// The epoch.
+        leader_epoch: LeaderEpoch,
+        /// The ISR.
+        isr: Vec<i32>,
+        /// Its log end offset: where the epoch starts.
+        log_end: Offset,
+    },
+    /// A broker became follower.
+    BecameFollower {
+        /// The partition.
+        partition: TopicPartition,
+        /// The epoch.
+        leader_epoch: LeaderEpoch,
+        /// The leader; -1 is none.
+        leader: i32,
+        /// Its log end offset.
+        log_end: Offset,
+    },
+    /// A log was cut: the records from `to` up to `from` are gone here.
+    Truncated {
+        /// The partition.
+        partition: TopicPartition,
+        /// Log end offset before.
+        from: Offset,
+        /// Log end offset after.
+        to: Offset,
+        /// Why.
+        reason: TruncationReason,
+    },
+    /// A new segment was begun.
+    SegmentRolled {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its base offset.
+        base_offset: Offset,
+    },
+    /// A disk operation failed.
+    StorageFailed {
+        /// In words.
+        what: String,
+    },
+
+    // ---- controller ----
+    /// A broker registered.
+    BrokerRegistered {
+        /// The broker.
+        broker: i32,
+        /// Its incarnation.
+        epoch: BrokerEpoch,
+    },
+    /// A broker may lead and be in an ISR.
+    BrokerUnfenced {
+        /// The broker.
+        broker: i32,
+    },
+    /// A broker is out: its session ran out, or it registered anew.
+    BrokerFenced {
+        /// The broker.
+        broker: i32,
+    },
+    /// A topic was created.
+    TopicCreated {
+        /// One line per partition: its replicas, preferred leader first.
+        topic: String,
+        /// The replicas of each partition, in order.
+        replicas: Vec<Vec<i32>>,
+    },
+    /// A leader was elected.
+    LeaderElected {
+        /// The partition.
+        partition: TopicPartition,
+        /// The leader.
+        leader: i32,
+        /// The new epoch.
+        leader_epoch: LeaderEpoch,
+        /// The new partition epoch.
+        partition_epoch: PartitionEpoch,
+        /// The new ISR.
+        isr: Vec<i32>,
+        /// Whether it was in the ISR (or ELR).
+        clean: bool,
+    },
+    /// No replica may lead.
+    PartitionOffline {
+        /// The partition.
+        partition: TopicPartition,
+        /// The ISR that must come back.
+        isr: Vec<i32>,
+    },
+    /// The ISR changed.
+    IsrChanged {
+        /// The partition.
+        partition: TopicPartition,
+        /// Before.
+        from: Vec<i32>,
+        /// After.
+        to: Vec<i32>,
+        /// The new partition epoch.
+        partition_epoch: PartitionEpoch,
+    },
+
+    // ---- clients ----
+    /// The application called `send()`.
+    RecordSent {
+        /// This call.
+        record: RecordId,
+        /// The topic.
+        topic: String,
+        /// The key.
+        key: Option<Payload>,
+        /// The value.
+        value: Option<Payload>,
+        /// The earlier call that the application repeats with it.
+        resend_of: Option<RecordId>,
+    },
+    /// A record found its place in a batch.
+    RecordBatched {
+        /// The record.
+        record: RecordId,
+        /// The partition.
+        partition: TopicPartition,
+        /// The batch: the n-th of this client, from 1.
+        batch: u64,
+    },
+    /// A batch was handed to the network.
+    BatchSent {
+        /// The batch.
+        batch: u64,
+        /// The partition.
+        partition: TopicPartition,
+        /// 1 for the first time.
+        attempt: u32,
+        /// Producer id, or -1.
+        producer_id: i64,
+        /// Sequence of the first record, or -1.
+        base_sequence: Sequence,
+        /// To which broker.
+        broker: i32,
+    },
+    /// A batch will be sent again.
+    BatchRetried {
+        /// The batch.
+        batch: u64,
+        /// The partition.
+        partition: TopicPartition,
+        /// Why.
+        reason: RetryReason,
+    },
+    /// The callback of a record said: written.
+    RecordAcknowledged {
+        /// The record.
+        record: RecordId,
+        /// The partition.
+        partition: TopicPartition,
+        /// Where; -1 if unknown (acks=0, or a duplicate that fell out of the window).
+        offset: Offset,
+        /// acks of the producer.
+        acks: i16,
+    },
+    /// The callback of a record, or `send()` itself, said: failed.
+    RecordFailed {
+        /// The record.
+        record: RecordId,
+        /// The partition, if it was chosen.
+        partition: Option<TopicPartition>,
+        /// Why.
+        error: ErrorCode,
+        /// Whether the write certainly did not happen.
+        definite: bool,
+    },
+    /// A client's process ended with the record still in its memory; no callback ever ran.
+    RecordAbandoned {
+        /// The record.
+        record: RecordId,
+        /// Whether it certainly never left the process.
+        unsent: bool,
+    },
+    /// The application got a record from `poll()`.
+    Polled {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The key.
+        key: Option<Payload>,
+        /// The value.
+        value: Option<Payload>,
+    },
+    /// A consumer's position was set, not by reading.
+    PositionReset {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position before, or -1.
+        from: Offset,
+        /// The position now.
+        to: Offset,
+        /// Why.
+        reason: ResetReason,
+    },
+    /// A client believes something that its owner should know: a disabled guarantee, a setting without effect.
+    ClientWarned {
+        /// In words.
+        what: String,
+    },
+
+    // ---- the end: what the disks hold, read by the world ----
+    /// A replica as it is at the end.
+    ReplicaSurveyed {
+        /// The partition.
+        partition: TopicPartition,
+        /// The broker.
+        broker: i32,
+        /// Whether its process runs.
+        running: bool,
+        /// Whether it leads, by the controller's word.
+        leader: bool,
+        /// Whether it is in the ISR, by the controller's word.
+        in_isr: bool,
+        /// Log start offset.
+        log_start: Offset,
+        /// High watermark.
+        high_watermark: Offset,
+        /// Log end offset.
+        log_end: Offset,
+        /// The epoch of its last record.
+        leader_epoch: LeaderEpoch,
+    },
+    /// A record in the surviving log: that of the leader, or of every replica if there is no leader.
+    RecordSurveyed {
+        /// The partition.
+        partition: TopicPartition,
+        /// On which broker.
+        broker: i32,
+        /// The offset.
+        offset: Offset,
+        /// The epoch of its batch.
+        leader_epoch: LeaderEpoch,
+        /// The key.
+        key: Option<Payload>,
+        /// The value.
+        value: Option<Payload>,
+    },
+    /// Something did not come to an end in time.
+    Stuck {
+        /// What waits, and for what.
+        what: String,
+    },
+    /// The run is over.
+    RunEnded {
+        /// Whether everything came to rest before time ran out.
+        quiescent: bool,
+    },
+}
+
+impl Payload {
+    /// The text that stands for it in JSON and in reports.
+    pub fn to_text(&self) -> String {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if !text.starts_with("hex:") => text.to_owned(),
+            Ok(_) | Err(_) => {
+                let mut hex = String::with_capacity(4 + 2 * self.0.len());
+                hex.push_str("hex:");
+                for byte in &self.0 {
+                    hex.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+                    hex.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+                }
+                hex
+            }
+        }
+    }
+
+    /// The inverse of [`Payload::to_text`]; `None` if what follows `hex:` is not hexadecimal.
+    pub fn from_text(text: &str) -> Option<Payload> {
+        let Some(hex) = text.strip_prefix("hex:") else {
+            return Some(Payload(Bytes::copy_from_slice(text.as_bytes())));
+        };
+        if hex.len() % 2 != 0 {
+            return None;
+        }
+        let digits: Option<Vec<u8>> = hex.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+        Some(Payload(digits?.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect::<Vec<u8>>().into()))
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Payload::from_text(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not hexadecimal after `hex:`")))
+    }
+}

@@ -1,0 +1,1 @@
+//! One replica's data: segments, indexes, epochs, checkpoints, recovery.

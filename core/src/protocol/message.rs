@@ -1,0 +1,71 @@
+//! The requests and responses that are modelled, in one enum each.
+
+use kafka_protocol::messages as kafka;
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident($request:ident, $response:ident)),* $(,)?) => {
+        /// A request, boxed: messages move through queues more often than they are read.
+        #[derive(Clone, Debug)]
+        pub enum Request {
+            $($(#[$doc])* $name(Box<kafka::$request>)),*
+        }
+
+        /// A response to the request of the same name.
+        #[derive(Clone, Debug)]
+        pub enum Response {
+            $($(#[$doc])* $name(Box<kafka::$response>)),*
+        }
+
+        impl Request {
+            /// The name of the API, as in Kafka's `ApiKeys`.
+            pub fn name(&self) -> &'static str {
+                match self { $(Request::$name(_) => stringify!($name)),* }
+            }
+        }
+
+        impl Response {
+            /// The name of the API, as in Kafka's `ApiKeys`.
+            pub fn name(&self) -> &'static str {
+                match self { $(Response::$name(_) => stringify!($name)),* }
+            }
+        }
+
+        $(
+            impl From<kafka::$request> for Request {
+                fn from(request: kafka::$request) -> Self { Request::$name(Box::new(request)) }
+            }
+            impl From<kafka::$response> for Response {
+                fn from(response: kafka::$response) -> Self { Response::$name(Box::new(response)) }
+            }
+        )*
+    };
+}
+
+messages! {
+    /// Key 0: append record batches.
+    Produce(ProduceRequest, ProduceResponse),
+    /// Key 1: read record batches; by consumers, followers and metadata observers.
+    Fetch(FetchRequest, FetchResponse),
+    /// Key 2: offsets by timestamp, earliest or latest.
+    ListOffsets(ListOffsetsRequest, ListOffsetsResponse),
+    /// Key 3: brokers, topics, leaders.
+    Metadata(MetadataRequest, MetadataResponse),
+    /// Key 18: what a broker can do.
+    ApiVersions(ApiVersionsRequest, ApiVersionsResponse),
+    /// Key 19: create topics.
+    CreateTopics(CreateTopicsRequest, CreateTopicsResponse),
+    /// Key 22: a producer id and epoch (KIP-98).
+    InitProducerId(InitProducerIdRequest, InitProducerIdResponse),
+    /// Key 23: where a leader epoch ends (KIP-101, KIP-279).
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse),
+    /// Key 43: elect the preferred or, uncleanly, any leader (KIP-460).
+    ElectLeaders(ElectLeadersRequest, ElectLeadersResponse),
+    /// Key 56: a leader proposes an ISR (KIP-497).
+    AlterPartition(AlterPartitionRequest, AlterPartitionResponse),
+    /// Key 62: a broker joins (KIP-631).
+    BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse),
+    /// Key 63: a broker is alive (KIP-631).
+    BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse),
+    /// Key 67: a block of producer ids for a broker (KIP-730).
+    AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse),
+}

@@ -1,0 +1,15 @@
+//! Words that everyone shares: identifiers, offsets, time, probability, randomness.
+
+pub mod ids;
+pub mod offsets;
+pub mod prng;
+pub mod ratio;
+pub mod time;
+
+pub use ids::{ConnectionId, CorrelationId, NodeId, RecordId, TopicPartition};
+pub use kafka_protocol::messages::{BrokerId, TopicName};
+pub use kafka_protocol::protocol::StrBytes;
+pub use offsets::{BrokerEpoch, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, Sequence};
+pub use prng::Prng;
+pub use ratio::Ratio;
+pub use time::{Duration, Instant, Timestamp};
