@@ -93,6 +93,8 @@ pub enum RetryReason {
 #[serde(rename_all = "kebab-case")]
 pub enum Fact {
     // ---- processes, machines, faults: said by the world ----
+    /// All brokers are registered, all topics exist, all replicas are in sync: clients start, and times count from here.
+    ClusterReady,
     /// The process began.
     NodeStarted,
     /// The process was killed (SIGKILL): its memory is gone, the page cache stays.

@@ -96,6 +96,13 @@ pub enum Call {
     },
     /// `admin.createTopics(..)`. Answered by `TopicsCreated`.
     CreateTopics(Vec<NewTopic>),
+    /// `admin.electLeaders(type, partition)`. Answered by `LeadersElected`.
+    ElectLeader {
+        /// Where.
+        partition: TopicPartition,
+        /// Of any replica, even one that is not in sync (`ElectionType.UNCLEAN`, KIP-460).
+        unclean: bool,
+    },
 }
 
 /// What the application hears.
@@ -123,4 +130,6 @@ pub enum Completion {
     Polled(Result<Vec<ConsumerRecord>, ErrorCode>),
     /// `createTopics()` came back: per topic its result.
     TopicsCreated(Vec<(TopicName, Result<(), ErrorCode>)>),
+    /// `electLeaders()` came back.
+    LeadersElected(Result<(), ErrorCode>),
 }
