@@ -6,9 +6,13 @@
 //!
 //! Paths are relative to the node's log directory and use `/`: `orders-0/00000000000000000000.log`.
 
+mod memory;
+
 use std::io;
 
 use bytes::Bytes;
+
+pub use memory::MemoryStorage;
 
 use crate::types::Duration;
 
