@@ -1,18 +1,18 @@
 //! The bytes that must survive: record batches, format v2.
+//!
+//! [`batch`] reads a batch where it lies, [`record`] the records in it; [`builder`] writes one; [`patch`] changes the
+//! few header fields that brokers and producers change after the fact.
 
-/// `compression.type` of a batch; the number is that in the batch's attributes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Compression {
-    /// None.
-    #[default]
-    None = 0,
-    /// gzip.
-    Gzip = 1,
-    /// snappy, in the xerial framing of the Java client.
-    Snappy = 2,
-    /// lz4, in its frame format.
-    Lz4 = 3,
-    /// zstd (KIP-110, 2.1).
-    Zstd = 4,
-}
+pub mod batch;
+pub mod builder;
+pub mod compression;
+pub mod patch;
+#[expect(clippy::module_inception, reason = "a record of the record layer; Kafka calls it the same")]
+pub mod record;
+mod varint;
+
+pub use batch::{Attributes, BATCH_OVERHEAD, BatchError, Batches, RecordBatch, batches};
+pub use builder::{BatchBuilder, ProducerState};
+pub use compression::{Compression, CompressionRatioEstimator};
+pub use patch::{with_max_timestamp, with_offset_and_epoch, with_producer_state};
+pub use record::{Header, Record, Records};
