@@ -54,6 +54,10 @@ pub struct BrokerConfig {
     pub max_incremental_fetch_session_cache_slots: usize,
     /// `unclean.leader.election.interval.ms` (KRaft, 3.9).
     pub unclean_leader_election_interval_ms: Duration,
+    /// `auto.leader.rebalance.enable`.
+    pub auto_leader_rebalance_enable: bool,
+    /// `leader.imbalance.check.interval.seconds`.
+    pub leader_imbalance_check_interval_seconds: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: Duration,
     /// `request.timeout.ms` of broker-to-controller requests (`controller.socket.timeout.ms`).
