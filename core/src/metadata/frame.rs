@@ -9,9 +9,8 @@ use uuid::Uuid;
 
 use super::partition::LeaderRecoveryState;
 use super::records::{
-    BrokerEndpoint, BrokerFeature, BrokerRegistrationChangeRecord, ConfigRecord, MetadataRecord,
-    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicRecord,
-    UnregisterBrokerRecord,
+    BrokerEndpoint, BrokerFeature, BrokerRegistrationChangeRecord, ConfigRecord, MetadataRecord, PartitionChangeRecord,
+    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicRecord, UnregisterBrokerRecord,
 };
 use super::wire::{
     Reader, Tagged, WireError, put_ids, put_list, put_nullable_string, put_string, put_uuids, put_varint,

@@ -122,7 +122,11 @@ impl Default for MetadataImage {
 
 impl MetadataImage {
     /// The partition of a topic given by its id.
-    pub fn partition_by_id(&self, topic_id: Uuid, partition_id: i32) -> Option<(TopicPartition, &PartitionRegistration)> {
+    pub fn partition_by_id(
+        &self,
+        topic_id: Uuid,
+        partition_id: i32,
+    ) -> Option<(TopicPartition, &PartitionRegistration)> {
         let partition = TopicPartition::new(self.topic_names.get(&topic_id)?.clone(), partition_id);
         let registration = self.partitions.get(&partition)?;
         Some((partition, registration))
