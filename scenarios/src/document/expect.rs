@@ -1,0 +1,104 @@
+//! `[expect]` and `[fix]`, as they were written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::clients::{AtEnd, OnError};
+use super::values::{Count, Properties, Time, Value, Written};
+
+/// What the run must show. Anomalies that are not listed must not occur.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Expect {
+    /// `true`: no anomaly at all, as a control says.
+    pub clean: Option<Written<bool>>,
+    /// The anomalies that must occur.
+    pub anomaly: Vec<ExpectedAnomaly>,
+    /// Numbers that must come out.
+    pub counts: Counts,
+}
+
+/// An anomaly that must occur.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExpectedAnomaly {
+    /// Its name: `lost-write`, `duplicate`, ...
+    pub kind: Written<String>,
+    /// How often; at least once if not given.
+    #[schemars(with = "Option<Count>")]
+    pub count: Option<Written<Value>>,
+    /// Why, as the explanation must find it; any cause if not given.
+    pub cause: Option<Written<String>>,
+    /// Whether the configuration promises nothing better; either if not given.
+    pub permitted: Option<Written<bool>>,
+}
+
+/// How many records fared how. What is not given is not looked at.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Counts {
+    /// Calls of `send()`.
+    #[schemars(with = "Option<Count>")]
+    pub sent: Option<Written<Value>>,
+    /// Records whose callback said: written.
+    #[schemars(with = "Option<Count>")]
+    pub acknowledged: Option<Written<Value>>,
+    /// Records that certainly were not written.
+    #[schemars(with = "Option<Count>")]
+    pub failed: Option<Written<Value>>,
+    /// Records of which nothing is known.
+    #[schemars(with = "Option<Count>")]
+    pub indeterminate: Option<Written<Value>>,
+    /// Records that a consumer got.
+    #[schemars(with = "Option<Count>")]
+    pub delivered: Option<Written<Value>>,
+    /// Records that were promised and are gone.
+    #[schemars(with = "Option<Count>")]
+    pub lost: Option<Written<Value>>,
+    /// Records that are in the log more than once.
+    #[schemars(with = "Option<Count>")]
+    pub duplicated: Option<Written<Value>>,
+    /// Records that are in the log in another order than they were sent.
+    #[schemars(with = "Option<Count>")]
+    pub reordered: Option<Written<Value>>,
+}
+
+/// The smallest change under which the same seed shows no anomaly; the runner proves it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Fix {
+    /// For every broker and the controller.
+    pub cluster: Option<FixedConfig>,
+    /// For every topic.
+    pub topic: Option<FixedConfig>,
+    /// For every producer.
+    pub producer: Option<FixedProducer>,
+    /// For every consumer.
+    pub consumer: Option<FixedConfig>,
+}
+
+/// Properties that are changed.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct FixedConfig {
+    /// By Kafka's names; they win over everything else.
+    pub config: Properties,
+}
+
+/// What is changed about producers.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct FixedProducer {
+    /// By Kafka's names; they win over everything else.
+    pub config: Properties,
+    /// What the program does about errors.
+    pub on_error: Option<Written<OnError>>,
+    /// What the program does after its last record.
+    pub at_end: Option<Written<AtEnd>>,
+    /// See the producer's key of this name.
+    #[schemars(with = "Option<Time>")]
+    pub close_timeout: Option<Written<String>>,
+    /// See the producer's key of this name.
+    #[schemars(with = "Option<Time>")]
+    pub exit_after: Option<Written<String>>,
+}
