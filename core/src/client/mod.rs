@@ -1,13 +1,17 @@
 //! Kafka's clients: producer, consumer, admin, and the connections below them.
 
+pub mod admin;
 pub mod backoff;
 pub mod call;
+pub mod consumer;
 pub mod metadata;
 pub mod network_client;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use admin::AdminClient;
 pub use backoff::ExponentialBackoff;
 pub use call::{Call, Completion, ConsumerRecord, NewTopic, ProducerRecord, RecordMetadata};
+pub use consumer::Consumer;
 pub use metadata::{ClientMetadata, ClientMetadataConfig, PartitionMetadata};
 pub use network_client::{DisconnectReason, Disconnection, Expect, NetworkClient, NetworkClientConfig, RequestToken};

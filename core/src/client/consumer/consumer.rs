@@ -1,0 +1,529 @@
+//! The consumer of manually assigned partitions: looks up positions, fetches from leaders, hands out records.
+//!
+//! Kafka: `KafkaConsumer` (`assign`), `Fetcher`, `OffsetFetcher`; KIP-74 (size limits), KIP-320 (2.3: a position is
+//! validated against each new leader epoch).
+//!
+//! One fetch per broker is in flight, for the partitions that it leads and of which nothing is buffered: what `poll()`
+//! returns next is fetched while the application works.
+//!
+//! Not modelled: groups and committed offsets (they come next), `read_committed`, fetch sessions (each request is full; the
+//! answers are the same), `isolation.level`, `fetch` from followers (KIP-392), network input only inside `poll()`
+//! (answers are taken in as they arrive), `pause()`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use kafka_protocol::messages::{
+    BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+};
+
+use super::completed_fetch::CompletedFetch;
+use super::subscription_state::{FetchState, SubscriptionState};
+use crate::client::metadata::{ClientMetadata, ClientMetadataConfig};
+use crate::client::{
+    Call, Completion, ConsumerRecord, Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig,
+    RequestToken,
+};
+use crate::config::{AutoOffsetReset, ConsumerConfig, KafkaVersion};
+use crate::fact::{Fact, Payload, ResetReason};
+use crate::machine::{Context, Input, Machine};
+use crate::protocol::{ErrorCode, Response};
+use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+
+/// A consumer. Driven by [`Input::Call`] with [`Call::Assign`], [`Call::Seek`], [`Call::Poll`] and [`Call::Close`].
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    config: Arc<ConsumerConfig>,
+    network: NetworkClient,
+    metadata: ClientMetadata,
+    subscription: SubscriptionState,
+    buffered: VecDeque<CompletedFetch>,
+    in_flight: BTreeMap<RequestToken, InFlight>,
+    /// Until when the application waits in `poll()`.
+    polling_until: Option<Instant>,
+    /// The exception that the next `poll()` throws.
+    failure: Option<ErrorCode>,
+    closed: bool,
+}
+
+/// What a request asked for, per partition: the position it started from.
+#[derive(Clone, Debug)]
+struct InFlight {
+    node: NodeId,
+    purpose: Purpose,
+    partitions: Vec<(TopicPartition, Offset)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Fetch,
+    LookUp,
+    Validate,
+}
+
+impl Consumer {
+    /// A consumer that starts from these brokers. `_client` is its number, for symmetry with the producers.
+    pub fn new(config: Arc<ConsumerConfig>, bootstrap: Vec<NodeId>, _client: u32) -> Self {
+        let network = NetworkClient::new(NetworkClientConfig {
+            reconnect_backoff: ExponentialBackoff {
+                initial: config.reconnect_backoff_ms,
+                max: config.reconnect_backoff_max_ms,
+            },
+            connection_setup_timeout: (config.version >= KafkaVersion::new(2, 7))
+                .then_some(NetworkClientConfig::SETUP_TIMEOUT),
+            max_in_flight: 100,
+        });
+        let metadata = ClientMetadata::new(ClientMetadataConfig {
+            bootstrap,
+            retry_backoff: ExponentialBackoff::constant(config.retry_backoff_ms),
+            max_age: config.metadata_max_age_ms,
+            allow_auto_topic_creation: true,
+            topic_idle: None,
+            request_timeout: config.request_timeout_ms,
+        });
+        Self {
+            config,
+            network,
+            metadata,
+            subscription: SubscriptionState::default(),
+            buffered: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            polling_until: None,
+            failure: None,
+            closed: false,
+        }
+    }
+
+    /// White-box: where it stands in each partition (the offset of the next record that `poll()` returns, or -1).
+    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        self.subscription.partitions.iter().map(|(partition, state)| (partition, state.position))
+    }
+
+    fn call(&mut self, call: Call, ctx: &mut Context<'_>) {
+        match call {
+            Call::Assign(partitions) => {
+                for partition in &partitions {
+                    self.metadata.add_topic(&partition.topic, ctx.now());
+                }
+                self.subscription.assign(partitions);
+                let subscription = &self.subscription;
+                self.buffered.retain(|fetch| subscription.partitions.contains_key(&fetch.partition));
+            }
+            Call::Seek(partition, offset) => self.seek(&partition, offset, ctx),
+            Call::Poll { timeout } => {
+                self.polling_until = Some(ctx.now() + timeout);
+            }
+            Call::Close { .. } => {
+                self.closed = true;
+                self.network.close_all(ctx);
+                self.in_flight.clear();
+                ctx.complete(Completion::Closed);
+            }
+            Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } => {}
+        }
+    }
+
+    fn seek(&mut self, partition: &TopicPartition, offset: Offset, ctx: &mut Context<'_>) {
+        let Some(state) = self.subscription.partitions.get_mut(partition) else { return };
+        let from = std::mem::replace(&mut state.position, offset);
+        state.offset_epoch = None;
+        state.state = FetchState::Fetching;
+        self.buffered.retain(|fetch| fetch.partition != *partition);
+        let reason = ResetReason::Seek;
+        ctx.fact(Fact::PositionReset { partition: partition.clone(), from, to: offset, reason });
+    }
+
+    /// Everything that can be done now: answer `poll()`, refresh metadata, send requests.
+    fn proceed(&mut self, ctx: &mut Context<'_>) {
+        if self.closed {
+            return;
+        }
+        self.answer_poll(ctx);
+        self.metadata.maybe_update(&mut self.network, ctx);
+        self.await_validation();
+        self.send_requests(ctx);
+    }
+
+    fn answer_poll(&mut self, ctx: &mut Context<'_>) {
+        let Some(until) = self.polling_until else { return };
+        if let Some(error) = self.failure.take() {
+            self.polling_until = None;
+            ctx.complete(Completion::Polled(Err(error)));
+            return;
+        }
+        let records = self.take_records(ctx);
+        if records.is_empty() && self.failure.is_some() {
+            self.answer_poll(ctx);
+        } else if !records.is_empty() || until <= ctx.now() {
+            self.polling_until = None;
+            ctx.complete(Completion::Polled(Ok(records)));
+        }
+    }
+
+    fn take_records(&mut self, ctx: &mut Context<'_>) -> Vec<ConsumerRecord> {
+        let mut records = Vec::new();
+        while records.len() < self.config.max_poll_records {
+            let Some(fetch) = self.buffered.front_mut() else { break };
+            let Some(state) = self.subscription.partitions.get_mut(&fetch.partition) else {
+                self.buffered.pop_front();
+                continue;
+            };
+            match fetch.next() {
+                Ok(Some(record)) => {
+                    state.position = fetch.next_offset;
+                    state.offset_epoch = fetch.last_epoch;
+                    ctx.fact(Fact::Polled {
+                        partition: record.partition.clone(),
+                        offset: record.offset,
+                        key: record.key.clone().map(Payload),
+                        value: record.value.clone().map(Payload),
+                    });
+                    records.push(record);
+                }
+                Ok(None) => {
+                    state.position = state.position.max(fetch.next_offset);
+                    state.busy = false;
+                    self.buffered.pop_front();
+                }
+                Err(_) => {
+                    state.busy = false;
+                    self.buffered.pop_front();
+                    self.failure = Some(ErrorCode::CORRUPT_MESSAGE);
+                    break;
+                }
+            }
+        }
+        records
+    }
+
+    /// Positions whose leader epoch has grown must be confirmed by the new leader (KIP-320).
+    fn await_validation(&mut self) {
+        if self.config.version < KafkaVersion::new(2, 3) {
+            return;
+        }
+        for (partition, state) in &mut self.subscription.partitions {
+            if state.state != FetchState::Fetching || state.busy {
+                continue;
+            }
+            let Some((_, epoch)) = self.metadata.leader(&partition.topic, partition.partition) else { continue };
+            if epoch > state.leader_epoch {
+                if state.offset_epoch.is_some() {
+                    state.state = FetchState::AwaitValidation;
+                } else {
+                    state.leader_epoch = epoch;
+                }
+            }
+        }
+    }
+
+    fn send_requests(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.now();
+        let mut wanted: BTreeMap<(NodeId, u8), Vec<(TopicPartition, Offset)>> = BTreeMap::new();
+        for (partition, state) in &mut self.subscription.partitions {
+            if state.not_before <= now {
+                state.not_before = Instant::START;
+            }
+            if state.busy || state.not_before > now {
+                continue;
+            }
+            let Some((leader, _)) = self.metadata.leader(&partition.topic, partition.partition) else {
+                self.metadata.request_update();
+                continue;
+            };
+            let purpose = match state.state {
+                FetchState::Fetching => 0,
+                FetchState::AwaitReset(_) => 1,
+                FetchState::AwaitValidation => 2,
+            };
+            wanted.entry((leader, purpose)).or_default().push((partition.clone(), state.position));
+        }
+        for ((leader, purpose), partitions) in wanted {
+            let purpose = [Purpose::Fetch, Purpose::LookUp, Purpose::Validate][usize::from(purpose)];
+            self.send_request(leader, purpose, partitions, ctx);
+        }
+    }
+
+    fn send_request(
+        &mut self,
+        leader: NodeId,
+        purpose: Purpose,
+        partitions: Vec<(TopicPartition, Offset)>,
+        ctx: &mut Context<'_>,
+    ) {
+        let fetching =
+            self.in_flight.values().any(|request| request.node == leader && request.purpose == Purpose::Fetch);
+        if (purpose == Purpose::Fetch && fetching) || !self.network.ready(leader, ctx) {
+            return;
+        }
+        let timeout = self.config.request_timeout_ms;
+        let token = match purpose {
+            Purpose::Fetch => {
+                self.network.send(leader, self.fetch_request(&partitions), Expect::Response, timeout, ctx)
+            }
+            Purpose::LookUp => match self.list_offsets_request(&partitions) {
+                Some(request) => self.network.send(leader, request, Expect::Response, timeout, ctx),
+                None => {
+                    self.failure = Some(ErrorCode::OFFSET_OUT_OF_RANGE);
+                    return;
+                }
+            },
+            Purpose::Validate => {
+                self.network.send(leader, self.epochs_request(&partitions), Expect::Response, timeout, ctx)
+            }
+        };
+        for (partition, _) in &partitions {
+            if let Some(state) = self.subscription.partitions.get_mut(partition) {
+                state.busy = true;
+            }
+        }
+        self.in_flight.insert(token, InFlight { node: leader, purpose, partitions });
+    }
+
+    fn current_epoch(&self, partition: &TopicPartition) -> LeaderEpoch {
+        self.metadata.leader(&partition.topic, partition.partition).map_or(LeaderEpoch::NONE, |(_, epoch)| epoch)
+    }
+
+    fn fetch_request(&self, partitions: &[(TopicPartition, Offset)]) -> FetchRequest {
+        let mut topics: Vec<FetchTopic> = Vec::new();
+        for (partition, offset) in partitions {
+            if topics.last().is_none_or(|topic| topic.topic != partition.topic) {
+                topics.push(FetchTopic::default().with_topic(partition.topic.clone()));
+            }
+            let Some(topic) = topics.last_mut() else { continue };
+            topic.partitions.push(
+                FetchPartition::default()
+                    .with_partition(partition.partition)
+                    .with_current_leader_epoch(self.current_epoch(partition).0)
+                    .with_fetch_offset(offset.0)
+                    .with_last_fetched_epoch(-1)
+                    .with_log_start_offset(-1)
+                    .with_partition_max_bytes(self.config.max_partition_fetch_bytes),
+            );
+        }
+        FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(i32::try_from(self.config.fetch_max_wait_ms.as_millis()).unwrap_or(i32::MAX))
+            .with_min_bytes(self.config.fetch_min_bytes)
+            .with_max_bytes(self.config.fetch_max_bytes)
+            .with_session_epoch(-1)
+            .with_topics(topics)
+    }
+
+    /// `None` where `auto.offset.reset=none` forbids to look.
+    fn list_offsets_request(&self, partitions: &[(TopicPartition, Offset)]) -> Option<ListOffsetsRequest> {
+        let timestamp = match self.config.auto_offset_reset {
+            AutoOffsetReset::Earliest => EARLIEST,
+            AutoOffsetReset::Latest => LATEST,
+            AutoOffsetReset::None => return None,
+        };
+        let topics = partitions.iter().map(|(partition, _)| {
+            ListOffsetsTopic::default().with_name(partition.topic.clone()).with_partitions(vec![
+                ListOffsetsPartition::default()
+                    .with_partition_index(partition.partition)
+                    .with_current_leader_epoch(self.current_epoch(partition).0)
+                    .with_timestamp(timestamp),
+            ])
+        });
+        Some(ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.collect()))
+    }
+
+    fn epochs_request(&self, partitions: &[(TopicPartition, Offset)]) -> OffsetForLeaderEpochRequest {
+        let topics = partitions.iter().map(|(partition, _)| {
+            let state = self.subscription.partitions.get(partition);
+            let epoch = state.and_then(|state| state.offset_epoch).unwrap_or(LeaderEpoch::NONE);
+            OffsetForLeaderTopic::default().with_topic(partition.topic.clone()).with_partitions(vec![
+                OffsetForLeaderPartition::default()
+                    .with_partition(partition.partition)
+                    .with_current_leader_epoch(self.current_epoch(partition).0)
+                    .with_leader_epoch(epoch.0),
+            ])
+        });
+        OffsetForLeaderEpochRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.collect())
+    }
+
+    fn answered(&mut self, token: RequestToken, response: Response, ctx: &mut Context<'_>) {
+        if let Response::Metadata(response) = &response
+            && self.metadata.on_response(token, response, ctx)
+        {
+            return;
+        }
+        let Some(request) = self.in_flight.remove(&token) else { return };
+        self.release(&request);
+        match response {
+            Response::Fetch(response) => self.fetched(&request, *response, ctx),
+            Response::ListOffsets(response) => self.looked_up(&request, &response, ctx),
+            Response::OffsetForLeaderEpoch(response) => self.validated(&request, &response, ctx),
+            _ => {}
+        }
+    }
+
+    fn release(&mut self, request: &InFlight) {
+        for (partition, _) in &request.partitions {
+            if let Some(state) = self.subscription.partitions.get_mut(partition) {
+                state.busy = false;
+            }
+        }
+    }
+
+    fn fetched(&mut self, request: &InFlight, response: FetchResponse, ctx: &mut Context<'_>) {
+        for topic in response.responses {
+            for data in topic.partitions {
+                let partition = TopicPartition::new(topic.topic.clone(), data.partition_index);
+                let asked = request.partitions.iter().find(|(asked, _)| *asked == partition);
+                if let Some((_, offset)) = asked {
+                    self.fetched_partition(partition, *offset, data, ctx);
+                }
+            }
+        }
+    }
+
+    fn fetched_partition(
+        &mut self,
+        partition: TopicPartition,
+        offset: Offset,
+        data: PartitionData,
+        ctx: &mut Context<'_>,
+    ) {
+        let Some(state) = self.subscription.partitions.get_mut(&partition) else { return };
+        if state.position != offset || state.state != FetchState::Fetching {
+            return;
+        }
+        let error = ErrorCode(data.error_code);
+        if error.is_none() {
+            state.high_watermark = Offset(data.high_watermark);
+            let bytes = data.records.unwrap_or_default();
+            if !bytes.is_empty() {
+                state.busy = true;
+                self.buffered.push_back(CompletedFetch::new(partition, offset, bytes, self.config.check_crcs));
+            }
+            return;
+        }
+        if error == ErrorCode::OFFSET_OUT_OF_RANGE {
+            state.state = FetchState::AwaitReset(ResetReason::OutOfRange);
+        } else if error.is_retriable() {
+            state.not_before = ctx.now() + self.config.retry_backoff_ms;
+            self.metadata.request_update();
+        } else {
+            self.failure = Some(error);
+        }
+    }
+
+    fn looked_up(&mut self, request: &InFlight, response: &ListOffsetsResponse, ctx: &mut Context<'_>) {
+        for topic in &response.topics {
+            for data in &topic.partitions {
+                let partition = TopicPartition::new(topic.name.clone(), data.partition_index);
+                let asked = request.partitions.iter().any(|(asked, _)| *asked == partition);
+                let Some(state) = self.subscription.partitions.get_mut(&partition) else { continue };
+                let FetchState::AwaitReset(reason) = state.state else { continue };
+                if !asked {
+                    continue;
+                }
+                if data.error_code != 0 {
+                    state.not_before = ctx.now() + self.config.retry_backoff_ms;
+                    self.metadata.request_update();
+                    continue;
+                }
+                let from = std::mem::replace(&mut state.position, Offset(data.offset));
+                state.state = FetchState::Fetching;
+                state.offset_epoch = None;
+                ctx.fact(Fact::PositionReset { partition, from, to: Offset(data.offset), reason });
+            }
+        }
+    }
+
+    fn validated(&mut self, request: &InFlight, response: &OffsetForLeaderEpochResponse, ctx: &mut Context<'_>) {
+        for topic in &response.topics {
+            for data in &topic.partitions {
+                let partition = TopicPartition::new(topic.topic.clone(), data.partition);
+                let epoch = self.current_epoch(&partition);
+                let Some((_, asked_at)) = request.partitions.iter().find(|(asked, _)| *asked == partition) else {
+                    continue;
+                };
+                let Some(state) = self.subscription.partitions.get_mut(&partition) else { continue };
+                if state.state != FetchState::AwaitValidation || state.position != *asked_at {
+                    continue;
+                }
+                if data.error_code != 0 {
+                    state.not_before = ctx.now() + self.config.retry_backoff_ms;
+                    self.metadata.request_update();
+                    continue;
+                }
+                state.leader_epoch = epoch;
+                state.state = FetchState::Fetching;
+                let end = Offset(data.end_offset);
+                if data.leader_epoch < 0 || end.0 < 0 {
+                    state.state = FetchState::AwaitReset(ResetReason::Truncation);
+                } else if end < state.position {
+                    // The log was cut below the position: with a reset policy the consumer goes on from the cut.
+                    if self.config.auto_offset_reset == AutoOffsetReset::None {
+                        self.failure = Some(ErrorCode::OFFSET_OUT_OF_RANGE);
+                        continue;
+                    }
+                    let from = std::mem::replace(&mut state.position, end);
+                    state.offset_epoch = Some(LeaderEpoch(data.leader_epoch));
+                    ctx.fact(Fact::PositionReset { partition, from, to: end, reason: ResetReason::Truncation });
+                }
+            }
+        }
+    }
+
+    fn disconnected(&mut self, disconnection: &Disconnection, ctx: &mut Context<'_>) {
+        self.metadata.on_disconnection(disconnection, ctx);
+        for token in &disconnection.failed {
+            if let Some(request) = self.in_flight.remove(token) {
+                self.release(&request);
+            }
+        }
+    }
+}
+
+impl Machine for Consumer {
+    fn handle(&mut self, input: Input, ctx: &mut Context<'_>) {
+        match input {
+            Input::Call(call) => self.call(call, ctx),
+            Input::Connected(connection) => {
+                self.network.on_connected(connection);
+            }
+            Input::Disconnected(connection) => {
+                if let Some(disconnection) = self.network.on_disconnected(connection, ctx) {
+                    self.disconnected(&disconnection, ctx);
+                }
+            }
+            Input::Response { connection, correlation_id, response } => {
+                if let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response) {
+                    self.answered(token, response, ctx);
+                }
+            }
+            Input::Deadline => {
+                for disconnection in self.network.on_deadline(ctx) {
+                    self.disconnected(&disconnection, ctx);
+                }
+            }
+            Input::Start | Input::Request { .. } | Input::Stop => {}
+        }
+        self.proceed(ctx);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.closed {
+            return None;
+        }
+        let waiting =
+            self.subscription.partitions.values().map(|state| state.not_before).filter(|at| *at > Instant::START);
+        self.network
+            .next_deadline()
+            .into_iter()
+            .chain(self.metadata.next_deadline())
+            .chain(self.polling_until)
+            .chain(waiting.min())
+            .min()
+    }
+}
