@@ -1,0 +1,24 @@
+//! `unseen`: acknowledged and in the log, but no consumer got it although one read beyond it.
+//!
+//! Source: Jepsen `jepsen.tests.kafka` `unseen`. A partition counts as drained up to the highest offset that any consumer
+//! got; what lies beyond may only be late.
+
+use super::{Findings, at, of_record};
+use crate::anomaly::Kind;
+use crate::ledger::{Ledger, Standing};
+
+pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
+    for (root, sent) in ledger.roots() {
+        let Some(place) = ledger.first[root] else { continue };
+        let partition = &ledger.history.partitions[place.partition];
+        let offset = ledger.history.offset(place);
+        let drained = partition.max_polled.is_some_and(|polled| polled >= offset);
+        if !drained || partition.was_polled(offset, sent.digest) {
+            continue;
+        }
+        if ledger.standing(root).0 == Standing::Acknowledged {
+            findings.counts.unseen += 1;
+            findings.anomalies.push(at(ledger, of_record(ledger, Kind::Unseen, root), place));
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Which anomalies a configuration permits: a permitted one is a lesson, a forbidden one a bug.
+//!
+//! Kafka: what `ProducerConfig`, `TopicConfig` and `KafkaConfig` promise in their documentation.
+//! Not modelled: transactions and consumer groups promise nothing here yet.
+
+use serde::{Deserialize, Serialize};
+
+use crate::anomaly::{Anomaly, Kind};
+use crate::explain::Cause;
+
+/// Everything that a verdict depends on besides the facts, built by the caller from the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contract {
+    /// The producers.
+    #[serde(default)]
+    pub producers: Vec<ProducerContract>,
+    /// The topics.
+    #[serde(default)]
+    pub topics: Vec<TopicContract>,
+    /// The consumers.
+    #[serde(default)]
+    pub consumers: Vec<ConsumerContract>,
+    /// What else a reader should know: network, power domains. Repeated in reports, never judged by.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// What a producer asks for, and what its application does with the answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerContract {
+    /// Its number, as in `NodeId::Client`.
+    pub client: u32,
+    /// Its name in the scenario.
+    pub name: String,
+    /// `client.id`.
+    pub client_id: String,
+    /// `acks`, or `request.required.acks`: 0, 1 or -1 for all.
+    pub acks: i16,
+    /// `enable.idempotence`, as it is in effect.
+    pub idempotence: bool,
+    /// `retries`, or `message.send.max.retries`.
+    pub retries: u32,
+    /// `max.in.flight.requests.per.connection`.
+    pub max_in_flight: u32,
+    /// Whether it is the Scala producer of 0.8.
+    pub legacy: Option<LegacyKind>,
+    /// What the application does when a record fails.
+    pub on_error: OnError,
+    /// How the application ends.
+    pub ending: Ending,
+}
+
+/// `producer.type` of the Scala producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LegacyKind {
+    /// `send()` waits for the answer.
+    Sync,
+    /// `send()` fills a queue.
+    Async,
+}
+
+/// What the application does when a record fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// Nothing: fire and forget.
+    Ignore,
+    /// It sends the record again.
+    Resend,
+    /// It stops, and somebody knows.
+    Stop,
+}
+
+/// How the application ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It calls `close()`, which waits for what is pending.
+    Closes,
+    /// It exits as it is.
+    Exits,
+}
+
+/// What a topic's configuration promises.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicContract {
+    /// Its name.
+    pub name: String,
+    /// How many replicas.
+    pub replication_factor: i16,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u32,
+    /// `unclean.leader.election.enable`, or an operator of the scenario who elects uncleanly.
+    pub unclean_leader_election: bool,
+    /// `flush.messages`.
+    pub flush_messages: u64,
+}
+
+/// What a consumer's configuration promises.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerContract {
+    /// Its number, as in `NodeId::Client`.
+    pub client: u32,
+    /// Its name in the scenario.
+    pub name: String,
+    /// Whether `auto.offset.reset` is `latest`.
+    pub resets_to_latest: bool,
+}
+
+/// Whether a configuration permits an anomaly, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permitted {
+    /// Yes, no, or it depends on what is not known.
+    pub answer: Answer,
+    /// A sentence without its full stop.
+    pub because: String,
+}
+
+/// Three-valued: what is not known stays unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// Permitted: a lesson.
+    Yes,
+    /// Forbidden: a bug.
+    No,
+    /// It depends.
+    Unknown,
+}
+
+impl Answer {
+    /// `yes`, `no` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Answer::Yes => "yes",
+            Answer::No => "no",
+            Answer::Unknown => "unknown",
+        }
+    }
+}
+
+impl Permitted {
+    /// Permitted.
+    pub fn yes(because: impl Into<String>) -> Self {
+        Self { answer: Answer::Yes, because: because.into() }
+    }
+    /// Forbidden.
+    pub fn no(because: impl Into<String>) -> Self {
+        Self { answer: Answer::No, because: because.into() }
+    }
+    /// It depends.
+    pub fn unknown(because: impl Into<String>) -> Self {
+        Self { answer: Answer::Unknown, because: because.into() }
+    }
+}
+
+impl Contract {
+    /// What the producer of this number asks for.
+    pub fn producer(&self, client: u32) -> Option<&ProducerContract> {
+        self.producers.iter().find(|producer| producer.client == client)
+    }
+
+    /// What the topic of this name promises.
+    pub fn topic(&self, name: &str) -> Option<&TopicContract> {
+        self.topics.iter().find(|topic| topic.name == name)
+    }
+
+    /// Whether this configuration permits the anomaly with its cause; without one, whether it permits its kind.
+    pub fn permits(&self, anomaly: &Anomaly) -> Permitted {
+        match anomaly.kind {
+            Kind::LostWrite | Kind::InconsistentOffsets => self.permits_loss(anomaly),
+            Kind::SilentDrop => self.permits_drop(anomaly),
+            Kind::Unavailable => self.permits_unavailability(anomaly),
+            Kind::Duplicate => self.permits_duplicate(anomaly),
+            Kind::Reorder | Kind::ReplayReorder => self.permits_reorder(anomaly),
+            Kind::Phantom => Permitted::no("what was reported as certainly not written must not appear"),
+            Kind::Stuck => match anomaly.cause {
+                Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
+                Some(_) | None => Permitted::unknown("once every fault is healed, nothing may wait for ever"),
+            },
+            Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
+        }
+    }
+
+    fn permits_loss(&self, anomaly: &Anomaly) -> Permitted {
+        let acks = anomaly.record.and_then(|record| self.producer(record.client)).map(|producer| producer.acks);
+        let topic = anomaly.topic.as_deref().and_then(|name| self.topic(name));
+        let Some(cause) = anomaly.cause else { return loss_by_kind(acks, topic) };
+        match cause {
+            Cause::AcknowledgedWithoutAsking => Permitted::yes("acks=0 promises nothing"),
+            Cause::AcknowledgedBeforeReplicated => match acks {
+                Some(1) => Permitted::yes("acks=1 promises only the leader's copy"),
+                Some(0) => Permitted::yes("acks=0 promises nothing"),
+                Some(_) => Permitted::no("acks=all promises a copy on every in-sync replica"),
+                None => Permitted::unknown("it depends on acks, which is not known"),
+            },
+            Cause::IsrShrunkToLeader => match topic.map(|topic| topic.min_insync_replicas) {
+                Some(..=1) => Permitted::yes("min.insync.replicas=1 lets the leader alone stand for all"),
+                Some(replicas) => Permitted::no(format!("min.insync.replicas={replicas} promises that many copies")),
+                None => Permitted::unknown("it depends on min.insync.replicas, which is not known"),
+            },
+            Cause::UncleanElection => match topic.map(|topic| topic.unclean_leader_election) {
+                Some(true) => Permitted::yes(
+                    "unclean.leader.election.enable=true lets a replica lead that lacks acknowledged records",
+                ),
+                Some(false) => Permitted::no("unclean.leader.election.enable=false lets only in-sync replicas lead"),
+                None => Permitted::unknown("it depends on unclean.leader.election.enable, which is not known"),
+            },
+            Cause::UnsyncedDataLostWithPower | Cause::CorruptTail => match topic.map(|topic| topic.flush_messages) {
+                Some(1) => Permitted::no("flush.messages=1 syncs every record before it is acknowledged"),
+                Some(_) => Permitted::yes(
+                    "an acknowledgement promises copies, not fsync: what is unsynced may go with the power",
+                ),
+                None => Permitted::unknown("it depends on flush.messages, which is not known"),
+            },
+            Cause::DiskLostData => {
+                Permitted::unknown("a disk that loses what was synced breaks Kafka's own assumption")
+            }
+            Cause::TruncatedToHighWatermark => Permitted::no("an acknowledged record must survive a change of leader"),
+            _ => loss_by_kind(acks, topic),
+        }
+    }
+
+    fn permits_drop(&self, anomaly: &Anomaly) -> Permitted {
+        let producer = anomaly.record.and_then(|record| self.producer(record.client));
+        match anomaly.cause {
+            Some(Cause::AcknowledgedWithoutAsking) => Permitted::yes("acks=0 promises nothing"),
+            Some(Cause::LegacyQueueLostWithProcess) => {
+                Permitted::yes("producer.type=async returns before anything is sent, and its queue is in memory")
+            }
+            Some(Cause::ProcessExitedWithUnsentRecords | Cause::ProcessExitedBeforeAnswer) => {
+                Permitted::yes("send() only fills a buffer in memory: what was not acknowledged was not promised")
+            }
+            Some(_) | None => match producer {
+                Some(ProducerContract { on_error: OnError::Ignore, .. }) => {
+                    Permitted::yes("the client reported it and the application ignores what send() reports")
+                }
+                Some(_) | None => Permitted::yes("no broker had acknowledged it"),
+            },
+        }
+    }
+
+    fn permits_unavailability(&self, anomaly: &Anomaly) -> Permitted {
+        match anomaly.topic.as_deref().and_then(|name| self.topic(name)) {
+            Some(TopicContract { unclean_leader_election: false, .. }) => Permitted::yes(
+                "unclean.leader.election.enable=false waits for an in-sync replica rather than lose records",
+            ),
+            Some(_) => Permitted::no("unclean.leader.election.enable=true lets any live replica lead"),
+            None => Permitted::unknown("it depends on unclean.leader.election.enable, which is not known"),
+        }
+    }
+
+    fn permits_duplicate(&self, anomaly: &Anomaly) -> Permitted {
+        let resend = Permitted::yes("what the application sends again is a new record: no setting recognises it");
+        match (anomaly.cause, anomaly.record.and_then(|record| self.producer(record.client))) {
+            (Some(Cause::ResentByApplication), _) => resend,
+            (_, None) => Permitted::unknown("it depends on the producer's configuration, which is not known"),
+            (Some(Cause::DuplicateNotRecognised), Some(_)) => {
+                Permitted::no("a leader recognises the last five batches of an idempotent producer")
+            }
+            (None | Some(Cause::Unknown), Some(ProducerContract { on_error: OnError::Resend, .. })) => {
+                Permitted::unknown("the application resends what failed, which no setting recognises")
+            }
+            (_, Some(producer)) if producer.idempotence => {
+                Permitted::no("enable.idempotence=true promises each send() once in the log")
+            }
+            (_, Some(producer)) if producer.retries == 0 => Permitted::no("retries=0 sends a batch once"),
+            (_, Some(_)) => Permitted::yes("without idempotence the broker cannot tell a retry from a new record"),
+        }
+    }
+
+    fn permits_reorder(&self, anomaly: &Anomaly) -> Permitted {
+        let Some(producer) = anomaly.record.and_then(|record| self.producer(record.client)) else {
+            return Permitted::unknown("it depends on the producer's configuration, which is not known");
+        };
+        if producer.idempotence {
+            return Permitted::no("enable.idempotence=true promises the order of send()");
+        }
+        if producer.retries == 0 {
+            return Permitted::no("retries=0 sends every batch once, in order");
+        }
+        if anomaly.kind == Kind::ReplayReorder {
+            return Permitted::yes("without idempotence a retry is a new record at the end of the log");
+        }
+        match anomaly.cause {
+            Some(Cause::LateRequestAppendedAfterRetry) => {
+                Permitted::yes("without idempotence the broker cannot tell that a request is late")
+            }
+            Some(_) | None if producer.max_in_flight > 1 => Permitted::yes(format!(
+                "max.in.flight.requests.per.connection={} lets a retry be overtaken",
+                producer.max_in_flight
+            )),
+            Some(_) | None => Permitted::no("max.in.flight.requests.per.connection=1 lets nothing overtake"),
+        }
+    }
+
+    fn permits_reading(&self, anomaly: &Anomaly) -> Permitted {
+        let latest = match anomaly.client {
+            Some(client) => {
+                self.consumers.iter().any(|consumer| consumer.client == client && consumer.resets_to_latest)
+            }
+            None => self.consumers.iter().any(|consumer| consumer.resets_to_latest),
+        };
+        match (anomaly.kind, anomaly.cause) {
+            (Kind::PollSkip | Kind::Unseen, _) if latest => {
+                Permitted::yes("auto.offset.reset=latest skips what was written before the consumer had a position")
+            }
+            (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
+                Permitted::yes("the log no longer had what the consumer asked for")
+            }
+            (_, _) => Permitted::no("a consumer with an assigned partition reads every record once, in order"),
+        }
+    }
+}
+
+/// Whether a loss of unknown mechanism is within the contract.
+fn loss_by_kind(acks: Option<i16>, topic: Option<&TopicContract>) -> Permitted {
+    match (acks, topic) {
+        (Some(0), _) => Permitted::yes("acks=0 promises nothing"),
+        (Some(1), _) => Permitted::yes("acks=1 promises only the leader's copy"),
+        (Some(_), Some(topic)) if topic.min_insync_replicas <= 1 => {
+            Permitted::unknown("min.insync.replicas=1 permits it once the ISR has shrunk to the leader")
+        }
+        (Some(_), Some(topic)) if topic.unclean_leader_election => {
+            Permitted::unknown("unclean.leader.election.enable=true permits it after an unclean election")
+        }
+        (Some(_), Some(topic)) if topic.flush_messages != 1 => {
+            Permitted::unknown("nothing is synced before it is acknowledged: power loss permits it")
+        }
+        (Some(_), Some(_)) => Permitted::no("acks=all with these settings keeps what it acknowledged"),
+        (None, _) | (_, None) => Permitted::unknown("it depends on a configuration that is not known"),
+    }
+}

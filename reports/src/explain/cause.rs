@@ -1,0 +1,113 @@
+//! Why an anomaly happened: a closed list of mechanisms, a sentence each.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! causes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $sentence:literal;)*) => {
+        /// A mechanism. `unknown` where the walk over causes does not reach one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Cause {
+            $($(#[$doc])* #[doc = concat!("`", $name, "`: ", $sentence, ".")] #[serde(rename = $name)] $variant),*
+        }
+
+        impl Cause {
+            /// Every cause.
+            pub const ALL: &'static [Cause] = &[$(Cause::$variant),*];
+
+            /// The name in reports and expectations.
+            pub fn name(self) -> &'static str {
+                match self { $(Cause::$variant => $name),* }
+            }
+
+            /// What happened, in a sentence without its full stop.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Cause::$variant => $sentence),* }
+            }
+        }
+    };
+}
+
+causes! {
+    // ---- lost ----
+    AcknowledgedBeforeReplicated = "acknowledged-before-replicated",
+        "the leader acknowledged the record before its successor had a copy";
+    AcknowledgedWithoutAsking = "acknowledged-without-asking",
+        "at acks=0 the client reported success once the record was on its way; nobody answered for it";
+    IsrShrunkToLeader = "isr-shrunk-to-leader",
+        "the in-sync replicas had shrunk to the leader, so that acks=all asked it alone";
+    UncleanElection = "unclean-election",
+        "a replica outside the ISR was elected, and the others cut their logs to match it";
+    UnsyncedDataLostWithPower = "unsynced-data-lost-with-power",
+        "the record was in the page cache of a machine that lost power, not on its disk";
+    DiskLostData = "disk-lost-data",
+        "a broker came back with less than it had been given, without a loss of power";
+    CorruptTail = "corrupt-tail",
+        "recovery cut a log at a torn or corrupt batch";
+    TruncatedToHighWatermark = "truncated-to-high-watermark",
+        "a replica cut its log to a high watermark that was behind (before KIP-101)";
+    // ---- dropped ----
+    ClientBufferExhausted = "client-buffer-exhausted",
+        "send() found no room in buffer.memory within max.block.ms and threw the record back";
+    MetadataTimeout = "metadata-timeout",
+        "send() learned of no partition within max.block.ms and threw the record back";
+    RecordTooLarge = "record-too-large",
+        "the record was larger than the client or the broker takes";
+    ProcessExitedWithUnsentRecords = "process-exited-with-unsent-records",
+        "the process ended while the record was still in its memory";
+    ProcessExitedBeforeAnswer = "process-exited-before-answer",
+        "the process ended while the record was on its way";
+    LegacyQueueFull = "legacy-queue-full",
+        "the queue of the legacy producer was full and the record was dropped";
+    LegacyQueueLostWithProcess = "legacy-queue-lost-with-process",
+        "the process ended with the record in the queue of the legacy producer";
+    DeliveryTimeout = "delivery-timeout",
+        "the record was not delivered in time and the client gave up";
+    RetriesExhausted = "retries-exhausted",
+        "the client used up its retries";
+    RefusedByBroker = "refused-by-broker",
+        "the leader refused the record";
+    ClientClosed = "client-closed",
+        "the producer was closed before the record was delivered";
+    // ---- duplicated, reordered ----
+    ResentAfterLostResponse = "resent-after-lost-response",
+        "the answer was lost, the client sent the batch again, and the leader could not know it";
+    ResentAfterIndefiniteError = "resent-after-indefinite-error",
+        "the leader answered with an error after the append, and the client sent the batch again";
+    LateRequestAppendedAfterRetry = "late-request-appended-after-retry",
+        "a request that the client had given up was still appended, after its retry";
+    RequestDeliveredTwice = "request-delivered-twice",
+        "one request was appended twice";
+    DuplicateNotRecognised = "duplicate-not-recognised",
+        "the leader appended a sequence number that it had appended before";
+    SequenceReset = "sequence-reset",
+        "the client sent the batch again under another producer id or sequence";
+    ResentByApplication = "resent-by-application",
+        "the application sent the record again, which is a new record to the broker";
+    RetryOvertakenInFlight = "retry-overtaken-in-flight",
+        "the batch was refused or lost while a later one in flight was appended, and was then sent again";
+    // ---- read, stuck ----
+    PositionReset = "position-reset",
+        "the consumer's position was set, not reached by reading";
+    LogReplaced = "log-replaced",
+        "the log was cut and written anew below what had been told or read";
+    NoEligibleLeader = "no-eligible-leader",
+        "no replica that may lead is alive";
+    // ---- neither ----
+    Unknown = "unknown",
+        "the facts do not tell";
+}
+
+impl Cause {
+    /// The cause of this name.
+    pub fn by_name(name: &str) -> Option<Cause> {
+        Cause::ALL.iter().copied().find(|cause| cause.name() == name)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

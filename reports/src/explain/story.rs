@@ -1,0 +1,118 @@
+//! The story of one anomaly: steps in the order of time, each with its event.
+
+use ackproof_core::types::{Instant, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::anomaly::Anomaly;
+
+/// One anomaly, told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Story {
+    /// The anomaly, with its cause filled in.
+    pub anomaly: Anomaly,
+    /// The steps, in the order of time.
+    pub steps: Vec<Step>,
+    /// The smallest change of configuration under which the same seed keeps the promise; found by re-running, so it is
+    /// the caller who fills it.
+    pub keeps_it: Option<String>,
+    /// The command that shows it again; filled by the caller.
+    pub replay: Option<String>,
+}
+
+/// One step of a story.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The number of its event; 0 for what is true at the end of the run.
+    pub event: u64,
+    /// When.
+    pub time: Instant,
+    /// Who.
+    pub actor: Actor,
+    /// What: `appended at offset 17`.
+    pub what: String,
+    /// What else: `ISR {1,2,3}  acks=1`.
+    pub note: String,
+    /// Why this step matters.
+    pub mark: Option<Mark>,
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The node.
+    pub node: NodeId,
+    /// In which role: `leader, epoch 4`.
+    pub role: Option<String>,
+    /// To whom.
+    pub to: Option<NodeId>,
+}
+
+/// Why a step matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// The client was told that it is written.
+    Promise,
+    /// The last copy that could have kept it went.
+    Loss,
+    /// The record left the application's hands and got nowhere.
+    Drop,
+    /// The first copy.
+    First,
+    /// The second copy.
+    Second,
+    /// A later record went ahead.
+    Overtaken,
+}
+
+impl Mark {
+    /// In words: `the promise`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mark::Promise => "the promise",
+            Mark::Loss => "the loss",
+            Mark::Drop => "the drop",
+            Mark::First => "the first copy",
+            Mark::Second => "the second copy",
+            Mark::Overtaken => "overtaken",
+        }
+    }
+}
+
+impl Actor {
+    /// A node.
+    pub fn node(node: NodeId) -> Self {
+        Self { node, role: None, to: None }
+    }
+
+    /// A node in a role.
+    pub fn with_role(node: NodeId, role: impl Into<String>) -> Self {
+        Self { node, role: Some(role.into()), to: None }
+    }
+
+    /// A node speaking to another.
+    pub fn speaking(node: NodeId, to: NodeId) -> Self {
+        Self { node, role: None, to: Some(to) }
+    }
+}
+
+impl Step {
+    /// A step without a note.
+    pub fn new(event: u64, time: Instant, actor: Actor, what: impl Into<String>) -> Self {
+        Self { event, time, actor, what: what.into(), note: String::new(), mark: None }
+    }
+
+    /// With a note.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// With a mark.
+    #[must_use]
+    pub fn mark(mut self, mark: Mark) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+}

@@ -1,0 +1,415 @@
+//! What clients were told, derived from the facts of clients alone, and what the logs hold at the end.
+//!
+//! Source: Jepsen's histories (ok, fail, info); `failure-catalog.md` section 4 (i) on definite and indeterminate failures.
+//!
+//! The history is streaming: it keeps one entry per `send()` and per offset read, never an event. Keys and values are
+//! reference counts on the bytes that the facts carry; everything is compared by a 64-bit digest of its content.
+
+use std::collections::BTreeMap;
+
+use ackproof_core::fact::{Event, Fact, Observer, Payload};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::{Instant, LeaderEpoch, Offset, RecordId, TopicPartition};
+
+use crate::digest::{self, Digest};
+use crate::numbered::Numbered;
+
+/// What the application was told of one `send()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing, ever.
+    Pending,
+    /// Written.
+    Acknowledged {
+        /// With these acks.
+        acks: i16,
+        /// Where, or -1.
+        offset: Offset,
+    },
+    /// Failed.
+    Failed {
+        /// How.
+        error: ErrorCode,
+        /// Whether it certainly was not written.
+        definite: bool,
+    },
+    /// The process ended first.
+    Abandoned {
+        /// Whether it certainly never left the process.
+        unsent: bool,
+    },
+}
+
+/// One `send()`.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Its name.
+    pub id: RecordId,
+    /// The key.
+    pub key: Option<Payload>,
+    /// The value.
+    pub value: Option<Payload>,
+    /// What the application was told.
+    pub outcome: Outcome,
+    /// When it was told.
+    pub told_at: Option<Instant>,
+    /// The first `send()` of the same logical record; its own index if it is that.
+    pub(crate) root: usize,
+    pub(crate) topic: usize,
+    pub(crate) partition: Option<usize>,
+    pub(crate) digest: u64,
+}
+
+/// A replica at the end of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// The broker.
+    pub broker: i32,
+    /// Whether its process runs.
+    pub running: bool,
+    /// Whether it leads.
+    pub leader: bool,
+    /// Whether it is in the ISR.
+    pub in_isr: bool,
+    /// Log start offset.
+    pub log_start: Offset,
+    /// High watermark.
+    pub high_watermark: Offset,
+    /// Log end offset.
+    pub log_end: Offset,
+    /// The epoch of its last record.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// A record in a log at the end of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy {
+    pub broker: i32,
+    pub offset: i64,
+    pub digest: u64,
+    pub key: Option<Payload>,
+    pub value: Option<Payload>,
+}
+
+/// What an offset was first seen with.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    digest: u64,
+    polled: bool,
+}
+
+/// An offset that was seen with two values.
+#[derive(Clone, Debug)]
+pub(crate) struct Conflict {
+    pub offset: i64,
+    pub first: u64,
+    pub second: u64,
+    pub key: Option<Payload>,
+    pub value: Option<Payload>,
+}
+
+/// Everything about one partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartitionHistory {
+    seen: Numbered<Seen>,
+    polled_besides: BTreeMap<(i64, u64), ()>,
+    pub conflicts: Vec<Conflict>,
+    pub max_polled: Option<i64>,
+    pub delivered: u64,
+    pub replicas: Vec<Replica>,
+    pub copies: Vec<Copy>,
+}
+
+/// Where a value was seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sighting {
+    Polled,
+    Acknowledged,
+}
+
+impl PartitionHistory {
+    /// Notes what an offset was seen with, and the first disagreement.
+    fn see(&mut self, offset: Offset, digest: u64, how: Sighting, key: Option<&Payload>, value: Option<&Payload>) {
+        let Ok(number) = u64::try_from(offset.0) else { return };
+        let polled = how == Sighting::Polled;
+        let Some(seen) = self.seen.get_mut(number) else {
+            self.seen.insert_new(number, Seen { digest, polled });
+            self.delivered += u64::from(polled);
+            return;
+        };
+        if seen.digest == digest {
+            self.delivered += u64::from(polled && !seen.polled);
+            seen.polled |= polled;
+            return;
+        }
+        let first = seen.digest;
+        self.conflicts.push(Conflict {
+            offset: offset.0,
+            first,
+            second: digest,
+            key: key.cloned(),
+            value: value.cloned(),
+        });
+        if polled && self.polled_besides.insert((offset.0, digest), ()).is_none() {
+            self.delivered += 1;
+        }
+    }
+
+    /// Whether a consumer got this value at this offset.
+    pub(crate) fn was_polled(&self, offset: i64, digest: u64) -> bool {
+        let first = u64::try_from(offset).ok().and_then(|number| self.seen.get(number));
+        first.is_some_and(|seen| seen.polled && seen.digest == digest)
+            || self.polled_besides.contains_key(&(offset, digest))
+    }
+
+    /// What an offset was first told or read with.
+    pub(crate) fn first_seen(&self, offset: i64) -> Option<u64> {
+        u64::try_from(offset).ok().and_then(|number| self.seen.get(number)).map(|seen| seen.digest)
+    }
+
+    /// Every value that a consumer got.
+    pub(crate) fn polled_values(&self) -> impl Iterator<Item = u64> {
+        let first = self.seen.values().filter(|seen| seen.polled).map(|seen| seen.digest);
+        first.chain(self.polled_besides.keys().map(|(_, digest)| *digest))
+    }
+
+    /// The leader at the end, by the controller's word.
+    pub(crate) fn leader(&self) -> Option<&Replica> {
+        self.replicas.iter().find(|replica| replica.leader)
+    }
+}
+
+/// What clients were told, and what the logs hold.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    topics: Vec<(String, Digest)>,
+    topic_index: BTreeMap<String, usize>,
+    partition_names: Vec<TopicPartition>,
+    partition_index: BTreeMap<TopicPartition, usize>,
+    last_partition: usize,
+    last_topic: usize,
+    pub(crate) partitions: Vec<PartitionHistory>,
+    pub(crate) sends: Vec<Sent>,
+    by_number: BTreeMap<u32, Numbered<usize>>,
+    pub(crate) resends: BTreeMap<usize, Vec<usize>>,
+    pub(crate) replica_lists: BTreeMap<String, Vec<Vec<i32>>>,
+    pub(crate) ended: Option<bool>,
+}
+
+impl History {
+    /// Nothing was told yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All calls of `send()`, in the order of the facts.
+    pub fn sends(&self) -> &[Sent] {
+        &self.sends
+    }
+
+    /// The partitions that were named, in the order in which they appeared, with their replicas at the end.
+    pub fn partitions(&self) -> impl Iterator<Item = (&TopicPartition, &[Replica])> {
+        self.partition_names.iter().zip(self.partitions.iter().map(|partition| partition.replicas.as_slice()))
+    }
+
+    /// The replicas that a topic was created with, per partition.
+    pub fn replica_list(&self, partition: &TopicPartition) -> Option<&[i32]> {
+        let lists = self.replica_lists.get(partition.topic.as_str())?;
+        lists.get(usize::try_from(partition.partition).ok()?).map(Vec::as_slice)
+    }
+
+    /// The offsets in the surviving log of a partition, in order.
+    pub(crate) fn surviving_offsets(&self, name: &TopicPartition) -> Vec<i64> {
+        let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
+            return Vec::new();
+        };
+        let leader = partition.leader().map(|replica| replica.broker);
+        let copies = partition.copies.iter().filter(|copy| leader.is_none_or(|leader| leader == copy.broker));
+        let mut offsets: Vec<i64> = copies.map(|copy| copy.offset).collect();
+        offsets.sort_unstable();
+        offsets.dedup();
+        offsets
+    }
+
+    pub(crate) fn topic_name(&self, topic: usize) -> &str {
+        &self.topics[topic].0
+    }
+
+    pub(crate) fn partition_name(&self, partition: usize) -> &TopicPartition {
+        &self.partition_names[partition]
+    }
+
+    fn topic(&mut self, name: &str) -> usize {
+        if self.topics.get(self.last_topic).is_some_and(|(last, _)| last == name) {
+            return self.last_topic;
+        }
+        self.last_topic = match self.topic_index.get(name) {
+            Some(index) => *index,
+            None => {
+                let mut digest = Digest::new();
+                digest.bytes(name.as_bytes());
+                self.topics.push((name.to_owned(), digest));
+                self.topic_index.insert(name.to_owned(), self.topics.len() - 1);
+                self.topics.len() - 1
+            }
+        };
+        self.last_topic
+    }
+
+    fn partition(&mut self, name: &TopicPartition) -> usize {
+        if self.partition_names.get(self.last_partition) == Some(name) {
+            return self.last_partition;
+        }
+        self.last_partition = match self.partition_index.get(name) {
+            Some(index) => *index,
+            None => {
+                self.partition_names.push(name.clone());
+                self.partitions.push(PartitionHistory::default());
+                self.partition_index.insert(name.clone(), self.partition_names.len() - 1);
+                self.partition_names.len() - 1
+            }
+        };
+        self.last_partition
+    }
+
+    fn digest(&mut self, topic: &str, key: Option<&Payload>, value: Option<&Payload>) -> u64 {
+        let topic = self.topic(topic);
+        digest::content(self.topics[topic].1, key, value)
+    }
+
+    fn find(&self, record: RecordId) -> Option<usize> {
+        self.by_number.get(&record.client)?.get(record.number).copied()
+    }
+
+    fn sent(
+        &mut self,
+        id: RecordId,
+        topic: &str,
+        key: Option<&Payload>,
+        value: Option<&Payload>,
+        of: Option<RecordId>,
+    ) {
+        let digest = self.digest(topic, key, value);
+        let index = self.sends.len();
+        if !self.by_number.entry(id.client).or_default().insert_new(id.number, index) {
+            return;
+        }
+        // A resend repeats the content; what claims to be one and does not is a record of its own.
+        let root = of.and_then(|of| self.find(of)).map(|of| self.sends[of].root);
+        let root = root.filter(|root| *root < index && self.sends[*root].digest == digest).unwrap_or(index);
+        if root != index {
+            self.resends.entry(root).or_default().push(index);
+        }
+        self.sends.push(Sent {
+            id,
+            key: key.cloned(),
+            value: value.cloned(),
+            outcome: Outcome::Pending,
+            told_at: None,
+            root,
+            topic: self.last_topic,
+            partition: None,
+            digest,
+        });
+    }
+
+    /// The first word counts: a client says one thing of a record.
+    fn told(&mut self, record: RecordId, partition: Option<&TopicPartition>, outcome: Outcome, at: Instant) {
+        let Some(index) = self.find(record) else { return };
+        if self.sends[index].outcome != Outcome::Pending {
+            return;
+        }
+        let partition = partition.map(|partition| self.partition(partition));
+        let sent = &mut self.sends[index];
+        sent.outcome = outcome;
+        sent.told_at = Some(at);
+        sent.partition = partition.or(sent.partition);
+        if let (Outcome::Acknowledged { offset, .. }, Some(partition)) = (outcome, partition) {
+            let sent = &self.sends[index];
+            self.partitions[partition].see(
+                offset,
+                sent.digest,
+                Sighting::Acknowledged,
+                sent.key.as_ref(),
+                sent.value.as_ref(),
+            );
+        }
+    }
+
+    fn polled(&mut self, partition: &TopicPartition, offset: Offset, key: Option<&Payload>, value: Option<&Payload>) {
+        let digest = self.digest(partition.topic.as_str(), key, value);
+        let index = self.partition(partition);
+        let partition = &mut self.partitions[index];
+        partition.max_polled = partition.max_polled.max(Some(offset.0));
+        partition.see(offset, digest, Sighting::Polled, key, value);
+    }
+}
+
+impl Observer for History {
+    fn observe(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::RecordSent { record, topic, key, value, resend_of } => {
+                self.sent(*record, topic, key.as_ref(), value.as_ref(), *resend_of);
+            }
+            Fact::RecordBatched { record, partition, .. } => {
+                let partition = self.partition(partition);
+                if let Some(index) = self.find(*record) {
+                    self.sends[index].partition = Some(partition);
+                }
+            }
+            Fact::RecordAcknowledged { record, partition, offset, acks } => {
+                let outcome = Outcome::Acknowledged { acks: *acks, offset: *offset };
+                self.told(*record, Some(partition), outcome, event.time);
+            }
+            Fact::RecordFailed { record, partition, error, definite } => {
+                let outcome = Outcome::Failed { error: *error, definite: *definite };
+                self.told(*record, partition.as_ref(), outcome, event.time);
+            }
+            Fact::RecordAbandoned { record, unsent } => {
+                self.told(*record, None, Outcome::Abandoned { unsent: *unsent }, event.time);
+            }
+            Fact::Polled { partition, offset, key, value } => {
+                self.polled(partition, *offset, key.as_ref(), value.as_ref());
+            }
+            Fact::TopicCreated { topic, replicas } => {
+                self.replica_lists.insert(topic.clone(), replicas.clone());
+            }
+            Fact::ReplicaSurveyed {
+                partition,
+                broker,
+                running,
+                leader,
+                in_isr,
+                log_start,
+                high_watermark,
+                log_end,
+                leader_epoch,
+            } => {
+                let partition = self.partition(partition);
+                self.partitions[partition].replicas.push(Replica {
+                    broker: *broker,
+                    running: *running,
+                    leader: *leader,
+                    in_isr: *in_isr,
+                    log_start: *log_start,
+                    high_watermark: *high_watermark,
+                    log_end: *log_end,
+                    leader_epoch: *leader_epoch,
+                });
+            }
+            Fact::RecordSurveyed { partition, broker, offset, key, value, .. } => {
+                let digest = self.digest(partition.topic.as_str(), key.as_ref(), value.as_ref());
+                let partition = self.partition(partition);
+                self.partitions[partition].copies.push(Copy {
+                    broker: *broker,
+                    offset: offset.0,
+                    digest,
+                    key: key.clone(),
+                    value: value.clone(),
+                });
+            }
+            Fact::RunEnded { quiescent } => self.ended = Some(*quiescent),
+            _ => {}
+        }
+    }
+}

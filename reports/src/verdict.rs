@@ -1,0 +1,335 @@
+//! The judge: takes the facts of a run as they happen and says at the end whether every promise was kept.
+//!
+//! `valid` means that something was promised, looked at and kept; `invalid` that an anomaly was found, permitted by the
+//! configuration or not (each anomaly says which); `unknown` that nothing is wrong as far as can be seen and not
+//! everything can: nothing was sent, nobody looked at a log, time ran out, or a fault never bit.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ackproof_core::fact::{Event, Fact, Observer};
+use ackproof_core::types::{Instant, TopicPartition};
+use serde::{Deserialize, Serialize};
+
+use crate::anomaly::{Anomaly, Kind};
+use crate::checkers::poll_order::PollOrder;
+use crate::checkers::{self, Findings};
+use crate::contract::{Answer, Contract};
+use crate::history::{History, Outcome, Replica};
+use crate::ledger::Ledger;
+
+/// Three-valued: what is not known stays unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every promise was kept.
+    Valid,
+    /// An anomaly was found.
+    Invalid,
+    /// Neither can be said; see [`Judgement::doubts`].
+    Unknown,
+}
+
+impl Verdict {
+    /// `valid`, `invalid` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Valid => "valid",
+            Verdict::Invalid => "invalid",
+            Verdict::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        /// How often what happened.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Counts {
+            $($(#[$doc])* pub $field: u64,)*
+        }
+
+        impl Counts {
+            /// Every count with its name, in order.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field)),*].into_iter()
+            }
+        }
+    };
+}
+
+counts! {
+    /// Calls of `send()`.
+    sent,
+    /// Of those: reported as written (at acks=0: as sent).
+    acknowledged,
+    /// Of those: reported as certainly not written.
+    failed,
+    /// Of those: reported as failed, and possibly written.
+    indeterminate,
+    /// Of those: never reported on.
+    pending,
+    /// Values that a consumer got, each offset counted once.
+    delivered,
+    /// Records of `lost-write`.
+    lost,
+    /// Records of `silent-drop`.
+    dropped,
+    /// Acknowledged records on disks of partitions without a leader.
+    unavailable,
+    /// Copies beyond the first.
+    duplicated,
+    /// Records after one that was sent later.
+    reordered,
+    /// Of those: after one with the same key.
+    reordered_keys,
+    /// Second copies after a record that was sent later.
+    replayed,
+    /// Offsets seen with two values.
+    inconsistent,
+    /// Records there that should not be.
+    phantom,
+    /// Indeterminate or pending records that are in the log.
+    surfaced,
+    /// Acknowledged records that no consumer got.
+    unseen,
+    /// Jumps over a record.
+    poll_skips,
+    /// Reads that went back.
+    nonmonotonic_polls,
+    /// Records that retention may have removed.
+    removed,
+}
+
+/// A fault that did something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Its number in the plan.
+    pub fault: u32,
+    /// What it did.
+    pub what: String,
+    /// How often.
+    pub times: u64,
+}
+
+/// A fault that was triggered and did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleFault {
+    /// Its number in the plan.
+    pub fault: u32,
+    /// What it should have done.
+    pub what: String,
+}
+
+/// A partition at the end of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Its name.
+    pub partition: TopicPartition,
+    /// The brokers it was assigned to, preferred leader first.
+    pub assigned: Vec<i32>,
+    /// Its replicas.
+    pub replicas: Vec<Replica>,
+}
+
+/// What the judge says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// Whether every promise was kept.
+    pub verdict: Verdict,
+    /// Why no better verdict is possible; they matter where it is unknown.
+    pub doubts: Vec<String>,
+    /// What went wrong, in the order of [`Kind::ALL`].
+    pub anomalies: Vec<Anomaly>,
+    /// How often what happened.
+    pub counts: Counts,
+    /// The faults that did something.
+    pub witnesses: Vec<Witness>,
+    /// The faults that did nothing.
+    pub idle_faults: Vec<IdleFault>,
+    /// The partitions at the end.
+    pub partitions: Vec<PartitionState>,
+    /// When the run ended.
+    pub ended_at: Instant,
+    /// How many facts were judged.
+    pub events: u64,
+}
+
+impl Judgement {
+    /// Whether an anomaly was found that the configuration forbids: a bug.
+    pub fn has_forbidden(&self) -> bool {
+        self.anomalies.iter().any(|anomaly| anomaly.permitted.answer == Answer::No)
+    }
+
+    /// The anomalies of a kind.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Anomaly> {
+        self.anomalies.iter().filter(move |anomaly| anomaly.kind == kind)
+    }
+
+    /// Which kinds of anomaly were found.
+    pub fn kinds(&self) -> Vec<Kind> {
+        Kind::ALL.into_iter().filter(|kind| self.of_kind(*kind).next().is_some()).collect()
+    }
+}
+
+/// Holds all checkers. It keeps no trace.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    contract: Contract,
+    history: History,
+    poll_order: PollOrder,
+    faults: BTreeMap<u32, String>,
+    witnesses: BTreeMap<(u32, String), u64>,
+    stuck: Vec<(String, Instant)>,
+    last: Instant,
+    events: u64,
+}
+
+impl Observer for Judge {
+    fn observe(&mut self, event: &Event) {
+        self.events += 1;
+        self.last = self.last.max(event.time);
+        match &event.fact {
+            Fact::FaultInjected { fault, what } => {
+                self.faults.insert(*fault, what.clone());
+            }
+            Fact::FaultBit { fault, what } => match self.witnesses.get_mut(&(*fault, what.clone())) {
+                Some(times) => *times += 1,
+                None => {
+                    self.witnesses.insert((*fault, what.clone()), 1);
+                }
+            },
+            Fact::Stuck { what } => self.stuck.push((what.clone(), event.time)),
+            _ => {
+                self.history.observe(event);
+                self.poll_order.observe(event);
+            }
+        }
+    }
+}
+
+impl Judge {
+    /// A judge who knows what was promised and has seen nothing yet.
+    pub fn new(contract: Contract) -> Self {
+        Self {
+            contract,
+            history: History::new(),
+            poll_order: PollOrder::default(),
+            faults: BTreeMap::new(),
+            witnesses: BTreeMap::new(),
+            stuck: Vec::new(),
+            last: Instant::START,
+            events: 0,
+        }
+    }
+
+    /// The verdict on what was seen. Causes are for [`crate::explain`] to find.
+    pub fn finish(self) -> Judgement {
+        let mut findings = Findings::default();
+        self.count_outcomes(&mut findings);
+        self.check(&mut findings);
+        let idle_faults: Vec<IdleFault> = self
+            .faults
+            .iter()
+            .filter(|(fault, _)| !self.witnesses.keys().any(|(witness, _)| witness == *fault))
+            .map(|(fault, what)| IdleFault { fault: *fault, what: what.clone() })
+            .collect();
+        self.doubt(&idle_faults, &mut findings);
+        let Findings { mut anomalies, counts, doubts } = findings;
+        anomalies.sort_by_key(|anomaly| anomaly.kind);
+        for anomaly in &mut anomalies {
+            anomaly.permitted = self.contract.permits(anomaly);
+        }
+        let verdict = match (anomalies.is_empty(), doubts.is_empty()) {
+            (false, _) => Verdict::Invalid,
+            (true, true) => Verdict::Valid,
+            (true, false) => Verdict::Unknown,
+        };
+        let witnesses =
+            self.witnesses.into_iter().map(|((fault, what), times)| Witness { fault, what, times }).collect();
+        let partitions = partition_states(&self.history);
+        Judgement {
+            verdict,
+            doubts,
+            anomalies,
+            counts,
+            witnesses,
+            idle_faults,
+            partitions,
+            ended_at: self.last,
+            events: self.events,
+        }
+    }
+
+    fn count_outcomes(&self, findings: &mut Findings) {
+        let counts = &mut findings.counts;
+        for sent in self.history.sends() {
+            counts.sent += 1;
+            match sent.outcome {
+                Outcome::Acknowledged { .. } => counts.acknowledged += 1,
+                Outcome::Failed { definite: true, .. } => counts.failed += 1,
+                Outcome::Failed { definite: false, .. } => counts.indeterminate += 1,
+                Outcome::Pending | Outcome::Abandoned { .. } => counts.pending += 1,
+            }
+        }
+        counts.delivered = self.history.partitions.iter().map(|partition| partition.delivered).sum();
+    }
+
+    fn check(&self, findings: &mut Findings) {
+        let ledger = Ledger::new(&self.history);
+        checkers::lost_write::check(&ledger, findings);
+        checkers::silent_drop::check(&ledger, &self.contract, findings);
+        checkers::duplicate::check(&ledger, findings);
+        checkers::reorder::check(&ledger, findings);
+        checkers::inconsistent_offsets::check(&ledger, findings);
+        checkers::phantom::check(&ledger, findings);
+        checkers::stuck::check(&ledger, findings);
+        checkers::unseen::check(&ledger, findings);
+        self.poll_order.check(&self.history, findings);
+        for (what, at) in &self.stuck {
+            findings.anomalies.push(Anomaly {
+                note: Some(what.clone()),
+                told_at: Some(*at),
+                ..Anomaly::new(Kind::Stuck)
+            });
+        }
+    }
+
+    fn doubt(&self, idle_faults: &[IdleFault], findings: &mut Findings) {
+        if findings.counts.sent == 0 {
+            findings.doubt("nothing was sent".to_owned());
+        }
+        match self.history.ended {
+            None => findings.doubt("the run has no end".to_owned()),
+            Some(false) => findings.doubt("time ran out before everything came to rest".to_owned()),
+            Some(true) => {}
+        }
+        for idle in idle_faults {
+            findings.doubt(format!("fault {} did nothing: {}", idle.fault, idle.what));
+        }
+    }
+}
+
+fn partition_states(history: &History) -> Vec<PartitionState> {
+    let mut states: Vec<PartitionState> = history
+        .partitions()
+        .filter(|(_, replicas)| !replicas.is_empty())
+        .map(|(partition, replicas)| PartitionState {
+            partition: partition.clone(),
+            assigned: match history.replica_list(partition) {
+                Some(brokers) => brokers.to_vec(),
+                None => replicas.iter().map(|replica| replica.broker).collect(),
+            },
+            replicas: replicas.to_vec(),
+        })
+        .collect();
+    states.sort_by(|one, other| one.partition.cmp(&other.partition));
+    states
+}
