@@ -40,8 +40,10 @@ pub struct Record {
 /// Iterates over the records of one batch.
 #[derive(Clone, Debug)]
 pub struct Records {
-    /// What is left, uncompressed.
+    /// All records, uncompressed.
     data: Bytes,
+    /// Where the next one starts.
+    position: usize,
     base_offset: i64,
     base_timestamp: i64,
     log_append_time: Option<i64>,
@@ -64,6 +66,7 @@ impl Records {
         };
         Records {
             data,
+            position: 0,
             base_offset: batch.base_offset().0,
             base_timestamp: batch.base_timestamp().0,
             log_append_time,
@@ -75,7 +78,7 @@ impl Records {
 
     /// The next record; only where there is one.
     fn read(&mut self) -> Result<Record, &'static str> {
-        let mut input = &self.data[..];
+        let mut input = &self.data[self.position..];
         let size = varint::take_i32(&mut input).ok_or("its length is not a varint")?;
         let size = usize::try_from(size).map_err(|_| "its length is negative")?;
         let body = input.get(..size).ok_or("it is longer than what is left of the batch")?;
@@ -96,15 +99,14 @@ impl Records {
         if !fields.rest.is_empty() {
             return Err("its length does not fit its fields");
         }
-        let consumed = self.data.len() - input.len() + size;
-        let _ = self.data.split_to(consumed);
+        self.position = self.data.len() - input.len() + size;
         Ok(record)
     }
 
     fn fail(&mut self, error: BatchError) -> Option<Result<Record, BatchError>> {
         self.count = 0;
         self.index = 0;
-        self.data = Bytes::new();
+        self.position = self.data.len();
         Some(Err(error))
     }
 }
@@ -118,7 +120,7 @@ impl Iterator for Records {
         }
         if self.index >= self.count {
             // A batch without records may still have bytes: Kafka looks at them only after a last record.
-            let left = self.data.len();
+            let left = self.data.len() - self.position;
             return if left == 0 || self.count == 0 { None } else { self.fail(BatchError::TrailingBytes(left)) };
         }
         match self.read() {
@@ -133,7 +135,7 @@ impl Iterator for Records {
     fn size_hint(&self) -> (usize, Option<usize>) {
         // No more than the bytes can hold: the count is what a stranger wrote. One more for an error.
         let left = usize::try_from(self.count - self.index).unwrap_or(0);
-        (0, Some(left.min(self.data.len()) + 1))
+        (0, Some(left.min(self.data.len() - self.position) + 1))
     }
 }
 
