@@ -1,0 +1,146 @@
+//! Whether a fact is one that a step waits for.
+
+use ackproof_core::fact::Event;
+use ackproof_core::types::NodeId;
+use serde_json::Value;
+
+use super::plan::{Condition, FactPattern, Trigger};
+
+/// How far a trigger has come.
+#[derive(Clone, Debug)]
+pub enum Waiting {
+    /// It does not wait for facts.
+    NotForFacts,
+    /// So many more matching facts are needed.
+    Facts(u64),
+    /// Each of these.
+    All(Vec<Waiting>),
+}
+
+impl Waiting {
+    /// The start of waiting.
+    pub fn for_trigger(trigger: &Trigger) -> Waiting {
+        match trigger {
+            Trigger::At(_) | Trigger::After(_) => Waiting::NotForFacts,
+            Trigger::Fact(pattern) => Waiting::Facts(pattern.times.max(1)),
+            Trigger::All(triggers) => Waiting::All(triggers.iter().map(Waiting::for_trigger).collect()),
+        }
+    }
+
+    /// Takes a fact. Returns whether the trigger has now been met.
+    ///
+    /// `is_node` says whether a selector names the node where the fact happened.
+    pub fn take(
+        &mut self,
+        trigger: &Trigger,
+        event: &Event,
+        is_node: &mut dyn FnMut(&super::Selector, NodeId) -> bool,
+    ) -> bool {
+        match (self, trigger) {
+            (Waiting::Facts(0), Trigger::Fact(_)) => true,
+            (Waiting::Facts(missing), Trigger::Fact(pattern)) => {
+                if matches(pattern, event, is_node) {
+                    *missing -= 1;
+                }
+                *missing == 0
+            }
+            (Waiting::All(parts), Trigger::All(triggers)) => {
+                // Every part must see the fact: no short circuit.
+                let met: Vec<bool> =
+                    parts.iter_mut().zip(triggers).map(|(part, trigger)| part.take(trigger, event, is_node)).collect();
+                met.into_iter().all(|part| part)
+            }
+            (Waiting::NotForFacts | Waiting::Facts(_) | Waiting::All(_), _) => false,
+        }
+    }
+}
+
+fn matches(pattern: &FactPattern, event: &Event, is_node: &mut dyn FnMut(&super::Selector, NodeId) -> bool) -> bool {
+    if event.fact.kind() != pattern.kind {
+        return false;
+    }
+    if !pattern.fields.is_empty() {
+        let Ok(value) = serde_json::to_value(&event.fact) else { return false };
+        let Some(fields) = value.get(&pattern.kind) else { return false };
+        if !pattern.fields.iter().all(|(name, condition)| fields.get(name).is_some_and(|found| condition.holds(found)))
+        {
+            return false;
+        }
+    }
+    pattern.node.as_ref().is_none_or(|selector| is_node(selector, event.node))
+}
+
+impl Condition {
+    /// Whether a field's value is as wanted.
+    pub fn holds(&self, found: &Value) -> bool {
+        let number = || found.as_i64();
+        let list = || found.as_array();
+        match self {
+            Condition::Is(wanted) => found == wanted,
+            Condition::IsNot(unwanted) => found != unwanted,
+            Condition::AtLeast(least) => number().is_some_and(|found| found >= *least),
+            Condition::AtMost(most) => number().is_some_and(|found| found <= *most),
+            Condition::Contains(wanted) => {
+                list().is_some_and(|list| list.iter().any(|item| item.as_i64() == Some(*wanted)))
+            }
+            Condition::Lacks(wanted) => {
+                list().is_some_and(|list| list.iter().all(|item| item.as_i64() != Some(*wanted)))
+            }
+            Condition::Length(length) => list().is_some_and(|list| list.len() as u64 == *length),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ackproof_core::fact::{Fact, Role};
+    use ackproof_core::types::{Instant, LeaderEpoch, Offset, Sequence, TopicPartition};
+
+    fn appended(last_offset: i64) -> Event {
+        Event {
+            sequence: 1,
+            time: Instant(0),
+            node: NodeId::Broker(1),
+            cause: 0,
+            fact: Fact::Appended {
+                partition: TopicPartition::of("orders", 0),
+                role: Role::Leader,
+                base_offset: Offset(last_offset),
+                last_offset: Offset(last_offset),
+                leader_epoch: LeaderEpoch(0),
+                producer_id: -1,
+                base_sequence: Sequence::NONE,
+            },
+        }
+    }
+
+    fn pattern(times: u64) -> Trigger {
+        Trigger::Fact(FactPattern {
+            kind: "appended".into(),
+            node: None,
+            fields: vec![
+                ("partition".into(), Condition::Is("orders-0".into())),
+                ("role".into(), Condition::Is("leader".into())),
+                ("last_offset".into(), Condition::AtLeast(6)),
+            ],
+            times,
+        })
+    }
+
+    #[test]
+    fn the_second_of_the_facts_that_match_is_the_second() {
+        let trigger = pattern(2);
+        let mut waiting = Waiting::for_trigger(&trigger);
+        let met: Vec<bool> =
+            [5, 6, 2, 7].map(|offset| waiting.take(&trigger, &appended(offset), &mut |_, _| true)).into();
+        assert_eq!(met, [false, false, false, true]);
+    }
+
+    #[test]
+    fn the_kind_in_the_trace_is_the_kind() {
+        let event = appended(1);
+        let value = serde_json::to_value(&event.fact).expect("a fact is plain data");
+        assert!(value.get(event.fact.kind()).is_some(), "{value}");
+    }
+}

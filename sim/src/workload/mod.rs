@@ -1,0 +1,9 @@
+//! Programs that use a client: what an application does with a producer or consumer.
+
+pub mod consumer_app;
+pub mod producer_app;
+pub mod template;
+
+pub use consumer_app::{ConsumerApp, ConsumerWorkload};
+pub use producer_app::{AtEnd, OnError, ProducerApp, ProducerWorkload};
+pub use template::Template;

@@ -1,0 +1,17 @@
+//! The world: one value, one loop. No threads, no async, no globals; cloning it forks the universe.
+
+mod clock;
+mod disk;
+mod event_queue;
+mod message;
+mod network;
+
+pub use clock::{NodeClock, RUN_STARTS_AT};
+pub use disk::{DiskFaults, DiskSpec, Keep, PowerLoss, SimDisk};
+pub use event_queue::EventQueue;
+pub use message::{Body, Direction, Interference, MessageFilter, MessageRule, Packet};
+pub use network::{Connection, End, LinkSpec, Network};
+
+/// A node's place in the world's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeIndex(pub u32);

@@ -1,0 +1,227 @@
+//! The network: connections that are ordered and reliable like TCP, over links that are neither.
+//!
+//! Fault model:
+//! * A message takes the latency of its link and its size over the link's bandwidth. A lost packet is a
+//!   retransmission: the message comes later, and everything behind it on the connection too.
+//! * A cut link carries nothing, not even the end of a connection. What was under way waits, as TCP's sender does,
+//!   and comes with the first retransmission after the link has healed. A machine without power is a link cut.
+//! * A killed process resets its connections: the other end learns it one latency later. A machine that lost power
+//!   says nothing; when it is up again it resets connections that it no longer knows.
+//! * A message rule can delay, hold, swallow or repeat a class of messages (see [`MessageRule`]).
+//!
+//! Not modelled: congestion, window sizes, back-pressure of a slow reader, the kernel giving up after its last
+//! retransmission (Kafka's own timeouts come first).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ackproof_core::types::{ConnectionId, Duration, Instant, Prng, Ratio};
+
+use super::NodeIndex;
+use super::message::Packet;
+
+/// The first retransmission timeout; it doubles each time, up to [`RETRANSMISSION_MAX`].
+const RETRANSMISSION_FIRST: Duration = Duration::from_millis(200);
+const RETRANSMISSION_MAX: Duration = Duration::from_secs(120);
+
+/// How links behave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSpec {
+    /// The least time a message takes.
+    pub latency_min: Duration,
+    /// The most it takes; drawn evenly between the two.
+    pub latency_max: Duration,
+    /// How many packets are lost and have to be sent again.
+    pub loss: Ratio,
+    /// Bytes per second; none is unlimited.
+    pub bandwidth: Option<u64>,
+}
+
+impl Default for LinkSpec {
+    /// A local network: 100 to 500 µs, no loss.
+    fn default() -> Self {
+        Self {
+            latency_min: Duration::from_micros(100),
+            latency_max: Duration::from_micros(500),
+            loss: Ratio::ZERO,
+            bandwidth: None,
+        }
+    }
+}
+
+/// Which end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The one that opened it.
+    Client,
+    /// The one that accepted it.
+    Server,
+}
+
+impl End {
+    /// The other one.
+    pub fn other(self) -> End {
+        match self {
+            End::Client => End::Server,
+            End::Server => End::Client,
+        }
+    }
+}
+
+/// One direction of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Lane {
+    /// Nothing arrives before this: the order is kept.
+    pub last_arrival: Instant,
+    /// What waits behind a cut link or a held message, with the time at which it should have arrived.
+    pub waiting: VecDeque<(Instant, Packet)>,
+    /// A hold rule keeps the first waiting packet until it is released.
+    pub held_by: Option<usize>,
+    /// A drop rule swallowed a message: the rest of this direction vanishes too, since TCP has no holes.
+    pub silenced: bool,
+}
+
+/// A connection as the world knows it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Who opened it, and in which life.
+    pub client: (NodeIndex, u32),
+    /// Who accepts it, and in which life; the life is known once the request to connect has arrived.
+    pub server: (NodeIndex, Option<u32>),
+    /// Whether each end still has it open.
+    pub client_open: bool,
+    /// Whether the server's end is open.
+    pub server_open: bool,
+    /// From client to server, and back.
+    pub lanes: [Lane; 2],
+}
+
+impl Connection {
+    /// The direction that starts at `from`.
+    pub fn lane(&mut self, from: End) -> &mut Lane {
+        &mut self.lanes[from as usize]
+    }
+
+    /// The node at an end.
+    pub fn node(&self, end: End) -> NodeIndex {
+        match end {
+            End::Client => self.client.0,
+            End::Server => self.server.0,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    spec: LinkSpec,
+    rng: Prng,
+    cuts: u32,
+}
+
+/// All links and connections.
+#[derive(Clone, Debug)]
+pub struct Network {
+    links: Vec<Link>,
+    nodes: usize,
+    /// Open, opening and half-closed connections.
+    pub connections: BTreeMap<ConnectionId, Connection>,
+}
+
+impl Network {
+    /// Links between `nodes` nodes, each direction with its own stream of random numbers.
+    pub fn new(nodes: usize, spec: &LinkSpec, rng: &Prng) -> Self {
+        let links = (0..nodes * nodes)
+            .map(|pair| Link {
+                spec: spec.clone(),
+                rng: rng.fork(&format!("{}>{}", pair / nodes, pair % nodes)),
+                cuts: 0,
+            })
+            .collect();
+        Self { links, nodes, connections: BTreeMap::new() }
+    }
+
+    fn link(&mut self, from: NodeIndex, to: NodeIndex) -> &mut Link {
+        &mut self.links[from.0 as usize * self.nodes + to.0 as usize]
+    }
+
+    /// Gives one direction of one link another behaviour.
+    pub fn set_link(&mut self, from: NodeIndex, to: NodeIndex, spec: LinkSpec) {
+        self.link(from, to).spec = spec;
+    }
+
+    /// Cuts one direction of a link, once more if it was cut already.
+    pub fn cut(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.link(from, to).cuts += 1;
+    }
+
+    /// Takes back one cut.
+    pub fn uncut(&mut self, from: NodeIndex, to: NodeIndex) {
+        let link = self.link(from, to);
+        link.cuts = link.cuts.saturating_sub(1);
+    }
+
+    /// Whether nothing passes from one node to another.
+    pub fn is_cut(&self, from: NodeIndex, to: NodeIndex) -> bool {
+        self.links[from.0 as usize * self.nodes + to.0 as usize].cuts > 0
+    }
+
+    /// Draws how long a message of `bytes` takes from one node to another.
+    pub fn travel_time(&mut self, from: NodeIndex, to: NodeIndex, bytes: usize) -> Duration {
+        let link = self.link(from, to);
+        let mut time = Duration(link.rng.between(link.spec.latency_min.0, link.spec.latency_max.0));
+        if let Some(bandwidth) = link.spec.bandwidth {
+            time += Duration(((bytes as u128) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
+        }
+        let mut timeout = RETRANSMISSION_FIRST;
+        while timeout < RETRANSMISSION_MAX && link.spec.loss.happens(&mut link.rng) {
+            time += timeout;
+            timeout = timeout.times(2);
+        }
+        time
+    }
+}
+
+/// When TCP's sender tries again for a packet that should have arrived at `due`: the first retransmission after `now`.
+pub fn retransmitted_at(due: Instant, now: Instant) -> Instant {
+    let mut at = due;
+    let mut timeout = RETRANSMISSION_FIRST;
+    while at < now {
+        at += timeout;
+        timeout = timeout.times(2).min(RETRANSMISSION_MAX);
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retransmissions_double_their_distance() {
+        let due = Instant(0);
+        let at = |millis: u64| retransmitted_at(due, Instant(millis * 1_000_000)).0 / 1_000_000;
+        assert_eq!([at(0), at(1), at(200), at(201), at(601), at(1_401)], [0, 200, 200, 600, 1_400, 3_000]);
+    }
+
+    #[test]
+    fn a_link_draws_from_its_own_stream() {
+        let rng = Prng::new(3).fork("network");
+        let (a, b, c) = (NodeIndex(0), NodeIndex(1), NodeIndex(2));
+        let mut quiet = Network::new(3, &LinkSpec::default(), &rng);
+        let mut busy = Network::new(3, &LinkSpec::default(), &rng);
+        for _ in 0..10 {
+            busy.travel_time(a, c, 0);
+        }
+        assert_eq!(quiet.travel_time(a, b, 0), busy.travel_time(a, b, 0));
+    }
+
+    #[test]
+    fn cuts_count() {
+        let mut network = Network::new(2, &LinkSpec::default(), &Prng::new(1));
+        let (a, b) = (NodeIndex(0), NodeIndex(1));
+        network.cut(a, b);
+        network.cut(a, b);
+        network.uncut(a, b);
+        assert!(network.is_cut(a, b), "it was cut twice and healed once");
+        assert!(!network.is_cut(b, a), "the other direction was never cut");
+    }
+}
