@@ -209,6 +209,11 @@ impl NetworkClient {
         token
     }
 
+    /// Whether this client opened the connection and has not given it up.
+    pub fn owns(&self, connection: ConnectionId) -> bool {
+        self.nodes.iter().any(|n| n.connection() == Some(connection))
+    }
+
     /// `Input::Connected`: the node that can be sent to now.
     pub fn on_connected(&mut self, connection: ConnectionId) -> Option<NodeId> {
         let node = self.nodes.iter_mut().find(|n| n.connection() == Some(connection))?;

@@ -1,0 +1,290 @@
+//! Fetch requests of followers and consumers: read, answer, or wait for bytes.
+//!
+//! Kafka: `ReplicaManager.fetchMessages`, `readFromLog`; `Partition.fetchRecords`, `readRecords`; `DelayedFetch`.
+//!
+//! What a follower fetches *from* is what it has: the fetch itself moves its log end offset as the leader knows it, then
+//! perhaps the ISR, then the high watermark. The answer carries the high watermark from before: a follower learns of
+//! it one fetch later. A fetch that waited is read again when it is answered, but counts only once.
+//!
+//! Not modelled: fetching from the closest replica (KIP-392), throttling, aborted transactions, tiered storage; that a
+//! consumer whose offset lies between high watermark and log end is answered at once with nothing (3.8): it waits, as before.
+
+use bytes::Bytes;
+
+use super::api::{Completed, FetchCompleted, FetchParams, FetchPartition, FetchResult};
+use super::leader::{self, Leader};
+use super::partition::Partition;
+use super::purgatory::{Availability, DelayedFetch, FetchWait};
+use super::replica::FollowerFetch;
+use super::replica_manager::ReplicaManager;
+use crate::fact::Fact;
+use crate::log::UnifiedLog;
+use crate::machine::Context;
+use crate::protocol::ErrorCode;
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
+
+/// A read that counts as a sign of life of the follower, or one that does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    First,
+    AfterWaiting,
+}
+
+/// What a fetcher is told about one partition, and whether the high watermark moved by its asking.
+struct Answer {
+    result: FetchResult,
+    high_watermark_moved: bool,
+}
+
+impl ReplicaManager {
+    /// Reads for a follower or a consumer. The answer comes through [`ReplicaManager::next_completed`]: at once if there
+    /// is enough, or something that must be heard; else when there is, or when the time is up.
+    pub fn fetch(
+        &mut self,
+        params: FetchParams,
+        partitions: Vec<(TopicPartition, FetchPartition)>,
+        ctx: &mut Context<'_>,
+    ) {
+        let (results, moved) = self.read_all(&params, Read::First, partitions.iter().map(|(p, ask)| (p, ask)), ctx);
+        for partition in moved {
+            self.check_produces(&partition, ctx);
+            self.check_fetches(&partition, ctx);
+        }
+        let bytes: usize = results.iter().map(|(_, result)| result.records.len()).sum();
+        let urgent = results.iter().any(|(_, result)| !result.error.is_none() || result.diverging.is_some());
+        let enough = bytes >= usize::try_from(params.min_bytes).unwrap_or(0);
+        if params.max_wait.as_nanos() == 0 || partitions.is_empty() || urgent || enough {
+            self.completed.push_back(Completed::Fetch(FetchCompleted { token: params.token, results }));
+            return;
+        }
+        let mut available = 0;
+        let mut entries = Vec::with_capacity(partitions.len());
+        for (index, ((name, ask), (_, result))) in partitions.into_iter().zip(&results).enumerate() {
+            if let Some(partition) = self.partitions.get_mut(&name) {
+                partition.waiting_fetches.push((params.token, index));
+            }
+            let bytes = result.records.len() as u64;
+            available += bytes;
+            entries.push(FetchWait { partition: name, ask, available: bytes });
+        }
+        let expires = ctx.now() + params.max_wait;
+        self.purgatory.park_fetch(params.token, DelayedFetch { params, expires, entries, available });
+    }
+
+    /// The connection on which a fetch came is gone: nobody waits for it any more. A produce request goes on waiting,
+    /// its records are in the log.
+    pub fn cancel(&mut self, token: u64) {
+        if let Some(delayed) = self.purgatory.take_fetch(token) {
+            self.forget_fetch(token, &delayed);
+        }
+    }
+
+    /// Something happened to a partition: answers the fetch requests that waited for it and have enough now.
+    pub(super) fn check_fetches(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
+        let Some(partition) = self.partitions.get_mut(name) else { return };
+        if partition.waiting_fetches.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut partition.waiting_fetches);
+        let mut done = Vec::new();
+        for &(token, index) in &waiting {
+            let Some(delayed) = self.purgatory.fetch_mut(token) else { continue };
+            let found = match (self.partitions.get(name), self.logs.get(name)) {
+                (Some(partition), Some(log)) if !self.offline => {
+                    availability(partition, log, &delayed.params, &delayed.entries[index].ask, ctx)
+                }
+                _ => Availability::Urgent,
+            };
+            if delayed.note(index, found) {
+                done.push(token);
+            }
+        }
+        if let Some(partition) = self.partitions.get_mut(name) {
+            partition.waiting_fetches = waiting;
+        }
+        for token in done {
+            self.complete_fetch(token, ctx);
+        }
+    }
+
+    /// Answers a fetch request that waited, with what is there now.
+    pub(super) fn complete_fetch(&mut self, token: u64, ctx: &mut Context<'_>) {
+        let Some(delayed) = self.purgatory.take_fetch(token) else { return };
+        self.forget_fetch(token, &delayed);
+        let asks = delayed.entries.iter().map(|entry| (&entry.partition, &entry.ask));
+        let (results, _) = self.read_all(&delayed.params, Read::AfterWaiting, asks, ctx);
+        self.completed.push_back(Completed::Fetch(FetchCompleted { token, results }));
+    }
+
+    fn forget_fetch(&mut self, token: u64, delayed: &DelayedFetch) {
+        for entry in &delayed.entries {
+            if let Some(partition) = self.partitions.get_mut(&entry.partition) {
+                partition.waiting_fetches.retain(|&(waiting, _)| waiting != token);
+            }
+        }
+    }
+
+    /// Reads every partition within the limits; also says where the high watermark moved.
+    fn read_all<'a>(
+        &mut self,
+        params: &FetchParams,
+        read: Read,
+        asks: impl ExactSizeIterator<Item = (&'a TopicPartition, &'a FetchPartition)>,
+        ctx: &mut Context<'_>,
+    ) -> (Vec<(TopicPartition, FetchResult)>, Vec<TopicPartition>) {
+        let mut results = Vec::with_capacity(asks.len());
+        let mut moved = Vec::new();
+        let mut limit = usize::try_from(params.max_bytes).unwrap_or(0);
+        // The first batch of a response fits whatever its size, or a fetcher with small limits would never get on.
+        let mut min_one_batch = true;
+        for (name, ask) in asks {
+            let max_bytes = usize::try_from(ask.max_bytes).unwrap_or(0).min(limit);
+            let result = match self.read_partition(params, read, name, ask, (max_bytes, min_one_batch), ctx) {
+                Ok(answer) => {
+                    if answer.high_watermark_moved {
+                        moved.push(name.clone());
+                    }
+                    answer.result
+                }
+                Err(error) => {
+                    if error == ErrorCode::KAFKA_STORAGE_ERROR && !self.offline {
+                        self.storage_failed(&format!("read from {name}"), ctx);
+                    }
+                    FetchResult::failed(error)
+                }
+            };
+            min_one_batch &= result.records.is_empty();
+            limit = limit.saturating_sub(result.records.len());
+            results.push((name.clone(), result));
+        }
+        (results, moved)
+    }
+
+    fn read_partition(
+        &mut self,
+        params: &FetchParams,
+        read: Read,
+        name: &TopicPartition,
+        ask: &FetchPartition,
+        (max_bytes, min_one_batch): (usize, bool),
+        ctx: &mut Context<'_>,
+    ) -> Result<Answer, ErrorCode> {
+        self.hosted(name)?;
+        let (Some(partition), Some(log)) = (self.partitions.get(name), self.logs.get(name)) else {
+            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        };
+        partition.check_epoch(ask.current_leader_epoch)?;
+        let Some(leader) = partition.leader() else { return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
+        let follower = if params.is_from_follower() { Some(find_follower(leader, params, ask)?) } else { None };
+        let leader_end = log.log_end_offset();
+        let high_watermark = log.high_watermark();
+        let mut result = FetchResult {
+            error: ErrorCode::NONE,
+            high_watermark,
+            last_stable_offset: high_watermark,
+            log_start_offset: log.log_start_offset(),
+            diverging: diverging_epoch(log, ask)?,
+            records: Bytes::new(),
+        };
+        if result.diverging.is_some() {
+            return Ok(Answer { result, high_watermark_moved: false });
+        }
+        if ask.fetch_offset < result.log_start_offset || ask.fetch_offset > leader_end {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        let up_to = if follower.is_some() { leader_end } else { high_watermark };
+        if ask.fetch_offset < up_to && (max_bytes > 0 || min_one_batch) {
+            result.records = log.read(ask.fetch_offset, up_to, max_bytes, min_one_batch, ctx)?;
+        }
+        let mut high_watermark_moved = false;
+        if let (Some(follower), Read::First) = (follower, read) {
+            if leader::is_stale(params.replica_id, params.replica_epoch, &self.around) {
+                return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            }
+            let fetch = FollowerFetch {
+                offset: ask.fetch_offset,
+                log_start: ask.log_start_offset,
+                at: ctx.wall_clock(),
+                leader_end,
+                broker_epoch: params.replica_epoch,
+            };
+            high_watermark_moved = self.follower_fetched(name, follower, fetch, ctx);
+        }
+        Ok(Answer { result, high_watermark_moved })
+    }
+
+    /// The leader learns from a fetch how far a follower is. True if the high watermark moved.
+    fn follower_fetched(
+        &mut self,
+        name: &TopicPartition,
+        follower: usize,
+        fetch: FollowerFetch,
+        ctx: &mut Context<'_>,
+    ) -> bool {
+        let (Some(partition), Some(log)) = (self.partitions.get_mut(name), self.logs.get_mut(name)) else {
+            return false;
+        };
+        let Some(leader) = partition.leader_mut() else { return false };
+        let effect = leader.follower_fetched(follower, fetch, log, &self.around);
+        if effect.log_end_moved {
+            let broker_id = leader.followers[follower].broker_id;
+            ctx.fact(Fact::FollowerFetched { partition: name.clone(), follower: broker_id, log_end: fetch.offset });
+        }
+        if effect.expand {
+            self.next_proposal += 1;
+            self.proposals.extend(partition.propose(self.next_proposal, &self.around, ctx));
+        }
+        let Some(leader) = partition.leader() else { return false };
+        Leader::looks_at_high_watermark(effect, &self.around)
+            && leader.maybe_advance_high_watermark(name, log, &self.around, ctx)
+    }
+}
+
+/// The follower that asks, if the leader knows it as one.
+fn find_follower(leader: &Leader, params: &FetchParams, ask: &FetchPartition) -> Result<usize, ErrorCode> {
+    leader.position(params.replica_id).ok_or(if ask.current_leader_epoch.is_some() {
+        // Its assignment may be news that has not come here yet: it shall try again.
+        ErrorCode::UNKNOWN_LEADER_EPOCH
+    } else {
+        ErrorCode::NOT_LEADER_OR_FOLLOWER
+    })
+}
+
+/// Where the fetcher's log leaves that of the leader, if it does (KIP-595).
+fn diverging_epoch(log: &UnifiedLog, ask: &FetchPartition) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+    let Some(last_epoch) = ask.last_fetched_epoch else { return Ok(None) };
+    let (epoch, end) = log.end_offset_for_epoch(last_epoch).ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
+    if ask.fetch_offset < log.log_start_offset() {
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    Ok((epoch < last_epoch || end < ask.fetch_offset).then_some((epoch, end)))
+}
+
+/// What a fetch that waits would find now.
+fn availability(
+    partition: &Partition,
+    log: &UnifiedLog,
+    params: &FetchParams,
+    ask: &FetchPartition,
+    ctx: &mut Context<'_>,
+) -> Availability {
+    if partition.leader().is_none() || partition.check_epoch(ask.current_leader_epoch).is_err() {
+        return Availability::Urgent;
+    }
+    let up_to = if params.is_from_follower() { log.log_end_offset() } else { log.high_watermark() };
+    let diverges = !matches!(diverging_epoch(log, ask), Ok(None));
+    if diverges || (params.is_from_follower() && ask.fetch_offset > up_to) {
+        return Availability::Urgent;
+    }
+    if ask.fetch_offset >= up_to {
+        return Availability::Bytes(0);
+    }
+    if params.min_bytes <= 1 {
+        return Availability::Bytes(1);
+    }
+    let max_bytes = usize::try_from(ask.max_bytes).unwrap_or(0);
+    match log.read(ask.fetch_offset, up_to, max_bytes, true, ctx) {
+        Ok(records) => Availability::Bytes(records.len() as u64),
+        Err(_) => Availability::Urgent,
+    }
+}

@@ -1,0 +1,392 @@
+//! Copies the partitions that one leader broker leads.
+//!
+//! Kafka: `AbstractFetcherThread`, `ReplicaFetcherThread`, `RemoteLeaderEndPoint`.
+//!
+//! One request is in flight at a time, for all partitions together:
+//!
+//! ```text
+//!              no epochs in the log: cut to the high watermark
+//!  Truncating ─────────────────────────────────────────────────▶ Fetching ◀──┐ records: append, high watermark
+//!      │  ▲ OffsetForLeaderEpoch, epoch by epoch (until 2.6)      │  │  ▲  └──┘ diverging epoch: cut, fetch on (2.7)
+//!      └──┴───────────────────────────────────────────────────────┘  │  │
+//!                                                 OFFSET_OUT_OF_RANGE ▼  │ ListOffsets: the leader's end, then its start
+//!                                                               OutOfRange
+//! ```
+//!
+//! A partition with an error rests for `replica.fetch.backoff.ms`; one whose leader is in a newer epoch is dropped until
+//! metadata brings that epoch. A lost connection lets all of them rest.
+//!
+//! Not modelled: throttling, several fetchers per leader, tiered storage, the log start offset of the leader (nothing
+//! deletes records), rotation of partitions in a full fetch that does not fit a response.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use uuid::Uuid;
+
+use super::fetch_session::FetchSession;
+use super::high_watermark;
+use super::surroundings::Surroundings;
+use super::truncation::{TruncationPoint, truncation_point};
+use crate::client::network_client::RequestToken;
+use crate::config::Truncation;
+use crate::fact::{Fact, Role, TruncationReason};
+use crate::log::{AppendError, LogManager, UnifiedLog};
+use crate::machine::Context;
+use crate::protocol::ErrorCode;
+use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
+
+/// The disk failed, in words.
+pub type StorageFailure = String;
+
+/// Where fetching begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchFrom {
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// Records from here on.
+    pub offset: Offset,
+    /// The leader's epoch.
+    pub current_leader_epoch: LeaderEpoch,
+    /// The epoch of the last record in the log; none: the log has to be truncated before fetching.
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+}
+
+/// One partition of a fetcher.
+#[derive(Clone, Debug)]
+pub(super) struct FetchState {
+    pub(super) from: FetchFrom,
+    pub(super) phase: Phase,
+    rests_until: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Truncating,
+    Fetching,
+    /// The leader does not have the offset: where does its log end?
+    OutOfRange,
+    /// Not before the follower's own end: where does it start?
+    OutOfRangeBelow,
+}
+
+impl Phase {
+    pub(super) fn is_out_of_range(self) -> bool {
+        matches!(self, Phase::OutOfRange | Phase::OutOfRangeBelow)
+    }
+}
+
+/// The request in flight.
+#[derive(Clone, Debug)]
+pub(super) enum InFlight {
+    Fetch,
+    /// Per partition the leader epoch in which it was asked.
+    Epochs(BTreeMap<TopicPartition, LeaderEpoch>),
+    /// Where does the leader's log end? Asked in this leader epoch.
+    LatestOffset(TopicPartition, LeaderEpoch),
+    /// Where does it start?
+    EarliestOffset(TopicPartition, LeaderEpoch),
+}
+
+/// What a fetch response says of one partition.
+#[derive(Clone, Debug)]
+pub(super) struct FetchedPartition {
+    pub(super) error: ErrorCode,
+    pub(super) high_watermark: Offset,
+    pub(super) diverging: Option<(LeaderEpoch, Offset)>,
+    pub(super) records: bytes::Bytes,
+}
+
+/// Copies the partitions that one broker leads.
+#[derive(Clone, Debug)]
+pub(super) struct ReplicaFetcher {
+    pub(super) leader: i32,
+    pub(super) partitions: BTreeMap<TopicPartition, FetchState>,
+    pub(super) session: FetchSession,
+    pub(super) in_flight: Option<(RequestToken, InFlight)>,
+    pub(super) truncating: BTreeSet<TopicPartition>,
+    pub(super) out_of_range: VecDeque<TopicPartition>,
+    resting: BTreeSet<(Instant, TopicPartition)>,
+}
+
+impl FetchState {
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase == Phase::Fetching && self.rests_until.is_none()
+    }
+
+    pub(super) fn rests(&self) -> bool {
+        self.rests_until.is_some()
+    }
+}
+
+impl ReplicaFetcher {
+    pub(super) fn new(leader: i32) -> Self {
+        Self {
+            leader,
+            partitions: BTreeMap::new(),
+            session: FetchSession::default(),
+            in_flight: None,
+            truncating: BTreeSet::new(),
+            out_of_range: VecDeque::new(),
+            resting: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, name: TopicPartition, from: FetchFrom) {
+        let phase = if from.last_fetched_epoch.is_some() { Phase::Fetching } else { Phase::Truncating };
+        if phase == Phase::Truncating {
+            self.truncating.insert(name.clone());
+        }
+        self.session.changed(&name);
+        self.partitions.insert(name, FetchState { from, phase, rests_until: None });
+    }
+
+    pub(super) fn remove(&mut self, name: &TopicPartition) {
+        let Some(state) = self.partitions.remove(name) else { return };
+        self.truncating.remove(name);
+        self.out_of_range.retain(|other| other != name);
+        if let Some(until) = state.rests_until {
+            self.resting.remove(&(until, name.clone()));
+        }
+        self.session.changed(name);
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.resting.first().map(|(at, _)| *at)
+    }
+
+    /// Wakes the partitions that have rested long enough.
+    pub(super) fn wake(&mut self, now: Instant) {
+        while self.resting.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, name)) = self.resting.pop_first() else { return };
+            if let Some(state) = self.partitions.get_mut(&name) {
+                state.rests_until = None;
+                self.session.changed(&name);
+            }
+        }
+    }
+
+    /// Lets a partition rest after an error.
+    pub(super) fn rest(&mut self, name: &TopicPartition, around: &Surroundings, now: Instant) {
+        let Some(state) = self.partitions.get_mut(name) else { return };
+        if state.phase.is_out_of_range() {
+            state.phase = Phase::Fetching;
+            self.out_of_range.retain(|other| other != name);
+        }
+        if state.rests_until.is_none() {
+            let until = now + around.config.replica_fetch_backoff_ms;
+            state.rests_until = Some(until);
+            self.resting.insert((until, name.clone()));
+        }
+        self.session.changed(name);
+    }
+
+    /// The connection is gone, or could not be opened.
+    pub(super) fn on_connection_lost(&mut self, around: &Surroundings, now: Instant) {
+        self.in_flight = None;
+        self.session.on_failure();
+        let names: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
+        for name in names {
+            self.rest(&name, around, now);
+        }
+    }
+
+    /// The leader is in a newer epoch. If that is news to the question too, the partition is done with until metadata
+    /// brings the epoch; else the state has moved on since the question.
+    pub(super) fn on_fenced(
+        &mut self,
+        name: &TopicPartition,
+        asked_in: LeaderEpoch,
+        around: &Surroundings,
+        now: Instant,
+    ) {
+        let Some(state) = self.partitions.get(name) else { return };
+        if state.from.current_leader_epoch == asked_in {
+            self.remove(name);
+        } else {
+            self.rest(name, around, now);
+        }
+    }
+
+    /// Cuts the logs that have no epochs to ask about, down to the high watermark.
+    pub(super) fn truncate_without_epochs(
+        &mut self,
+        logs: &mut LogManager,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), StorageFailure> {
+        let without_epochs = |name: &&TopicPartition| logs.get(name).is_some_and(|log| log.latest_epoch().is_none());
+        let names: Vec<TopicPartition> = self
+            .truncating
+            .iter()
+            .filter(|name| self.partitions.get(*name).is_some_and(|state| !state.rests()))
+            .filter(without_epochs)
+            .cloned()
+            .collect();
+        for name in names {
+            let Some(state) = self.partitions.get(&name) else { continue };
+            let point = TruncationPoint { offset: state.from.offset, completed: true };
+            self.truncate(&name, point, TruncationReason::ToHighWatermark, Truncation::OnFetch, logs, ctx)?;
+        }
+        Ok(())
+    }
+
+    /// The leader's answer about the last epoch of the follower's log, or the diverging epoch in a fetch response.
+    pub(super) fn on_epoch_end(
+        &mut self,
+        name: &TopicPartition,
+        answer: Option<(LeaderEpoch, Offset)>,
+        around: &Surroundings,
+        logs: &mut LogManager,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), StorageFailure> {
+        let (Some(state), Some(log)) = (self.partitions.get(name), logs.get(name)) else { return Ok(()) };
+        let lookup = |epoch| log.end_offset_for_epoch(epoch);
+        let point = truncation_point(answer, state.from.offset, log.log_end_offset(), lookup);
+        let reason = if answer.is_some() { TruncationReason::Diverged } else { TruncationReason::ToHighWatermark };
+        self.truncate(name, point, reason, around.config.toggles.truncation, logs, ctx)
+    }
+
+    fn truncate(
+        &mut self,
+        name: &TopicPartition,
+        point: TruncationPoint,
+        reason: TruncationReason,
+        method: Truncation,
+        logs: &mut LogManager,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), StorageFailure> {
+        let Some(log) = logs.get_mut(name) else { return Ok(()) };
+        log.truncate_to(point.offset, reason, ctx).map_err(|error| format!("truncate {name}: {error}"))?;
+        let done = point.completed || method == Truncation::OnFetch;
+        let phase = if done { Phase::Fetching } else { Phase::Truncating };
+        self.move_to(name, point.offset, log.latest_epoch(), phase);
+        Ok(())
+    }
+
+    fn move_to(&mut self, name: &TopicPartition, offset: Offset, last_epoch: Option<LeaderEpoch>, phase: Phase) {
+        let Some(state) = self.partitions.get_mut(name) else { return };
+        state.from.offset = offset;
+        state.from.last_fetched_epoch = last_epoch;
+        state.phase = phase;
+        if phase != Phase::Truncating {
+            self.truncating.remove(name);
+        }
+        self.session.changed(name);
+    }
+
+    /// What the leader answered about one partition in a fetch.
+    pub(super) fn on_fetched(
+        &mut self,
+        name: &TopicPartition,
+        fetched: FetchedPartition,
+        around: &Surroundings,
+        logs: &mut LogManager,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), StorageFailure> {
+        let (Some(state), Some(asked)) = (self.partitions.get_mut(name), self.session.asked(name)) else {
+            return Ok(());
+        };
+        // It may have been truncated, or removed and added again, since it was asked for.
+        if !state.is_ready() || asked.fetch_offset != state.from.offset {
+            return Ok(());
+        }
+        match fetched.error {
+            ErrorCode::NONE => match fetched.diverging {
+                Some(_) if around.config.toggles.truncation == Truncation::OnFetch => {
+                    self.on_epoch_end(name, fetched.diverging, around, logs, ctx)
+                }
+                Some(_) | None => self.on_records(name, fetched, around, logs, ctx),
+            },
+            ErrorCode::OFFSET_OUT_OF_RANGE => {
+                state.phase = Phase::OutOfRange;
+                self.out_of_range.push_back(name.clone());
+                self.session.changed(name);
+                Ok(())
+            }
+            ErrorCode::FENCED_LEADER_EPOCH => {
+                self.on_fenced(name, asked.current_leader_epoch, around, ctx.now());
+                Ok(())
+            }
+            _ => {
+                self.rest(name, around, ctx.now());
+                Ok(())
+            }
+        }
+    }
+
+    fn on_records(
+        &mut self,
+        name: &TopicPartition,
+        fetched: FetchedPartition,
+        around: &Surroundings,
+        logs: &mut LogManager,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), StorageFailure> {
+        let (Some(state), Some(log)) = (self.partitions.get_mut(name), logs.get_mut(name)) else { return Ok(()) };
+        if state.from.offset != log.log_end_offset() {
+            // The log is not where its fetcher left it. Kafka gives the partition up until there is a new epoch.
+            self.remove(name);
+            return Ok(());
+        }
+        if !fetched.records.is_empty() {
+            match log.append_as_follower(fetched.records, ctx) {
+                Ok(Some(info)) => {
+                    state.from.offset = info.last_offset.next();
+                    state.from.last_fetched_epoch = Some(info.leader_epoch);
+                    self.session.changed(name);
+                }
+                Ok(None) => {}
+                Err(AppendError::Refused(_)) => {
+                    self.rest(name, around, ctx.now());
+                    return Ok(());
+                }
+                Err(AppendError::Storage(error)) => return Err(format!("append to {name}: {error}")),
+            }
+        }
+        follow_high_watermark(name, fetched.high_watermark, log, ctx);
+        Ok(())
+    }
+
+    /// The leader's log ends at `end`. Its own log reaches further: that is cut, and it fetches from there. Otherwise
+    /// what it asked for lies before the leader's start, or the leader has grown since: true, its start must be asked.
+    pub(super) fn on_leader_end(
+        &mut self,
+        name: &TopicPartition,
+        end: Offset,
+        logs: &mut LogManager,
+        ctx: &mut Context<'_>,
+    ) -> Result<bool, StorageFailure> {
+        let Some(log) = logs.get_mut(name) else { return Ok(false) };
+        if end >= log.log_end_offset() {
+            return Ok(true);
+        }
+        log.truncate_to(end, TruncationReason::OutOfRange, ctx).map_err(|error| format!("truncate {name}: {error}"))?;
+        self.out_of_range.retain(|other| other != name);
+        self.move_to(name, end, log.latest_epoch(), Phase::Fetching);
+        Ok(false)
+    }
+
+    /// The leader's log starts at `start`: if its own ends before that, it begins anew there; else it fetches on.
+    pub(super) fn on_leader_start(
+        &mut self,
+        name: &TopicPartition,
+        start: Offset,
+        logs: &mut LogManager,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), StorageFailure> {
+        let Some(log) = logs.get_mut(name) else { return Ok(()) };
+        if start > log.log_end_offset() {
+            log.truncate_fully_and_start_at(start, ctx).map_err(|error| format!("truncate {name}: {error}"))?;
+        }
+        self.out_of_range.retain(|other| other != name);
+        self.move_to(name, log.log_end_offset(), log.latest_epoch(), Phase::Fetching);
+        Ok(())
+    }
+}
+
+fn follow_high_watermark(name: &TopicPartition, leaders: Offset, log: &mut UnifiedLog, ctx: &mut Context<'_>) {
+    let from = log.high_watermark();
+    let to = high_watermark::of_follower(leaders, log.log_start_offset(), log.log_end_offset());
+    if to != from && log.set_high_watermark(to) {
+        ctx.fact(Fact::HighWatermarkAdvanced { partition: name.clone(), role: Role::Follower, from, to });
+    }
+}

@@ -1,0 +1,212 @@
+//! One replica of a partition: leader or follower, in which epoch, and who waits for it.
+//!
+//! Kafka: `cluster/Partition.scala` (`makeLeader`, `makeFollower`, `submitAlterPartition`).
+//!
+//! ```text
+//!             make_leader, epoch e          make_follower, epoch e' > e
+//!  Follower ─────────────────────▶ Leader ─────────────────────────────▶ Follower
+//!     ▲ │ new epoch: fetch from the new leader                              │
+//!     └─┘◀──────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! State of an older partition epoch than the known one is ignored; of the same epoch it is taken (the answer to the
+//! leader's own proposal may have come first), and drops a proposal that is under way, as in Kafka.
+//!
+//! Not modelled: future replicas (moves between log directories), reassignment throttles, leader recovery state.
+
+use std::io;
+
+use uuid::Uuid;
+
+use super::api::{IsrProposal, LeaderAndIsr};
+use super::isr::IsrState;
+use super::leader::Leader;
+use super::surroundings::Surroundings;
+use crate::fact::Fact;
+use crate::log::UnifiedLog;
+use crate::machine::Context;
+use crate::metadata::{NO_LEADER, PartitionRegistration};
+use crate::protocol::ErrorCode;
+use crate::types::{LeaderEpoch, PartitionEpoch, TopicPartition};
+
+/// What the replica does.
+#[derive(Clone, Debug)]
+pub enum ReplicaRole {
+    /// It leads.
+    Leader(Leader),
+    /// It follows.
+    Follower {
+        /// Whom; none if there is no leader.
+        leader: Option<i32>,
+    },
+}
+
+/// A replica on this broker.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Its name.
+    pub name: TopicPartition,
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// Leader or follower.
+    pub role: ReplicaRole,
+    /// The leader epoch; -1 before the first state.
+    pub leader_epoch: LeaderEpoch,
+    /// The partition epoch.
+    pub partition_epoch: PartitionEpoch,
+    /// The assigned replicas.
+    pub replicas: Vec<i32>,
+    /// The proposal that the broker is still asking the controller about, whatever became of this replica since.
+    pub outstanding: Option<u64>,
+    /// Delayed produce requests that wait for this partition.
+    pub waiting_produces: Vec<u64>,
+    /// Delayed fetch requests that wait for this partition, each with its place in the request.
+    pub waiting_fetches: Vec<(u64, usize)>,
+}
+
+impl Partition {
+    /// A replica of which nothing is known yet.
+    pub fn new(name: TopicPartition, topic_id: Uuid) -> Self {
+        Self {
+            name,
+            topic_id,
+            role: ReplicaRole::Follower { leader: None },
+            leader_epoch: LeaderEpoch::NONE,
+            partition_epoch: PartitionEpoch(-1),
+            replicas: Vec::new(),
+            outstanding: None,
+            waiting_produces: Vec::new(),
+            waiting_fetches: Vec::new(),
+        }
+    }
+
+    /// The leader's state, if it leads.
+    pub fn leader(&self) -> Option<&Leader> {
+        match &self.role {
+            ReplicaRole::Leader(leader) => Some(leader),
+            ReplicaRole::Follower { .. } => None,
+        }
+    }
+
+    /// The leader's state, if it leads, to change it.
+    pub fn leader_mut(&mut self) -> Option<&mut Leader> {
+        match &mut self.role {
+            ReplicaRole::Leader(leader) => Some(leader),
+            ReplicaRole::Follower { .. } => None,
+        }
+    }
+
+    /// Compares the epoch in which a client believes this partition to be (KIP-320).
+    pub fn check_epoch(&self, current: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
+        match current {
+            Some(theirs) if theirs < self.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
+            Some(theirs) if theirs > self.leader_epoch => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Becomes, or stays, the leader. True if the high watermark moved.
+    pub fn make_leader(
+        &mut self,
+        state: &PartitionRegistration,
+        log: &mut UnifiedLog,
+        around: &Surroundings,
+        ctx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        if state.partition_epoch < self.partition_epoch {
+            return Ok(false);
+        }
+        let new_epoch = state.leader_epoch > self.leader_epoch;
+        let (mut leader, new_leader) = match &mut self.role {
+            ReplicaRole::Leader(leader) => (std::mem::take(leader), false),
+            ReplicaRole::Follower { .. } => (Leader::default(), true),
+        };
+        leader.assign(&state.replicas, around.config.broker_id);
+        leader.isr = IsrState::committed(state.isr.clone());
+        leader.pending = None;
+        if new_epoch {
+            let start = log.log_end_offset();
+            log.assign_epoch_start_offset(state.leader_epoch, start, ctx)?;
+            leader.begin_epoch(start, new_leader, ctx.wall_clock());
+            ctx.fact(Fact::BecameLeader {
+                partition: self.name.clone(),
+                leader_epoch: state.leader_epoch,
+                isr: state.isr.clone(),
+                log_end: start,
+            });
+        }
+        self.adopt(state);
+        // The ISR may be this broker alone.
+        let moved = leader.maybe_advance_high_watermark(&self.name, log, around, ctx);
+        self.role = ReplicaRole::Leader(leader);
+        Ok(moved)
+    }
+
+    /// Becomes, or stays, a follower. True if the leader epoch is new: fetching has to begin anew.
+    pub fn make_follower(&mut self, state: &PartitionRegistration, log: &UnifiedLog, ctx: &mut Context<'_>) -> bool {
+        if state.partition_epoch < self.partition_epoch {
+            return false;
+        }
+        let new_epoch = state.leader_epoch > self.leader_epoch;
+        self.role = ReplicaRole::Follower { leader: (state.leader != NO_LEADER).then_some(state.leader) };
+        self.adopt(state);
+        if new_epoch {
+            ctx.fact(Fact::BecameFollower {
+                partition: self.name.clone(),
+                leader_epoch: state.leader_epoch,
+                leader: state.leader,
+                log_end: log.log_end_offset(),
+            });
+        }
+        new_epoch
+    }
+
+    fn adopt(&mut self, state: &PartitionRegistration) {
+        self.leader_epoch = state.leader_epoch;
+        self.partition_epoch = state.partition_epoch;
+        self.replicas.clone_from(&state.replicas);
+    }
+
+    /// Asks for the ISR that the leader's pending state stands for. While an older proposal is still out, the new one is
+    /// not even attempted, and the state falls back to the committed ISR.
+    pub fn propose(&mut self, number: u64, around: &Surroundings, ctx: &mut Context<'_>) -> Option<IsrProposal> {
+        let refused = self.outstanding.is_some();
+        let (leader_epoch, partition_epoch) = (self.leader_epoch, self.partition_epoch);
+        let leader = self.leader_mut()?;
+        if refused {
+            leader.isr.reset();
+            return None;
+        }
+        leader.pending = Some(number);
+        let new_isr = leader.wanted_with_epochs(around);
+        ctx.fact(Fact::IsrProposed {
+            from: leader.isr.isr().to_vec(),
+            to: leader.isr.wanted(),
+            partition: self.name.clone(),
+        });
+        self.outstanding = Some(number);
+        Some(IsrProposal {
+            number,
+            partition: self.name.clone(),
+            topic_id: self.topic_id,
+            leader_epoch,
+            partition_epoch,
+            new_isr,
+        })
+    }
+
+    /// Takes the controller's answer to a proposal. True if the committed ISR is another one now.
+    pub fn proposal_accepted(&mut self, number: u64, state: LeaderAndIsr) -> bool {
+        let (leader_epoch, partition_epoch) = (self.leader_epoch, self.partition_epoch);
+        let Some(leader) = self.leader_mut() else { return false };
+        if leader.pending != Some(number)
+            || state.leader_epoch != leader_epoch
+            || state.partition_epoch < partition_epoch
+        {
+            return false;
+        }
+        leader.commit(state.isr);
+        self.partition_epoch = state.partition_epoch;
+        true
+    }
+}

@@ -1,0 +1,361 @@
+//! All replicas of a broker.
+//!
+//! Kafka: `server/ReplicaManager.scala`.
+//!
+//! It is part of the broker, not a machine: hand it metadata, requests, and the inputs of its connections; call
+//! [`ReplicaManager::on_deadline`] on `Input::Deadline` and count [`ReplicaManager::next_deadline`] among your own.
+//! After each call collect what is done ([`ReplicaManager::next_completed`]) and what it wants of the controller
+//! ([`ReplicaManager::take_isr_proposals`]).
+//!
+//! Requests for partitions are in `produce`, `fetch` and `offsets`, the fetchers of followers in `fetcher_manager`.
+//!
+//! There is one log directory: a disk that fails takes every replica offline and ends the process, as Kafka ends when
+//! its last log directory is gone.
+//!
+//! Not modelled: several log directories, deletion of partitions, reassignment beyond what metadata says, quotas.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use super::api::{Completed, IsrProposal, LeaderAndIsr, ReplicaDescription};
+use super::fetcher_manager::FetcherManager;
+use super::partition::{Partition, ReplicaRole};
+use super::purgatory::{Delayed, Purgatory};
+use super::surroundings::Surroundings;
+use crate::config::BrokerConfig;
+use crate::fact::{Fact, Role};
+use crate::log::{LogManager, OffsetCheckpointFile, UnifiedLog};
+use crate::machine::Context;
+use crate::protocol::{ErrorCode, Response};
+use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, Offset, TopicPartition};
+
+/// All replicas of a broker.
+#[derive(Clone, Debug)]
+pub struct ReplicaManager {
+    pub(super) around: Surroundings,
+    pub(super) logs: LogManager,
+    pub(super) partitions: BTreeMap<TopicPartition, Partition>,
+    pub(super) fetchers: FetcherManager,
+    pub(super) purgatory: Purgatory,
+    pub(super) completed: VecDeque<Completed>,
+    pub(super) proposals: Vec<IsrProposal>,
+    pub(super) next_proposal: u64,
+    /// The disk has failed.
+    pub(super) offline: bool,
+    /// During a controlled shutdown replicas that nobody needs stop fetching.
+    pub(super) in_controlled_shutdown: bool,
+    next_isr_check: Option<Instant>,
+    /// None until the first metadata, as in Kafka: before it nobody knows which replicas this broker has.
+    next_checkpoint: Option<Instant>,
+    /// What the checkpoint file holds; the same again is not written.
+    checkpointed: Vec<(TopicPartition, Offset)>,
+}
+
+impl ReplicaManager {
+    /// Without any replica; [`ReplicaManager::start`] comes next.
+    pub fn new(config: Arc<BrokerConfig>) -> Self {
+        Self {
+            logs: LogManager::new(Arc::clone(&config)),
+            fetchers: FetcherManager::new(Arc::clone(&config)),
+            around: Surroundings::new(config),
+            partitions: BTreeMap::new(),
+            purgatory: Purgatory::default(),
+            completed: VecDeque::new(),
+            proposals: Vec::new(),
+            next_proposal: 0,
+            offline: false,
+            in_controlled_shutdown: false,
+            next_isr_check: None,
+            next_checkpoint: None,
+            checkpointed: Vec::new(),
+        }
+    }
+
+    /// Loads the logs, and the high watermarks that were written down last. With an error the broker has to exit.
+    pub fn start(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        self.logs.load_all(ctx)?;
+        let high_watermarks = OffsetCheckpointFile::HIGH_WATERMARK.read(ctx.storage())?;
+        for (partition, high_watermark) in high_watermarks {
+            if let Some(log) = self.logs.get_mut(&partition) {
+                log.set_high_watermark(high_watermark);
+            }
+        }
+        self.next_isr_check = Some(ctx.now() + self.isr_check_interval());
+        Ok(())
+    }
+
+    /// The incarnation that the controller gave this broker; followers' fetches and ISR proposals carry it.
+    pub fn set_broker_epoch(&mut self, epoch: BrokerEpoch) {
+        self.around.broker_epoch = epoch;
+    }
+
+    /// The broker asked the controller for leave to stop.
+    pub fn begin_controlled_shutdown(&mut self) {
+        self.in_controlled_shutdown = true;
+    }
+
+    /// The next request that is done.
+    pub fn next_completed(&mut self) -> Option<Completed> {
+        self.completed.pop_front()
+    }
+
+    /// The ISRs that leaders here want, since the last call. Each one is answered, sooner or later, through
+    /// [`ReplicaManager::on_alter_partition_result`].
+    pub fn take_isr_proposals(&mut self) -> Vec<IsrProposal> {
+        std::mem::take(&mut self.proposals)
+    }
+
+    /// The controller's answer to a proposal.
+    pub fn on_alter_partition_result(
+        &mut self,
+        proposal: &IsrProposal,
+        result: Result<LeaderAndIsr, ErrorCode>,
+        ctx: &mut Context<'_>,
+    ) {
+        let (number, name) = (proposal.number, &proposal.partition);
+        let Some(partition) = self.partitions.get_mut(name) else { return };
+        if partition.outstanding == Some(number) {
+            partition.outstanding = None;
+        }
+        match result {
+            Ok(state) => {
+                if partition.proposal_accepted(number, state) {
+                    self.maybe_advance_high_watermark(name, ctx);
+                }
+            }
+            Err(error) => {
+                let leader = partition.leader_mut().filter(|leader| leader.pending == Some(number));
+                if let Some(leader) = leader
+                    && leader.proposal_failed(error)
+                {
+                    partition.outstanding = Some(number);
+                    self.proposals.push(proposal.clone());
+                }
+            }
+        }
+    }
+
+    /// `Input::Connected`: whether it is a connection of the followers here.
+    pub fn on_connected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) -> bool {
+        let mine = self.fetchers.owns(connection);
+        if mine {
+            let result = self.fetchers.on_connected(connection, &self.around, &mut self.logs, ctx);
+            self.check_fetchers(result, ctx);
+        }
+        mine
+    }
+
+    /// `Input::Disconnected`: whether it was a connection of the followers here.
+    pub fn on_disconnected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) -> bool {
+        let mine = self.fetchers.owns(connection);
+        if mine {
+            let result = self.fetchers.on_disconnected(connection, &self.around, &mut self.logs, ctx);
+            self.check_fetchers(result, ctx);
+        }
+        mine
+    }
+
+    /// Whether a response on this connection is for [`ReplicaManager::on_response`].
+    pub fn owns(&self, connection: ConnectionId) -> bool {
+        self.fetchers.owns(connection)
+    }
+
+    /// `Input::Response`. Gives the response back if the connection is not one of the followers here.
+    pub fn on_response(
+        &mut self,
+        connection: ConnectionId,
+        correlation_id: CorrelationId,
+        response: Response,
+        ctx: &mut Context<'_>,
+    ) -> Option<Response> {
+        if !self.fetchers.owns(connection) {
+            return Some(response);
+        }
+        let answer = (connection, correlation_id, response);
+        let result = self.fetchers.on_response(answer, &self.around, &mut self.logs, ctx);
+        self.check_fetchers(result, ctx);
+        None
+    }
+
+    /// `Input::Deadline`: everything that is due.
+    pub fn on_deadline(&mut self, ctx: &mut Context<'_>) {
+        while let Some(delayed) = self.purgatory.next_expired(ctx.now()) {
+            match delayed {
+                Delayed::Produce(token) => self.complete_produce(token, ctx),
+                Delayed::Fetch(token) => self.complete_fetch(token, ctx),
+            }
+        }
+        if self.offline {
+            return;
+        }
+        if self.next_isr_check.is_some_and(|at| at <= ctx.now()) {
+            self.next_isr_check = Some(ctx.now() + self.isr_check_interval());
+            self.shrink_isrs(ctx);
+        }
+        if self.next_checkpoint.is_some_and(|at| at <= ctx.now()) {
+            self.next_checkpoint = Some(ctx.now() + self.around.config.replica_high_watermark_checkpoint_interval_ms);
+            if let Err(error) = self.checkpoint_high_watermarks(ctx) {
+                self.storage_failed(&format!("write the high watermark checkpoint: {error}"), ctx);
+                return;
+            }
+        }
+        if self.logs.next_deadline().is_some_and(|at| at <= ctx.now())
+            && let Err(error) = self.logs.on_deadline(ctx)
+        {
+            self.storage_failed(&format!("flush logs: {error}"), ctx);
+            return;
+        }
+        if self.fetchers.next_deadline().is_some_and(|at| at <= ctx.now()) {
+            let result = self.fetchers.on_deadline(&self.around, &mut self.logs, ctx);
+            self.check_fetchers(result, ctx);
+        }
+    }
+
+    /// When [`ReplicaManager::on_deadline`] wants to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let purgatory = self.purgatory.next_deadline();
+        if self.offline {
+            return purgatory;
+        }
+        let timers = [purgatory, self.next_isr_check, self.next_checkpoint];
+        timers.into_iter().chain([self.logs.next_deadline(), self.fetchers.next_deadline()]).flatten().min()
+    }
+
+    /// A clean stop: fetchers end, high watermarks and logs are written, and the marker that says so.
+    pub fn shutdown(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        self.fetchers.close(ctx);
+        self.next_isr_check = None;
+        if self.offline {
+            return Ok(());
+        }
+        if self.next_checkpoint.take().is_some() {
+            self.checkpoint_high_watermarks(ctx)?;
+        }
+        self.logs.shutdown(ctx)
+    }
+
+    /// Every replica as this broker sees it.
+    pub fn describe(&self) -> Vec<ReplicaDescription> {
+        self.partitions.values().filter_map(|partition| self.describe_partition(partition)).collect()
+    }
+
+    /// A log, for those who look at it from outside.
+    pub fn log(&self, partition: &TopicPartition) -> Option<&UnifiedLog> {
+        self.logs.get(partition)
+    }
+
+    /// All logs, hosted or left over.
+    pub fn logs(&self) -> impl Iterator<Item = (&TopicPartition, &UnifiedLog)> {
+        self.logs.logs()
+    }
+
+    /// Whether the disk has failed; the broker has said that it exits.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// How many produce and fetch requests wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.purgatory.waiting_produces(), self.purgatory.waiting_fetches())
+    }
+
+    fn describe_partition(&self, partition: &Partition) -> Option<ReplicaDescription> {
+        let log = self.logs.get(&partition.name)?;
+        let (role, leader, isr, isr_change_pending) = match &partition.role {
+            ReplicaRole::Leader(leader) => {
+                let id = self.around.config.broker_id;
+                (Role::Leader, id, leader.isr.isr().to_vec(), leader.isr.is_inflight())
+            }
+            ReplicaRole::Follower { leader } => (Role::Follower, leader.unwrap_or(-1), Vec::new(), false),
+        };
+        Some(ReplicaDescription {
+            partition: partition.name.clone(),
+            role,
+            leader,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            isr,
+            isr_change_pending,
+            replicas: partition.replicas.clone(),
+            log_start: log.log_start_offset(),
+            high_watermark: log.high_watermark(),
+            log_end: log.log_end_offset(),
+            last_epoch: log.latest_epoch().unwrap_or(LeaderEpoch::NONE),
+        })
+    }
+
+    /// Whether this broker has a replica, or why not.
+    pub(super) fn hosted(&self, name: &TopicPartition) -> Result<(), ErrorCode> {
+        if self.offline {
+            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+        }
+        if self.partitions.contains_key(name) {
+            return Ok(());
+        }
+        let exists = self.around.topics.get(&name.topic).is_some_and(|&count| (0..count).contains(&name.partition));
+        Err(if exists { ErrorCode::NOT_LEADER_OR_FOLLOWER } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION })
+    }
+
+    pub(super) fn start_checkpoints(&mut self, now: Instant) {
+        if self.next_checkpoint.is_none() {
+            self.next_checkpoint = Some(now + self.around.config.replica_high_watermark_checkpoint_interval_ms);
+        }
+    }
+
+    fn isr_check_interval(&self) -> Duration {
+        Duration::from_nanos(self.around.config.replica_lag_time_max_ms.as_nanos() / 2)
+    }
+
+    /// Proposes that members leave who lag. A follower that stops is found after `replica.lag.time.max.ms` to one and a
+    /// half times that.
+    fn shrink_isrs(&mut self, ctx: &mut Context<'_>) {
+        for (name, partition) in &mut self.partitions {
+            let Some(log) = self.logs.get(name) else { continue };
+            let Some(leader) = partition.leader_mut() else { continue };
+            if leader.maybe_shrink(log, &self.around, ctx.wall_clock()) {
+                self.next_proposal += 1;
+                self.proposals.extend(partition.propose(self.next_proposal, &self.around, ctx));
+            }
+        }
+    }
+
+    fn maybe_advance_high_watermark(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
+        let (Some(partition), Some(log)) = (self.partitions.get(name), self.logs.get_mut(name)) else { return };
+        let Some(leader) = partition.leader() else { return };
+        if leader.maybe_advance_high_watermark(name, log, &self.around, ctx) {
+            self.check_produces(name, ctx);
+            self.check_fetches(name, ctx);
+        }
+    }
+
+    fn checkpoint_high_watermarks(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        let current =
+            self.partitions.keys().filter_map(|name| Some((name.clone(), self.logs.get(name)?.high_watermark())));
+        if current.clone().eq(self.checkpointed.iter().cloned()) {
+            return Ok(());
+        }
+        let current: Vec<(TopicPartition, Offset)> = current.collect();
+        let lines = current.iter().map(|(name, high_watermark)| (name, *high_watermark));
+        OffsetCheckpointFile::HIGH_WATERMARK.write(lines, ctx.storage())?;
+        self.checkpointed = current;
+        Ok(())
+    }
+
+    pub(super) fn check_fetchers(&mut self, result: Result<(), String>, ctx: &mut Context<'_>) {
+        if let Err(what) = result {
+            self.storage_failed(&what, ctx);
+        }
+    }
+
+    /// The disk failed, and with it the only log directory: every replica is offline, and the process ends.
+    pub(super) fn storage_failed(&mut self, what: &str, ctx: &mut Context<'_>) {
+        if self.offline {
+            return;
+        }
+        self.offline = true;
+        ctx.fact(Fact::StorageFailed { what: what.to_owned() });
+        self.fetchers.close(ctx);
+        ctx.exit();
+    }
+}
