@@ -435,3 +435,6 @@ fn read_registration_change(reader: &mut Reader) -> Result<BrokerRegistrationCha
     })?;
     Ok(record)
 }
+
+#[cfg(test)]
+mod tests;

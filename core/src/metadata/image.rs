@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::batch::MetadataBatch;
 use super::partition::PartitionRegistration;
 use super::records::{
     BrokerRegistrationChangeRecord, ConfigRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord,
@@ -172,6 +173,15 @@ impl MetadataImage {
             MetadataRecord::ProducerIds(record) => self.advance_producer_ids(record)?,
             MetadataRecord::NoOp => {}
         }
+        Ok(())
+    }
+
+    /// Applies a whole batch.
+    pub fn replay_batch(&mut self, batch: &MetadataBatch, delta: &mut MetadataDelta) -> Result<(), ReplayError> {
+        for (position, record) in (0i64..).zip(&batch.records) {
+            self.replay(record, batch.base_offset.plus(position), delta)?;
+        }
+        self.last_applied = batch.last_offset;
         Ok(())
     }
 

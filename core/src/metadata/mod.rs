@@ -1,11 +1,13 @@
 //! The cluster's facts as records, and the image that they add up to.
 
+pub mod batch;
 pub mod frame;
 pub mod image;
 pub mod partition;
 pub mod records;
 mod wire;
 
+pub use batch::{MetadataBatch, decode, encode};
 pub use image::{BrokerRegistration, MetadataDelta, MetadataImage, ReplayError, TopicImage};
 pub use partition::{LeaderRecoveryState, NO_LEADER, PartitionRegistration};
 pub use records::MetadataRecord;
