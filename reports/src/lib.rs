@@ -25,13 +25,14 @@ pub mod history;
 mod ledger;
 pub mod names;
 mod numbered;
-
+pub mod render;
+pub mod trace;
 pub mod verdict;
 
 pub use anomaly::{Anomaly, Kind};
 pub use contract::{Answer, Contract, Permitted};
 pub use digest::Digest;
-pub use explain::{Cause, Story};
+pub use explain::{Cause, Explanation, Story, explain};
 pub use names::NodeNames;
-
+pub use render::json::RunReport;
 pub use verdict::{Counts, Judge, Judgement, Verdict};

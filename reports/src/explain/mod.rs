@@ -1,7 +1,127 @@
 //! Why: a walk over the causes of an anomaly, from the promise over the decision to the destruction.
+//!
+//! The walk needs the trace. It never guesses: where it does not reach a mechanism the cause is `unknown`. Many similar
+//! anomalies are condensed: all get their cause, the first few of each kind and cause their story, the rest are counted.
 
 pub mod cause;
+pub(crate) mod lineage;
+pub(crate) mod steps;
 pub mod story;
+mod why_dropped;
+mod why_duplicated;
+mod why_lost;
+mod why_read;
+mod why_reordered;
+mod why_stuck;
+
+use std::collections::BTreeMap;
+
+use ackproof_core::fact::Event;
+use ackproof_core::types::{RecordId, TopicPartition};
 
 pub use cause::Cause;
 pub use story::{Actor, Mark, Step, Story};
+
+use crate::anomaly::{Anomaly, Kind};
+use crate::contract::Contract;
+use crate::verdict::Judgement;
+use lineage::Lineage;
+
+/// How many stories of one kind and cause are told.
+pub const STORIES_PER_CAUSE: usize = 3;
+
+/// The stories of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Explanation {
+    /// The first few of each kind and cause, in the order of [`Kind::ALL`].
+    pub stories: Vec<Story>,
+    /// What was not told, because it went the same way.
+    pub more: Vec<More>,
+}
+
+/// Anomalies that went the way of a story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct More {
+    /// What went wrong.
+    pub kind: Kind,
+    /// Why.
+    pub cause: Cause,
+    /// How many besides those that were told.
+    pub times: u64,
+}
+
+/// What a walk found.
+#[derive(Debug)]
+pub(crate) struct Tale {
+    pub cause: Cause,
+    pub contributing: Vec<Cause>,
+    pub steps: Vec<Step>,
+}
+
+impl Tale {
+    /// The facts do not tell.
+    pub(crate) fn unknown() -> Self {
+        Self { cause: Cause::Unknown, contributing: Vec::new(), steps: Vec::new() }
+    }
+
+    /// A mechanism and its steps.
+    pub(crate) fn new(cause: Cause, steps: Vec<Step>) -> Self {
+        Self { cause, contributing: Vec::new(), steps }
+    }
+
+    /// What the application did and heard, and nothing more.
+    pub(crate) fn told_only(lineage: &Lineage<'_>, record: RecordId) -> Self {
+        let line = lineage.records.get(&record);
+        let places = line.map(|line| line.sent.into_iter().chain(line.told).collect::<Vec<_>>()).unwrap_or_default();
+        Self::new(Cause::Unknown, places.into_iter().map(|at| steps::step(lineage, at)).collect())
+    }
+
+    /// The partition of an anomaly.
+    pub(crate) fn partition(anomaly: &Anomaly) -> Option<TopicPartition> {
+        Some(TopicPartition::of(anomaly.topic.as_deref()?, anomaly.partition?))
+    }
+}
+
+/// Finds the cause of every anomaly in the trace, fills it in with what the contract says of it, and tells the first
+/// few stories of each kind.
+pub fn explain(judgement: &mut Judgement, events: &[Event], contract: &Contract) -> Explanation {
+    let mut explanation = Explanation::default();
+    if judgement.anomalies.is_empty() {
+        return explanation;
+    }
+    let lineage = Lineage::new(events);
+    let mut told: BTreeMap<(Kind, Cause), u64> = BTreeMap::new();
+    for anomaly in &mut judgement.anomalies {
+        let tale = tale(&lineage, anomaly, contract);
+        anomaly.cause = Some(tale.cause);
+        anomaly.contributing = tale.contributing;
+        anomaly.permitted = contract.permits(anomaly);
+        let times = told.entry((anomaly.kind, tale.cause)).or_default();
+        *times += 1;
+        if *times <= STORIES_PER_CAUSE as u64 {
+            let anomaly = anomaly.clone();
+            explanation.stories.push(Story { anomaly, steps: tale.steps, keeps_it: None, replay: None });
+        }
+    }
+    explanation.more = told
+        .into_iter()
+        .filter(|(_, times)| *times > STORIES_PER_CAUSE as u64)
+        .map(|((kind, cause), times)| More { kind, cause, times: times - STORIES_PER_CAUSE as u64 })
+        .collect();
+    explanation
+}
+
+fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+    match anomaly.kind {
+        Kind::LostWrite | Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly),
+        Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),
+        Kind::Duplicate => why_duplicated::explain(lineage, anomaly),
+        Kind::Reorder | Kind::ReplayReorder => why_reordered::explain(lineage, anomaly),
+        Kind::Unavailable | Kind::Stuck => why_stuck::explain(lineage, anomaly),
+        Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
+        Kind::Phantom => match anomaly.record {
+            Some(record) => Tale::told_only(lineage, record),
+            None => Tale::unknown(),
+        },
+    }
+}

@@ -62,7 +62,9 @@ pub enum Mark {
     /// The second copy.
     Second,
     /// A later record went ahead.
-    Overtaken,
+    WentAhead,
+    /// The record that came too late.
+    OutOfOrder,
 }
 
 impl Mark {
@@ -74,7 +76,8 @@ impl Mark {
             Mark::Drop => "the drop",
             Mark::First => "the first copy",
             Mark::Second => "the second copy",
-            Mark::Overtaken => "overtaken",
+            Mark::WentAhead => "went ahead",
+            Mark::OutOfOrder => "out of order",
         }
     }
 }

@@ -1,0 +1,349 @@
+//! The trace, indexed: what happened to a record, a batch, an offset, a partition, a node.
+//!
+//! Which request an append came from is read off the chain of causes: append, request, `BatchSent`. Where a trace has no such
+//! chain (one recorded from a real cluster), the latest transmission to that broker before the append is taken, and the
+//! origin is marked as not certain.
+
+use std::collections::BTreeMap;
+
+use ackproof_core::fact::{Event, Fact, Role};
+use ackproof_core::types::{NodeId, RecordId, TopicPartition};
+
+/// The place of an event in the trace.
+pub(crate) type At = usize;
+
+/// What happened to a record.
+#[derive(Debug, Default)]
+pub(crate) struct RecordLine {
+    pub sent: Option<At>,
+    pub batch: Option<u64>,
+    pub told: Option<At>,
+    pub resends: Vec<RecordId>,
+}
+
+/// What happened to a batch.
+#[derive(Debug, Default)]
+pub(crate) struct BatchLine {
+    pub sent: Vec<At>,
+    pub retried: Vec<At>,
+}
+
+/// What happened to a partition.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionLine {
+    /// Appends by base offset.
+    appends: BTreeMap<i64, Vec<At>>,
+    /// The most offsets that one append spans.
+    span: i64,
+    /// Elections, ISRs, truncations, loads.
+    pub structure: Vec<At>,
+    /// Refused appends.
+    pub refused: Vec<At>,
+    /// The broker that leads at the end.
+    pub final_leader: Option<i32>,
+    /// How many replicas it has.
+    pub replicas: usize,
+}
+
+/// Where an append came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The transmission.
+    pub sent: At,
+    /// The client.
+    pub client: u32,
+    /// Its batch.
+    pub batch: u64,
+    /// 1 for the first time.
+    pub attempt: u32,
+    /// Whether the chain of causes says so.
+    pub certain: bool,
+}
+
+/// The trace, indexed.
+#[derive(Debug)]
+pub(crate) struct Lineage<'a> {
+    pub events: &'a [Event],
+    pub records: BTreeMap<RecordId, RecordLine>,
+    pub batches: BTreeMap<(u32, u64), BatchLine>,
+    pub partitions: BTreeMap<&'a TopicPartition, PartitionLine>,
+    pub nodes: BTreeMap<NodeId, Vec<At>>,
+    pub resets: BTreeMap<(u32, &'a TopicPartition), Vec<At>>,
+    /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
+    pub consequences: BTreeMap<At, Vec<At>>,
+}
+
+/// How far up the chain of causes a request is looked for. Between a transmission and its append lie one or two facts;
+/// the chains of followers, who fetch because they fetched, reach back to the start of the run.
+const REACH: usize = 8;
+
+impl<'a> Lineage<'a> {
+    /// Indexes a trace; one pass.
+    pub(crate) fn new(events: &'a [Event]) -> Self {
+        let mut lineage = Self {
+            events,
+            records: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            resets: BTreeMap::new(),
+            consequences: BTreeMap::new(),
+        };
+        let mut unasked = false;
+        for (at, event) in events.iter().enumerate() {
+            match event.node {
+                NodeId::Client(client) => lineage.index_client(at, client, &event.fact),
+                NodeId::Broker(_) | NodeId::Controller(_) => {}
+            }
+            lineage.index(at, event);
+            unasked |= matches!(event.fact, Fact::RecordAcknowledged { acks: 0, .. });
+        }
+        if unasked {
+            lineage.index_consequences();
+        }
+        lineage
+    }
+
+    fn index_consequences(&mut self) {
+        for (at, event) in self.events.iter().enumerate() {
+            let (partition, is_one) = match &event.fact {
+                Fact::Appended { partition, role: Role::Leader, .. } | Fact::AppendRefused { partition, .. } => {
+                    (Some(partition), true)
+                }
+                Fact::MessageLost { .. } => (None, true),
+                _ => (None, false),
+            };
+            if !is_one {
+                continue;
+            }
+            let causes: Vec<At> = self.causes(at).take(REACH).collect();
+            let Some(sent) = causes.iter().find(|cause| self.is_transmission(**cause)) else { continue };
+            // A request carries the batches of many partitions, said in the same breath.
+            for together in self.said_together(*sent) {
+                let same = match &self.events[together].fact {
+                    Fact::BatchSent { partition: to, .. } => partition.is_none_or(|partition| partition == to),
+                    _ => false,
+                };
+                if same {
+                    self.consequences.entry(together).or_default().push(at);
+                }
+            }
+        }
+    }
+
+    fn is_transmission(&self, at: At) -> bool {
+        matches!(self.events[at].fact, Fact::BatchSent { .. })
+    }
+
+    /// The transmissions around one, by the same client at the same moment to the same broker.
+    fn said_together(&self, at: At) -> Vec<At> {
+        let here = &self.events[at];
+        let together = |other: &At| {
+            let event = &self.events[*other];
+            event.node == here.node && event.time == here.time && self.sent_to(*other) == self.sent_to(at)
+        };
+        let before = (0..=at).rev().take_while(together);
+        let after = (at + 1..self.events.len()).take_while(together);
+        before.chain(after).collect()
+    }
+
+    fn index_client(&mut self, at: At, client: u32, fact: &'a Fact) {
+        match fact {
+            Fact::RecordSent { record, resend_of, .. } => {
+                self.records.entry(*record).or_default().sent = Some(at);
+                if let Some(of) = resend_of {
+                    self.records.entry(*of).or_default().resends.push(*record);
+                }
+            }
+            Fact::RecordBatched { record, batch, .. } => {
+                self.records.entry(*record).or_default().batch = Some(*batch);
+            }
+            Fact::RecordAcknowledged { record, .. }
+            | Fact::RecordFailed { record, .. }
+            | Fact::RecordAbandoned { record, .. } => {
+                self.records.entry(*record).or_default().told.get_or_insert(at);
+            }
+            Fact::BatchSent { batch, .. } => self.batches.entry((client, *batch)).or_default().sent.push(at),
+            Fact::BatchRetried { batch, .. } => self.batches.entry((client, *batch)).or_default().retried.push(at),
+            Fact::PositionReset { partition, .. } => {
+                self.resets.entry((client, partition)).or_default().push(at);
+            }
+            _ => {}
+        }
+    }
+
+    fn index(&mut self, at: At, event: &'a Event) {
+        match &event.fact {
+            Fact::NodeStarted
+            | Fact::NodeKilled
+            | Fact::NodeStopped
+            | Fact::NodePaused
+            | Fact::NodeResumed
+            | Fact::PowerLost { .. } => self.nodes.entry(event.node).or_default().push(at),
+            Fact::Appended { partition, base_offset, last_offset, .. } => {
+                let line = self.partitions.entry(partition).or_default();
+                line.appends.entry(base_offset.0).or_default().push(at);
+                line.span = line.span.max(last_offset.0.saturating_sub(base_offset.0));
+            }
+            Fact::AppendRefused { partition, .. } => {
+                self.partitions.entry(partition).or_default().refused.push(at);
+            }
+            Fact::LeaderElected { partition, .. }
+            | Fact::IsrChanged { partition, .. }
+            | Fact::PartitionOffline { partition, .. }
+            | Fact::BecameLeader { partition, .. }
+            | Fact::Truncated { partition, .. }
+            | Fact::LogLoaded { partition, .. } => {
+                self.partitions.entry(partition).or_default().structure.push(at);
+            }
+            Fact::ReplicaSurveyed { partition, broker, leader, .. } => {
+                let line = self.partitions.entry(partition).or_default();
+                line.replicas += 1;
+                if *leader {
+                    line.final_leader = Some(*broker);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The appends that cover an offset, on any broker, in the order of the trace.
+    pub(crate) fn appends(&self, partition: &TopicPartition, offset: i64) -> Vec<At> {
+        let Some(line) = self.partitions.get(partition) else { return Vec::new() };
+        let mut found: Vec<At> = line
+            .appends
+            .range(offset.saturating_sub(line.span)..=offset)
+            .flat_map(|(_, appends)| appends.iter().copied())
+            .filter(|at| match &self.events[*at].fact {
+                Fact::Appended { last_offset, .. } => last_offset.0 >= offset,
+                _ => false,
+            })
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The appends by leaders that cover an offset.
+    pub(crate) fn leader_appends(&self, partition: &TopicPartition, offset: i64) -> Vec<At> {
+        let mut appends = self.appends(partition, offset);
+        appends.retain(|at| matches!(&self.events[*at].fact, Fact::Appended { role: Role::Leader, .. }));
+        appends
+    }
+
+    /// The event of a number.
+    pub(crate) fn find(&self, sequence: u64) -> Option<At> {
+        self.events.binary_search_by_key(&sequence, |event| event.sequence).ok()
+    }
+
+    /// The events that led to one, the nearest first.
+    pub(crate) fn causes(&self, at: At) -> impl Iterator<Item = At> {
+        let mut here = at;
+        std::iter::from_fn(move || {
+            // A cause lies before its effect, so the walk ends.
+            here = self.find(self.events[here].cause).filter(|cause| *cause < here)?;
+            Some(here)
+        })
+    }
+
+    /// The fault of the plan that led to an event.
+    pub(crate) fn fault(&self, at: At) -> Option<(u32, &'a str)> {
+        self.causes(at).take(REACH).find_map(|cause| match &self.events[cause].fact {
+            Fact::FaultInjected { fault, what } | Fact::FaultBit { fault, what } => Some((*fault, what.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Where an append (or a refusal) came from. `batches` are those that it may have been.
+    pub(crate) fn origin(&self, at: At, partition: &TopicPartition, batches: &[(u32, u64)]) -> Option<Origin> {
+        let by_cause = self.causes(at).take(REACH).find_map(|cause| self.transmission_near(cause, partition, batches));
+        if by_cause.is_some() {
+            return by_cause;
+        }
+        let NodeId::Broker(here) = self.events[at].node else { return None };
+        let sent =
+            batches.iter().filter_map(|batch| self.batches.get(batch)).flat_map(|line| line.sent.iter().copied());
+        let latest = sent.filter(|sent| *sent < at && self.sent_to(*sent) == Some(here)).max()?;
+        self.transmission(latest, false)
+    }
+
+    /// The transmission at an event, or one said in the same breath: a request carries the batches of many partitions.
+    fn transmission_near(&self, at: At, partition: &TopicPartition, batches: &[(u32, u64)]) -> Option<Origin> {
+        let NodeId::Client(client) = self.events[at].node else { return None };
+        if !self.is_transmission(at) {
+            return None;
+        }
+        self.said_together(at).into_iter().find_map(|other| match &self.events[other].fact {
+            Fact::BatchSent { batch, partition: to, .. } if to == partition && batches.contains(&(client, *batch)) => {
+                self.transmission(other, true)
+            }
+            _ => None,
+        })
+    }
+
+    fn transmission(&self, at: At, certain: bool) -> Option<Origin> {
+        match (&self.events[at].fact, self.events[at].node) {
+            (Fact::BatchSent { batch, attempt, .. }, NodeId::Client(client)) => {
+                Some(Origin { sent: at, client, batch: *batch, attempt: *attempt, certain })
+            }
+            _ => None,
+        }
+    }
+
+    fn sent_to(&self, at: At) -> Option<i32> {
+        match &self.events[at].fact {
+            Fact::BatchSent { broker, .. } => Some(*broker),
+            _ => None,
+        }
+    }
+
+    /// The batches that a logical record was in: its own and those of its resends.
+    pub(crate) fn batches_of(&self, record: RecordId) -> Vec<(u32, u64)> {
+        self.attempts(record)
+            .into_iter()
+            .filter_map(|attempt| Some((attempt.client, self.records.get(&attempt)?.batch?)))
+            .collect()
+    }
+
+    /// A record and its resends, the first one first.
+    pub(crate) fn attempts(&self, record: RecordId) -> Vec<RecordId> {
+        let mut attempts = vec![record];
+        let mut next = 0;
+        while let Some(line) = attempts.get(next).and_then(|attempt| self.records.get(attempt)) {
+            let unknown: Vec<RecordId> =
+                line.resends.iter().filter(|resend| !attempts.contains(resend)).copied().collect();
+            attempts.extend(unknown);
+            next += 1;
+        }
+        attempts
+    }
+
+    /// The ISR at a moment, as last said before it.
+    pub(crate) fn isr(&self, partition: &TopicPartition, at: At) -> Option<&'a [i32]> {
+        let structure = &self.partitions.get(partition)?.structure;
+        let end = structure.partition_point(|other| *other <= at);
+        structure[..end].iter().rev().find_map(|other| match &self.events[*other].fact {
+            Fact::LeaderElected { isr, .. }
+            | Fact::BecameLeader { isr, .. }
+            | Fact::PartitionOffline { isr, .. }
+            | Fact::IsrChanged { to: isr, .. } => Some(isr.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// The last end of a process or machine in a stretch of the trace.
+    pub(crate) fn last_death(&self, node: NodeId, after: At, before: At) -> Option<At> {
+        let line = self.nodes.get(&node)?;
+        line.iter()
+            .rev()
+            .copied()
+            .filter(|at| *at > after && *at < before)
+            .find(|at| matches!(self.events[*at].fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. }))
+    }
+
+    /// The last loss of power of a machine in a stretch of the trace.
+    pub(crate) fn last_power_loss(&self, node: NodeId, after: At, before: At) -> Option<At> {
+        let line = self.nodes.get(&node)?;
+        let mut inside = line.iter().rev().copied().filter(|at| *at > after && *at < before);
+        inside.find(|at| matches!(self.events[*at].fact, Fact::PowerLost { .. }))
+    }
+}

@@ -1,0 +1,176 @@
+//! Facts as steps of a story: who, what, and what a reader needs beside it.
+
+use ackproof_core::fact::{Event, Fact, RetryReason, Role, TruncationReason};
+use ackproof_core::types::NodeId;
+
+use super::lineage::{At, Lineage};
+use super::story::{Actor, Step};
+
+/// `{1,2,3}`.
+pub(crate) fn set(brokers: &[i32]) -> String {
+    let list: Vec<String> = brokers.iter().map(i32::to_string).collect();
+    format!("{{{}}}", list.join(","))
+}
+
+/// An event as a step.
+pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
+    let event = &lineage.events[at];
+    let (actor, what, note) = match &event.fact {
+        Fact::NodeKilled | Fact::NodeStopped | Fact::NodePaused | Fact::NodeResumed | Fact::NodeStarted => {
+            process(lineage, at, event)
+        }
+        Fact::PowerLost { unsynced_bytes, lost_bytes } => {
+            let note = format!("{lost_bytes} of {unsynced_bytes} unsynced bytes gone");
+            (Actor::node(event.node), "lost power".to_owned(), join(note, fault(lineage, at)))
+        }
+        Fact::LeaderElected { .. }
+        | Fact::IsrChanged { .. }
+        | Fact::PartitionOffline { .. }
+        | Fact::BrokerFenced { .. } => decision(lineage, at, event),
+        Fact::Appended { .. }
+        | Fact::AppendRefused { .. }
+        | Fact::Truncated { .. }
+        | Fact::LogLoaded { .. }
+        | Fact::BecameLeader { .. } => log(event),
+        Fact::MessageLost { what, to, .. } => {
+            (Actor::speaking(event.node, *to), format!("{what} lost"), fault(lineage, at).unwrap_or_default())
+        }
+        _ => client(event),
+    };
+    Step::new(event.sequence, event.time, actor, what).note(note)
+}
+
+fn process(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, String) {
+    let what = match &event.fact {
+        Fact::NodeKilled => "killed",
+        Fact::NodeStopped => "stopped",
+        Fact::NodePaused => "paused",
+        Fact::NodeResumed => "resumed",
+        _ => "started",
+    };
+    let note = fault(lineage, at).unwrap_or_default();
+    (Actor::node(event.node), what.to_owned(), note.replacen(": kill the ", ": ", 1).replacen(": kill ", ": ", 1))
+}
+
+fn decision(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, String) {
+    let (what, note) = match &event.fact {
+        Fact::LeaderElected { leader, leader_epoch, clean, .. } => {
+            let whether = if *clean { "clean: in ISR" } else { "unclean: not in ISR" };
+            let end = log_end_of_election(lineage, at).map(|end| format!("; log end offset {end}"));
+            (format!("elected broker {leader}, epoch {leader_epoch}"), whether.to_owned() + &end.unwrap_or_default())
+        }
+        Fact::IsrChanged { from, to, .. } => (format!("ISR {} → {}", set(from), set(to)), String::new()),
+        Fact::PartitionOffline { isr, .. } => ("no replica may lead".to_owned(), format!("waits for {}", set(isr))),
+        Fact::BrokerFenced { broker } => (format!("fenced broker {broker}"), String::new()),
+        _ => (event.fact.kind().to_owned(), String::new()),
+    };
+    (Actor::node(event.node), what, note)
+}
+
+fn log(event: &Event) -> (Actor, String, String) {
+    let plain = Actor::node(event.node);
+    match &event.fact {
+        Fact::Appended { role, base_offset, last_offset, leader_epoch, .. } => {
+            let role = match role {
+                Role::Leader => "leader",
+                Role::Follower => "follower",
+            };
+            let what = match base_offset == last_offset {
+                true => format!("appended at offset {base_offset}"),
+                false => format!("appended at offsets {base_offset}..{last_offset}"),
+            };
+            (Actor::with_role(event.node, format!("{role}, epoch {leader_epoch}")), what, String::new())
+        }
+        Fact::AppendRefused { error, .. } => (plain, "refused the batch".to_owned(), error.to_string()),
+        Fact::Truncated { from, to, reason, .. } => {
+            let note = match reason {
+                TruncationReason::Diverged => "",
+                TruncationReason::ToHighWatermark => "to its high watermark",
+                TruncationReason::OutOfRange => "beyond the leader's end",
+                TruncationReason::CorruptTail => "torn or corrupt batch",
+            };
+            (plain, format!("truncated {from} → {to}"), note.to_owned())
+        }
+        Fact::LogLoaded { log_end, clean, .. } => {
+            let note = if *clean { "after a clean stop" } else { "after an unclean stop" };
+            (plain, format!("came back with log end offset {log_end}"), note.to_owned())
+        }
+        Fact::BecameLeader { leader_epoch, log_end, .. } => {
+            (plain, format!("leads, epoch {leader_epoch}"), format!("log end offset {log_end}"))
+        }
+        _ => (plain, event.fact.kind().to_owned(), String::new()),
+    }
+}
+
+fn client(event: &Event) -> (Actor, String, String) {
+    let plain = Actor::node(event.node);
+    match &event.fact {
+        Fact::RecordSent { resend_of: None, .. } => (plain, "send()".to_owned(), String::new()),
+        Fact::RecordSent { resend_of: Some(of), .. } => {
+            (plain, "send() again".to_owned(), format!("the application repeats record {}", of.number))
+        }
+        Fact::BatchSent { batch, attempt, broker, base_sequence, producer_id, .. } => {
+            let what = match attempt {
+                0 | 1 => format!("sent batch {batch}"),
+                _ => format!("sent batch {batch} again"),
+            };
+            let note = match *producer_id >= 0 {
+                true => format!("attempt {attempt}, producer id {producer_id}, sequence {base_sequence}"),
+                false => format!("attempt {attempt}"),
+            };
+            (Actor::speaking(event.node, NodeId::Broker(*broker)), what, note)
+        }
+        Fact::BatchRetried { batch, reason, .. } => {
+            let why = match reason {
+                RetryReason::Error(error) => error.to_string(),
+                RetryReason::Disconnected => "disconnected before the answer".to_owned(),
+                RetryReason::RequestTimeout => "no answer within request.timeout.ms".to_owned(),
+            };
+            (plain, format!("will retry batch {batch}"), why)
+        }
+        Fact::RecordAcknowledged { acks: 0, .. } => (plain, "reported as sent".to_owned(), "acks=0".to_owned()),
+        Fact::RecordAcknowledged { offset, .. } => (plain, format!("acknowledged at offset {offset}"), String::new()),
+        Fact::RecordFailed { error, definite, .. } => {
+            let certainty = if *definite { "certainly not written" } else { "written or not: unknown" };
+            (plain, format!("failed: {error}"), certainty.to_owned())
+        }
+        Fact::RecordAbandoned { unsent, .. } => {
+            let note = if *unsent { "it had never left the process" } else { "it was on its way" };
+            (plain, "abandoned the record".to_owned(), note.to_owned())
+        }
+        Fact::Polled { offset, .. } => (plain, format!("polled offset {offset}"), String::new()),
+        Fact::PositionReset { from, to, reason, .. } => {
+            let why = crate::render::describe::reset_reason(*reason);
+            let from = if from.0 < 0 { "none".to_owned() } else { from.to_string() };
+            (plain, format!("position {from} → {to}"), why.to_owned())
+        }
+        _ => (plain, event.fact.kind().to_owned(), String::new()),
+    }
+}
+
+/// `fault 1: leader of orders-0`.
+fn fault(lineage: &Lineage<'_>, at: At) -> Option<String> {
+    lineage.fault(at).map(|(fault, what)| format!("fault {fault}: {what}"))
+}
+
+fn join(note: String, more: Option<String>) -> String {
+    match more {
+        Some(more) => format!("{note}; {more}"),
+        None => note,
+    }
+}
+
+/// Where the log of a newly elected leader ended, as it said itself.
+fn log_end_of_election(lineage: &Lineage<'_>, at: At) -> Option<i64> {
+    let Fact::LeaderElected { partition, leader, leader_epoch, .. } = &lineage.events[at].fact else { return None };
+    let structure = &lineage.partitions.get(partition)?.structure;
+    let after = structure.partition_point(|other| *other <= at);
+    structure[after..].iter().find_map(|other| match &lineage.events[*other].fact {
+        Fact::BecameLeader { leader_epoch: epoch, log_end, .. }
+            if epoch == leader_epoch && lineage.events[*other].node == NodeId::Broker(*leader) =>
+        {
+            Some(log_end.0)
+        }
+        _ => None,
+    })
+}

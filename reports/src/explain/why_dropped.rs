@@ -1,0 +1,111 @@
+//! Why a record for which no broker answered is nowhere.
+//!
+//! Source: `failure-catalog.md` PA-01, PA-02, CR-11, CR-12, LG-01, LG-02.
+
+use ackproof_core::fact::Fact;
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::{NodeId, RecordId, TopicPartition};
+
+use super::cause::Cause;
+use super::lineage::{At, BatchLine, Lineage};
+use super::steps::step;
+use super::story::Mark;
+use super::{Tale, why_lost};
+use crate::anomaly::Anomaly;
+use crate::contract::{Contract, LegacyKind};
+
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+    let Some(record) = anomaly.record else { return Tale::unknown() };
+    let Some(line) = lineage.records.get(&record) else { return Tale::unknown() };
+    let Some(told) = line.told else { return Tale::told_only(lineage, record) };
+    let batch = line.batch.and_then(|batch| lineage.batches.get(&(record.client, batch)));
+    let legacy = contract.producer(record.client).and_then(|producer| producer.legacy);
+    let cause = match &lineage.events[told].fact {
+        Fact::RecordAcknowledged { .. } => {
+            return unasked(lineage, record, Tale::partition(anomaly).as_ref(), batch, told);
+        }
+        Fact::RecordAbandoned { unsent, .. } => abandoned(*unsent, legacy),
+        Fact::RecordFailed { error, .. } => failed(*error, legacy),
+        _ => Cause::Unknown,
+    };
+    let mut places: Vec<At> = line.sent.into_iter().collect();
+    if let Some(batch) = batch {
+        places.extend(batch.sent.first().into_iter().chain(batch.sent.last()));
+        places.extend(batch.retried.last());
+    }
+    if matches!(lineage.events[told].fact, Fact::RecordAbandoned { .. }) {
+        // The end of the process and the facts about what it left behind stand close together, in either order.
+        let client = NodeId::Client(record.client);
+        places.extend(lineage.last_death(client, line.sent.unwrap_or(0), lineage.events.len()));
+    }
+    Tale::new(cause, sorted_steps(lineage, places, told))
+}
+
+fn sorted_steps(lineage: &Lineage<'_>, mut places: Vec<At>, drop: At) -> Vec<super::Step> {
+    places.push(drop);
+    places.sort_unstable();
+    places.dedup();
+    let marked = |at: At| match at == drop {
+        true => step(lineage, at).mark(Mark::Drop),
+        false => step(lineage, at),
+    };
+    places.into_iter().map(marked).collect()
+}
+
+fn abandoned(unsent: bool, legacy: Option<LegacyKind>) -> Cause {
+    match (unsent, legacy) {
+        (true, Some(LegacyKind::Async)) => Cause::LegacyQueueLostWithProcess,
+        (true, Some(LegacyKind::Sync) | None) => Cause::ProcessExitedWithUnsentRecords,
+        (false, _) => Cause::ProcessExitedBeforeAnswer,
+    }
+}
+
+fn failed(error: ErrorCode, legacy: Option<LegacyKind>) -> Cause {
+    match error {
+        ErrorCode::CLIENT_BUFFER_EXHAUSTED => Cause::ClientBufferExhausted,
+        ErrorCode::CLIENT_METADATA_TIMEOUT => Cause::MetadataTimeout,
+        ErrorCode::CLIENT_QUEUE_FULL => Cause::LegacyQueueFull,
+        ErrorCode::CLIENT_DELIVERY_TIMEOUT | ErrorCode::CLIENT_EXPIRED_UNSENT => Cause::DeliveryTimeout,
+        ErrorCode::CLIENT_RECORD_TOO_LARGE | ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => {
+            Cause::RecordTooLarge
+        }
+        ErrorCode::CLIENT_CLOSED if legacy == Some(LegacyKind::Async) => Cause::LegacyQueueLostWithProcess,
+        ErrorCode::CLIENT_CLOSED => Cause::ClientClosed,
+        ErrorCode::CLIENT_FAILED_TO_SEND | ErrorCode::CLIENT_DISCONNECTED | ErrorCode::CLIENT_REQUEST_TIMEOUT => {
+            Cause::RetriesExhausted
+        }
+        error if error.is_retriable() => Cause::RetriesExhausted,
+        _ => Cause::RefusedByBroker,
+    }
+}
+
+/// acks=0: whatever became of the batch, nobody was asked. The steps show what did.
+fn unasked(
+    lineage: &Lineage<'_>,
+    record: RecordId,
+    partition: Option<&TopicPartition>,
+    batch: Option<&BatchLine>,
+    told: At,
+) -> Tale {
+    let sent = batch.and_then(|batch| batch.sent.last().copied());
+    let became = sent.and_then(|sent| lineage.consequences.get(&sent)).map_or(&[][..], Vec::as_slice);
+    let append = became.iter().copied().find(|at| matches!(lineage.events[*at].fact, Fact::Appended { .. }));
+    if let (Some(append), Some(partition)) = (append, partition) {
+        let mut tale = why_lost::explain_from(lineage, record, partition, append);
+        tale.cause = Cause::AcknowledgedWithoutAsking;
+        return tale;
+    }
+    let drop = became.first().copied().or_else(|| {
+        // Nothing is said of the request itself: the broker that it went to died with it.
+        let sent = sent?;
+        let Fact::BatchSent { broker, .. } = &lineage.events[sent].fact else { return None };
+        let deaths = lineage.nodes.get(&NodeId::Broker(*broker))?;
+        deaths.iter().copied().filter(|at| *at > sent).find(|at| {
+            matches!(lineage.events[*at].fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
+        })
+    });
+    let mut places = vec![told];
+    places.extend(lineage.records.get(&record).and_then(|line| line.sent));
+    places.extend(sent);
+    Tale::new(Cause::AcknowledgedWithoutAsking, sorted_steps(lineage, places, drop.unwrap_or(told)))
+}

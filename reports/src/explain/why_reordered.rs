@@ -1,0 +1,76 @@
+//! Why a record stands after one that its producer sent later.
+//!
+//! Source: `failure-catalog.md` CR-02 (a retry is overtaken in flight), NC-02 (a late request after its retry).
+
+use ackproof_core::fact::{Fact, RetryReason};
+use ackproof_core::types::{RecordId, TopicPartition};
+
+use super::Tale;
+use super::cause::Cause;
+use super::lineage::{At, BatchLine, Lineage, Origin};
+use super::steps::step;
+use super::story::Mark;
+use super::why_duplicated::sequence;
+use crate::anomaly::{Anomaly, Kind};
+
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    let (Some(record), Some(other), Some(partition)) = (anomaly.record, anomaly.other_record, Tale::partition(anomaly))
+    else {
+        return Tale::unknown();
+    };
+    let late = copied(lineage, record, &partition, anomaly.offset.map(|offset| offset.0));
+    let ahead = copied(lineage, other, &partition, anomaly.other_offset.map(|offset| offset.0));
+    let (Some((late, Some(from))), Some((ahead, ahead_from))) = (late, ahead) else {
+        return Tale::told_only(lineage, record);
+    };
+    let Some(batch) = lineage.batches.get(&(from.client, from.batch)) else { return Tale::unknown() };
+    let retry = batch.retried.iter().rev().copied().find(|at| *at < late);
+    let cause = cause(lineage, anomaly.kind, batch, from, late, ahead_from);
+    let mut places = vec![(ahead, Some(Mark::WentAhead)), (late, Some(Mark::OutOfOrder)), (from.sent, None)];
+    places.extend(batch.sent.first().map(|at| (*at, None)));
+    places.extend(ahead_from.map(|origin| (origin.sent, None)));
+    places.extend(retry.map(|at| (at, None)));
+    places.sort_unstable_by_key(|(at, mark)| (*at, mark.is_none()));
+    places.dedup_by_key(|(at, _)| *at);
+    let steps = places.into_iter().map(|(at, mark)| match mark {
+        Some(mark) => step(lineage, at).mark(mark),
+        None => step(lineage, at),
+    });
+    Tale::new(cause, steps.collect())
+}
+
+fn copied(
+    lineage: &Lineage<'_>,
+    record: RecordId,
+    partition: &TopicPartition,
+    offset: Option<i64>,
+) -> Option<(At, Option<Origin>)> {
+    let append = *lineage.leader_appends(partition, offset?).last()?;
+    Some((append, lineage.origin(append, partition, &lineage.batches_of(record))))
+}
+
+fn cause(lineage: &Lineage<'_>, kind: Kind, batch: &BatchLine, from: Origin, late: At, ahead: Option<Origin>) -> Cause {
+    if kind == Kind::ReplayReorder && sequence(lineage, late).is_some() {
+        return Cause::DuplicateNotRecognised;
+    }
+    // The client had sent the batch again before this, older, transmission was appended.
+    let given_up = batch.sent.iter().any(|sent| *sent > from.sent && *sent < late);
+    if from.certain && given_up {
+        return Cause::LateRequestAppendedAfterRetry;
+    }
+    let retry = batch.retried.iter().rev().find(|at| **at < late).map(|at| &lineage.events[*at].fact);
+    match (kind, retry) {
+        (_, None) => Cause::Unknown,
+        (Kind::ReplayReorder, Some(Fact::BatchRetried { reason: RetryReason::Error(_), .. })) => {
+            Cause::ResentAfterIndefiniteError
+        }
+        (Kind::ReplayReorder, Some(_)) => Cause::ResentAfterLostResponse,
+        (_, Some(_)) => match (ahead, batch.sent.first()) {
+            // The later batch left while the first transmission of the earlier one was still unanswered.
+            (Some(ahead), Some(first)) if ahead.sent > *first && ahead.sent < from.sent => {
+                Cause::RetryOvertakenInFlight
+            }
+            (_, _) => Cause::Unknown,
+        },
+    }
+}

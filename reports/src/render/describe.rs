@@ -1,0 +1,266 @@
+//! Every fact as a sentence.
+
+use ackproof_core::fact::{Event, Fact, Payload, ResetReason, RetryReason, Role, TruncationReason};
+
+use crate::explain::steps::set;
+use crate::names::NodeNames;
+
+/// What happened, in a sentence without its full stop: `broker 1 appended offset 17 of orders-0 as leader, epoch 4`.
+pub fn describe(event: &Event, names: &NodeNames) -> String {
+    let who = names.name(event.node);
+    world(event, names, &who)
+        .or_else(|| broker(event, names, &who))
+        .or_else(|| controller(event, &who))
+        .or_else(|| client(event, &who))
+        .or_else(|| survey(event))
+        .unwrap_or_else(|| format!("{who}: {}", event.fact.kind()))
+}
+
+fn world(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::ClusterReady => "the cluster is ready".to_owned(),
+        Fact::NodeStarted => format!("{who} started"),
+        Fact::NodeKilled => format!("{who} was killed"),
+        Fact::NodeStopped => format!("{who} stopped"),
+        Fact::NodePaused => format!("{who} was paused"),
+        Fact::NodeResumed => format!("{who} goes on"),
+        Fact::PowerLost { unsynced_bytes, lost_bytes } => {
+            format!("{who} lost power, and {lost_bytes} of {unsynced_bytes} unsynced bytes with it")
+        }
+        Fact::FaultInjected { fault, what } => format!("fault {fault}: {what}"),
+        Fact::FaultBit { fault, what } => format!("fault {fault} bit: {what}"),
+        Fact::FaultHealed { fault } => format!("fault {fault} is over"),
+        Fact::MessageLost { connection, to, what } => {
+            format!("{what} to {} was lost on connection {}", names.name(*to), connection.0)
+        }
+        _ => return None,
+    })
+}
+
+fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::LogLoaded { partition, log_start, log_end, clean } => {
+            let stop = if *clean { "clean" } else { "unclean" };
+            format!("{who} loaded {partition} from {log_start} to {log_end} after {stop} stop")
+        }
+        Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence } => {
+            let offsets = match base_offset == last_offset {
+                true => format!("offset {base_offset}"),
+                false => format!("offsets {base_offset}..{last_offset}"),
+            };
+            let producer = match *producer_id >= 0 {
+                true => format!(", producer id {producer_id} sequence {base_sequence}"),
+                false => String::new(),
+            };
+            format!("{who} appended {offsets} of {partition} as {}, epoch {leader_epoch}{producer}", role_name(*role))
+        }
+        Fact::DuplicateDetected { partition, base_offset, producer_id, base_sequence } => format!(
+            "{who} has sequence {base_sequence} of producer id {producer_id} already, at offset {base_offset} of {partition}"
+        ),
+        Fact::AppendRefused { partition, error } => format!("{who} refused a batch for {partition}: {error}"),
+        Fact::ProduceAnswered { partition, to, base_offset, acks, error } => {
+            let answer = match error.is_none() {
+                true => format!("offset {base_offset}"),
+                false => error.to_string(),
+            };
+            format!("{who} answered {} for {partition}: {answer} (acks={acks})", names.name(*to))
+        }
+        Fact::FollowerFetched { partition, follower, log_end } => {
+            format!("{who} learned that broker {follower} has {partition} up to {log_end}")
+        }
+        Fact::HighWatermarkAdvanced { partition, role, from, to } => {
+            format!("{who} moved the high watermark of {partition} from {from} to {to} as {}", role_name(*role))
+        }
+        Fact::IsrProposed { partition, from, to } => {
+            format!("{who} proposed the ISR of {partition}: {} → {}", set(from), set(to))
+        }
+        Fact::BecameLeader { partition, leader_epoch, isr, log_end } => {
+            format!("{who} leads {partition}, epoch {leader_epoch}, ISR {}, from offset {log_end}", set(isr))
+        }
+        Fact::BecameFollower { partition, leader_epoch, leader, log_end } => match *leader >= 0 {
+            true => {
+                format!("{who} follows broker {leader} for {partition}, epoch {leader_epoch}, from offset {log_end}")
+            }
+            false => format!("{who} has no leader for {partition}, epoch {leader_epoch}, log end offset {log_end}"),
+        },
+        Fact::Truncated { partition, from, to, reason } => {
+            let why = match reason {
+                TruncationReason::Diverged => "it had diverged from its leader",
+                TruncationReason::ToHighWatermark => "to its high watermark",
+                TruncationReason::OutOfRange => "it went beyond its leader's end",
+                TruncationReason::CorruptTail => "a batch was torn or corrupt",
+            };
+            format!("{who} truncated {partition} from {from} to {to}: {why}")
+        }
+        Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
+        Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
+        _ => return None,
+    })
+}
+
+fn controller(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::BrokerRegistered { broker, epoch } => format!("{who} registered broker {broker}, broker epoch {epoch}"),
+        Fact::BrokerUnfenced { broker } => format!("{who} unfenced broker {broker}"),
+        Fact::BrokerFenced { broker } => format!("{who} fenced broker {broker}"),
+        Fact::TopicCreated { topic, replicas } => {
+            let replicas: Vec<String> = replicas.iter().map(|brokers| set(brokers)).collect();
+            format!("{who} created topic {topic} on {}", replicas.join(" "))
+        }
+        Fact::LeaderElected { partition, leader, leader_epoch, partition_epoch, isr, clean } => {
+            let how = if *clean { "cleanly" } else { "uncleanly" };
+            let isr = set(isr);
+            format!(
+                "{who} elected broker {leader} for {partition} {how}, epoch {leader_epoch}, ISR {isr}, partition epoch {partition_epoch}"
+            )
+        }
+        Fact::PartitionOffline { partition, isr } => {
+            format!("{who} found no replica to lead {partition}; it waits for {}", set(isr))
+        }
+        Fact::IsrChanged { partition, from, to, partition_epoch } => {
+            format!(
+                "{who} changed the ISR of {partition}: {} → {}, partition epoch {partition_epoch}",
+                set(from),
+                set(to)
+            )
+        }
+        _ => return None,
+    })
+}
+
+fn client(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::RecordSent { record, topic, key, value, resend_of } => {
+            let again = resend_of.map(|of| format!(", repeating record {}", of.number)).unwrap_or_default();
+            let content = content(key.as_ref(), value.as_ref());
+            format!("{who} sent record {} to {topic}: {content}{again}", record.number)
+        }
+        Fact::RecordBatched { record, partition, batch } => {
+            format!("{who} put record {} into batch {batch} for {partition}", record.number)
+        }
+        Fact::BatchSent { batch, partition, attempt, producer_id, base_sequence, broker } => {
+            let producer = match *producer_id >= 0 {
+                true => format!(", producer id {producer_id} sequence {base_sequence}"),
+                false => String::new(),
+            };
+            format!("{who} sent batch {batch} for {partition} to broker {broker}, attempt {attempt}{producer}")
+        }
+        Fact::BatchRetried { batch, partition, reason } => {
+            format!("{who} will send batch {batch} for {partition} again: {}", retry_reason(*reason))
+        }
+        Fact::RecordAcknowledged { record, partition, offset, acks } => match offset.0 >= 0 {
+            true => format!(
+                "{who} was told that record {} is at offset {offset} of {partition} (acks={acks})",
+                record.number
+            ),
+            false => format!("{who} was told that record {} is in {partition}, not where (acks={acks})", record.number),
+        },
+        Fact::RecordFailed { record, partition, error, definite } => {
+            let of = partition.as_ref().map(|partition| format!(" for {partition}")).unwrap_or_default();
+            let certainty = if *definite { "certainly not written" } else { "perhaps written" };
+            format!("{who} was told that record {}{of} failed: {error} ({certainty})", record.number)
+        }
+        Fact::RecordAbandoned { record, unsent } => {
+            let where_it_was = if *unsent { "still in its memory" } else { "on its way" };
+            format!("{who} ended with record {} {where_it_was}", record.number)
+        }
+        Fact::Polled { partition, offset, key, value } => {
+            format!("{who} polled offset {offset} of {partition}: {}", content(key.as_ref(), value.as_ref()))
+        }
+        Fact::PositionReset { partition, from, to, reason } => {
+            format!("{who} set its position in {partition} from {from} to {to}: {}", reset_reason(*reason))
+        }
+        Fact::ClientWarned { what } => format!("{who} warned: {what}"),
+        _ => return None,
+    })
+}
+
+fn survey(event: &Event) -> Option<String> {
+    Some(match &event.fact {
+        Fact::ReplicaSurveyed {
+            partition,
+            broker,
+            running,
+            leader,
+            in_isr,
+            log_start,
+            high_watermark,
+            log_end,
+            leader_epoch,
+        } => {
+            let state =
+                [(*running, "running", "down"), (*leader, "leader", "follower"), (*in_isr, "in sync", "not in sync")]
+                    .map(|(is, yes, no)| if is { yes } else { no })
+                    .join(", ");
+            format!(
+                "at the end broker {broker} ({state}) has {partition} from {log_start} to {log_end}, high watermark {high_watermark}, epoch {leader_epoch}"
+            )
+        }
+        Fact::RecordSurveyed { partition, broker, offset, leader_epoch, key, value } => format!(
+            "at the end broker {broker} has {} at offset {offset} of {partition}, epoch {leader_epoch}",
+            content(key.as_ref(), value.as_ref())
+        ),
+        Fact::Stuck { what } => format!("stuck: {what}"),
+        Fact::RunEnded { quiescent: true } => "the run is over, everything is at rest".to_owned(),
+        Fact::RunEnded { quiescent: false } => "the run is over, time ran out".to_owned(),
+        _ => return None,
+    })
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+    }
+}
+
+fn retry_reason(reason: RetryReason) -> String {
+    match reason {
+        RetryReason::Error(error) => error.to_string(),
+        RetryReason::Disconnected => "the connection broke before the answer".to_owned(),
+        RetryReason::RequestTimeout => "request.timeout.ms passed".to_owned(),
+    }
+}
+
+pub(crate) fn reset_reason(reason: ResetReason) -> &'static str {
+    match reason {
+        ResetReason::NoPosition => "it had none: auto.offset.reset",
+        ResetReason::OutOfRange => "it lay outside the log: auto.offset.reset",
+        ResetReason::Truncation => "the log was truncated below it",
+        ResetReason::Seek => "the application sought",
+    }
+}
+
+/// `key=k3 "order 42"`.
+pub(crate) fn content(key: Option<&Payload>, value: Option<&Payload>) -> String {
+    let value = match value {
+        Some(value) => quoted(value, 60),
+        None => "tombstone".to_owned(),
+    };
+    match key {
+        Some(key) => {
+            let text = key.to_text();
+            let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_.:/".contains(c));
+            format!("key={} {value}", if plain && text.len() <= 60 { text } else { quoted(key, 30) })
+        }
+        None => value,
+    }
+}
+
+/// Text in quotes, on one line, cut at so many characters.
+fn quoted(payload: &Payload, most: usize) -> String {
+    let text = payload.to_text();
+    let mut cut: String = text
+        .chars()
+        .take(most)
+        .flat_map(|c| match c {
+            // Letters of every script stay; what would break the line or the terminal does not.
+            c if c.is_control() || c == '"' || c == '\\' => c.escape_default().collect::<Vec<char>>(),
+            c => vec![c],
+        })
+        .collect();
+    if text.chars().nth(most).is_some() {
+        cut.push('…');
+    }
+    format!("\"{cut}\"")
+}

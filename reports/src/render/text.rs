@@ -1,0 +1,279 @@
+//! Stories and verdicts as plain text; colour is the caller's business.
+//!
+//! ```text
+//! LOST  orders-0 @ 17   key=k3 "order 42"   acknowledged to p1 at 2.118s                     lost-write
+//!
+//!   2.116s  broker 1  leader, epoch 4     appended at offset 17        ISR {1,2,3}  acks=1
+//!   2.118s  broker 1 → p1                 acknowledged                 ← the promise
+//! ```
+
+use crate::anomaly::{Anomaly, Kind};
+use crate::explain::{Actor, Explanation, Story};
+use crate::names::NodeNames;
+use crate::render::describe::content;
+use crate::verdict::{Judgement, Verdict};
+
+/// What a piece of text is, for those who colour it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// `LOST`; an anomaly that the configuration forbids.
+    Bad,
+    /// `valid`.
+    Good,
+    /// `unknown`, doubts.
+    Doubt,
+    /// The name of an anomaly or a cause.
+    Name,
+    /// `← the promise`.
+    Mark,
+    /// Times, labels: what the eye may skip.
+    Quiet,
+    /// Everything else.
+    Plain,
+}
+
+/// Turns a piece of text into what is written. Widths are computed before, so it may add what takes no room.
+pub trait Style {
+    /// Writes `text` to `out`.
+    fn paint(&self, tone: Tone, text: &str, out: &mut String);
+}
+
+/// No colour at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainText;
+
+impl Style for PlainText {
+    fn paint(&self, _tone: Tone, text: &str, out: &mut String) {
+        out.push_str(text);
+    }
+}
+
+/// Space between the columns of a story: after the time, the actor and the deed.
+const GAPS: [usize; 3] = [2, 5, 4];
+
+/// One story; ends with a line break.
+pub fn story(story: &Story, names: &NodeNames, style: &dyn Style) -> String {
+    let rows: Vec<[String; 4]> = story
+        .steps
+        .iter()
+        .map(|step| {
+            let mark = step.mark.map(|mark| format!("← {}", mark.name()));
+            let note = match (step.note.is_empty(), mark) {
+                (_, None) => step.note.clone(),
+                (true, Some(mark)) => mark,
+                (false, Some(mark)) => format!("{}   {mark}", step.note),
+            };
+            [step.time.to_string(), actor(&step.actor, names), step.what.clone(), note]
+        })
+        .collect();
+    let widths = [0, 1, 2].map(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0));
+    let indent: usize = 2;
+    let notes_at = indent + widths.iter().sum::<usize>() + GAPS.iter().sum::<usize>();
+    let right = rows.iter().map(|row| notes_at + width(&row[3])).max().unwrap_or(0);
+    let mut out = headline(&story.anomaly, names, right, style);
+    if !rows.is_empty() {
+        out.push('\n');
+    }
+    for row in &rows {
+        let mut line = " ".repeat(indent);
+        for column in 0..3 {
+            let tone = if column == 0 { Tone::Quiet } else { Tone::Plain };
+            style.paint(tone, &row[column], &mut line);
+            line.push_str(&" ".repeat(widths[column] - width(&row[column]) + GAPS[column]));
+        }
+        note(&row[3], style, &mut line);
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out.push('\n');
+    footer(story, style, &mut out);
+    out
+}
+
+/// The promise and the loss stand out from what is beside them.
+fn note(text: &str, style: &dyn Style, line: &mut String) {
+    match text.find('←') {
+        Some(mark) => {
+            style.paint(Tone::Plain, &text[..mark], line);
+            style.paint(Tone::Mark, &text[mark..], line);
+        }
+        None => style.paint(Tone::Plain, text, line),
+    }
+}
+
+fn headline(anomaly: &Anomaly, names: &NodeNames, right: usize, style: &dyn Style) -> String {
+    let mut rest = format!("  {}", place(anomaly));
+    if anomaly.key.is_some() || anomaly.value.is_some() {
+        rest.push_str(&format!("   {}", content(anomaly.key.as_ref(), anomaly.value.as_ref())));
+    }
+    let told = told(anomaly, names);
+    if !told.is_empty() {
+        rest.push_str(&format!("   {told}"));
+    }
+    let headline = anomaly.kind.headline();
+    let left = width(headline) + width(&rest);
+    let kind = anomaly.kind.name();
+    let mut out = String::new();
+    style.paint(Tone::Bad, headline, &mut out);
+    style.paint(Tone::Plain, &rest, &mut out);
+    out.push_str(&" ".repeat(right.saturating_sub(left + width(kind)).max(3)));
+    style.paint(Tone::Name, kind, &mut out);
+    out.push('\n');
+    out
+}
+
+/// `orders-0 @ 17`.
+fn place(anomaly: &Anomaly) -> String {
+    let topic = match (&anomaly.topic, anomaly.partition) {
+        (Some(topic), Some(partition)) => format!("{topic}-{partition}"),
+        (Some(topic), None) => topic.clone(),
+        (None, _) => return String::new(),
+    };
+    let is_pair = matches!(
+        anomaly.kind,
+        Kind::Duplicate | Kind::Reorder | Kind::ReplayReorder | Kind::PollSkip | Kind::NonmonotonicPoll
+    );
+    match (anomaly.offset, anomaly.other_offset) {
+        (Some(offset), Some(other)) if is_pair => match anomaly.kind {
+            Kind::Duplicate => format!("{topic} @ {other} and {offset}"),
+            Kind::PollSkip | Kind::NonmonotonicPoll => format!("{topic} @ {other} → {offset}"),
+            _ => format!("{topic} @ {offset} after {other}"),
+        },
+        (Some(offset), _) => format!("{topic} @ {offset}"),
+        (None, _) => topic,
+    }
+}
+
+/// `acknowledged to p1 at 2.118s`.
+fn told(anomaly: &Anomaly, names: &NodeNames) -> String {
+    let client = anomaly.client.or(anomaly.record.map(|record| record.client));
+    let who = client.map(|client| names.client(client).into_owned());
+    let note = anomaly.note.clone().unwrap_or_default();
+    match (anomaly.kind, who, anomaly.told_at) {
+        (Kind::LostWrite, Some(who), Some(at)) => format!("acknowledged to {who} at {at}"),
+        (Kind::SilentDrop, Some(who), Some(at)) => format!("{note} by {who} at {at}"),
+        (Kind::Phantom, Some(who), Some(at)) if anomaly.note.is_none() => {
+            format!("reported as failed to {who} at {at}")
+        }
+        (Kind::PollSkip | Kind::NonmonotonicPoll, Some(who), Some(at)) => match note.is_empty() {
+            true => format!("polled by {who} at {at}"),
+            false => format!("polled by {who} at {at}: {note}"),
+        },
+        (Kind::Duplicate | Kind::Reorder | Kind::ReplayReorder, Some(who), _) => match note.is_empty() {
+            true => format!("sent by {who}"),
+            false => format!("sent by {who}, {note}"),
+        },
+        (_, _, _) => note,
+    }
+}
+
+fn footer(story: &Story, style: &dyn Style, out: &mut String) {
+    let anomaly = &story.anomaly;
+    if let Some(cause) = anomaly.cause {
+        label("because", style, out);
+        style.paint(Tone::Name, cause.name(), out);
+        for other in &anomaly.contributing {
+            out.push_str(", ");
+            style.paint(Tone::Name, other.name(), out);
+        }
+        out.push('\n');
+    }
+    label("permitted", style, out);
+    out.push_str(&format!("{}: {}\n", anomaly.permitted.answer.name(), anomaly.permitted.because));
+    if let Some(change) = &story.keeps_it {
+        label("keeps it", style, out);
+        out.push_str(&format!("{change}     (same seed, re-run)\n"));
+    }
+    if let Some(command) = &story.replay {
+        label("replay", style, out);
+        out.push_str(command);
+        out.push('\n');
+    }
+}
+
+fn label(text: &str, style: &dyn Style, out: &mut String) {
+    style.paint(Tone::Quiet, &format!("{text:<9} "), out);
+}
+
+/// `broker 1  leader, epoch 4`, `broker 1 → p1`.
+fn actor(actor: &Actor, names: &NodeNames) -> String {
+    let mut text = names.name(actor.node).into_owned();
+    if let Some(to) = actor.to {
+        text.push_str(&format!(" → {}", names.name(to)));
+    }
+    if let Some(role) = &actor.role {
+        text.push_str(&format!("  {role}"));
+    }
+    text
+}
+
+/// Columns on a terminal, for the scripts that people put into names: wide ones take two.
+fn width(text: &str) -> usize {
+    text.chars().map(|c| if matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}') { 2 } else { 1 }).sum()
+}
+
+/// All stories, and how many went the same way.
+pub fn explanation(explanation: &Explanation, names: &NodeNames, style: &dyn Style) -> String {
+    let mut out = String::new();
+    for (index, told) in explanation.stories.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        out.push_str(&story(told, names, style));
+        let next = explanation.stories.get(index + 1);
+        let same = |other: &Story| other.anomaly.kind == told.anomaly.kind && other.anomaly.cause == told.anomaly.cause;
+        let more = explanation
+            .more
+            .iter()
+            .find(|more| more.kind == told.anomaly.kind && Some(more.cause) == told.anomaly.cause);
+        // Said once, after the last story that went this way.
+        let is_last = !next.is_some_and(same) && !explanation.stories[index + 1..].iter().any(same);
+        if let Some(more) = more.filter(|_| is_last) {
+            let line = format!("and {} more {} because of {}\n", more.times, more.kind, more.cause);
+            out.push('\n');
+            style.paint(Tone::Quiet, &line, &mut out);
+        }
+    }
+    out
+}
+
+/// The verdict on a scenario in one line: `invalid  acks-1-leader-crash  seed 7   sent 50  acknowledged 50  lost 3`.
+pub fn verdict_line(scenario: &str, seed: u64, judgement: &Judgement, style: &dyn Style) -> String {
+    let mut out = String::new();
+    let tone = match judgement.verdict {
+        Verdict::Valid => Tone::Good,
+        Verdict::Invalid => Tone::Bad,
+        Verdict::Unknown => Tone::Doubt,
+    };
+    style.paint(tone, &format!("{:<7}", judgement.verdict), &mut out);
+    out.push_str(&format!("  {scenario}  seed {seed} "));
+    let mut numbers = String::new();
+    let always = ["sent", "acknowledged"];
+    for (name, count) in judgement.counts.named().filter(|(name, count)| *count > 0 || always.contains(name)) {
+        numbers.push_str(&format!("  {} {count}", name.replace('_', " ")));
+    }
+    style.paint(Tone::Quiet, &numbers, &mut out);
+    out.push('\n');
+    out
+}
+
+/// Why no verdict is possible, what the faults did, and which did nothing.
+pub fn witnesses(judgement: &Judgement, style: &dyn Style) -> String {
+    let mut out = String::new();
+    for doubt in judgement.doubts.iter().filter(|_| judgement.verdict == Verdict::Unknown) {
+        label("doubt", style, &mut out);
+        style.paint(Tone::Doubt, doubt, &mut out);
+        out.push('\n');
+    }
+    for witness in &judgement.witnesses {
+        label("witness", style, &mut out);
+        let times = if witness.times == 1 { String::new() } else { format!(" ({} times)", witness.times) };
+        out.push_str(&format!("fault {}: {}{times}\n", witness.fault, witness.what));
+    }
+    for idle in &judgement.idle_faults {
+        label("idle", style, &mut out);
+        style.paint(Tone::Doubt, &format!("fault {}: {} did nothing", idle.fault, idle.what), &mut out);
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,50 @@
+//! The partitions at the end of a run, as `kafka-topics --describe` shows them, and the logs below.
+//!
+//! Kafka: `TopicCommand`.
+
+use crate::verdict::{Judgement, PartitionState};
+
+/// A table of every topic; ends with a line break.
+pub fn topics(judgement: &Judgement) -> String {
+    let mut out = String::new();
+    let same_topic =
+        |one: &PartitionState, other: &PartitionState| one.partition.topic.as_str() == other.partition.topic.as_str();
+    for topic in judgement.partitions.chunk_by(same_topic) {
+        let factor = topic.iter().map(|partition| partition.assigned.len()).max().unwrap_or(0);
+        let name = topic[0].partition.topic.as_str();
+        out.push_str(&format!("Topic: {name}\tPartitionCount: {}\tReplicationFactor: {factor}\n", topic.len()));
+        for partition in topic {
+            describe(name, partition, &mut out);
+        }
+    }
+    out
+}
+
+fn describe(topic: &str, state: &PartitionState, out: &mut String) {
+    let leader = state.replicas.iter().find(|replica| replica.leader);
+    let leader = leader.map_or("none".to_owned(), |replica| replica.broker.to_string());
+    let in_sync = state
+        .assigned
+        .iter()
+        .copied()
+        .filter(|broker| state.replicas.iter().any(|replica| replica.broker == *broker && replica.in_isr));
+    out.push_str(&format!(
+        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\n",
+        state.partition.partition,
+        list(state.assigned.iter().copied()),
+        list(in_sync),
+    ));
+    for broker in &state.assigned {
+        let Some(replica) = state.replicas.iter().find(|replica| replica.broker == *broker) else { continue };
+        let running = if replica.running { "" } else { "  down" };
+        let start = if replica.log_start.0 > 0 { format!("  start {}", replica.log_start) } else { String::new() };
+        out.push_str(&format!(
+            "\t\tbroker {}  LEO {}  HW {}  epoch {}{start}{running}\n",
+            replica.broker, replica.log_end, replica.high_watermark, replica.leader_epoch
+        ));
+    }
+}
+
+fn list(brokers: impl Iterator<Item = i32>) -> String {
+    brokers.map(|broker| broker.to_string()).collect::<Vec<String>>().join(",")
+}
