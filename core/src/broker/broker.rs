@@ -1,0 +1,373 @@
+//! The broker: a machine that dispatches what comes in and hands on what comes out, and decides nothing itself.
+//!
+//! Kafka: `BrokerServer.scala`, `KafkaApis.scala`, `KafkaRequestHandler`.
+//!
+//! ```text
+//! Request ──▶ SocketServer ──▶ apis/* ──▶ ReplicaManager ──▶ completed ──▶ apis/* ──▶ Reply
+//!                                  └────▶ ControllerChannel ─▶ answered ──┘
+//! ```
+//!
+//! Everything it knows of the cluster it has read from the metadata log, late; the truth it never sees.
+//! Not modelled: groups, transactions, configuration at run time, more than one log directory, a process that is broker
+//! and controller at once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use super::alter_partition::AlterPartitionManager;
+use super::apis::{Forwarded, PendingFetch, PendingProduce};
+use super::controller_channel::ControllerChannel;
+use super::fetch_session::FetchManager;
+use super::lifecycle::{BrokerLifecycleManager, BrokerState};
+use super::metadata_publisher::MetadataPublisher;
+use super::producer_ids::ProducerIdManager;
+use super::socket_server::{ReplyTo, SocketServer};
+use crate::config::BrokerConfig;
+use crate::fact::Fact;
+use crate::machine::{Context, Input, Machine};
+use crate::metadata::MetadataImage;
+use crate::protocol::{Request, Response};
+use crate::replication::{Completed, ReplicaManager};
+use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, NodeId, TopicName};
+
+/// How long the forwarding channel tries to reach a controller.
+const FORWARDING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One life of a broker process. Its storage is as the previous life left it.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    pub(super) config: Arc<BrokerConfig>,
+    sockets: SocketServer,
+    pub(super) replicas: ReplicaManager,
+    pub(super) metadata: MetadataPublisher,
+    lifecycle: BrokerLifecycleManager,
+    alter_partition: AlterPartitionManager,
+    pub(super) forwarding: ControllerChannel<Forwarded>,
+    pub(super) fetch_manager: FetchManager,
+    pub(super) producer_ids: ProducerIdManager,
+    /// Topics whose creation a Metadata request has set off.
+    pub(super) being_created: BTreeSet<TopicName>,
+    /// Requests that the replicas have not answered yet, by token.
+    pending: BTreeMap<u64, Pending>,
+    next_token: u64,
+    /// Requests read from channels that were unmuted.
+    readable: VecDeque<(ReplyTo, Request)>,
+    exited: bool,
+}
+
+/// A request in the hands of the replicas.
+#[derive(Clone, Debug)]
+pub(super) enum Pending {
+    Produce(PendingProduce),
+    Fetch(PendingFetch),
+}
+
+impl Broker {
+    /// A broker whose process begins with `Input::Start`.
+    ///
+    /// # Panics
+    /// If there is no controller.
+    pub fn new(config: Arc<BrokerConfig>, controllers: Vec<NodeId>) -> Self {
+        let socket_timeout = config.controller_socket_timeout_ms;
+        Self {
+            sockets: SocketServer::default(),
+            replicas: ReplicaManager::new(config.clone()),
+            metadata: MetadataPublisher::new(config.broker_id, controllers.clone()),
+            lifecycle: BrokerLifecycleManager::new(config.clone(), controllers.clone()),
+            alter_partition: AlterPartitionManager::new(config.clone(), controllers.clone()),
+            forwarding: ControllerChannel::new(controllers, socket_timeout, FORWARDING_TIMEOUT),
+            fetch_manager: FetchManager::new(config.max_incremental_fetch_session_cache_slots),
+            producer_ids: ProducerIdManager::default(),
+            being_created: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            next_token: 1,
+            readable: VecDeque::new(),
+            exited: false,
+            config,
+        }
+    }
+
+    /// The cluster as this broker has read it.
+    pub fn image(&self) -> &MetadataImage {
+        self.metadata.image()
+    }
+
+    /// The replicas of this broker.
+    pub fn replica_manager(&self) -> &ReplicaManager {
+        &self.replicas
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> BrokerState {
+        self.lifecycle.state()
+    }
+
+    /// What waits inside it, a line each: for a run that does not come to an end.
+    pub fn waiting(&self) -> Vec<String> {
+        let line = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let fetches = self.pending.values().filter(|pending| matches!(pending, Pending::Fetch(_))).count();
+        let lines = [
+            line(self.pending.len() - fetches, "produce request(s) wait for replicas"),
+            line(fetches, "fetch request(s) wait for data"),
+            line(self.alter_partition.pending(), "ISR proposal(s) wait for the controller"),
+            line(self.forwarding.pending(), "forwarded request(s) wait for the controller"),
+            line(self.producer_ids.waiting(), "request(s) wait for a block of producer ids"),
+        ];
+        lines.into_iter().flatten().collect()
+    }
+
+    pub(super) fn broker_epoch(&self) -> BrokerEpoch {
+        self.lifecycle.broker_epoch().unwrap_or(BrokerEpoch(-1))
+    }
+
+    /// Answers a request. Its channel is read again.
+    pub(super) fn reply(&mut self, to: ReplyTo, response: impl Into<Response>, ctx: &mut Context<'_>) {
+        ctx.reply(to.connection, to.correlation_id, response.into());
+        self.no_reply(to);
+    }
+
+    /// A request is done that has no answer. Its channel is read again.
+    pub(super) fn no_reply(&mut self, to: ReplyTo) {
+        self.readable.extend(self.sockets.done(to.connection));
+    }
+
+    pub(super) fn close_connection(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
+        if self.sockets.closed(connection) {
+            ctx.close(connection);
+        }
+    }
+
+    /// Remembers a request until the replicas answer; returns their name for it.
+    pub(super) fn wait_for(&mut self, pending: Pending) -> u64 {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.pending.insert(token, pending);
+        token
+    }
+
+    fn serve(&mut self, from: ReplyTo, request: Request, ctx: &mut Context<'_>) {
+        match request {
+            Request::Produce(request) => self.handle_produce(from, *request, ctx),
+            Request::Fetch(request) => self.handle_fetch(from, *request, ctx),
+            Request::ListOffsets(request) => self.handle_list_offsets(from, *request, ctx),
+            Request::Metadata(request) => self.handle_metadata(from, *request, ctx),
+            Request::ApiVersions(_) => self.handle_api_versions(from, ctx),
+            Request::CreateTopics(request) => self.forward_create_topics(from, *request, ctx),
+            Request::InitProducerId(request) => self.handle_init_producer_id(from, &request, ctx),
+            Request::OffsetForLeaderEpoch(request) => self.handle_offset_for_leader_epoch(from, *request, ctx),
+            Request::ElectLeaders(request) => self.forward_elect_leaders(from, *request, ctx),
+            // A broker does not speak them: what cannot be parsed closes the connection.
+            Request::AlterPartition(_)
+            | Request::BrokerRegistration(_)
+            | Request::BrokerHeartbeat(_)
+            | Request::AllocateProducerIds(_) => self.close_connection(from.connection, ctx),
+        }
+    }
+
+    fn on_connected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
+        if self.metadata.owns(connection) {
+            self.metadata.on_connected(connection);
+        } else if self.lifecycle.owns(connection) {
+            self.lifecycle.channel().on_connected(connection, ctx);
+        } else if self.alter_partition.owns(connection) {
+            self.alter_partition.channel().on_connected(connection, ctx);
+        } else if self.forwarding.owns(connection) {
+            self.forwarding.on_connected(connection, ctx);
+        } else {
+            self.replicas.on_connected(connection, ctx);
+        }
+    }
+
+    fn on_disconnected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
+        if self.sockets.closed(connection) {
+            return;
+        }
+        if self.metadata.owns(connection) {
+            self.metadata.on_disconnected(connection, ctx);
+        } else if self.lifecycle.owns(connection) {
+            self.lifecycle.channel().on_disconnected(connection, ctx);
+        } else if self.alter_partition.owns(connection) {
+            self.alter_partition.channel().on_disconnected(connection, ctx);
+        } else if self.forwarding.owns(connection) {
+            self.forwarding.on_disconnected(connection, ctx);
+        } else {
+            self.replicas.on_disconnected(connection, ctx);
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        connection: ConnectionId,
+        correlation_id: CorrelationId,
+        response: Response,
+        ctx: &mut Context<'_>,
+    ) {
+        if self.metadata.owns(connection) {
+            self.metadata.on_response(connection, correlation_id, response, ctx);
+        } else if self.lifecycle.owns(connection) {
+            self.lifecycle.channel().on_response(connection, correlation_id, response, ctx);
+        } else if self.alter_partition.owns(connection) {
+            self.alter_partition.channel().on_response(connection, correlation_id, response, ctx);
+        } else if self.forwarding.owns(connection) {
+            self.forwarding.on_response(connection, correlation_id, response, ctx);
+        } else {
+            self.replicas.on_response(connection, correlation_id, response, ctx);
+        }
+    }
+
+    fn on_deadline(&mut self, ctx: &mut Context<'_>) {
+        self.metadata.on_deadline(ctx);
+        self.lifecycle.channel().on_deadline(ctx);
+        self.alter_partition.channel().on_deadline(ctx);
+        self.forwarding.on_deadline(ctx);
+        self.replicas.on_deadline(ctx);
+    }
+
+    /// Hands on, between the parts, what the input has led to, until nothing is left.
+    fn settle(&mut self, ctx: &mut Context<'_>) {
+        if let Some(delta) = self.metadata.take_delta() {
+            self.replicas.apply_metadata(self.metadata.image(), &delta, ctx);
+        }
+        loop {
+            if let Some(completed) = self.replicas.next_completed() {
+                self.on_completed(completed, ctx);
+            } else if let Some((from, request)) = self.readable.pop_front() {
+                self.serve(from, request, ctx);
+            } else if let Some((purpose, outcome)) = self.forwarding.take_outcome() {
+                self.on_forwarded(purpose, outcome, ctx);
+            } else if !self.settle_isr_proposals(ctx) && !self.settle_lifecycle(ctx) {
+                break;
+            }
+        }
+        self.grant_producer_ids(ctx);
+        self.metadata.poll(ctx);
+    }
+
+    fn on_completed(&mut self, completed: Completed, ctx: &mut Context<'_>) {
+        match completed {
+            Completed::Produce(completed) => match self.pending.remove(&completed.token) {
+                Some(Pending::Produce(pending)) => self.finish_produce(pending, completed.results, ctx),
+                Some(Pending::Fetch(_)) | None => panic!("the replicas completed a produce request twice, or a fetch"),
+            },
+            Completed::Fetch(completed) => match self.pending.remove(&completed.token) {
+                Some(Pending::Fetch(pending)) => self.finish_fetch(pending, completed.results, ctx),
+                Some(Pending::Produce(_)) | None => {
+                    panic!("the replicas completed a fetch request twice, or a produce")
+                }
+            },
+        }
+    }
+
+    /// Proposals of leaders go to the controller, its answers to the leaders; whether there were answers.
+    fn settle_isr_proposals(&mut self, ctx: &mut Context<'_>) -> bool {
+        for proposal in self.replicas.take_isr_proposals() {
+            self.alter_partition.submit(proposal);
+        }
+        self.alter_partition.poll(self.broker_epoch(), ctx);
+        let resolved = self.alter_partition.take_resolved();
+        let any = !resolved.is_empty();
+        for one in resolved {
+            self.replicas.on_alter_partition_result(&one.proposal, one.result, ctx);
+        }
+        any
+    }
+
+    /// Whether a step of its life was taken that others must hear of.
+    fn settle_lifecycle(&mut self, ctx: &mut Context<'_>) -> bool {
+        let before = (self.lifecycle.state(), self.lifecycle.broker_epoch());
+        self.lifecycle.poll(self.metadata.image().last_applied, ctx);
+        if let Some(epoch) = self.lifecycle.broker_epoch() {
+            self.replicas.set_broker_epoch(epoch);
+        }
+        match self.lifecycle.state() {
+            BrokerState::Recovery if self.metadata.is_caught_up() => self.lifecycle.set_ready_to_unfence(ctx),
+            BrokerState::Running => self.readable.extend(self.sockets.enable_processing()),
+            BrokerState::ShuttingDown => self.shutdown(ctx),
+            BrokerState::NotRunning
+            | BrokerState::Starting
+            | BrokerState::Recovery
+            | BrokerState::PendingControlledShutdown => {}
+        }
+        before != (self.lifecycle.state(), self.lifecycle.broker_epoch()) || !self.readable.is_empty()
+    }
+
+    fn shutdown(&mut self, ctx: &mut Context<'_>) {
+        if self.exited {
+            return;
+        }
+        self.exited = true;
+        self.sockets.stop_processing();
+        self.readable.clear();
+        self.metadata.shutdown(ctx);
+        let stopped = self.replicas.shutdown(ctx);
+        self.check_storage(stopped, ctx);
+        self.alter_partition.channel().shutdown(ctx);
+        self.forwarding.shutdown(ctx);
+        self.lifecycle.channel().shutdown(ctx);
+        ctx.exit();
+    }
+
+    /// A broker that cannot load its logs does not start; one that cannot write them has not stopped cleanly.
+    fn check_storage(&mut self, result: io::Result<()>, ctx: &mut Context<'_>) {
+        if let Err(error) = result {
+            ctx.fact(Fact::StorageFailed { what: error.to_string() });
+            if !self.exited {
+                self.exited = true;
+                ctx.exit();
+            }
+        }
+    }
+}
+
+impl Machine for Broker {
+    fn handle(&mut self, input: Input, ctx: &mut Context<'_>) {
+        if self.exited {
+            return;
+        }
+        match input {
+            Input::Start => {
+                let loaded = self.replicas.start(ctx);
+                self.check_storage(loaded, ctx);
+                self.lifecycle.start(ctx);
+            }
+            Input::Deadline => self.on_deadline(ctx),
+            Input::Connected(connection) => self.on_connected(connection, ctx),
+            Input::Disconnected(connection) => self.on_disconnected(connection, ctx),
+            Input::Request { connection, from, correlation_id, request } => {
+                let reply_to = ReplyTo { connection, correlation_id, from };
+                self.readable.extend(self.sockets.receive(reply_to, request));
+            }
+            Input::Response { connection, correlation_id, response } => {
+                self.on_response(connection, correlation_id, response, ctx);
+            }
+            Input::Stop if self.config.controlled_shutdown_enable => {
+                self.replicas.begin_controlled_shutdown();
+                self.lifecycle.begin_controlled_shutdown(ctx);
+            }
+            Input::Stop => self.lifecycle.begin_shutdown(),
+            // Nobody calls a broker; its clients do.
+            Input::Call(_) => {}
+        }
+        if !self.exited {
+            self.settle(ctx);
+        }
+        // The replicas have said that the process ends.
+        self.exited |= self.replicas.is_offline();
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.exited {
+            return None;
+        }
+        let deadlines = [
+            self.replicas.next_deadline(),
+            self.metadata.next_deadline(),
+            self.lifecycle.next_deadline(),
+            self.alter_partition.next_deadline(),
+            self.forwarding.next_deadline(),
+            self.producer_ids.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,223 @@
+//! What this broker believes about the cluster: the metadata log, read from the controller and replayed.
+//!
+//! Kafka: `KafkaRaftClient` as an observer, `MetadataLoader`, `BrokerMetadataPublisher`, `KRaftMetadataCache`.
+//! The log is read by Fetch of `__cluster_metadata`-0, only up to its high watermark; nothing is published until that
+//! was reached for the first time.
+//! Not modelled: the broker's local copy of the metadata log (every life reads from offset 0), snapshots, the ZooKeeper
+//! controller's LeaderAndIsr and UpdateMetadata requests (versions before KRaft read the log too).
+
+use bytes::Bytes;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+
+use crate::client::{Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, RequestToken};
+use crate::machine::Context;
+use crate::metadata::{CLUSTER_METADATA_TOPIC, CLUSTER_METADATA_TOPIC_ID, MetadataDelta, MetadataImage, batch};
+use crate::protocol::{ErrorCode, Response};
+use crate::types::{BrokerId, ConnectionId, CorrelationId, Duration, Instant, NodeId, Offset, StrBytes, TopicName};
+
+/// `KafkaRaftClient.MAX_FETCH_WAIT_MS`.
+const FETCH_MAX_WAIT_MS: i32 = 500;
+/// `KafkaRaftClient.MAX_FETCH_SIZE_BYTES`.
+const FETCH_MAX_BYTES: i32 = 8 * 1024 * 1024;
+/// `controller.quorum.request.timeout.ms`.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// `controller.quorum.retry.backoff.ms`.
+const RETRY_BACKOFF: Duration = Duration::from_millis(20);
+
+/// The image, and the fetcher that keeps it up to date.
+#[derive(Clone, Debug)]
+pub(super) struct MetadataPublisher {
+    broker_id: i32,
+    network: NetworkClient,
+    controllers: Vec<NodeId>,
+    active: usize,
+    in_flight: Option<RequestToken>,
+    retry_at: Option<Instant>,
+    image: MetadataImage,
+    next_offset: Offset,
+    delta: MetadataDelta,
+    caught_up: bool,
+}
+
+impl MetadataPublisher {
+    pub fn new(broker_id: i32, controllers: Vec<NodeId>) -> Self {
+        let network = NetworkClient::new(NetworkClientConfig {
+            reconnect_backoff: ExponentialBackoff {
+                initial: Duration::from_millis(50),
+                max: Duration::from_millis(500),
+            },
+            connection_setup_timeout: Some(NetworkClientConfig::SETUP_TIMEOUT),
+            max_in_flight: 1,
+        });
+        Self {
+            broker_id,
+            network,
+            controllers,
+            active: 0,
+            in_flight: None,
+            retry_at: None,
+            image: MetadataImage::default(),
+            next_offset: Offset(0),
+            delta: MetadataDelta::default(),
+            caught_up: false,
+        }
+    }
+
+    /// The cluster as of the last record read.
+    pub fn image(&self) -> &MetadataImage {
+        &self.image
+    }
+
+    /// Whether the high watermark of the metadata log was reached once.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    /// What changed since the last time, once there is something to publish.
+    pub fn take_delta(&mut self) -> Option<MetadataDelta> {
+        if !self.caught_up || self.delta == MetadataDelta::default() {
+            return None;
+        }
+        Some(std::mem::take(&mut self.delta))
+    }
+
+    pub fn owns(&self, connection: ConnectionId) -> bool {
+        self.network.owns(connection)
+    }
+
+    pub fn on_connected(&mut self, connection: ConnectionId) {
+        self.network.on_connected(connection);
+    }
+
+    pub fn on_disconnected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
+        if self.network.on_disconnected(connection, ctx).is_some() {
+            self.failed();
+        }
+    }
+
+    pub fn on_response(
+        &mut self,
+        connection: ConnectionId,
+        correlation_id: CorrelationId,
+        response: Response,
+        ctx: &mut Context<'_>,
+    ) {
+        let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response) else { return };
+        if self.in_flight.take_if(|sent| *sent == token).is_none() {
+            return;
+        }
+        let error = match response {
+            Response::Fetch(response) => self.apply(&response),
+            _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+        };
+        match error {
+            ErrorCode::NONE => {}
+            ErrorCode::OFFSET_OUT_OF_RANGE => self.start_over(),
+            _ => {
+                self.active = (self.active + 1) % self.controllers.len();
+                self.retry_at = Some(ctx.now() + RETRY_BACKOFF);
+            }
+        }
+    }
+
+    pub fn on_deadline(&mut self, ctx: &mut Context<'_>) {
+        if !self.network.on_deadline(ctx).is_empty() {
+            self.failed();
+        }
+        self.retry_at = self.retry_at.filter(|at| *at > ctx.now());
+    }
+
+    /// After every input: asks for more.
+    pub fn poll(&mut self, ctx: &mut Context<'_>) {
+        let controller = self.controllers[self.active];
+        if self.in_flight.is_some() || self.retry_at.is_some() || !self.network.ready(controller, ctx) {
+            return;
+        }
+        let request = self.request();
+        self.in_flight = Some(self.network.send(controller, request, Expect::Response, REQUEST_TIMEOUT, ctx));
+    }
+
+    pub fn shutdown(&mut self, ctx: &mut Context<'_>) {
+        self.network.close_all(ctx);
+        self.in_flight = None;
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.retry_at, self.network.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn failed(&mut self) {
+        self.in_flight = None;
+        self.active = (self.active + 1) % self.controllers.len();
+    }
+
+    /// The controller's log is not the one that was read: its disk was lost or replaced.
+    fn start_over(&mut self) {
+        let old = std::mem::take(&mut self.image);
+        self.delta.partitions.extend(old.partitions.into_keys());
+        self.delta.brokers.extend(old.brokers.into_keys());
+        self.next_offset = Offset(0);
+    }
+
+    fn request(&self) -> FetchRequest {
+        let partition = FetchPartition::default()
+            .with_partition(0)
+            .with_fetch_offset(self.next_offset.0)
+            .with_partition_max_bytes(FETCH_MAX_BYTES);
+        let topic = FetchTopic::default()
+            .with_topic(TopicName(StrBytes::from_static_str(CLUSTER_METADATA_TOPIC)))
+            .with_topic_id(CLUSTER_METADATA_TOPIC_ID)
+            .with_partitions(vec![partition]);
+        let replica_id = BrokerId(self.broker_id);
+        FetchRequest::default()
+            .with_replica_id(replica_id)
+            .with_replica_state(ReplicaState::default().with_replica_id(replica_id))
+            .with_max_wait_ms(FETCH_MAX_WAIT_MS)
+            .with_max_bytes(FETCH_MAX_BYTES)
+            .with_topics(vec![topic])
+    }
+
+    fn apply(&mut self, response: &FetchResponse) -> ErrorCode {
+        if response.error_code != 0 {
+            return ErrorCode(response.error_code);
+        }
+        let Some(data) = response.responses.first().and_then(|topic| topic.partitions.first()) else {
+            return ErrorCode::UNKNOWN_SERVER_ERROR;
+        };
+        if data.error_code != 0 {
+            return ErrorCode(data.error_code);
+        }
+        if data.diverging_epoch.epoch >= 0 {
+            return ErrorCode::OFFSET_OUT_OF_RANGE;
+        }
+        let applied = data.records.as_ref().is_none_or(|records| self.replay(records, Offset(data.high_watermark)));
+        self.caught_up |= self.next_offset.0 >= data.high_watermark;
+        if applied { ErrorCode::NONE } else { ErrorCode::CORRUPT_MESSAGE }
+    }
+
+    /// Replays what is below the high watermark; false if the bytes are not sound, and then it is asked for again.
+    fn replay(&mut self, records: &Bytes, high_watermark: Offset) -> bool {
+        let Ok(batches) = batch::decode(records.clone()) else { return false };
+        for batch in batches {
+            if batch.base_offset >= high_watermark {
+                break;
+            }
+            if batch.base_offset < self.next_offset {
+                continue;
+            }
+            let mut offset = batch.base_offset;
+            for record in &batch.records {
+                // A record that does not fit is passed over, as the fault handler of a broker does.
+                let _unfit = self.image.replay(record, offset, &mut self.delta);
+                offset = offset.next();
+            }
+            self.next_offset = batch.last_offset.next();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+#[path = "metadata_publisher_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+//! The connections that others opened to this broker, and the order in which their requests are served.
+//!
+//! Kafka: `network/SocketServer.scala` (Processor, channel mute states), `network/RequestChannel.scala`.
+//! A channel is muted when a request has been read from it, and read again when its response was handed over (or, at
+//! acks=0, when it turned out that there is none): one request at a time per connection, in order.
+//! Not modelled: the pools of network and I/O threads (a request is served in no time but that of the disk),
+//! `queued.max.requests`, `connections.max.idle.ms`, quotas. What waits in the socket when a connection ends is
+//! discarded, also where a FIN would have left it readable.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::protocol::Request;
+use crate::types::{ConnectionId, CorrelationId, NodeId};
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReplyTo {
+    pub connection: ConnectionId,
+    pub correlation_id: CorrelationId,
+    pub from: NodeId,
+}
+
+/// Every open connection that a request came on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SocketServer {
+    channels: BTreeMap<ConnectionId, Channel>,
+    processing: Processing,
+}
+
+/// Whether requests are read at all: KRaft brokers begin when they are unfenced for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Processing {
+    #[default]
+    NotYet,
+    Enabled,
+    Stopped,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Channel {
+    muted: bool,
+    unread: VecDeque<(ReplyTo, Request)>,
+}
+
+impl SocketServer {
+    /// A request arrived. It is given back if it is to be served now.
+    pub fn receive(&mut self, reply_to: ReplyTo, request: Request) -> Option<(ReplyTo, Request)> {
+        let channel = self.channels.entry(reply_to.connection).or_default();
+        if channel.muted || self.processing != Processing::Enabled {
+            channel.unread.push_back((reply_to, request));
+            return None;
+        }
+        channel.muted = true;
+        Some((reply_to, request))
+    }
+
+    /// The request being served on the connection is done: the next one, which is then the one being served.
+    pub fn done(&mut self, connection: ConnectionId) -> Option<(ReplyTo, Request)> {
+        // A connection may have ended while its request was being served.
+        let channel = self.channels.get_mut(&connection)?;
+        let next = if self.processing == Processing::Enabled { channel.unread.pop_front() } else { None };
+        channel.muted = next.is_some();
+        next
+    }
+
+    /// The connection ended, by either side: what was not read yet is gone.
+    pub fn closed(&mut self, connection: ConnectionId) -> bool {
+        self.channels.remove(&connection).is_some()
+    }
+
+    /// Begins to read. What has arrived on each connection is given back, one request each.
+    pub fn enable_processing(&mut self) -> Vec<(ReplyTo, Request)> {
+        if self.processing != Processing::NotYet {
+            return Vec::new();
+        }
+        self.processing = Processing::Enabled;
+        let connections: Vec<ConnectionId> = self.channels.keys().copied().collect();
+        connections.into_iter().filter_map(|connection| self.done(connection)).collect()
+    }
+
+    /// Nothing more is read.
+    pub fn stop_processing(&mut self) {
+        self.processing = Processing::Stopped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::{FetchRequest, MetadataRequest};
+
+    use super::*;
+
+    fn from(connection: u64, correlation_id: i32) -> ReplyTo {
+        ReplyTo { connection: ConnectionId(connection), correlation_id, from: NodeId::Client(0) }
+    }
+
+    fn fetch() -> Request {
+        FetchRequest::default().into()
+    }
+
+    fn served(taken: Option<(ReplyTo, Request)>) -> Option<i32> {
+        taken.map(|(reply_to, _)| reply_to.correlation_id)
+    }
+
+    fn open() -> SocketServer {
+        let mut server = SocketServer::default();
+        assert!(server.enable_processing().is_empty());
+        server
+    }
+
+    #[test]
+    fn one_request_at_a_time_per_connection_in_order() {
+        let mut server = open();
+        assert_eq!(served(server.receive(from(1, 10), fetch())), Some(10));
+        assert_eq!(served(server.receive(from(1, 11), fetch())), None, "muted until 10 is answered");
+        assert_eq!(served(server.receive(from(1, 12), MetadataRequest::default().into())), None);
+        assert_eq!(served(server.receive(from(2, 20), fetch())), Some(20), "another connection is not concerned");
+        assert_eq!(served(server.done(ConnectionId(1))), Some(11));
+        assert_eq!(served(server.receive(from(1, 13), fetch())), None, "11 is being served now");
+        assert_eq!(served(server.done(ConnectionId(1))), Some(12));
+        assert_eq!(served(server.done(ConnectionId(1))), Some(13));
+        assert_eq!(served(server.done(ConnectionId(1))), None);
+        assert_eq!(served(server.receive(from(1, 14), fetch())), Some(14), "unmuted again");
+    }
+
+    #[test]
+    fn what_waits_in_the_socket_goes_with_the_connection() {
+        let mut server = open();
+        server.receive(from(1, 10), fetch());
+        server.receive(from(1, 11), fetch());
+        assert!(server.closed(ConnectionId(1)));
+        assert_eq!(served(server.done(ConnectionId(1))), None, "10 was served to the end, 11 never was read");
+        assert!(!server.closed(ConnectionId(1)));
+    }
+
+    #[test]
+    fn nothing_is_read_before_processing_is_enabled_or_after_it_stopped() {
+        let mut server = SocketServer::default();
+        for request in [from(2, 20), from(1, 10), from(1, 11)] {
+            assert_eq!(served(server.receive(request, fetch())), None);
+        }
+        let first: Vec<i32> = server.enable_processing().iter().map(|(reply_to, _)| reply_to.correlation_id).collect();
+        assert_eq!(first, [10, 20]);
+        server.stop_processing();
+        assert_eq!(served(server.done(ConnectionId(1))), None);
+        assert_eq!(served(server.receive(from(3, 30), fetch())), None);
+    }
+}
