@@ -104,6 +104,8 @@ error_codes! {
     NOT_CONTROLLER = 41, Retriable, Definite;
     /// The request makes no sense.
     INVALID_REQUEST = 42, Fatal, Definite;
+    /// A policy forbids it; also, one request wants too much.
+    POLICY_VIOLATION = 44, Fatal, Definite;
     /// A sequence that does not follow the last one.
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45, Fatal, Definite;
     /// A batch that was appended before, but is no longer in the window of five.
@@ -130,6 +132,12 @@ error_codes! {
     STALE_BROKER_EPOCH = 77, Fatal, Definite;
     /// The high watermark has not reached this leader's epoch yet (KIP-207).
     OFFSET_NOT_AVAILABLE = 78, Retriable, Definite;
+    /// The preferred replica cannot lead.
+    PREFERRED_LEADER_NOT_AVAILABLE = 80, Retriable, Definite;
+    /// No replica can lead.
+    ELIGIBLE_LEADERS_NOT_AVAILABLE = 83, Retriable, Definite;
+    /// The leader is the wanted one already.
+    ELECTION_NOT_NEEDED = 84, Retriable, Definite;
     /// A record failed validation.
     INVALID_RECORD = 87, Fatal, Definite;
     /// The proposed partition state is older than the controller's.
