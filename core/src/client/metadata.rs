@@ -209,15 +209,15 @@ impl ClientMetadata {
     }
 
     /// Sends a request if one is due and somebody can take it. Call it at the end of every input: it also finds out when
-    /// to wake up next.
-    pub fn maybe_update(&mut self, network: &mut NetworkClient, ctx: &mut Context<'_>) {
+    /// to wake up next. True if a request was sent.
+    pub fn maybe_update(&mut self, network: &mut NetworkClient, ctx: &mut Context<'_>) -> bool {
         self.wake_at = None;
         if self.in_progress.is_some() {
-            return;
+            return false;
         }
         if self.due_at() > ctx.now() {
             self.wake_at = Some(self.due_at()).filter(|at| *at != Instant::NEVER);
-            return;
+            return false;
         }
         let now = ctx.now();
         let Some(node) = network.least_loaded_node(&self.brokers, now, ctx.rng()) else {
@@ -225,13 +225,15 @@ impl ClientMetadata {
             for node in &self.brokers {
                 network.ready(*node, ctx);
             }
-            return;
+            return false;
         };
-        if network.ready(node, ctx) {
-            let request = self.request();
-            let token = network.send(node, request, Expect::Response, self.config.request_timeout, ctx);
-            self.in_progress = Some(InProgress { token, additions: self.additions });
+        if !network.ready(node, ctx) {
+            return false;
         }
+        let request = self.request();
+        let token = network.send(node, request, Expect::Response, self.config.request_timeout, ctx);
+        self.in_progress = Some(InProgress { token, additions: self.additions });
+        true
     }
 
     /// A Metadata response. False if it answers somebody else's request.

@@ -6,8 +6,11 @@ pub mod call;
 pub mod consumer;
 pub mod metadata;
 pub mod network_client;
+pub mod producer;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod testing_cluster;
 
 pub use admin::AdminClient;
 pub use backoff::ExponentialBackoff;
@@ -15,3 +18,4 @@ pub use call::{Call, Completion, ConsumerRecord, NewTopic, ProducerRecord, Recor
 pub use consumer::Consumer;
 pub use metadata::{ClientMetadata, ClientMetadataConfig, PartitionMetadata};
 pub use network_client::{DisconnectReason, Disconnection, Expect, NetworkClient, NetworkClientConfig, RequestToken};
+pub use producer::Producer;

@@ -4,7 +4,9 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::config::{KafkaVersion, ProducerConfig};
 use crate::machine::{Context, Effect, Effects};
+use crate::record::Compression;
 use crate::storage::{FileId, OpenMode, Storage};
 use crate::types::{Duration, Instant, Prng, Timestamp};
 
@@ -93,5 +95,34 @@ impl Storage for NoDisk {
     }
     fn elapsed(&self) -> Duration {
         Duration::ZERO
+    }
+}
+
+/// The Java producer's defaults, whatever the version.
+pub(crate) fn producer_config(version: KafkaVersion) -> ProducerConfig {
+    let millis = Duration::from_millis;
+    ProducerConfig {
+        version,
+        client_id: "p1".to_owned(),
+        acks: -1,
+        retries: i32::MAX as u32,
+        enable_idempotence: false,
+        max_in_flight_requests_per_connection: 5,
+        batch_size: 16_384,
+        linger_ms: Duration::ZERO,
+        buffer_memory: 32 << 20,
+        max_block_ms: millis(60_000),
+        max_request_size: 1 << 20,
+        request_timeout_ms: millis(30_000),
+        delivery_timeout_ms: millis(120_000),
+        retry_backoff_ms: millis(100),
+        retry_backoff_max_ms: millis(100),
+        reconnect_backoff_ms: millis(50),
+        reconnect_backoff_max_ms: millis(1000),
+        metadata_max_age_ms: millis(300_000),
+        compression_type: Compression::None,
+        round_robin_partitioner: false,
+        partitioner_ignore_keys: false,
+        warnings: Vec::new(),
     }
 }
