@@ -41,6 +41,9 @@ pub struct Toggles {
     pub listoffsets_waits_hw: bool,
     /// The leader answers a batch that it has among the last five of a producer with its old offset.
     pub idempotence: bool,
+    /// A leader that knows nothing of a producer takes its batch whatever the sequence, instead of answering
+    /// UNKNOWN_PRODUCER_ID (KIP-360, 2.5).
+    pub unknown_producer_accepted: bool,
 }
 
 impl Toggles {
@@ -54,6 +57,7 @@ impl Toggles {
             maximal_isr: since(2, 7),
             listoffsets_waits_hw: since(2, 2),
             idempotence: true,
+            unknown_producer_accepted: since(2, 5),
         }
     }
 }

@@ -1,14 +1,31 @@
 //! One replica's data: segments, indexes, epochs, producer state, checkpoints, recovery.
 //!
-//! Reading order: [`unified_log`] is the whole of one replica (its appends are in `append`, its start in `loader`),
-//! [`segment`] one file of batches with its [`offset_index`] and [`time_index`], [`leader_epoch_cache`] and
-//! [`producer_state`] what is remembered about the batches, [`log_manager`] all logs of a broker with its
-//! [`checkpoints`].
+//! Reading order: [`unified_log`] is the whole of one replica (what it takes in is in `append`, how it is cut in
+//! `truncation`, how it starts in `loader`); [`segment`] is one file of batches with its [`offset_index`] and [`time_index`];
+//! [`leader_epoch_cache`] and [`producer_state`] are what is remembered about the batches; [`log_manager`] is all logs
+//! of a broker with their [`checkpoints`].
 
+mod append;
+mod batch_scanner;
 pub mod checkpoints;
+mod index_file;
+pub mod leader_epoch_cache;
+mod loader;
 pub mod log_manager;
+pub mod offset_index;
+pub mod producer_state;
+pub mod segment;
+#[cfg(test)]
+mod testing;
+pub mod time_index;
+mod truncation;
 pub mod unified_log;
+mod validator;
 
+pub use append::{AppendError, AppendInfo};
 pub use checkpoints::OffsetCheckpointFile;
+pub use leader_epoch_cache::{EpochEntry, LeaderEpochFileCache};
 pub use log_manager::LogManager;
-pub use unified_log::{AppendError, AppendInfo, UnifiedLog};
+pub use producer_state::{ProducerStateEntry, ProducerStateManager};
+pub use segment::LogSegment;
+pub use unified_log::UnifiedLog;

@@ -1,66 +1,65 @@
-//! The log of one replica.
+//! The log of one replica: its segments, and the four offsets that everything turns on.
+//!
+//! ```text
+//!  log start            recovery point       high watermark          log end (LEO)
+//!      │ on the device        │  in the page cache  │                      │
+//!      ├──────────────────────┴──────────┬──────────┴──────────┬───────────┤
+//!      │ segment 0                       │ segment 1           │ active    │
+//! ```
+//!
+//! * Below the recovery point everything has been synced; after an unclean stop what lies above is checked batch by
+//!   batch. It moves when the log is flushed, and by default nothing flushes but the roll of a segment.
+//! * Below the high watermark everything is committed. Who commits it is the replication layer's business.
+//!
+//! Kafka: `UnifiedLog`, `LocalLog`, `LogSegments`.
+//! Invariants: log start ≤ high watermark ≤ log end; recovery point ≤ log end; segments lie in order of their base
+//! offsets and the last one is active.
+//! Not modelled: retention, compaction, DeleteRecords, remote storage, transactions (no last stable offset).
+//!
+//! An I/O error takes the log offline until the process starts again, as it does with Kafka's log directory: what is in
+//! the file is no longer known.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::leader_epoch_cache::LeaderEpochFileCache;
+use super::producer_state::ProducerStateManager;
+use super::segment::LogSegment;
 use crate::config::{LogConfig, Toggles};
-use crate::fact::TruncationReason;
+use crate::fact::Fact;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
+use crate::record::RecordBatch;
 use crate::storage::Storage;
-use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
-
-/// What an append did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppendInfo {
-    /// Offset of the first record.
-    pub base_offset: Offset,
-    /// Offset of the last record.
-    pub last_offset: Offset,
-    /// The epoch stamped on the last batch.
-    pub leader_epoch: LeaderEpoch,
-    /// How many records.
-    pub records: u32,
-    /// The time that the leader stamped on the records; none unless `message.timestamp.type` says `LogAppendTime`.
-    pub log_append_time: Timestamp,
-    /// Log start offset.
-    pub log_start_offset: Offset,
-    /// Whether the batch was there already: the offsets are the old ones.
-    pub duplicate: bool,
-}
-
-/// Why nothing was appended.
-#[derive(Debug)]
-pub enum AppendError {
-    /// The batches break a rule; nothing was written.
-    Refused(ErrorCode),
-    /// The disk failed (`KAFKA_STORAGE_ERROR`). Part of the bytes may be written.
-    Storage(io::Error),
-}
+use crate::types::{Duration, Instant, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// The log of one replica.
+///
+/// Made by [`UnifiedLog::load`]; a leader calls [`append_as_leader`](UnifiedLog::append_as_leader), a follower
+/// [`append_as_follower`](UnifiedLog::append_as_follower). What it does it says as facts.
 #[derive(Clone, Debug)]
 pub struct UnifiedLog {
-    partition: TopicPartition,
-    config: LogConfig,
+    pub(super) partition: TopicPartition,
+    pub(super) directory: Arc<str>,
+    pub(super) config: LogConfig,
+    pub(super) toggles: Toggles,
+    /// In order of base offset; never empty, the last one is active.
+    pub(super) segments: Vec<LogSegment>,
+    pub(super) leader_epochs: LeaderEpochFileCache,
+    pub(super) producers: ProducerStateManager,
+    pub(super) log_start: Offset,
+    pub(super) log_end: Offset,
+    pub(super) high_watermark: Offset,
+    pub(super) recovery_point: Offset,
+    pub(super) last_flush: Instant,
+    /// Since when the segments below the active one wait to be flushed, if they do.
+    pub(super) rolled_at: Option<Instant>,
+    pub(super) offline: bool,
 }
 
-#[expect(unused_variables, reason = "the signatures come first; the bodies follow within the hour")]
 impl UnifiedLog {
-    /// Opens the log in the directory `topic-partition`, which is created if absent, and recovers it if the last stop
-    /// was unclean. Says [`Fact::LogLoaded`](crate::Fact::LogLoaded), and `Truncated` if a corrupt tail was cut.
-    pub fn load(
-        partition: TopicPartition,
-        config: LogConfig,
-        toggles: Toggles,
-        recovery_point: Offset,
-        clean_shutdown: bool,
-        ctx: &mut Context<'_>,
-    ) -> io::Result<UnifiedLog> {
-        unimplemented!("lands next")
-    }
-
     /// The partition.
     pub fn partition(&self) -> &TopicPartition {
         &self.partition
@@ -76,27 +75,91 @@ impl UnifiedLog {
         self.config = config;
     }
 
-    /// Appends what a client sent: validates it, assigns offsets, stamps `epoch` on it.
-    pub fn append_as_leader(
+    /// The first offset there is.
+    pub fn log_start_offset(&self) -> Offset {
+        self.log_start
+    }
+
+    /// The offset that the next record gets (LEO).
+    pub fn log_end_offset(&self) -> Offset {
+        self.log_end
+    }
+
+    /// Below it everything is committed.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// Below it everything is on the device.
+    pub fn recovery_point(&self) -> Offset {
+        self.recovery_point
+    }
+
+    /// Whether an I/O error has put an end to it.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// The bytes of all segments.
+    pub fn size_in_bytes(&self) -> u64 {
+        self.segments.iter().map(LogSegment::size).sum()
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> &[LogSegment] {
+        &self.segments
+    }
+
+    /// The epochs and where they began.
+    pub fn leader_epochs(&self) -> &LeaderEpochFileCache {
+        &self.leader_epochs
+    }
+
+    /// What is known of producers.
+    pub fn producers(&self) -> &ProducerStateManager {
+        &self.producers
+    }
+
+    /// Sets the high watermark, clamped to [log start, log end]; true if it changed.
+    pub fn set_high_watermark(&mut self, to: Offset) -> bool {
+        let to = to.clamp(self.log_start, self.log_end);
+        let changed = to != self.high_watermark;
+        self.high_watermark = to;
+        changed
+    }
+
+    /// The largest known epoch not above `epoch`, and where it ends (KIP-101, KIP-279).
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.leader_epochs.end_offset_for(epoch, self.log_end)
+    }
+
+    /// The epoch of the last batch, or of this leader if it has written none yet.
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.leader_epochs.latest_epoch()
+    }
+
+    /// The epoch that covers `offset`.
+    pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.leader_epochs.epoch_for_offset(offset)
+    }
+
+    /// A leader's epoch begins at `start`: said when it becomes leader, and of every batch that brings a new epoch.
+    pub fn assign_epoch_start_offset(
         &mut self,
-        batches: Bytes,
         epoch: LeaderEpoch,
+        start: Offset,
         ctx: &mut Context<'_>,
-    ) -> Result<AppendInfo, AppendError> {
-        unimplemented!("lands next")
+    ) -> io::Result<()> {
+        if !self.leader_epochs.assign(epoch, start) {
+            return Ok(());
+        }
+        self.write_leader_epochs(ctx)
     }
 
-    /// Appends what the leader sent, byte for byte. `None` if there is no whole batch.
-    pub fn append_as_follower(
-        &mut self,
-        batches: Bytes,
-        ctx: &mut Context<'_>,
-    ) -> Result<Option<AppendInfo>, AppendError> {
-        unimplemented!("lands next")
-    }
-
-    /// Whole batches from the one that contains `from` up to `up_to` (exclusive), at most `max_bytes`; with
-    /// `min_one_batch` the first one even if it is larger. `OFFSET_OUT_OF_RANGE` outside [log start, log end].
+    /// Whole batches from the one that contains `from`, those that end below `up_to`, at most `max_bytes`; with
+    /// `min_one_batch` the first one even if it is larger. They come from one segment: there may be more.
+    ///
+    /// `OFFSET_OUT_OF_RANGE` outside of [log start, log end]; `KAFKA_STORAGE_ERROR` if the disk fails.
     pub fn read(
         &self,
         from: Offset,
@@ -105,105 +168,294 @@ impl UnifiedLog {
         min_one_batch: bool,
         ctx: &mut Context<'_>,
     ) -> Result<Bytes, ErrorCode> {
-        unimplemented!("lands next")
+        if from < self.log_start || from > self.log_end {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        let up_to = up_to.min(self.log_end);
+        if from >= up_to {
+            return Ok(Bytes::new());
+        }
+        if self.offline {
+            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+        }
+        for segment in &self.segments[self.segment_of(from)..] {
+            match segment.read(from, up_to, max_bytes, min_one_batch, ctx.storage()) {
+                Ok(Some(bytes)) => return Ok(bytes),
+                // Everything in it lies below: the next segment begins behind a gap.
+                Ok(None) => {}
+                Err(error) => {
+                    let what = format!("reading {} at offset {from}: {error}", self.partition);
+                    ctx.fact(Fact::StorageFailed { what });
+                    return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+                }
+            }
+        }
+        Ok(Bytes::new())
     }
 
-    /// Drops everything from `to` on; true if there was something.
-    pub fn truncate_to(&mut self, to: Offset, reason: TruncationReason, ctx: &mut Context<'_>) -> io::Result<bool> {
-        unimplemented!("lands next")
+    /// All batches from the one that contains `from` on, for those who look at a log from outside: the survey at the
+    /// end of a run, and tests.
+    pub fn survey(&self, from: Offset, storage: &mut dyn Storage) -> io::Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        for segment in &self.segments[self.segment_of(from)..] {
+            segment.survey(from, &mut batches, storage)?;
+        }
+        Ok(batches)
     }
 
-    /// Drops everything and starts anew at `offset`: it lies outside of what the leader has.
-    pub fn truncate_fully_and_start_at(&mut self, offset: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
-        unimplemented!("lands next")
-    }
-
-    /// The largest known epoch not above `epoch`, and where it ends (KIP-101, KIP-279).
-    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        unimplemented!("lands next")
-    }
-
-    /// The epoch of the last batch, or of this leader if it has written none yet.
-    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
-        unimplemented!("lands next")
-    }
-
-    /// Where the epoch began that covers `offset`.
-    pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
-        unimplemented!("lands next")
-    }
-
-    /// A new leader's epoch begins at `start`.
-    pub fn assign_epoch_start_offset(
-        &mut self,
-        epoch: LeaderEpoch,
-        start: Offset,
-        ctx: &mut Context<'_>,
-    ) -> io::Result<()> {
-        unimplemented!("lands next")
-    }
-
-    /// The first offset there is.
-    pub fn log_start_offset(&self) -> Offset {
-        unimplemented!("lands next")
-    }
-
-    /// The offset that the next record gets (LEO).
-    pub fn log_end_offset(&self) -> Offset {
-        unimplemented!("lands next")
-    }
-
-    /// Below it everything is committed.
-    pub fn high_watermark(&self) -> Offset {
-        unimplemented!("lands next")
-    }
-
-    /// Sets the high watermark, clamped to [log start, log end]; true if it changed.
-    pub fn set_high_watermark(&mut self, to: Offset) -> bool {
-        unimplemented!("lands next")
-    }
-
-    /// Below it everything is on the device.
-    pub fn recovery_point(&self) -> Offset {
-        unimplemented!("lands next")
-    }
-
-    /// Makes everything durable.
-    pub fn flush(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
-        unimplemented!("lands next")
-    }
-
-    /// The first record whose timestamp is at least `timestamp`.
+    /// The first record whose timestamp is at least `timestamp`, and the epoch of its batch.
     pub fn offset_for_timestamp(
         &self,
         timestamp: Timestamp,
         ctx: &mut Context<'_>,
     ) -> io::Result<Option<(Timestamp, Offset, LeaderEpoch)>> {
-        unimplemented!("lands next")
+        match self.segments.iter().find(|segment| segment.size() > 0 && segment.max_timestamp() >= timestamp) {
+            Some(segment) => segment.offset_by_timestamp(timestamp, self.log_start, ctx.storage()),
+            None => Ok(None),
+        }
     }
 
-    /// The largest timestamp, and the first record that has it.
+    /// The largest timestamp, the first record that has it, and the epoch of its batch.
     pub fn max_timestamp(&self, ctx: &mut Context<'_>) -> io::Result<Option<(Timestamp, Offset, LeaderEpoch)>> {
-        unimplemented!("lands next")
+        let largest = self.segments.iter().map(LogSegment::max_timestamp).max().unwrap_or(Timestamp::NONE);
+        if largest < Timestamp(0) { Ok(None) } else { self.offset_for_timestamp(largest, ctx) }
     }
 
-    /// Flushes if `flush.ms` has passed since the last flush; the log manager asks at its interval.
+    /// Makes everything durable.
+    pub fn flush(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        self.flush_up_to(self.log_end, ctx)
+    }
+
+    /// Since when a flush in the background is due, if one is: that of the segments which were rolled.
+    pub fn flush_due(&self) -> Option<Instant> {
+        self.rolled_at
+    }
+
+    /// Flushes what was rolled. Kafka's scheduler does it as soon as it can, the append does not wait for it.
+    pub fn flush_rolled(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        if self.rolled_at.take().is_none() || self.offline {
+            return Ok(());
+        }
+        self.flush_up_to(self.active().base_offset(), ctx)
+    }
+
+    /// Flushes if `flush.ms` has passed since the last flush; asked every `log.flush.scheduler.interval.ms`.
     pub fn maybe_flush_by_time(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
-        unimplemented!("lands next")
+        if ctx.now().since(self.last_flush) < self.config.flush_ms { Ok(()) } else { self.flush(ctx) }
     }
 
-    /// Writes what is only in memory and closes the files. Flush first to make it durable.
+    /// Forgets producers that were quiet for `expiration` (`producer.id.expiration.ms`).
+    pub fn remove_expired_producers(&mut self, expiration: Duration, ctx: &Context<'_>) {
+        self.producers.remove_expired(ctx.wall_clock(), expiration);
+    }
+
+    /// Makes everything durable and closes the files. There is nothing to be done with the log after that.
     pub fn close(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
-        unimplemented!("lands next")
+        self.check_online()?;
+        let closed = self.close_segments(ctx.storage());
+        self.checked(closed, "closing", ctx)?;
+        self.recovery_point = self.log_end;
+        self.offline = true;
+        Ok(())
     }
 
-    /// The bytes of all segments.
-    pub fn size_in_bytes(&self) -> u64 {
-        unimplemented!("lands next")
+    pub(super) fn active(&self) -> &LogSegment {
+        self.segments.last().expect("a log that is open has an active segment")
     }
 
-    /// All bytes from `from` to the log end, for those who look at a log from outside (the survey at the end of a run).
-    pub fn survey(&self, from: Offset, storage: &mut dyn Storage) -> io::Result<Vec<Bytes>> {
-        unimplemented!("lands next")
+    pub(super) fn active_mut(&mut self) -> &mut LogSegment {
+        self.segments.last_mut().expect("a log that is open has an active segment")
+    }
+
+    /// An I/O error takes the log offline and is said.
+    pub(super) fn checked<T>(&mut self, result: io::Result<T>, what: &str, ctx: &mut Context<'_>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.offline = true;
+            ctx.fact(Fact::StorageFailed { what: format!("{what} {}: {error}", self.partition) });
+        }
+        result
+    }
+
+    pub(super) fn check_online(&self) -> io::Result<()> {
+        if self.offline { Err(io::Error::other(format!("the log of {} is offline", self.partition))) } else { Ok(()) }
+    }
+
+    pub(super) fn write_leader_epochs(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        let written = self.leader_epochs.write(&epochs_path(&self.directory), ctx.storage());
+        self.checked(written, "writing the leader epochs of", ctx)
+    }
+
+    /// Syncs the segments that hold [recovery point, `to`), and moves the recovery point.
+    pub(super) fn flush_up_to(&mut self, to: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
+        if to <= self.recovery_point {
+            return Ok(());
+        }
+        self.check_online()?;
+        let synced = self.sync_segments(to, ctx.storage());
+        self.checked(synced, "flushing", ctx)?;
+        self.recovery_point = to;
+        self.last_flush = ctx.now();
+        Ok(())
+    }
+
+    fn sync_segments(&mut self, to: Offset, storage: &mut dyn Storage) -> io::Result<()> {
+        let first = self.segment_of(self.recovery_point);
+        let mut new_file = false;
+        for segment in self.segments[first..].iter_mut().take_while(|segment| segment.base_offset() < to) {
+            segment.flush(storage)?;
+            new_file |= segment.base_offset() >= self.recovery_point;
+        }
+        // A new file's name must be durable as well.
+        if new_file { storage.sync_dir(&self.directory) } else { Ok(()) }
+    }
+
+    fn close_segments(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
+        self.active_mut().close_time_index(storage)?;
+        // The active segment too if it is empty: its file must be there at the next start.
+        self.sync_segments(self.log_end.next(), storage)?;
+        for segment in self.segments.drain(..) {
+            segment.close(storage);
+        }
+        Ok(())
+    }
+
+    /// The segment that `offset` falls into, by base offsets alone.
+    fn segment_of(&self, offset: Offset) -> usize {
+        if self.segments.last().is_some_and(|active| active.base_offset() <= offset) {
+            return self.segments.len() - 1;
+        }
+        self.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
+    }
+}
+
+/// The file of the leader epochs.
+pub(super) fn epochs_path(directory: &str) -> String {
+    format!("{directory}/leader-epoch-checkpoint")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{Role, TruncationReason};
+    use crate::log::testing::{Batch, Bench, config};
+
+    /// Appends batches of one record each, in the given epochs.
+    fn append(log: &mut UnifiedLog, bench: &mut Bench, epochs: &[i32]) {
+        for epoch in epochs {
+            bench.with(|ctx| log.append_as_leader(Batch::of(1).build(), LeaderEpoch(*epoch), ctx)).unwrap();
+        }
+    }
+
+    fn one_batch_each() -> LogConfig {
+        LogConfig { segment_bytes: Batch::of(1).build().len() as u64, ..config() }
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back_with_offsets_and_epochs() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(config());
+        let first = bench.with(|ctx| log.append_as_leader(Batch::of(3).build(), LeaderEpoch(4), ctx)).unwrap();
+        let second = bench.with(|ctx| log.append_as_leader(Batch::of(2).build(), LeaderEpoch(5), ctx)).unwrap();
+        assert_eq!((first.base_offset, first.last_offset, first.records), (Offset(0), Offset(2), 3));
+        assert_eq!(
+            (second.base_offset, second.last_offset, second.leader_epoch),
+            (Offset(3), Offset(4), LeaderEpoch(5))
+        );
+        assert_eq!(second.log_append_time, Timestamp::NONE);
+        assert!(!second.duplicate);
+
+        let batches = log.survey(Offset(0), &mut bench.disk).unwrap();
+        assert_eq!(batches[1].partition_leader_epoch(), LeaderEpoch(5));
+        assert_eq!(batches[1].verify_crc(), Ok(()));
+        assert_eq!(log.end_offset_for_epoch(LeaderEpoch(4)), Some((LeaderEpoch(4), Offset(3))));
+        let facts = bench.facts();
+        assert_eq!(facts.len(), 2);
+        assert!(matches!(facts[1], Fact::Appended { role: Role::Leader, base_offset: Offset(3), .. }));
+    }
+
+    #[test]
+    fn a_read_of_the_last_batch_shares_the_bytes_that_were_appended() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(config());
+        append(&mut log, &mut bench, &[0, 0]);
+        let read = |bench: &mut Bench| bench.with(|ctx| log.read(Offset(1), Offset(2), 1000, true, ctx)).unwrap();
+        assert_eq!(read(&mut bench).as_ptr(), read(&mut bench).as_ptr());
+    }
+
+    #[test]
+    fn reads_keep_to_the_log_and_below_the_given_offset() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(one_batch_each());
+        bench.with(|ctx| log.truncate_fully_and_start_at(Offset(10), ctx)).unwrap();
+        append(&mut log, &mut bench, &[0, 0, 0]);
+        let len = Batch::of(1).build().len();
+        // (from, up to, batches or error); each segment holds one batch, and a read stays in one segment.
+        let out = Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        let table = [(9, 13, out), (10, 13, Ok(1)), (12, 13, Ok(1)), (12, 12, Ok(0)), (13, 99, Ok(0)), (14, 99, out)];
+        for (from, up_to, expected) in table {
+            let read = bench.with(|ctx| log.read(Offset(from), Offset(up_to), 9999, true, ctx));
+            assert_eq!(read.map(|bytes| bytes.len() / len), expected, "{from}..{up_to}");
+        }
+        assert_eq!(log.segments().len(), 3);
+    }
+
+    #[test]
+    fn the_high_watermark_stays_inside_the_log() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(config());
+        append(&mut log, &mut bench, &[0, 0, 0]);
+        assert!(log.set_high_watermark(Offset(99)));
+        assert_eq!(log.high_watermark(), Offset(3));
+        assert!(!log.set_high_watermark(Offset(3)));
+        bench.with(|ctx| log.truncate_to(Offset(1), TruncationReason::Diverged, ctx)).unwrap();
+        assert_eq!(log.high_watermark(), Offset(1));
+        assert!(log.set_high_watermark(Offset(-5)));
+        assert_eq!(log.high_watermark(), Offset(0));
+    }
+
+    #[test]
+    fn offsets_are_found_by_timestamp() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(LogConfig { segment_bytes: 400, index_interval_bytes: 0, ..config() });
+        for timestamp in [1_000, 5_000, 3_000, 5_000, 9_000] {
+            let bytes = Batch::of(2).timestamp(timestamp).build();
+            bench.with(|ctx| log.append_as_leader(bytes, LeaderEpoch(1), ctx)).unwrap();
+        }
+        let table =
+            [(0, Some(0)), (1_001, Some(1)), (1_002, Some(2)), (5_001, Some(3)), (5_002, Some(8)), (9_002, None)];
+        for (timestamp, expected) in table {
+            let found = bench.with(|ctx| log.offset_for_timestamp(Timestamp(timestamp), ctx)).unwrap();
+            assert_eq!(found.map(|(_, offset, _)| offset.0), expected, "timestamp {timestamp}");
+        }
+        let largest = bench.with(|ctx| log.max_timestamp(ctx)).unwrap();
+        assert_eq!(largest, Some((Timestamp(9_001), Offset(9), LeaderEpoch(1))));
+        bench.with(|ctx| log.truncate_to(Offset(8), TruncationReason::Diverged, ctx)).unwrap();
+        let largest = bench.with(|ctx| log.max_timestamp(ctx)).unwrap();
+        assert_eq!(largest, Some((Timestamp(5_001), Offset(3), LeaderEpoch(1))));
+    }
+
+    #[test]
+    fn the_log_is_flushed_by_count_by_time_and_when_a_segment_is_rolled() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(LogConfig { flush_messages: 2, ..config() });
+        append(&mut log, &mut bench, &[0]);
+        assert_eq!(log.recovery_point(), Offset(0));
+        append(&mut log, &mut bench, &[0]);
+        assert_eq!(log.recovery_point(), Offset(2));
+
+        log.update_config(LogConfig { flush_ms: Duration::from_millis(10), ..config() });
+        append(&mut log, &mut bench, &[0]);
+        bench.now = Instant(9_999_999);
+        bench.with(|ctx| log.maybe_flush_by_time(ctx)).unwrap();
+        assert_eq!(log.recovery_point(), Offset(2));
+        bench.now = Instant(10_000_000);
+        bench.with(|ctx| log.maybe_flush_by_time(ctx)).unwrap();
+        assert_eq!(log.recovery_point(), Offset(3));
+
+        log.update_config(one_batch_each());
+        append(&mut log, &mut bench, &[0, 0]);
+        assert_eq!(log.flush_due(), Some(bench.now));
+        bench.with(|ctx| log.flush_rolled(ctx)).unwrap();
+        assert_eq!((log.recovery_point(), log.flush_due()), (Offset(4), None));
     }
 }

@@ -1,0 +1,297 @@
+//! The last five batches of every idempotent producer: what a leader recognises a duplicate by.
+//!
+//! Kafka: `ProducerStateManager`, `ProducerStateEntry`, `ProducerAppendInfo`; KIP-98, KIP-360.
+//! Invariant: it is a function of the batches in the log. Followers keep it too, so that a new leader knows what the
+//! old one has appended; recovery and truncation build it anew by reading the log.
+//!
+//! A batch from a client is checked against what is known of its producer:
+//!
+//! ```text
+//! known               batch             answer
+//! same epoch          one of the five   duplicate: its old offset
+//! same epoch          last + 1          append           (0 follows i32::MAX)
+//! same epoch          anything else     OUT_OF_ORDER_SEQUENCE_NUMBER
+//! older epoch         sequence 0        append, forget the older epoch
+//! older epoch         anything else     OUT_OF_ORDER_SEQUENCE_NUMBER
+//! newer epoch         any               INVALID_PRODUCER_EPOCH
+//! nothing             sequence 0        append
+//! nothing             anything else     append; before 2.5 UNKNOWN_PRODUCER_ID
+//! ```
+//!
+//! Not modelled: `.snapshot` files (the log is read instead), transactions and their markers.
+
+use crate::config::Toggles;
+use crate::protocol::ErrorCode;
+use crate::record::RecordBatch;
+use crate::types::{Duration, Offset, ProducerEpoch, Sequence, Timestamp};
+
+/// How many batches of a producer are remembered.
+const BATCHES_TO_RETAIN: usize = 5;
+
+/// A batch that was appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchMetadata {
+    /// Sequence of its first record.
+    pub first_sequence: Sequence,
+    /// Sequence of its last record.
+    pub last_sequence: Sequence,
+    /// Offset of its first record.
+    pub first_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// Its largest timestamp.
+    pub timestamp: Timestamp,
+}
+
+/// What is known of one producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerStateEntry {
+    /// The producer.
+    pub producer_id: i64,
+    /// Its newest epoch.
+    pub producer_epoch: ProducerEpoch,
+    /// Its batches in that epoch, oldest first; only the first `count` mean anything.
+    batches: [BatchMetadata; BATCHES_TO_RETAIN],
+    count: usize,
+}
+
+/// What is to be done with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Append it.
+    Append,
+    /// It is there already.
+    Duplicate(BatchMetadata),
+    /// Answer with an error.
+    Refuse(ErrorCode),
+}
+
+/// What is known of all producers of one log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProducerStateManager {
+    /// By producer id. Producers are few, so a sorted list does.
+    entries: Vec<ProducerStateEntry>,
+}
+
+impl ProducerStateEntry {
+    /// The batches that are remembered, oldest first.
+    pub fn batches(&self) -> &[BatchMetadata] {
+        &self.batches[..self.count]
+    }
+
+    fn new(producer_id: i64, producer_epoch: ProducerEpoch) -> ProducerStateEntry {
+        ProducerStateEntry { producer_id, producer_epoch, batches: Default::default(), count: 0 }
+    }
+
+    fn add(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
+        if self.producer_epoch != epoch {
+            *self = ProducerStateEntry::new(self.producer_id, epoch);
+        }
+        if self.count == BATCHES_TO_RETAIN {
+            self.batches.rotate_left(1);
+            self.count -= 1;
+        }
+        self.batches[self.count] = batch;
+        self.count += 1;
+    }
+
+    fn duplicate_of(&self, batch: &RecordBatch) -> Option<BatchMetadata> {
+        let (first, last) = (batch.base_sequence(), batch.last_sequence());
+        if batch.producer_epoch() != self.producer_epoch {
+            return None;
+        }
+        self.batches().iter().find(|known| known.first_sequence == first && known.last_sequence == last).copied()
+    }
+
+    fn check_sequence(&self, epoch: ProducerEpoch, first: Sequence) -> Verdict {
+        let in_sequence = if epoch == self.producer_epoch {
+            self.batches().last().is_some_and(|last| last.last_sequence.plus(1) == first)
+        } else {
+            first == Sequence(0)
+        };
+        if in_sequence { Verdict::Append } else { Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) }
+    }
+}
+
+impl ProducerStateManager {
+    /// What is to be done with a client's batch.
+    pub fn check(&self, batch: &RecordBatch, toggles: Toggles) -> Verdict {
+        // The idempotence of every scenario hangs on this line: with the toggle off, a retry is simply another batch.
+        if !batch.has_producer_id() || !toggles.idempotence {
+            return Verdict::Append;
+        }
+        let (epoch, first) = (batch.producer_epoch(), batch.base_sequence());
+        let Some(entry) = self.entry(batch.producer_id()) else {
+            return if first == Sequence(0) || toggles.unknown_producer_accepted {
+                Verdict::Append
+            } else {
+                Verdict::Refuse(ErrorCode::UNKNOWN_PRODUCER_ID)
+            };
+        };
+        if let Some(duplicate) = entry.duplicate_of(batch) {
+            return Verdict::Duplicate(duplicate);
+        }
+        if epoch < entry.producer_epoch {
+            return Verdict::Refuse(ErrorCode::INVALID_PRODUCER_EPOCH);
+        }
+        entry.check_sequence(epoch, first)
+    }
+
+    /// Remembers a batch that is in the log with final offsets.
+    pub fn update(&mut self, batch: &RecordBatch) {
+        if !batch.has_producer_id() || batch.is_control() {
+            return;
+        }
+        let producer_id = batch.producer_id();
+        let epoch = batch.producer_epoch();
+        let metadata = BatchMetadata {
+            first_sequence: batch.base_sequence(),
+            last_sequence: batch.last_sequence(),
+            first_offset: batch.base_offset(),
+            last_offset: batch.last_offset(),
+            timestamp: batch.max_timestamp(),
+        };
+        let slot = match self.entries.binary_search_by_key(&producer_id, |entry| entry.producer_id) {
+            Ok(slot) => slot,
+            Err(slot) => {
+                self.entries.insert(slot, ProducerStateEntry::new(producer_id, epoch));
+                slot
+            }
+        };
+        self.entries[slot].add(epoch, metadata);
+    }
+
+    /// What is known of a producer.
+    pub fn entry(&self, producer_id: i64) -> Option<&ProducerStateEntry> {
+        let slot = self.entries.binary_search_by_key(&producer_id, |entry| entry.producer_id).ok()?;
+        Some(&self.entries[slot])
+    }
+
+    /// Every producer, by id.
+    pub fn entries(&self) -> &[ProducerStateEntry] {
+        &self.entries
+    }
+
+    /// Forgets the producers whose last record is `expiration` old (`producer.id.expiration.ms`).
+    pub fn remove_expired(&mut self, now: Timestamp, expiration: Duration) {
+        let limit = i64::try_from(expiration.as_millis()).unwrap_or(i64::MAX);
+        self.entries.retain(|entry| {
+            let last = entry.batches().last().map_or(Timestamp::NONE, |batch| batch.timestamp);
+            now.0.saturating_sub(last.0) < limit
+        });
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Whether any remembered batch reaches `offset`: if not, cutting the log there changes nothing here.
+    pub fn knows_of(&self, offset: Offset) -> bool {
+        self.entries.iter().any(|entry| entry.batches().iter().any(|batch| batch.last_offset >= offset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KafkaVersion;
+    use crate::log::testing::{Batch, parse};
+
+    const OUT_OF_ORDER: Verdict = Verdict::Refuse(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+
+    /// A producer's batch: epoch, first sequence, number of records.
+    type Sent = (i16, i32, i32);
+
+    fn batch((epoch, first, records): Sent, base_offset: i64) -> RecordBatch {
+        parse(&Batch::of(records).producer(7, epoch, first).at(base_offset, 0).build())
+    }
+
+    fn after(appended: &[Sent]) -> ProducerStateManager {
+        let mut state = ProducerStateManager::default();
+        let mut offset = 100;
+        for sent in appended {
+            state.update(&batch(*sent, offset));
+            offset += i64::from(sent.2);
+        }
+        state
+    }
+
+    fn check(appended: &[Sent], sent: Sent, version: KafkaVersion) -> Verdict {
+        after(appended).check(&batch(sent, 0), Toggles::of(version))
+    }
+
+    fn duplicate_at(verdict: Verdict) -> Option<(i64, i64)> {
+        match verdict {
+            Verdict::Duplicate(found) => Some((found.first_offset.0, found.last_offset.0)),
+            Verdict::Append | Verdict::Refuse(_) => None,
+        }
+    }
+
+    #[test]
+    fn sequences_and_epochs_are_checked_as_in_kafka() {
+        let unknown = Verdict::Refuse(ErrorCode::UNKNOWN_PRODUCER_ID);
+        let fenced = Verdict::Refuse(ErrorCode::INVALID_PRODUCER_EPOCH);
+        type Row = (&'static str, &'static [Sent], Sent, Verdict, Verdict);
+        // (what, appended, sent, answer in 2.2, answer in 3.9)
+        let table: &[Row] = &[
+            ("the first batch", &[], (0, 0, 3), Verdict::Append, Verdict::Append),
+            ("an unknown producer in mid-sequence", &[], (0, 5, 1), unknown, Verdict::Append),
+            ("the next", &[(0, 0, 3)], (0, 3, 1), Verdict::Append, Verdict::Append),
+            ("a gap", &[(0, 0, 3)], (0, 4, 1), OUT_OF_ORDER, OUT_OF_ORDER),
+            ("an overlap", &[(0, 0, 3)], (0, 2, 2), OUT_OF_ORDER, OUT_OF_ORDER),
+            ("the same start, other length", &[(0, 0, 3)], (0, 0, 2), OUT_OF_ORDER, OUT_OF_ORDER),
+            ("a new epoch from 0", &[(0, 0, 3)], (1, 0, 1), Verdict::Append, Verdict::Append),
+            ("a new epoch in mid-sequence", &[(0, 0, 3)], (1, 3, 1), OUT_OF_ORDER, OUT_OF_ORDER),
+            ("an old epoch", &[(0, 0, 3), (1, 0, 1)], (0, 3, 1), fenced, fenced),
+            ("an old epoch's duplicate", &[(0, 0, 3), (1, 0, 1)], (0, 0, 3), fenced, fenced),
+            ("0 after the largest", &[(0, i32::MAX - 1, 2)], (0, 0, 1), Verdict::Append, Verdict::Append),
+            ("across the wrap", &[(0, i32::MAX - 1, 3)], (0, 1, 1), Verdict::Append, Verdict::Append),
+            ("a gap across the wrap", &[(0, i32::MAX - 1, 3)], (0, 2, 1), OUT_OF_ORDER, OUT_OF_ORDER),
+        ];
+        for (what, appended, sent, in_2_2, in_3_9) in table {
+            assert_eq!(check(appended, *sent, KafkaVersion::new(2, 2)), *in_2_2, "2.2: {what}");
+            assert_eq!(check(appended, *sent, KafkaVersion::new(3, 9)), *in_3_9, "3.9: {what}");
+        }
+    }
+
+    #[test]
+    fn five_batches_are_remembered_and_the_sixth_last_is_not() {
+        let appended: Vec<Sent> = (0..7).map(|n| (0, n * 2, 2)).collect();
+        for n in 0..7 {
+            let verdict = check(&appended, (0, n * 2, 2), KafkaVersion::new(3, 9));
+            if n < 2 {
+                assert_eq!(verdict, OUT_OF_ORDER, "batch {n} fell out of the window");
+            } else {
+                let first = 100 + i64::from(n) * 2;
+                assert_eq!(duplicate_at(verdict), Some((first, first + 1)), "batch {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_the_fix_every_batch_is_appended() {
+        let state = after(&[(0, 0, 1), (1, 0, 1)]);
+        let off = Toggles { idempotence: false, ..Toggles::of(KafkaVersion::new(3, 9)) };
+        for sent in [(1, 0, 1), (1, 9, 1), (0, 0, 1)] {
+            assert_eq!(state.check(&batch(sent, 0), off), Verdict::Append, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_producer_that_has_been_quiet_for_long_is_forgotten() {
+        let mut state = ProducerStateManager::default();
+        state.update(&parse(&Batch::of(1).producer(7, 0, 0).timestamp(1_000).build()));
+        state.update(&parse(&Batch::of(1).producer(8, 0, 0).timestamp(1_001).build()));
+        state.remove_expired(Timestamp(2_000), Duration::from_millis(1_000));
+        let left: Vec<i64> = state.entries().iter().map(|entry| entry.producer_id).collect();
+        assert_eq!(left, [8]);
+    }
+
+    #[test]
+    fn batches_without_a_producer_leave_no_trace() {
+        let mut state = ProducerStateManager::default();
+        state.update(&parse(&Batch::of(4).build()));
+        assert!(state.entries().is_empty());
+    }
+}

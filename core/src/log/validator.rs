@@ -1,0 +1,198 @@
+//! What an append must satisfy before a byte of it is written.
+//!
+//! Kafka: `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`, `ProduceRequest.validateRecords`.
+//! Not modelled: reading the records one by one (their offsets, keys and timestamps are taken as the batch's header
+//! says), conversion between formats, recompression (`compression.type` is `producer`), `message.timestamp.*.max.ms`.
+
+use bytes::Bytes;
+
+use crate::config::LogConfig;
+use crate::protocol::ErrorCode;
+use crate::record::{BatchError, RecordBatch, batches};
+use crate::types::{LeaderEpoch, Offset, Sequence, Timestamp};
+
+/// What a set of batches amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Analysis {
+    /// Offset of its first record.
+    pub(super) base_offset: Offset,
+    /// Offset of its last record.
+    pub(super) last_offset: Offset,
+    /// The epoch of its last batch.
+    pub(super) leader_epoch: LeaderEpoch,
+    /// How many records.
+    pub(super) records: u32,
+    /// Its largest timestamp.
+    pub(super) max_timestamp: Timestamp,
+    /// The last offset of the first batch that has it.
+    pub(super) offset_of_max_timestamp: Offset,
+    /// The bytes of the whole batches; what follows is cut off.
+    pub(super) valid_bytes: usize,
+}
+
+impl Analysis {
+    /// Of one batch.
+    pub(super) fn of(batch: &RecordBatch) -> Analysis {
+        Analysis {
+            base_offset: batch.base_offset(),
+            last_offset: batch.last_offset(),
+            leader_epoch: batch.partition_leader_epoch(),
+            records: u32::try_from(batch.records_count()).unwrap_or(0),
+            max_timestamp: batch.max_timestamp(),
+            offset_of_max_timestamp: batch.last_offset(),
+            valid_bytes: batch.size_in_bytes(),
+        }
+    }
+
+    fn add(&mut self, batch: &RecordBatch) {
+        let next = Analysis::of(batch);
+        self.last_offset = next.last_offset;
+        self.leader_epoch = next.leader_epoch;
+        self.records = self.records.saturating_add(next.records);
+        self.valid_bytes += next.valid_bytes;
+        if next.max_timestamp > self.max_timestamp {
+            self.max_timestamp = next.max_timestamp;
+            self.offset_of_max_timestamp = next.offset_of_max_timestamp;
+        }
+    }
+}
+
+/// The one batch that a produce request holds for a partition; since format v2 there is never more than one.
+pub(super) fn validate_from_client(bytes: Bytes, config: &LogConfig) -> Result<RecordBatch, ErrorCode> {
+    let mut found = batches(bytes);
+    let batch = found.next().ok_or(ErrorCode::INVALID_RECORD)?.map_err(|error| error_code(&error))?;
+    if let Some(second) = found.next() {
+        return Err(second.map_or_else(|error| error_code(&error), |_| ErrorCode::INVALID_RECORD));
+    }
+    if batch.base_offset() != Offset(0) {
+        return Err(ErrorCode::INVALID_RECORD);
+    }
+    if batch.size_in_bytes() as u64 > config.max_message_bytes {
+        return Err(ErrorCode::MESSAGE_TOO_LARGE);
+    }
+    batch.verify_crc().map_err(|error| error_code(&error))?;
+    let counts_agree = batch.records_count() > 0 && batch.last_offset_delta() == batch.records_count() - 1;
+    let sequence_fits = !batch.has_producer_id() || batch.base_sequence() >= Sequence(0);
+    if !counts_agree || !sequence_fits || batch.is_control() || batch.compression().is_err() {
+        return Err(ErrorCode::INVALID_RECORD);
+    }
+    if batch.size_in_bytes() as u64 > config.segment_bytes {
+        return Err(ErrorCode::RECORD_LIST_TOO_LARGE);
+    }
+    Ok(batch)
+}
+
+/// What a leader sent: batches with growing offsets from `log_end` on. `None` if there is no whole one.
+///
+/// Offsets that go back are no error of the protocol's but of the leader's or ours; Kafka throws
+/// `UnexpectedAppendOffsetException` or `OffsetsOutOfOrderException`, here it is `UNKNOWN_SERVER_ERROR`.
+pub(super) fn validate_from_leader(
+    bytes: Bytes,
+    log_end: Offset,
+    config: &LogConfig,
+) -> Result<Option<Analysis>, ErrorCode> {
+    let mut analysis: Option<Analysis> = None;
+    let mut expected = log_end;
+    for batch in batches(bytes) {
+        let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch)).map_err(|error| error_code(&error))?;
+        if !offsets_follow(&batch, expected) {
+            return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
+        }
+        expected = batch.next_offset();
+        match &mut analysis {
+            Some(analysis) => analysis.add(&batch),
+            None => analysis = Some(Analysis::of(&batch)),
+        }
+    }
+    match analysis {
+        Some(analysis) if analysis.valid_bytes as u64 > config.segment_bytes => Err(ErrorCode::RECORD_LIST_TOO_LARGE),
+        other => Ok(other),
+    }
+}
+
+/// Whether a batch may stand behind one that ends at `expected`, gaps allowed.
+pub(super) fn offsets_follow(batch: &RecordBatch, expected: Offset) -> bool {
+    batch.base_offset() >= expected
+        && batch.last_offset_delta() >= 0
+        // The offset after the last one must exist, too.
+        && batch.base_offset().0.checked_add(i64::from(batch.last_offset_delta()) + 1).is_some()
+}
+
+fn error_code(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::BadMagic(_)
+        | BatchError::BadRecordsCount(_)
+        | BatchError::BadRecord { .. }
+        | BatchError::TrailingBytes(_)
+        | BatchError::UnknownCompression(_)
+        | BatchError::BadCompression(_)
+        | BatchError::TooLarge { .. } => ErrorCode::INVALID_RECORD,
+        BatchError::UnsupportedCompression(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+        BatchError::Truncated { .. } | BatchError::BadLength(_) | BatchError::BadCrc { .. } => {
+            ErrorCode::CORRUPT_MESSAGE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::log::testing::{Batch, config};
+
+    fn corrupt(batch: &Bytes, at: usize) -> Bytes {
+        let mut bytes = batch.to_vec();
+        bytes[at] ^= 1;
+        bytes.into()
+    }
+
+    fn two(first: &Bytes, second: &Bytes) -> Bytes {
+        let mut both = BytesMut::from(&first[..]);
+        both.extend_from_slice(second);
+        both.freeze()
+    }
+
+    #[test]
+    fn a_client_may_send_one_good_batch() {
+        let good = Batch::of(3).build();
+        let small = LogConfig { max_message_bytes: 70, ..config() };
+        let tiny_segment = LogConfig { segment_bytes: 70, ..config() };
+        let table = [
+            ("a good one", good.clone(), config(), Ok(())),
+            ("with half of another behind it", two(&good, &good.slice(..40)), config(), Ok(())),
+            ("nothing", Bytes::new(), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("half of one", good.slice(..40), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("two", two(&good, &good), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("at an offset", Batch::of(3).at(5, 0).build(), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("another magic", corrupt(&good, 16), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("a flipped bit", corrupt(&good, good.len() - 1), config(), Err(ErrorCode::CORRUPT_MESSAGE)),
+            ("a sequence below 0", Batch::of(1).producer(7, 0, -1).build(), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("above max.message.bytes", good.clone(), small, Err(ErrorCode::MESSAGE_TOO_LARGE)),
+            ("above segment.bytes", good.clone(), tiny_segment, Err(ErrorCode::RECORD_LIST_TOO_LARGE)),
+        ];
+        for (what, bytes, config, expected) in table {
+            assert_eq!(validate_from_client(bytes, &config).map(|_| ()), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_leader_sends_batches_with_growing_offsets() {
+        let (first, second) = (Batch::of(3).at(10, 1).build(), Batch::of(2).at(13, 2).timestamp(5).build());
+        let ok = validate_from_leader(two(&first, &second), Offset(10), &config()).unwrap().unwrap();
+        assert_eq!((ok.base_offset, ok.last_offset, ok.records), (Offset(10), Offset(14), 5));
+        assert_eq!((ok.max_timestamp, ok.offset_of_max_timestamp), (Timestamp(1_002), Offset(12)));
+        assert_eq!(ok.leader_epoch, LeaderEpoch(2));
+
+        assert_eq!(validate_from_leader(first.slice(..60), Offset(10), &config()), Ok(None));
+        let table = [
+            ("below the log end", first.clone(), 11, ErrorCode::UNKNOWN_SERVER_ERROR),
+            ("backwards", two(&second, &first), 0, ErrorCode::UNKNOWN_SERVER_ERROR),
+            ("corrupt", corrupt(&first, 65), 10, ErrorCode::CORRUPT_MESSAGE),
+            ("beyond all offsets", Batch::of(3).at(i64::MAX - 2, 0).build(), 0, ErrorCode::UNKNOWN_SERVER_ERROR),
+        ];
+        for (what, bytes, log_end, expected) in table {
+            assert_eq!(validate_from_leader(bytes, Offset(log_end), &config()), Err(expected), "{what}");
+        }
+    }
+}
