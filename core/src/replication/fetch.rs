@@ -148,7 +148,7 @@ impl ReplicaManager {
                 }
                 Err(error) => {
                     if error == ErrorCode::KAFKA_STORAGE_ERROR && !self.offline {
-                        self.storage_failed(&format!("read from {name}"), ctx);
+                        self.storage_failed(ctx);
                     }
                     FetchResult::failed(error)
                 }

@@ -35,8 +35,9 @@ use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
 
-/// The disk failed, in words.
-pub type StorageFailure = String;
+/// The disk failed; the log has said how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageFailure;
 
 /// Where fetching begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,8 @@ pub(super) struct ReplicaFetcher {
     pub(super) truncating: BTreeSet<TopicPartition>,
     pub(super) out_of_range: VecDeque<TopicPartition>,
     resting: BTreeSet<(Instant, TopicPartition)>,
+    /// Since when a segment that an append rolled waits to be flushed.
+    pub(super) flush_due: Option<Instant>,
 }
 
 impl FetchState {
@@ -128,6 +131,7 @@ impl ReplicaFetcher {
             truncating: BTreeSet::new(),
             out_of_range: VecDeque::new(),
             resting: BTreeSet::new(),
+            flush_due: None,
         }
     }
 
@@ -254,11 +258,10 @@ impl ReplicaFetcher {
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
-        let Some(log) = logs.get_mut(name) else { return Ok(()) };
-        log.truncate_to(point.offset, reason, ctx).map_err(|error| format!("truncate {name}: {error}"))?;
+        logs.truncate_to(name, point.offset, reason, ctx).map_err(|_| StorageFailure)?;
         let done = point.completed || method == Truncation::OnFetch;
         let phase = if done { Phase::Fetching } else { Phase::Truncating };
-        self.move_to(name, point.offset, log.latest_epoch(), phase);
+        self.move_to(name, point.offset, latest_epoch(logs, name), phase);
         Ok(())
     }
 
@@ -333,13 +336,14 @@ impl ReplicaFetcher {
                     state.from.offset = info.last_offset.next();
                     state.from.last_fetched_epoch = Some(info.leader_epoch);
                     self.session.changed(name);
+                    self.flush_due = self.flush_due.into_iter().chain(log.flush_due()).min();
                 }
                 Ok(None) => {}
                 Err(AppendError::Refused(_)) => {
                     self.rest(name, around, ctx.now());
                     return Ok(());
                 }
-                Err(AppendError::Storage(error)) => return Err(format!("append to {name}: {error}")),
+                Err(AppendError::Storage(_)) => return Err(StorageFailure),
             }
         }
         follow_high_watermark(name, fetched.high_watermark, log, ctx);
@@ -355,13 +359,12 @@ impl ReplicaFetcher {
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<bool, StorageFailure> {
-        let Some(log) = logs.get_mut(name) else { return Ok(false) };
-        if end >= log.log_end_offset() {
+        if logs.get(name).is_none_or(|log| end >= log.log_end_offset()) {
             return Ok(true);
         }
-        log.truncate_to(end, TruncationReason::OutOfRange, ctx).map_err(|error| format!("truncate {name}: {error}"))?;
+        logs.truncate_to(name, end, TruncationReason::OutOfRange, ctx).map_err(|_| StorageFailure)?;
         self.out_of_range.retain(|other| other != name);
-        self.move_to(name, end, log.latest_epoch(), Phase::Fetching);
+        self.move_to(name, end, latest_epoch(logs, name), Phase::Fetching);
         Ok(false)
     }
 
@@ -373,14 +376,18 @@ impl ReplicaFetcher {
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
-        let Some(log) = logs.get_mut(name) else { return Ok(()) };
-        if start > log.log_end_offset() {
-            log.truncate_fully_and_start_at(start, ctx).map_err(|error| format!("truncate {name}: {error}"))?;
+        let Some(end) = logs.get(name).map(UnifiedLog::log_end_offset) else { return Ok(()) };
+        if start > end {
+            logs.truncate_fully_and_start_at(name, start, ctx).map_err(|_| StorageFailure)?;
         }
         self.out_of_range.retain(|other| other != name);
-        self.move_to(name, log.log_end_offset(), log.latest_epoch(), Phase::Fetching);
+        self.move_to(name, end.max(start), latest_epoch(logs, name), Phase::Fetching);
         Ok(())
     }
+}
+
+fn latest_epoch(logs: &LogManager, name: &TopicPartition) -> Option<LeaderEpoch> {
+    logs.get(name).and_then(UnifiedLog::latest_epoch)
 }
 
 fn follow_high_watermark(name: &TopicPartition, leaders: Offset, log: &mut UnifiedLog, ctx: &mut Context<'_>) {

@@ -27,6 +27,8 @@ const SETUP_TIMEOUTS: KafkaVersion = KafkaVersion::new(2, 7);
 pub struct FetcherManager {
     fetchers: BTreeMap<i32, ReplicaFetcher>,
     network: NetworkClient,
+    /// Since when a segment that a fetcher's append rolled waits to be flushed.
+    flush_due: Option<Instant>,
 }
 
 impl FetcherManager {
@@ -43,7 +45,7 @@ impl FetcherManager {
             connection_setup_timeout: Some(setup),
             max_in_flight: 1,
         });
-        Self { fetchers: BTreeMap::new(), network }
+        Self { fetchers: BTreeMap::new(), network, flush_due: None }
     }
 
     /// Fetches a partition from `leader`; first call [`FetcherManager::remove`].
@@ -71,7 +73,7 @@ impl FetcherManager {
             self.fetchers.remove(&leader);
             self.network.disconnect(NodeId::Broker(leader), ctx);
         }
-        let Self { fetchers, network } = self;
+        let Self { fetchers, network, .. } = self;
         fetchers.values_mut().try_for_each(|fetcher| pump(fetcher, network, around, logs, ctx))
     }
 
@@ -89,7 +91,7 @@ impl FetcherManager {
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
         let Some(node) = self.network.on_connected(connection) else { return Ok(()) };
-        let Self { fetchers, network } = self;
+        let Self { fetchers, network, .. } = self;
         match fetcher_of(fetchers, node) {
             Some(fetcher) => pump(fetcher, network, around, logs, ctx),
             None => Ok(()),
@@ -121,10 +123,11 @@ impl FetcherManager {
         let Some((node, token, response)) = self.network.on_response(connection, correlation_id, response) else {
             return Ok(());
         };
-        let Self { fetchers, network } = self;
+        let Self { fetchers, network, .. } = self;
         let Some(fetcher) = fetcher_of(fetchers, node) else { return Ok(()) };
         let Some((_, in_flight)) = fetcher.in_flight.take_if(|(asked, _)| *asked == token) else { return Ok(()) };
         take_answer(fetcher, in_flight, response, around, logs, ctx)?;
+        self.flush_due = fetcher.flush_due.take();
         pump(fetcher, network, around, logs, ctx)
     }
 
@@ -138,13 +141,18 @@ impl FetcherManager {
         for gone in self.network.on_deadline(ctx) {
             self.on_disconnection(&gone, around, logs, ctx)?;
         }
-        let Self { fetchers, network } = self;
+        let Self { fetchers, network, .. } = self;
         fetchers.values_mut().try_for_each(|fetcher| pump(fetcher, network, around, logs, ctx))
     }
 
     /// When [`FetcherManager::on_deadline`] wants to be called.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.fetchers.values().filter_map(ReplicaFetcher::next_deadline).chain(self.network.next_deadline()).min()
+    }
+
+    /// Since when a segment that the last answer rolled waits to be flushed, if it rolled one.
+    pub fn take_flush_due(&mut self) -> Option<Instant> {
+        self.flush_due.take()
     }
 
     /// Ends all fetching.
@@ -160,7 +168,7 @@ impl FetcherManager {
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
-        let Self { fetchers, network } = self;
+        let Self { fetchers, network, .. } = self;
         let Some(fetcher) = fetcher_of(fetchers, gone.node) else { return Ok(()) };
         fetcher.on_connection_lost(around, ctx.now());
         pump(fetcher, network, around, logs, ctx)

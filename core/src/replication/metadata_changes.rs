@@ -9,6 +9,7 @@ use super::fetcher::FetchFrom;
 use super::partition::{Partition, ReplicaRole};
 use super::replica_manager::ReplicaManager;
 use crate::config::Truncation;
+use crate::fact::Fact;
 use crate::machine::Context;
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionRegistration};
 use crate::types::TopicPartition;
@@ -33,8 +34,8 @@ impl ReplicaManager {
             }
         }
         let result = self.make_leaders(image, &leaders, ctx).and_then(|()| self.make_followers(image, &followers, ctx));
-        if let Err(error) = result {
-            self.storage_failed(&format!("become leader or follower: {error}"), ctx);
+        if result.is_err() {
+            self.storage_failed(ctx);
             return;
         }
         let result = self.fetchers.on_partitions_changed(&self.around, &mut self.logs, ctx);
@@ -126,9 +127,12 @@ impl ReplicaManager {
             return Ok(());
         }
         let config = self.around.log_config(image, &name.topic);
-        let log = self.logs.get_or_create(name, &config, ctx)?;
-        if *log.config() != config {
-            log.update_config(config);
+        match self.logs.get_or_create(name, &config, ctx) {
+            Ok(log) => log.update_config(config),
+            Err(error) => {
+                ctx.fact(Fact::StorageFailed { what: format!("creating the log of {name}: {error}") });
+                return Err(error);
+            }
         }
         let topic_id = image.topics.get(&name.topic).map_or(uuid::Uuid::nil(), |topic| topic.id);
         self.partitions.insert(name.clone(), Partition::new(name.clone(), topic_id));

@@ -30,3 +30,6 @@ pub use api::{
     LeaderAndIsr, ListOffsetsQuery, ListedOffset, ProduceCompleted, ProduceResult, ReplicaDescription,
 };
 pub use replica_manager::ReplicaManager;
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 use super::api::{ListOffsetsQuery, ListedOffset};
 use super::replica_manager::ReplicaManager;
+use crate::fact::Fact;
 use crate::log::UnifiedLog;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
@@ -35,7 +36,8 @@ impl ReplicaManager {
             timestamp => log.offset_for_timestamp(Timestamp(timestamp), ctx),
         };
         let found = found.map_err(|error| {
-            self.storage_failed(&format!("look up a timestamp in {name}: {error}"), ctx);
+            ctx.fact(Fact::StorageFailed { what: format!("looking up a timestamp in {name}: {error}") });
+            self.storage_failed(ctx);
             ErrorCode::KAFKA_STORAGE_ERROR
         })?;
         match found {

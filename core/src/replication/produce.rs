@@ -104,11 +104,13 @@ impl ReplicaManager {
         match log.append_as_leader(batches, partition.leader_epoch, ctx) {
             Ok(info) => {
                 let high_watermark_moved = leader.maybe_advance_high_watermark(name, log, around, ctx);
+                let flush_due = log.flush_due();
+                self.note_roll(flush_due);
                 Ok(Appended { info, high_watermark_moved })
             }
             Err(AppendError::Refused(error)) => Err(error),
-            Err(AppendError::Storage(error)) => {
-                self.storage_failed(&format!("append to {name}: {error}"), ctx);
+            Err(AppendError::Storage(_)) => {
+                self.storage_failed(ctx);
                 Err(ErrorCode::KAFKA_STORAGE_ERROR)
             }
         }

@@ -19,6 +19,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::api::{Completed, IsrProposal, LeaderAndIsr, ReplicaDescription};
+use super::fetcher::StorageFailure;
 use super::fetcher_manager::FetcherManager;
 use super::partition::{Partition, ReplicaRole};
 use super::purgatory::{Delayed, Purgatory};
@@ -48,6 +49,9 @@ pub struct ReplicaManager {
     next_isr_check: Option<Instant>,
     /// None until the first metadata, as in Kafka: before it nobody knows which replicas this broker has.
     next_checkpoint: Option<Instant>,
+    /// When the log manager has something to do. It has to look at every log to say so, so it is asked only after its own
+    /// tasks; an append that rolls a segment is noted by [`ReplicaManager::note_roll`].
+    next_log_task: Option<Instant>,
     /// What the checkpoint file holds; the same again is not written.
     checkpointed: Vec<(TopicPartition, Offset)>,
 }
@@ -68,12 +72,23 @@ impl ReplicaManager {
             in_controlled_shutdown: false,
             next_isr_check: None,
             next_checkpoint: None,
+            next_log_task: None,
             checkpointed: Vec::new(),
         }
     }
 
-    /// Loads the logs, and the high watermarks that were written down last. With an error the broker has to exit.
+    /// Loads the logs, and the high watermarks that were written down last. After an error, which it says, the broker has
+    /// to exit.
     pub fn start(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        let loaded = self.load(ctx);
+        if let Err(error) = &loaded {
+            self.offline = true;
+            ctx.fact(Fact::StorageFailed { what: format!("loading the logs: {error}") });
+        }
+        loaded
+    }
+
+    fn load(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
         self.logs.load_all(ctx)?;
         let high_watermarks = OffsetCheckpointFile::HIGH_WATERMARK.read(ctx.storage())?;
         for (partition, high_watermark) in high_watermarks {
@@ -81,6 +96,7 @@ impl ReplicaManager {
                 log.set_high_watermark(high_watermark);
             }
         }
+        self.next_log_task = self.logs.next_deadline();
         self.next_isr_check = Some(ctx.now() + self.isr_check_interval());
         Ok(())
     }
@@ -174,6 +190,8 @@ impl ReplicaManager {
         }
         let answer = (connection, correlation_id, response);
         let result = self.fetchers.on_response(answer, &self.around, &mut self.logs, ctx);
+        let flush_due = self.fetchers.take_flush_due();
+        self.note_roll(flush_due);
         self.check_fetchers(result, ctx);
         None
     }
@@ -196,15 +214,18 @@ impl ReplicaManager {
         if self.next_checkpoint.is_some_and(|at| at <= ctx.now()) {
             self.next_checkpoint = Some(ctx.now() + self.around.config.replica_high_watermark_checkpoint_interval_ms);
             if let Err(error) = self.checkpoint_high_watermarks(ctx) {
-                self.storage_failed(&format!("write the high watermark checkpoint: {error}"), ctx);
+                ctx.fact(Fact::StorageFailed { what: format!("writing the high watermarks: {error}") });
+                self.storage_failed(ctx);
                 return;
             }
         }
-        if self.logs.next_deadline().is_some_and(|at| at <= ctx.now())
-            && let Err(error) = self.logs.on_deadline(ctx)
-        {
-            self.storage_failed(&format!("flush logs: {error}"), ctx);
-            return;
+        if self.next_log_task.is_some_and(|at| at <= ctx.now()) {
+            let result = self.logs.on_deadline(ctx);
+            self.next_log_task = self.logs.next_deadline();
+            if result.is_err() {
+                self.storage_failed(ctx);
+                return;
+            }
         }
         if self.fetchers.next_deadline().is_some_and(|at| at <= ctx.now()) {
             let result = self.fetchers.on_deadline(&self.around, &mut self.logs, ctx);
@@ -219,7 +240,7 @@ impl ReplicaManager {
             return purgatory;
         }
         let timers = [purgatory, self.next_isr_check, self.next_checkpoint];
-        timers.into_iter().chain([self.logs.next_deadline(), self.fetchers.next_deadline()]).flatten().min()
+        timers.into_iter().chain([self.next_log_task, self.fetchers.next_deadline()]).flatten().min()
     }
 
     /// A clean stop: fetchers end, high watermarks and logs are written, and the marker that says so.
@@ -303,6 +324,11 @@ impl ReplicaManager {
         }
     }
 
+    /// Something was appended: if that rolled a segment, the one before waits to be flushed.
+    pub(super) fn note_roll(&mut self, flush_due: Option<Instant>) {
+        self.next_log_task = self.next_log_task.into_iter().chain(flush_due).min();
+    }
+
     fn isr_check_interval(&self) -> Duration {
         Duration::from_nanos(self.around.config.replica_lag_time_max_ms.as_nanos() / 2)
     }
@@ -342,19 +368,19 @@ impl ReplicaManager {
         Ok(())
     }
 
-    pub(super) fn check_fetchers(&mut self, result: Result<(), String>, ctx: &mut Context<'_>) {
-        if let Err(what) = result {
-            self.storage_failed(&what, ctx);
+    pub(super) fn check_fetchers(&mut self, result: Result<(), StorageFailure>, ctx: &mut Context<'_>) {
+        if result.is_err() {
+            self.storage_failed(ctx);
         }
     }
 
-    /// The disk failed, and with it the only log directory: every replica is offline, and the process ends.
-    pub(super) fn storage_failed(&mut self, what: &str, ctx: &mut Context<'_>) {
+    /// The disk failed (the log has said how), and with it the only log directory: every replica is offline, and the
+    /// process ends.
+    pub(super) fn storage_failed(&mut self, ctx: &mut Context<'_>) {
         if self.offline {
             return;
         }
         self.offline = true;
-        ctx.fact(Fact::StorageFailed { what: what.to_owned() });
         self.fetchers.close(ctx);
         ctx.exit();
     }

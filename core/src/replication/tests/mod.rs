@@ -1,0 +1,9 @@
+//! Stories of leaders and followers, told by whole [`ReplicaManager`](super::ReplicaManager)s that talk to each other.
+
+mod cluster;
+mod failing_disk;
+mod fetch_stories;
+mod isr_stories;
+mod network;
+mod produce_stories;
+mod truncation_stories;
