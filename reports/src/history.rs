@@ -290,13 +290,14 @@ impl History {
         of: Option<RecordId>,
     ) {
         let digest = self.digest(topic, key, value);
+        // A resend repeats the content; what claims to be one and does not is a record of its own.
+        let root = of.and_then(|of| self.find(of)).map(|of| self.sends[of].root);
+        let root = root.filter(|root| self.sends[*root].digest == digest);
         let index = self.sends.len();
         if !self.by_number.entry(id.client).or_default().insert_new(id.number, index) {
             return;
         }
-        // A resend repeats the content; what claims to be one and does not is a record of its own.
-        let root = of.and_then(|of| self.find(of)).map(|of| self.sends[of].root);
-        let root = root.filter(|root| *root < index && self.sends[*root].digest == digest).unwrap_or(index);
+        let root = root.unwrap_or(index);
         if root != index {
             self.resends.entry(root).or_default().push(index);
         }

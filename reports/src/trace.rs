@@ -264,9 +264,11 @@ fn content(line: u64, column: usize, what: impl Into<String>, help: &'static str
 
 /// What the JSON reader says, without its own idea of the place.
 fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
+    let mut text = error.to_string();
+    // The list of everything that it could have been is longer than the line.
+    let end = text.find(", expected one of").filter(|_| text.starts_with("unknown variant"));
+    if let Some(end) = end.or_else(|| text.rfind(" at line ")) {
+        text.truncate(end);
     }
+    text
 }

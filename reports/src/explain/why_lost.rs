@@ -206,6 +206,7 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         Cause::UnsyncedDataLostWithPower | Cause::CorruptTail | Cause::DiskLostData if alone => {
             (Cause::IsrShrunkToLeader, vec![mechanism])
         }
+        Cause::Unknown => (mechanism, Vec::new()),
         _ if promise.acks == Some(1) && behind => (mechanism, vec![Cause::AcknowledgedBeforeReplicated]),
         _ => (mechanism, Vec::new()),
     }

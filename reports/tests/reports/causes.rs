@@ -1,0 +1,446 @@
+//! Every cause of the catalog by mechanism, from facts alone; beside each what must not be called so.
+
+use ackproof_core::fact::{Fact, RetryReason, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::NodeId;
+use ackproof_reports::contract::{Ending, LegacyKind, OnError};
+use ackproof_reports::render::text::{self, PlainText};
+use ackproof_reports::{Answer, Cause, Contract, Kind};
+
+use crate::run::{P1, Run, acks, orders, with_producer, with_topic};
+
+/// The first anomaly of a kind has this cause, these contributing ones, and is permitted or not.
+#[track_caller]
+fn check(run: &Run, contract: &Contract, kind: Kind, cause: Cause, contributing: &[Cause], permitted: Answer) {
+    let (judgement, explanation) = run.explain(contract);
+    let anomaly = judgement.of_kind(kind).next().unwrap_or_else(|| panic!("no {kind} in {:?}", judgement.kinds()));
+    assert_eq!((anomaly.cause, anomaly.contributing.as_slice()), (Some(cause), contributing), "{explanation:#?}");
+    assert_eq!(anomaly.permitted.answer, permitted, "{}", anomaly.permitted.because);
+    let story = explanation.stories.iter().find(|story| story.anomaly.kind == kind);
+    assert!(story.is_some_and(|story| cause == Cause::Unknown || !story.steps.is_empty()), "a cause has a story");
+}
+
+/// Broker 1 leads, epoch 4, ISR {1,2,3}; record 0 is appended there at offset 0.
+fn appended(acks: i16) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.appends(sent, 1, 4, 0);
+    if acks == 1 {
+        run.acked(0, 0, 1);
+    }
+    run
+}
+
+#[test]
+fn pa_03_acknowledged_before_replicated() {
+    let mut run = appended(1);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2, 3], true, 0);
+    run.truncated(1, 1, 0, TruncationReason::Diverged);
+    run.ends_with(2, &[]);
+    check(&run, &acks(1), Kind::LostWrite, Cause::AcknowledgedBeforeReplicated, &[], Answer::Yes);
+}
+
+#[test]
+fn pa_05_the_same_at_acks_all_would_be_a_bug() {
+    let mut run = appended(-1);
+    run.acked(0, 0, -1);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2, 3], true, 0);
+    run.truncated(1, 1, 0, TruncationReason::Diverged);
+    run.ends_with(2, &[]);
+    check(&run, &acks(-1), Kind::LostWrite, Cause::AcknowledgedBeforeReplicated, &[], Answer::No);
+}
+
+#[test]
+fn a_zombie_leader_acknowledges_what_its_successor_never_had() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.elected(2, 5, &[2, 3], true, 0);
+    run.appends(sent, 1, 4, 0);
+    run.acked(0, 0, 1);
+    run.truncated(1, 1, 0, TruncationReason::Diverged);
+    run.ends_with(2, &[]);
+    check(&run, &acks(1), Kind::LostWrite, Cause::AcknowledgedBeforeReplicated, &[], Answer::Yes);
+}
+
+#[test]
+fn re_01_unclean_election() {
+    let mut run = appended(-1);
+    run.isr(&[1, 2, 3], &[1, 2]);
+    run.copies(2, 4, 0);
+    run.acked(0, 0, -1);
+    run.killed(NodeId::Broker(2));
+    run.killed(NodeId::Broker(1));
+    run.offline(&[1]);
+    run.elected(3, 6, &[3], false, 0);
+    run.sent(1, "s");
+    run.acked(1, 0, -1);
+    run.truncated(1, 1, 0, TruncationReason::Diverged);
+    run.truncated(2, 1, 0, TruncationReason::Diverged);
+    run.ends_with(3, &["s"]);
+    let unclean = with_topic(acks(-1), |topic| topic.unclean_leader_election = true);
+    check(&run, &unclean, Kind::LostWrite, Cause::UncleanElection, &[], Answer::Yes);
+    check(&run, &unclean, Kind::InconsistentOffsets, Cause::UncleanElection, &[], Answer::Yes);
+    check(&run, &acks(-1), Kind::LostWrite, Cause::UncleanElection, &[], Answer::No);
+}
+
+#[test]
+fn pa_06_acks_all_with_the_leader_alone_in_the_isr() {
+    let shrunk = || {
+        let mut run = appended(-1);
+        run.isr(&[1, 2, 3], &[1]);
+        run.acked(0, 0, -1);
+        run
+    };
+    // An unclean election takes it ...
+    let mut run = shrunk();
+    run.killed(NodeId::Broker(1));
+    run.offline(&[1]);
+    run.elected(2, 5, &[2], false, 0);
+    run.ends_with(2, &[]);
+    let unclean = with_topic(acks(-1), |topic| topic.unclean_leader_election = true);
+    let also = [Cause::IsrShrunkToLeader];
+    check(&run, &unclean, Kind::LostWrite, Cause::UncleanElection, &also, Answer::Yes);
+    // ... or the leader's own disk.
+    let mut run = shrunk();
+    run.lost_power(1);
+    run.offline(&[1]);
+    run.loaded(1, 0);
+    run.elected(1, 5, &[1], true, 0);
+    run.ends_with(1, &[]);
+    let also = [Cause::UnsyncedDataLostWithPower];
+    check(&run, &acks(-1), Kind::LostWrite, Cause::IsrShrunkToLeader, &also, Answer::Yes);
+}
+
+#[test]
+fn re_02_without_unclean_election_the_partition_waits() {
+    let mut run = appended(-1);
+    run.isr(&[1, 2, 3], &[1]);
+    run.acked(0, 0, -1);
+    run.killed(NodeId::Broker(1));
+    run.offline(&[1]);
+    run.ends_without_leader(&["a"]);
+    check(&run, &acks(-1), Kind::Unavailable, Cause::NoEligibleLeader, &[], Answer::Yes);
+    check(&run, &acks(-1), Kind::Stuck, Cause::NoEligibleLeader, &[], Answer::Yes);
+    assert_eq!(run.judge(&acks(-1)).counts.lost, 0);
+}
+
+#[test]
+fn st_03_unsynced_data_lost_with_power() {
+    let mut run = appended(-1);
+    run.copies(2, 4, 0);
+    run.copies(3, 4, 0);
+    run.acked(0, 0, -1);
+    for broker in 1..=3 {
+        run.lost_power(broker);
+    }
+    run.loaded(2, 0);
+    run.elected(2, 5, &[2], true, 0);
+    run.loaded(1, 1);
+    run.truncated(1, 1, 0, TruncationReason::Diverged);
+    run.loaded(3, 0);
+    run.ends_with(2, &[]);
+    check(&run, &acks(-1), Kind::LostWrite, Cause::UnsyncedDataLostWithPower, &[], Answer::Yes);
+    let synced = with_topic(acks(-1), |topic| topic.flush_messages = 1);
+    check(&run, &synced, Kind::LostWrite, Cause::UnsyncedDataLostWithPower, &[], Answer::No);
+}
+
+#[test]
+fn st_01_a_kill_keeps_the_page_cache_so_a_shorter_log_is_the_disks_doing() {
+    let mut run = appended(1);
+    run.killed(NodeId::Broker(1));
+    run.loaded(1, 0);
+    run.elected(1, 5, &[1, 2, 3], true, 0);
+    run.ends_with(1, &[]);
+    check(
+        &run,
+        &acks(1),
+        Kind::LostWrite,
+        Cause::DiskLostData,
+        &[Cause::AcknowledgedBeforeReplicated],
+        Answer::Unknown,
+    );
+}
+
+#[test]
+fn st_06_a_torn_batch_is_the_powers_doing_if_the_power_went() {
+    let torn = |power: bool| {
+        let mut run = appended(1);
+        match power {
+            true => run.lost_power(1),
+            false => run.killed(NodeId::Broker(1)),
+        };
+        run.truncated(1, 1, 0, TruncationReason::CorruptTail);
+        run.loaded(1, 0);
+        run.elected(1, 5, &[1], true, 0);
+        run.ends_with(1, &[]);
+        run
+    };
+    let also = [Cause::AcknowledgedBeforeReplicated];
+    check(&torn(true), &acks(1), Kind::LostWrite, Cause::UnsyncedDataLostWithPower, &also, Answer::Yes);
+    check(&torn(false), &acks(1), Kind::LostWrite, Cause::CorruptTail, &also, Answer::Yes);
+}
+
+#[test]
+fn a_follower_that_cuts_to_its_high_watermark_and_then_leads() {
+    let mut run = appended(-1);
+    run.copies(2, 4, 0);
+    run.acked(0, 0, -1);
+    run.truncated(2, 1, 0, TruncationReason::ToHighWatermark);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2], true, 0);
+    run.truncated(1, 1, 0, TruncationReason::ToHighWatermark);
+    run.ends_with(2, &[]);
+    check(&run, &acks(-1), Kind::LostWrite, Cause::TruncatedToHighWatermark, &[], Answer::No);
+}
+
+#[test]
+fn a_loss_without_a_destruction_in_the_trace_stays_unknown() {
+    let mut run = appended(1);
+    run.ends_with(1, &[]);
+    check(&run, &acks(1), Kind::LostWrite, Cause::Unknown, &[], Answer::Yes);
+}
+
+#[test]
+fn pa_01_acks_0_whatever_became_of_it() {
+    // In the socket of a broker that dies.
+    let mut socket = Run::default();
+    socket.elected(1, 4, &[1, 2, 3], true, 0);
+    socket.sent(0, "a");
+    socket.batched(0, 1);
+    let sent = socket.transmits(1, 1, 1);
+    socket.acked(0, -1, 0);
+    socket.lost_message(sent, NodeId::Broker(1), "Produce request");
+    socket.killed(NodeId::Broker(1));
+    socket.ends_with(2, &[]);
+    check(&socket, &acks(0), Kind::SilentDrop, Cause::AcknowledgedWithoutAsking, &[], Answer::Yes);
+    // In a log that was cut.
+    let mut log = appended(0);
+    log.acked(0, -1, 0);
+    log.killed(NodeId::Broker(1));
+    log.elected(2, 5, &[2, 3], true, 0);
+    log.truncated(1, 1, 0, TruncationReason::Diverged);
+    log.ends_with(2, &[]);
+    let also = [Cause::AcknowledgedBeforeReplicated];
+    check(&log, &acks(0), Kind::SilentDrop, Cause::AcknowledgedWithoutAsking, &also, Answer::Yes);
+}
+
+#[test]
+fn pa_02_acks_0_and_an_error_that_nobody_hears() {
+    let mut run = Run::default();
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.acked(0, -1, 0);
+    let error = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+    run.because(sent, NodeId::Broker(1), Fact::AppendRefused { partition: orders(), error });
+    run.ends_with(2, &[]);
+    check(&run, &acks(0), Kind::SilentDrop, Cause::AcknowledgedWithoutAsking, &[], Answer::Yes);
+    let (_, explanation) = run.explain(&acks(0));
+    let story = text::explanation(&explanation, &crate::run::names(), &PlainText);
+    assert!(story.contains("refused the batch    NOT_LEADER_OR_FOLLOWER   ← the drop"), "{story}");
+}
+
+#[test]
+fn cr_11_cr_12_lg_01_lg_02_the_client_lost_it() {
+    let legacy = with_producer(acks(0), |producer| producer.legacy = Some(LegacyKind::Async));
+    let exits = with_producer(acks(-1), |producer| producer.ending = Ending::Exits);
+    let failing = [
+        (ErrorCode::CLIENT_BUFFER_EXHAUSTED, acks(-1), Cause::ClientBufferExhausted),
+        (ErrorCode::CLIENT_METADATA_TIMEOUT, acks(-1), Cause::MetadataTimeout),
+        (ErrorCode::CLIENT_DELIVERY_TIMEOUT, acks(-1), Cause::DeliveryTimeout),
+        (ErrorCode::CLIENT_EXPIRED_UNSENT, acks(-1), Cause::DeliveryTimeout),
+        (ErrorCode::CLIENT_RECORD_TOO_LARGE, acks(-1), Cause::RecordTooLarge),
+        (ErrorCode::CLIENT_QUEUE_FULL, legacy.clone(), Cause::LegacyQueueFull),
+        (ErrorCode::CLIENT_FAILED_TO_SEND, legacy.clone(), Cause::RetriesExhausted),
+        (ErrorCode::CLIENT_CLOSED, acks(-1), Cause::ClientClosed),
+        (ErrorCode::NOT_ENOUGH_REPLICAS, acks(-1), Cause::RetriesExhausted),
+        (ErrorCode::INVALID_RECORD, acks(-1), Cause::RefusedByBroker),
+    ];
+    for (error, contract, cause) in failing {
+        let mut run = Run::default();
+        run.sent(0, "a");
+        run.failed(0, error);
+        run.ends_with(1, &[]);
+        check(&run, &contract, Kind::SilentDrop, cause, &[], Answer::Yes);
+    }
+    let ending = [
+        (true, exits.clone(), Cause::ProcessExitedWithUnsentRecords),
+        (false, exits, Cause::ProcessExitedBeforeAnswer),
+        (true, legacy, Cause::LegacyQueueLostWithProcess),
+    ];
+    for (unsent, contract, cause) in ending {
+        let mut run = Run::default();
+        run.sent(0, "a");
+        run.abandoned(0, unsent);
+        run.killed(P1);
+        run.ends_with(1, &[]);
+        check(&run, &contract, Kind::SilentDrop, cause, &[], Answer::Yes);
+    }
+}
+
+/// Batch 1 is appended, its answer does not arrive, and it is sent again: the log has it twice.
+fn resent(reason: RetryReason, producer_id: i64, second_id: i64) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let first = run.transmits_as(1, 1, 1, producer_id);
+    let append = run.appends_as(first, 1, 4, 0, producer_id, if producer_id < 0 { -1 } else { 1 });
+    run.lost_message(append, P1, "Produce response");
+    run.retries(1, reason);
+    let second = run.transmits_as(1, 2, 1, second_id);
+    run.appends_as(second, 1, 4, 1, second_id, if second_id < 0 { -1 } else { 1 });
+    run.acked(0, 1, -1);
+    run.ends_with(1, &["a", "a"]);
+    run
+}
+
+#[test]
+fn nc_01_cr_01_resent_after_a_lost_response() {
+    let run = resent(RetryReason::Disconnected, -1, -1);
+    check(&run, &acks(-1), Kind::Duplicate, Cause::ResentAfterLostResponse, &[], Answer::Yes);
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    check(&run, &idempotent, Kind::Duplicate, Cause::ResentAfterLostResponse, &[], Answer::No);
+    let no_retries = with_producer(acks(-1), |producer| producer.retries = 0);
+    check(&run, &no_retries, Kind::Duplicate, Cause::ResentAfterLostResponse, &[], Answer::No);
+}
+
+#[test]
+fn a_retry_after_an_error_that_came_after_the_append() {
+    let run = resent(RetryReason::Error(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND), -1, -1);
+    check(&run, &acks(-1), Kind::Duplicate, Cause::ResentAfterIndefiniteError, &[], Answer::Yes);
+}
+
+#[test]
+fn cr_03_idempotence_that_fails_is_a_bug() {
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    let run = resent(RetryReason::Disconnected, 7, 7);
+    check(&run, &idempotent, Kind::Duplicate, Cause::DuplicateNotRecognised, &[], Answer::No);
+    let run = resent(RetryReason::Disconnected, 7, 8);
+    check(&run, &idempotent, Kind::Duplicate, Cause::SequenceReset, &[], Answer::No);
+}
+
+#[test]
+fn nc_02_a_late_request_after_its_retry() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, value) in [(0, "a"), (1, "b")] {
+        run.sent(number, value);
+        run.batched(number, number + 1);
+    }
+    let stalled = run.transmits(1, 1, 1);
+    run.retries(1, RetryReason::RequestTimeout);
+    let retry = run.transmits(1, 2, 1);
+    let next = run.transmits(2, 1, 1);
+    run.appends(retry, 1, 4, 0);
+    run.appends(next, 1, 4, 1);
+    run.acked(0, 0, -1);
+    run.acked(1, 1, -1);
+    run.appends(stalled, 1, 4, 2);
+    run.ends_with(1, &["a", "b", "a"]);
+    check(&run, &acks(-1), Kind::Duplicate, Cause::LateRequestAppendedAfterRetry, &[], Answer::Yes);
+    check(&run, &acks(-1), Kind::ReplayReorder, Cause::LateRequestAppendedAfterRetry, &[], Answer::Yes);
+}
+
+#[test]
+fn one_request_appended_twice() {
+    let mut run = appended(0);
+    let sent = run.events[run.events.len() - 1].cause;
+    run.appends(sent, 1, 4, 1);
+    run.acked(0, 0, -1);
+    run.ends_with(1, &["a", "a"]);
+    check(&run, &acks(-1), Kind::Duplicate, Cause::RequestDeliveredTwice, &[], Answer::Yes);
+}
+
+#[test]
+fn cr_05_pa_12_resent_by_the_application() {
+    let mut run = appended(0);
+    run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    run.resent(1, 0, "a");
+    run.batched(1, 2);
+    let again = run.transmits(2, 1, 1);
+    run.appends(again, 1, 4, 1);
+    run.acked(1, 1, -1);
+    run.ends_with(1, &["a", "a"]);
+    let idempotent = with_producer(acks(-1), |producer| {
+        producer.idempotence = true;
+        producer.on_error = OnError::Resend;
+    });
+    check(&run, &idempotent, Kind::Duplicate, Cause::ResentByApplication, &[], Answer::Yes);
+}
+
+/// Two batches in flight; the first is refused and retried, the second goes ahead.
+fn overtaken(first_retry: bool) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, value) in [(0, "a"), (1, "b")] {
+        run.sent(number, value);
+        run.batched(number, number + 1);
+    }
+    let mut first = run.transmits(1, 1, 1);
+    let second = run.transmits(2, 1, 1);
+    if first_retry {
+        run.retries(1, RetryReason::Error(ErrorCode::NOT_ENOUGH_REPLICAS));
+    }
+    run.appends(second, 1, 4, 0);
+    if first_retry {
+        first = run.transmits(1, 2, 1);
+    }
+    run.appends(first, 1, 4, 1);
+    run.acked(1, 0, -1);
+    run.acked(0, 1, -1);
+    run.ends_with(1, &["b", "a"]);
+    run
+}
+
+#[test]
+fn cr_02_a_retry_is_overtaken_in_flight() {
+    let run = overtaken(true);
+    check(&run, &acks(-1), Kind::Reorder, Cause::RetryOvertakenInFlight, &[], Answer::Yes);
+    let one = with_producer(acks(-1), |producer| producer.max_in_flight = 1);
+    check(&run, &one, Kind::Reorder, Cause::RetryOvertakenInFlight, &[], Answer::No);
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    check(&run, &idempotent, Kind::Reorder, Cause::RetryOvertakenInFlight, &[], Answer::No);
+}
+
+#[test]
+fn a_disorder_without_a_retry_stays_unknown() {
+    check(&overtaken(false), &acks(-1), Kind::Reorder, Cause::Unknown, &[], Answer::Yes);
+}
+
+#[test]
+fn without_a_chain_of_causes_the_transmissions_still_tell_a_retry() {
+    let mut run = resent(RetryReason::Disconnected, -1, -1);
+    run.events.iter_mut().for_each(|event| event.cause = 0);
+    check(&run, &acks(-1), Kind::Duplicate, Cause::ResentAfterLostResponse, &[], Answer::Yes);
+}
+
+#[test]
+fn many_losses_of_one_kind_are_told_three_times_and_counted() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for number in 0..10 {
+        run.sent(number, &format!("v{number}"));
+        run.batched(number, number + 1);
+        let sent = run.transmits(number + 1, 1, 1);
+        run.appends(sent, 1, 4, number as i64);
+        run.acked(number, number as i64, 1);
+    }
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2, 3], true, 0);
+    run.truncated(1, 10, 0, TruncationReason::Diverged);
+    run.ends_with(2, &[]);
+    let (judgement, explanation) = run.explain(&acks(1));
+    assert_eq!(judgement.counts.lost, 10);
+    assert!(judgement.anomalies.iter().all(|anomaly| anomaly.is_due_to(Cause::AcknowledgedBeforeReplicated)));
+    assert_eq!(explanation.stories.len(), 3);
+    assert_eq!(explanation.more.iter().map(|more| more.times).collect::<Vec<_>>(), [7]);
+}

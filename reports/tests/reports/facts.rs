@@ -1,0 +1,216 @@
+//! Every fact survives JSON, has a sentence, and enters the digest with every field.
+
+use std::collections::BTreeSet;
+
+use ackproof_core::fact::{Event, Fact, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::{
+    BrokerEpoch, ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence,
+};
+use ackproof_reports::Digest;
+use ackproof_reports::render::describe::describe;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::run::{P1, names, orders, p1, payload};
+
+/// One fact of every kind; the test below keeps it complete.
+#[expect(clippy::too_many_lines, reason = "one entry per kind of fact")]
+pub fn all() -> Vec<Fact> {
+    let partition = orders();
+    let (o, epoch, error) = (Offset, LeaderEpoch(5), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    let (key, value) = (payload("k3"), Some(Payload(Bytes::from_static(&[0xff, 0x00, 0x80]))));
+    vec![
+        Fact::ClusterReady,
+        Fact::NodeStarted,
+        Fact::NodeKilled,
+        Fact::NodeStopped,
+        Fact::NodePaused,
+        Fact::NodeResumed,
+        Fact::PowerLost { unsynced_bytes: 9, lost_bytes: 4 },
+        Fact::FaultInjected { fault: 1, what: "kill the leader of orders-0".into() },
+        Fact::FaultBit { fault: 1, what: "killed broker 1".into() },
+        Fact::FaultHealed { fault: 1 },
+        Fact::MessageLost { connection: ConnectionId(8), to: P1, what: "Produce response".into() },
+        Fact::LogLoaded { partition: partition.clone(), log_start: o(0), log_end: o(17), clean: false },
+        Fact::Appended {
+            partition: partition.clone(),
+            role: Role::Leader,
+            base_offset: o(17),
+            last_offset: o(18),
+            leader_epoch: epoch,
+            producer_id: 7,
+            base_sequence: Sequence(3),
+        },
+        Fact::DuplicateDetected {
+            partition: partition.clone(),
+            base_offset: o(17),
+            producer_id: 7,
+            base_sequence: Sequence(3),
+        },
+        Fact::AppendRefused { partition: partition.clone(), error },
+        Fact::ProduceAnswered { partition: partition.clone(), to: P1, base_offset: o(17), acks: 1, error },
+        Fact::FollowerFetched { partition: partition.clone(), follower: 2, log_end: o(17) },
+        Fact::HighWatermarkAdvanced { partition: partition.clone(), role: Role::Follower, from: o(16), to: o(17) },
+        Fact::IsrProposed { partition: partition.clone(), from: vec![1, 2], to: vec![1] },
+        Fact::BecameLeader { partition: partition.clone(), leader_epoch: epoch, isr: vec![1], log_end: o(17) },
+        Fact::BecameFollower { partition: partition.clone(), leader_epoch: epoch, leader: 2, log_end: o(17) },
+        Fact::Truncated { partition: partition.clone(), from: o(18), to: o(17), reason: TruncationReason::Diverged },
+        Fact::SegmentRolled { partition: partition.clone(), base_offset: o(17) },
+        Fact::StorageFailed { what: "append: no space left".into() },
+        Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) },
+        Fact::BrokerUnfenced { broker: 1 },
+        Fact::BrokerFenced { broker: 1 },
+        Fact::TopicCreated { topic: "orders".into(), replicas: vec![vec![1, 2, 3], vec![2, 3, 1]] },
+        Fact::LeaderElected {
+            partition: partition.clone(),
+            leader: 2,
+            leader_epoch: epoch,
+            partition_epoch: PartitionEpoch(6),
+            isr: vec![2, 3],
+            clean: true,
+        },
+        Fact::PartitionOffline { partition: partition.clone(), isr: vec![1] },
+        Fact::IsrChanged {
+            partition: partition.clone(),
+            from: vec![1, 2],
+            to: vec![1],
+            partition_epoch: PartitionEpoch(7),
+        },
+        Fact::RecordSent {
+            record: p1(42),
+            topic: "orders".into(),
+            key: key.clone(),
+            value: value.clone(),
+            resend_of: Some(RecordId { client: 1, number: 41 }),
+        },
+        Fact::RecordBatched { record: p1(42), partition: partition.clone(), batch: 9 },
+        Fact::BatchSent {
+            batch: 9,
+            partition: partition.clone(),
+            attempt: 2,
+            producer_id: 7,
+            base_sequence: Sequence(3),
+            broker: 1,
+        },
+        Fact::BatchRetried { batch: 9, partition: partition.clone(), reason: RetryReason::Error(error) },
+        Fact::RecordAcknowledged { record: p1(42), partition: partition.clone(), offset: o(17), acks: -1 },
+        Fact::RecordFailed { record: p1(42), partition: Some(partition.clone()), error, definite: false },
+        Fact::RecordAbandoned { record: p1(42), unsent: true },
+        Fact::Polled { partition: partition.clone(), offset: o(17), key: key.clone(), value: value.clone() },
+        Fact::PositionReset { partition: partition.clone(), from: o(-1), to: o(17), reason: ResetReason::NoPosition },
+        Fact::ClientWarned { what: "idempotence is disabled because acks is set to 1".into() },
+        Fact::ReplicaSurveyed {
+            partition: partition.clone(),
+            broker: 1,
+            running: true,
+            leader: false,
+            in_isr: true,
+            log_start: o(0),
+            high_watermark: o(17),
+            log_end: o(18),
+            leader_epoch: epoch,
+        },
+        Fact::RecordSurveyed { partition, broker: 1, offset: o(17), leader_epoch: epoch, key, value },
+        Fact::Stuck { what: "c1 waits for a leader of orders-0".into() },
+        Fact::RunEnded { quiescent: true },
+    ]
+}
+
+pub fn event(fact: Fact) -> Event {
+    Event { sequence: 2, time: Instant(5), node: NodeId::Broker(1), cause: 1, fact }
+}
+
+fn digest(event: &Event) -> u64 {
+    let mut digest = Digest::new();
+    digest.observe(event);
+    digest.value()
+}
+
+#[test]
+fn the_list_has_every_kind_of_fact() {
+    let error = serde_json::from_str::<Fact>("\"no-such-fact\"").expect_err("there is no such fact").to_string();
+    let known: BTreeSet<&str> = error.split('`').skip(3).step_by(2).collect();
+    let listed: BTreeSet<&str> = all().iter().map(Fact::kind).collect();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn every_fact_comes_back_from_json_as_it_was() {
+    for fact in all() {
+        let event = event(fact);
+        let line = serde_json::to_string(&event).expect("facts are JSON");
+        assert_eq!(serde_json::from_str::<Event>(&line).expect(&line), event);
+    }
+}
+
+#[test]
+fn every_fact_has_a_sentence() {
+    let sentences: Vec<String> = all().into_iter().map(|fact| describe(&event(fact), &names())).collect();
+    for (fact, sentence) in all().iter().zip(&sentences) {
+        assert!(!sentence.ends_with(fact.kind()) || sentence.contains(' '), "{sentence}");
+        assert!(!sentence.contains(&format!("broker 1: {}", fact.kind())), "{} has no sentence", fact.kind());
+    }
+    insta::assert_snapshot!("sentences", sentences.join("\n"));
+}
+
+#[test]
+fn every_field_enters_the_digest() {
+    let mut seen = BTreeSet::new();
+    for fact in all() {
+        assert!(seen.insert(digest(&event(fact.clone()))), "{} has a digest of its own", fact.kind());
+        let json = serde_json::to_value(event(fact.clone())).expect("facts are JSON");
+        let mut others = 0;
+        for other in changes(&json) {
+            let Ok(other) = serde_json::from_value::<Event>(other) else { continue };
+            assert_ne!(digest(&other), digest(&event(fact.clone())), "{other:?}");
+            others += 1;
+        }
+        assert!(others >= 4, "at least number, time, node and cause of {} could be changed", fact.kind());
+    }
+}
+
+#[test]
+fn the_digest_depends_on_the_order_of_facts() {
+    let (one, two) = (event(Fact::NodeKilled), event(Fact::NodeStarted));
+    let of = |events: [&Event; 2]| {
+        let mut digest = Digest::new();
+        events.into_iter().for_each(|event| digest.observe(event));
+        digest
+    };
+    assert_ne!(of([&one, &two]), of([&two, &one]));
+    assert_eq!(of([&one, &two]).to_string().len(), 16);
+}
+
+/// The value with one leaf changed, for every leaf; a change may make it something that is no event.
+pub fn changes(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Bool(is) => vec![Value::Bool(!is)],
+        Value::Number(number) => [1, -1].iter().filter_map(|step| Some(Value::from(number.as_i64()? + step))).collect(),
+        Value::String(text) => ["leader", "follower", "seek", "out-of-range", "diverged", "NONE", "orders-7"]
+            .iter()
+            .map(|other| (*other).to_owned())
+            .chain([format!("{text}1")])
+            .filter(|other| other != text)
+            .map(Value::String)
+            .collect(),
+        Value::Array(items) => (0..items.len())
+            .flat_map(|index| changes(&items[index]).into_iter().map(move |other| (index, other)))
+            .map(|(index, other)| {
+                let mut items = items.clone();
+                items[index] = other;
+                Value::Array(items)
+            })
+            .collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, field)| changes(field).into_iter().map(move |other| (name.clone(), other)))
+            .map(|(name, other)| {
+                let mut fields = fields.clone();
+                fields.insert(name, other);
+                Value::Object(fields)
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,8 @@
+//! Literal histories before the judge: for every anomaly and every cause a guilty one and an innocent one.
+
+mod causes;
+mod facts;
+mod run;
+mod texts;
+mod traces;
+mod verdicts;

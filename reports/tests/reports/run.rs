@@ -1,0 +1,340 @@
+//! A run written by hand: partition orders-0 on brokers 1 to 3, producer p1, consumer c1.
+
+use std::collections::BTreeMap;
+
+use ackproof_core::fact::{Event, Fact, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::{
+    ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence, TopicPartition,
+};
+use ackproof_reports::contract::{Ending, OnError, ProducerContract, TopicContract};
+use ackproof_reports::{Contract, Explanation, Judge, Judgement, NodeNames, explain};
+use bytes::Bytes;
+
+pub const P1: NodeId = NodeId::Client(1);
+pub const C1: NodeId = NodeId::Client(2);
+pub const CONTROLLER: NodeId = NodeId::Controller(100);
+
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    pub events: Vec<Event>,
+    millis: u64,
+    keys: BTreeMap<String, String>,
+}
+
+pub fn orders() -> TopicPartition {
+    TopicPartition::of("orders", 0)
+}
+
+pub fn payload(text: &str) -> Option<Payload> {
+    Some(Payload(Bytes::copy_from_slice(text.as_bytes())))
+}
+
+pub fn p1(number: u64) -> RecordId {
+    RecordId { client: 1, number }
+}
+
+pub fn names() -> NodeNames {
+    [(P1, "p1"), (C1, "c1"), (CONTROLLER, "controller")].into_iter().collect()
+}
+
+/// Three replicas, min.insync.replicas=1, a producer with retries that ignores errors, and these acks.
+pub fn acks(acks: i16) -> Contract {
+    Contract {
+        producers: vec![ProducerContract {
+            client: 1,
+            name: "p1".into(),
+            client_id: "p1".into(),
+            acks,
+            idempotence: false,
+            retries: i32::MAX as u32,
+            max_in_flight: 5,
+            legacy: None,
+            on_error: OnError::Ignore,
+            ending: Ending::Closes,
+        }],
+        topics: vec![TopicContract {
+            name: "orders".into(),
+            replication_factor: 3,
+            min_insync_replicas: 1,
+            unclean_leader_election: false,
+            flush_messages: i64::MAX as u64,
+        }],
+        ..Contract::default()
+    }
+}
+
+pub fn with_producer(mut contract: Contract, change: impl Fn(&mut ProducerContract)) -> Contract {
+    contract.producers.iter_mut().for_each(change);
+    contract
+}
+
+pub fn with_topic(mut contract: Contract, change: impl Fn(&mut TopicContract)) -> Contract {
+    contract.topics.iter_mut().for_each(change);
+    contract
+}
+
+impl Run {
+    /// The next fact is said at this time; from then on each a millisecond later.
+    pub fn at(&mut self, millis: u64) -> &mut Self {
+        self.millis = millis;
+        self
+    }
+
+    pub fn because(&mut self, cause: u64, node: NodeId, fact: Fact) -> u64 {
+        let sequence = self.events.len() as u64 + 1;
+        self.events.push(Event { sequence, time: Instant(self.millis * 1_000_000), node, cause, fact });
+        self.millis += 1;
+        sequence
+    }
+
+    pub fn say(&mut self, node: NodeId, fact: Fact) -> u64 {
+        self.because(0, node, fact)
+    }
+
+    pub fn sent(&mut self, number: u64, value: &str) -> u64 {
+        let key = self.keys.get(value).cloned();
+        self.say(
+            P1,
+            Fact::RecordSent {
+                record: p1(number),
+                topic: "orders".into(),
+                key: key.as_deref().and_then(payload),
+                value: payload(value),
+                resend_of: None,
+            },
+        )
+    }
+
+    pub fn sent_with_key(&mut self, number: u64, key: &str, value: &str) -> u64 {
+        self.keys.insert(value.into(), key.into());
+        self.sent(number, value)
+    }
+
+    pub fn resent(&mut self, number: u64, of: u64, value: &str) -> u64 {
+        self.say(
+            P1,
+            Fact::RecordSent {
+                record: p1(number),
+                topic: "orders".into(),
+                key: None,
+                value: payload(value),
+                resend_of: Some(p1(of)),
+            },
+        )
+    }
+
+    pub fn batched(&mut self, number: u64, batch: u64) {
+        self.say(P1, Fact::RecordBatched { record: p1(number), partition: orders(), batch });
+    }
+
+    pub fn transmits(&mut self, batch: u64, attempt: u32, broker: i32) -> u64 {
+        self.transmits_as(batch, attempt, broker, -1)
+    }
+
+    pub fn transmits_as(&mut self, batch: u64, attempt: u32, broker: i32, producer_id: i64) -> u64 {
+        let base_sequence = if producer_id < 0 { Sequence::NONE } else { Sequence(batch as i32) };
+        self.say(P1, Fact::BatchSent { batch, partition: orders(), attempt, producer_id, base_sequence, broker })
+    }
+
+    pub fn retries(&mut self, batch: u64, reason: RetryReason) -> u64 {
+        self.say(P1, Fact::BatchRetried { batch, partition: orders(), reason })
+    }
+
+    /// The leader appends what a transmission brought.
+    pub fn appends(&mut self, cause: u64, broker: i32, epoch: i32, offset: i64) -> u64 {
+        self.appends_as(cause, broker, epoch, offset, -1, -1)
+    }
+
+    pub fn appends_as(&mut self, cause: u64, broker: i32, epoch: i32, offset: i64, id: i64, sequence: i32) -> u64 {
+        self.because(
+            cause,
+            NodeId::Broker(broker),
+            Fact::Appended {
+                partition: orders(),
+                role: Role::Leader,
+                base_offset: Offset(offset),
+                last_offset: Offset(offset),
+                leader_epoch: LeaderEpoch(epoch),
+                producer_id: id,
+                base_sequence: Sequence(sequence),
+            },
+        )
+    }
+
+    /// A follower copies.
+    pub fn copies(&mut self, broker: i32, epoch: i32, offset: i64) -> u64 {
+        self.say(
+            NodeId::Broker(broker),
+            Fact::Appended {
+                partition: orders(),
+                role: Role::Follower,
+                base_offset: Offset(offset),
+                last_offset: Offset(offset),
+                leader_epoch: LeaderEpoch(epoch),
+                producer_id: -1,
+                base_sequence: Sequence::NONE,
+            },
+        )
+    }
+
+    pub fn acked(&mut self, number: u64, offset: i64, acks: i16) -> u64 {
+        self.say(P1, Fact::RecordAcknowledged { record: p1(number), partition: orders(), offset: Offset(offset), acks })
+    }
+
+    pub fn failed(&mut self, number: u64, error: ErrorCode) -> u64 {
+        self.say(
+            P1,
+            Fact::RecordFailed { record: p1(number), partition: Some(orders()), error, definite: error.is_definite() },
+        )
+    }
+
+    pub fn abandoned(&mut self, number: u64, unsent: bool) -> u64 {
+        self.say(P1, Fact::RecordAbandoned { record: p1(number), unsent })
+    }
+
+    pub fn killed(&mut self, node: NodeId) -> u64 {
+        self.say(node, Fact::NodeKilled)
+    }
+
+    pub fn lost_power(&mut self, broker: i32) -> u64 {
+        self.say(NodeId::Broker(broker), Fact::PowerLost { unsynced_bytes: 900, lost_bytes: 300 })
+    }
+
+    pub fn loaded(&mut self, broker: i32, log_end: i64) -> u64 {
+        self.say(
+            NodeId::Broker(broker),
+            Fact::LogLoaded { partition: orders(), log_start: Offset(0), log_end: Offset(log_end), clean: false },
+        )
+    }
+
+    pub fn truncated(&mut self, broker: i32, from: i64, to: i64, reason: TruncationReason) -> u64 {
+        self.say(
+            NodeId::Broker(broker),
+            Fact::Truncated { partition: orders(), from: Offset(from), to: Offset(to), reason },
+        )
+    }
+
+    pub fn isr(&mut self, from: &[i32], to: &[i32]) -> u64 {
+        self.say(
+            CONTROLLER,
+            Fact::IsrChanged {
+                partition: orders(),
+                from: from.to_vec(),
+                to: to.to_vec(),
+                partition_epoch: PartitionEpoch(9),
+            },
+        )
+    }
+
+    pub fn offline(&mut self, isr: &[i32]) -> u64 {
+        self.say(CONTROLLER, Fact::PartitionOffline { partition: orders(), isr: isr.to_vec() })
+    }
+
+    /// The controller elects, and the broker leads from its log end on.
+    pub fn elected(&mut self, leader: i32, epoch: i32, isr: &[i32], clean: bool, log_end: i64) -> u64 {
+        let elected = self.say(
+            CONTROLLER,
+            Fact::LeaderElected {
+                partition: orders(),
+                leader,
+                leader_epoch: LeaderEpoch(epoch),
+                partition_epoch: PartitionEpoch(epoch),
+                isr: isr.to_vec(),
+                clean,
+            },
+        );
+        self.because(
+            elected,
+            NodeId::Broker(leader),
+            Fact::BecameLeader {
+                partition: orders(),
+                leader_epoch: LeaderEpoch(epoch),
+                isr: isr.to_vec(),
+                log_end: Offset(log_end),
+            },
+        )
+    }
+
+    pub fn lost_message(&mut self, cause: u64, to: NodeId, what: &str) -> u64 {
+        let fact = Fact::MessageLost { connection: ConnectionId(1), to, what: what.into() };
+        self.because(cause, NodeId::Broker(1), fact)
+    }
+
+    pub fn polled(&mut self, offset: i64, value: &str) -> u64 {
+        let key = self.keys.get(value).cloned();
+        self.say(
+            C1,
+            Fact::Polled {
+                partition: orders(),
+                offset: Offset(offset),
+                key: key.as_deref().and_then(payload),
+                value: payload(value),
+            },
+        )
+    }
+
+    pub fn repositioned(&mut self, from: i64, to: i64, reason: ResetReason) -> u64 {
+        let (from, to) = (Offset(from), Offset(to));
+        self.say(C1, Fact::PositionReset { partition: orders(), from, to, reason })
+    }
+
+    /// The end: the log of this leader, from offset 0.
+    pub fn ends_with(&mut self, leader: i32, log: &[&str]) -> &mut Self {
+        self.ends_from(Some(leader), 0, log)
+    }
+
+    /// The end without a leader: what broker 1 has on disk.
+    pub fn ends_without_leader(&mut self, on_disk: &[&str]) -> &mut Self {
+        self.ends_from(None, 0, on_disk)
+    }
+
+    pub fn ends_from(&mut self, leader: Option<i32>, start: i64, log: &[&str]) -> &mut Self {
+        let world = CONTROLLER;
+        let end = Offset(start + log.len() as i64);
+        for broker in 1..=3 {
+            self.say(
+                world,
+                Fact::ReplicaSurveyed {
+                    partition: orders(),
+                    broker,
+                    running: leader.is_some() || broker != 1,
+                    leader: Some(broker) == leader,
+                    in_isr: leader.is_some() || broker == 1,
+                    log_start: Offset(start),
+                    high_watermark: end,
+                    log_end: end,
+                    leader_epoch: LeaderEpoch(5),
+                },
+            );
+        }
+        for (offset, value) in (start..).zip(log) {
+            let key = self.keys.get(*value).cloned();
+            self.say(
+                world,
+                Fact::RecordSurveyed {
+                    partition: orders(),
+                    broker: leader.unwrap_or(1),
+                    offset: Offset(offset),
+                    leader_epoch: LeaderEpoch(5),
+                    key: key.as_deref().and_then(payload),
+                    value: payload(value),
+                },
+            );
+        }
+        self.say(world, Fact::RunEnded { quiescent: true });
+        self
+    }
+
+    pub fn judge(&self, contract: &Contract) -> Judgement {
+        let mut judge = Judge::new(contract.clone());
+        self.events.iter().for_each(|event| judge.observe(event));
+        judge.finish()
+    }
+
+    pub fn explain(&self, contract: &Contract) -> (Judgement, Explanation) {
+        let mut judgement = self.judge(contract);
+        let explanation = explain(&mut judgement, &self.events, contract);
+        (judgement, explanation)
+    }
+}
