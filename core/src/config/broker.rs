@@ -1,8 +1,12 @@
 //! `server.properties`.
 //!
 //! Kafka: `KafkaConfig`.
+//! Not modelled: ZooKeeper. Under profiles before 3.0 a KRaft controller stands in, with ZooKeeper's session timeout.
 
-use super::{KafkaVersion, LogConfig, Toggles};
+use super::definition::{Definition, Kind};
+use super::property::{ConfigProblem, Property, Resolved};
+use super::values::{Schema, Values};
+use super::{ConfigKind, KafkaVersion, LogConfig, TimestampType, Toggles, known};
 use crate::types::Duration;
 
 /// The configuration of a broker or controller.
@@ -62,4 +66,194 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: Duration,
     /// `request.timeout.ms` of broker-to-controller requests (`controller.socket.timeout.ms`).
     pub controller_socket_timeout_ms: Duration,
+}
+
+/// The properties that do something.
+pub(super) const SCHEMA: Schema =
+    Schema { kind: ConfigKind::Broker, definitions: DEFINITIONS, no_effect: &[known::BROKER] };
+
+const V2_5: KafkaVersion = KafkaVersion::new(2, 5);
+const V4_0: KafkaVersion = KafkaVersion::new(4, 0);
+/// Kafka's `Long.MAX_VALUE`.
+const LONG_MAX: Option<&str> = Some("9223372036854775807");
+
+#[rustfmt::skip]
+const DEFINITIONS: &[Definition] = &[
+    Definition::new("broker.id", Kind::INT, Some("-1"), "The number of the broker.").floor(-1),
+    Definition::new("node.id", Kind::INT, Some("-1"), "The number of the broker or controller in KRaft mode.").since(2, 8).floor(-1),
+    Definition::new("process.roles", Kind::Text, None, "Whether the process is broker, controller or both; set, it means KRaft mode.").since(2, 8),
+    Definition::new("zookeeper.connect", Kind::Text, None, "The ZooKeeper ensemble; set, it means ZooKeeper mode.").until(4, 0),
+    Definition::new("broker.rack", Kind::Text, None, "The rack of the broker, across which replicas are spread."),
+    Definition::new("num.partitions", Kind::int(1), Some("1"), "How many partitions a topic has unless it says so."),
+    Definition::new("default.replication.factor", Kind::INT, Some("1"), "How many replicas a topic has unless it says so.").floor(1),
+    Definition::new("auto.create.topics.enable", Kind::Boolean, Some("true"), "Whether asking for an unknown topic creates it."),
+
+    Definition::new("log.segment.bytes", Kind::int(14), Some("1073741824"), "The size at which a segment is full.").raised(V4_0, 1 << 20),
+    Definition::new("log.roll.ms", Kind::LONG, None, "The age at which a segment is full; goes before log.roll.hours.").floor(1),
+    Definition::new("log.roll.hours", Kind::int(1), Some("168"), "The age at which a segment is full, in hours."),
+    Definition::new("log.index.size.max.bytes", Kind::int(4), Some("10485760"), "The size of an index at which a segment is full."),
+    Definition::new("log.index.interval.bytes", Kind::int(0), Some("4096"), "How many bytes lie between two index entries."),
+    Definition::new("log.flush.interval.messages", Kind::long(1), LONG_MAX, "How many records lie between two fsyncs."),
+    Definition::new("log.flush.interval.ms", Kind::LONG, None, "How much time lies between two fsyncs; null is log.flush.scheduler.interval.ms.").floor(0),
+    Definition::new("log.flush.scheduler.interval.ms", Kind::LONG, LONG_MAX, "How often a log is looked at whether it needs an fsync.").floor(0),
+    Definition::new("log.flush.offset.checkpoint.interval.ms", Kind::int(0), Some("60000"), "How often the recovery points are written."),
+    Definition::new("message.max.bytes", Kind::int(0), Some("1000012"), "The largest batch that a broker takes.").later(&[(V2_5, "1048588")]),
+    Definition::new("min.insync.replicas", Kind::int(1), Some("1"), "How many replicas must be in sync for a write with acks=all."),
+    Definition::new("unclean.leader.election.enable", Kind::Boolean, Some("false"), "Whether a replica out of sync may lead when no other can; records may be lost."),
+    Definition::new("log.message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), Some("CreateTime"), "Whether the producer's clock or the leader's stamps a record."),
+
+    Definition::new("replica.lag.time.max.ms", Kind::LONG, Some("10000"), "After how long a follower that has not caught up leaves the ISR.").later(&[(V2_5, "30000")]).floor(0),
+    Definition::new("replica.fetch.wait.max.ms", Kind::INT, Some("500"), "How long a follower's fetch waits for data.").floor(0),
+    Definition::new("replica.fetch.min.bytes", Kind::INT, Some("1"), "How much data a follower's fetch waits for.").floor(0),
+    Definition::new("replica.fetch.max.bytes", Kind::int(0), Some("1048576"), "How much a follower fetches per partition."),
+    Definition::new("replica.fetch.response.max.bytes", Kind::int(0), Some("10485760"), "How much a follower fetches at once."),
+    Definition::new("replica.fetch.backoff.ms", Kind::int(0), Some("1000"), "How long a follower pauses after an error."),
+    Definition::new("replica.socket.timeout.ms", Kind::INT, Some("30000"), "How long a follower waits for an answer.").floor(0),
+    Definition::new("replica.high.watermark.checkpoint.interval.ms", Kind::LONG, Some("5000"), "How often the high watermarks are written to disk.").floor(0),
+    Definition::new("max.incremental.fetch.session.cache.slots", Kind::int(0), Some("1000"), "How many fetch sessions a broker keeps."),
+
+    Definition::new("zookeeper.session.timeout.ms", Kind::INT, Some("6000"), "After how long without a sign of life a broker is dead, in ZooKeeper mode.").later(&[(V2_5, "18000")]).until(4, 0).floor(1),
+    Definition::new("broker.session.timeout.ms", Kind::INT, Some("9000"), "After how long without a heartbeat a broker is fenced, in KRaft mode.").since(2, 8).floor(1),
+    Definition::new("broker.heartbeat.interval.ms", Kind::INT, Some("2000"), "How often a broker sends a heartbeat, in KRaft mode.").since(2, 8).floor(1),
+    Definition::new("controlled.shutdown.enable", Kind::Boolean, Some("true"), "Whether a broker hands its leaderships over before it stops."),
+    Definition::new("controller.socket.timeout.ms", Kind::INT, Some("30000"), "How long a broker and the controller wait for each other's answer.").floor(0),
+    Definition::new("unclean.leader.election.interval.ms", Kind::long(1), Some("300000"), "How often the controller looks for partitions that only an unclean election can help.").since(3, 9),
+    Definition::new("auto.leader.rebalance.enable", Kind::Boolean, Some("true"), "Whether the controller gives leadership back to the preferred replica."),
+    Definition::new("leader.imbalance.check.interval.seconds", Kind::long(1), Some("300"), "How often the controller looks whether a preferred replica should lead."),
+    Definition::new("producer.id.expiration.ms", Kind::int(1), Some("86400000"), "How long a broker remembers the sequences of a silent producer.").since(3, 4),
+    Definition::new("transactional.id.expiration.ms", Kind::int(1), Some("604800000"), "Before 3.4: how long a broker remembers the sequences of a silent producer."),
+];
+
+const ZOOKEEPER_NOTICE: &str = "ZooKeeper mode is not modelled yet: a KRaft controller stands in for it; the session \
+    timeout of its brokers is zookeeper.session.timeout.ms";
+
+impl BrokerConfig {
+    /// The configuration of a broker of `version` whose `server.properties` are `overrides`.
+    pub fn resolve(
+        version: KafkaVersion,
+        overrides: &[Property],
+    ) -> Result<Resolved<BrokerConfig>, Vec<ConfigProblem>> {
+        let mut values = Values::read(SCHEMA, version, overrides);
+        check(&mut values);
+        let mode = MetadataMode::of(&mut values);
+        let config = build(&values, mode);
+        values.resolved(config)
+    }
+}
+
+/// Where the cluster's metadata lives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MetadataMode {
+    ZooKeeper,
+    KRaft,
+}
+
+impl MetadataMode {
+    fn of(values: &mut Values) -> MetadataMode {
+        // KRaft came with 2.8 as a preview; before 3.0 a file that does not ask for it means ZooKeeper.
+        let by_default = values.version < KafkaVersion::new(3, 0) || values.is_set("zookeeper.connect");
+        if !by_default || values.is_set("process.roles") {
+            values.without_effect("zookeeper.connect", "process.roles is set: this is KRaft mode");
+            values.without_effect("zookeeper.session.timeout.ms", "in KRaft mode broker.session.timeout.ms counts");
+            return MetadataMode::KRaft;
+        }
+        if values.is_set("zookeeper.connect") {
+            values.notice(ZOOKEEPER_NOTICE);
+        }
+        for name in ["broker.session.timeout.ms", "broker.heartbeat.interval.ms"] {
+            values.without_effect(name, "in ZooKeeper mode zookeeper.session.timeout.ms counts");
+        }
+        MetadataMode::ZooKeeper
+    }
+}
+
+/// What `KafkaConfig.validateValues` requires of several properties at once.
+fn check(values: &mut Values) {
+    let wait = values.number("replica.fetch.wait.max.ms");
+    let at_fault = |values: &Values, other: &'static str| {
+        if values.is_set("replica.fetch.wait.max.ms") { "replica.fetch.wait.max.ms" } else { other }
+    };
+    if wait > values.number("replica.socket.timeout.ms") {
+        let name = at_fault(values, "replica.socket.timeout.ms");
+        values.refuse(name, "replica.socket.timeout.ms must be at least replica.fetch.wait.max.ms");
+    }
+    if wait > values.number("replica.lag.time.max.ms") {
+        let name = at_fault(values, "replica.lag.time.max.ms");
+        values.refuse(name, "replica.fetch.wait.max.ms must be at most replica.lag.time.max.ms");
+    }
+    if values.is_set("node.id") && values.is_set("broker.id") && values.number("node.id") != values.number("broker.id")
+    {
+        values.refuse("node.id", "node.id and broker.id must be the same if both are set");
+    }
+    if values.number("default.replication.factor") > i64::from(i16::MAX) {
+        values.refuse("default.replication.factor", "default.replication.factor must be at most 32767");
+    }
+}
+
+fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
+    let id = if values.is_set("node.id") { "node.id" } else { "broker.id" };
+    let session_timeout = match mode {
+        MetadataMode::ZooKeeper => values.millis("zookeeper.session.timeout.ms"),
+        MetadataMode::KRaft => values.millis("broker.session.timeout.ms"),
+    };
+    let heartbeat_interval = match mode {
+        // A ZooKeeper client makes itself heard every third of its session.
+        MetadataMode::ZooKeeper => Duration(session_timeout.0 / 3).min(Duration::from_millis(2000)),
+        MetadataMode::KRaft => values.millis("broker.heartbeat.interval.ms"),
+    };
+    let producer_id_expiration = if values.version < KafkaVersion::new(3, 4) {
+        "transactional.id.expiration.ms"
+    } else {
+        "producer.id.expiration.ms"
+    };
+    BrokerConfig {
+        version: values.version,
+        toggles: Toggles::of(values.version),
+        broker_id: values.int(id),
+        broker_rack: values.opt_text("broker.rack"),
+        num_partitions: values.int("num.partitions"),
+        // A larger number is a problem already, and this configuration is not given out.
+        default_replication_factor: i16::try_from(values.number("default.replication.factor")).unwrap_or(i16::MAX),
+        auto_create_topics_enable: values.boolean("auto.create.topics.enable"),
+        log: log_defaults(values),
+        log_flush_scheduler_interval_ms: values.millis("log.flush.scheduler.interval.ms"),
+        log_flush_offset_checkpoint_interval_ms: values.millis("log.flush.offset.checkpoint.interval.ms"),
+        replica_high_watermark_checkpoint_interval_ms: values.millis("replica.high.watermark.checkpoint.interval.ms"),
+        replica_lag_time_max_ms: values.millis("replica.lag.time.max.ms"),
+        replica_fetch_wait_max_ms: values.millis("replica.fetch.wait.max.ms"),
+        replica_fetch_min_bytes: values.int("replica.fetch.min.bytes"),
+        replica_fetch_max_bytes: values.int("replica.fetch.max.bytes"),
+        replica_fetch_response_max_bytes: values.int("replica.fetch.response.max.bytes"),
+        replica_fetch_backoff_ms: values.millis("replica.fetch.backoff.ms"),
+        replica_socket_timeout_ms: values.millis("replica.socket.timeout.ms"),
+        broker_heartbeat_interval_ms: heartbeat_interval,
+        broker_session_timeout_ms: session_timeout,
+        controlled_shutdown_enable: values.boolean("controlled.shutdown.enable"),
+        max_incremental_fetch_session_cache_slots: values.size("max.incremental.fetch.session.cache.slots"),
+        unclean_leader_election_interval_ms: values.millis("unclean.leader.election.interval.ms"),
+        auto_leader_rebalance_enable: values.boolean("auto.leader.rebalance.enable"),
+        leader_imbalance_check_interval_seconds: Duration::from_secs(
+            values.count("leader.imbalance.check.interval.seconds"),
+        ),
+        producer_id_expiration_ms: values.millis(producer_id_expiration),
+        controller_socket_timeout_ms: values.millis("controller.socket.timeout.ms"),
+    }
+}
+
+/// The defaults of topics on this broker.
+fn log_defaults(values: &Values) -> LogConfig {
+    let roll_hours = Duration::from_secs(values.count("log.roll.hours").saturating_mul(3600));
+    let flush_ms = values.opt_millis("log.flush.interval.ms");
+    LogConfig {
+        segment_bytes: values.count("log.segment.bytes"),
+        segment_ms: values.opt_millis("log.roll.ms").unwrap_or(roll_hours),
+        segment_index_bytes: values.count("log.index.size.max.bytes"),
+        index_interval_bytes: values.count("log.index.interval.bytes"),
+        flush_messages: values.count("log.flush.interval.messages"),
+        flush_ms: flush_ms.unwrap_or_else(|| values.millis("log.flush.scheduler.interval.ms")),
+        max_message_bytes: values.count("message.max.bytes"),
+        min_insync_replicas: u32::try_from(values.count("min.insync.replicas")).unwrap_or(u32::MAX),
+        unclean_leader_election_enable: values.boolean("unclean.leader.election.enable"),
+        message_timestamp_type: TimestampType::of(&values.text("log.message.timestamp.type")),
+    }
 }

@@ -1,8 +1,11 @@
 //! The consumer's properties.
 //!
-//! Kafka: `ConsumerConfig`.
+//! Kafka: `ConsumerConfig`, `KafkaConsumer`.
 
-use super::KafkaVersion;
+use super::definition::{Definition, Kind};
+use super::property::{ConfigProblem, Property, Resolved};
+use super::values::{Schema, Values};
+use super::{ConfigKind, KafkaVersion, known};
 use crate::types::Duration;
 
 /// `auto.offset.reset`.
@@ -55,4 +58,78 @@ pub struct ConsumerConfig {
     pub metadata_max_age_ms: Duration,
     /// `check.crcs`.
     pub check_crcs: bool,
+}
+
+/// The properties that do something.
+pub(super) const SCHEMA: Schema =
+    Schema { kind: ConfigKind::Consumer, definitions: DEFINITIONS, no_effect: &[known::CONSUMER, known::CLIENT] };
+
+#[rustfmt::skip]
+const DEFINITIONS: &[Definition] = &[
+    Definition::new("client.id", Kind::Text, Some(""), "A name for logs and quotas."),
+    Definition::new("group.id", Kind::Text, None, "The group in whose name offsets are committed."),
+    Definition::new("auto.offset.reset", Kind::Choice(&["latest", "earliest", "none"]), Some("latest"), "Where to read from when there is no position: from now on, from the start, or not at all."),
+    Definition::new("enable.auto.commit", Kind::Boolean, Some("true"), "Whether poll() commits what the poll before returned."),
+    Definition::new("auto.commit.interval.ms", Kind::int(0), Some("5000"), "How often poll() commits."),
+    Definition::new("max.poll.records", Kind::int(1), Some("500"), "How many records poll() returns at most."),
+    Definition::new("fetch.min.bytes", Kind::int(0), Some("1"), "How much data a fetch waits for."),
+    Definition::new("fetch.max.bytes", Kind::int(0), Some("52428800"), "How much is fetched at once."),
+    Definition::new("fetch.max.wait.ms", Kind::int(0), Some("500"), "How long a fetch waits for data."),
+    Definition::new("max.partition.fetch.bytes", Kind::int(0), Some("1048576"), "How much is fetched per partition."),
+    Definition::new("request.timeout.ms", Kind::int(0), Some("30000"), "How long the consumer waits for an answer."),
+    Definition::new("default.api.timeout.ms", Kind::int(0), Some("60000"), "How long a call blocks that has no timeout of its own.").since(2, 0),
+    Definition::new("retry.backoff.ms", Kind::long(0), Some("100"), "The pause before a request is sent again."),
+    Definition::new("reconnect.backoff.ms", Kind::long(0), Some("50"), "The pause before a broker is connected to again."),
+    Definition::new("reconnect.backoff.max.ms", Kind::long(0), Some("1000"), "What the pause grows to."),
+    Definition::new("metadata.max.age.ms", Kind::long(0), Some("300000"), "After how long the consumer asks again who leads."),
+    Definition::new("check.crcs", Kind::Boolean, Some("true"), "Whether corrupt batches are noticed."),
+];
+
+impl ConsumerConfig {
+    /// The configuration of a consumer of `version` whose properties are `overrides`.
+    pub fn resolve(
+        version: KafkaVersion,
+        overrides: &[Property],
+    ) -> Result<Resolved<ConsumerConfig>, Vec<ConfigProblem>> {
+        let mut values = Values::read(SCHEMA, version, overrides);
+        let group_id = values.opt_text("group.id");
+        let (reconnect_backoff_ms, reconnect_backoff_max_ms) = super::reconnect_backoff(&values);
+        let config = ConsumerConfig {
+            version,
+            client_id: values.text("client.id"),
+            enable_auto_commit: auto_commit(&mut values, group_id.is_some()),
+            group_id,
+            auto_offset_reset: match values.text("auto.offset.reset").as_str() {
+                "earliest" => AutoOffsetReset::Earliest,
+                "none" => AutoOffsetReset::None,
+                _ => AutoOffsetReset::Latest,
+            },
+            auto_commit_interval_ms: values.millis("auto.commit.interval.ms"),
+            max_poll_records: values.size("max.poll.records"),
+            fetch_min_bytes: values.int("fetch.min.bytes"),
+            fetch_max_bytes: values.int("fetch.max.bytes"),
+            fetch_max_wait_ms: values.millis("fetch.max.wait.ms"),
+            max_partition_fetch_bytes: values.int("max.partition.fetch.bytes"),
+            request_timeout_ms: values.millis("request.timeout.ms"),
+            default_api_timeout_ms: values.millis("default.api.timeout.ms"),
+            retry_backoff_ms: values.millis("retry.backoff.ms"),
+            reconnect_backoff_ms,
+            reconnect_backoff_max_ms,
+            metadata_max_age_ms: values.millis("metadata.max.age.ms"),
+            check_crcs: values.boolean("check.crcs"),
+        };
+        values.resolved(config)
+    }
+}
+
+/// Without a group there is nothing to commit to (KIP-289, 2.2): the default gives way, a wish is an error.
+fn auto_commit(values: &mut Values, has_group: bool) -> bool {
+    let enabled = values.boolean("enable.auto.commit");
+    if enabled && !has_group && values.is_set("enable.auto.commit") {
+        values.refuse(
+            "enable.auto.commit",
+            "enable.auto.commit cannot be set to true when default group id (null) is used.",
+        );
+    }
+    enabled && has_group
 }

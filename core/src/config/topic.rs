@@ -4,6 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use super::definition::{Definition, Kind};
+use super::property::{ConfigProblem, Property, Resolved};
+use super::values::{Schema, Values};
+use super::{BrokerConfig, ConfigKind, KafkaVersion, known};
 use crate::types::Duration;
 
 /// Which clock a record's timestamp comes from.
@@ -40,53 +44,88 @@ pub struct LogConfig {
     pub message_timestamp_type: TimestampType,
 }
 
+impl TimestampType {
+    /// The type of this name; the schema lets no other pass.
+    pub(super) fn of(name: &str) -> TimestampType {
+        if name == "LogAppendTime" { TimestampType::LogAppendTime } else { TimestampType::CreateTime }
+    }
+}
+
+/// The properties that do something.
+pub(super) const SCHEMA: Schema =
+    Schema { kind: ConfigKind::Topic, definitions: DEFINITIONS, no_effect: &[known::TOPIC] };
+
+const V2_5: KafkaVersion = KafkaVersion::new(2, 5);
+const V4_0: KafkaVersion = KafkaVersion::new(4, 0);
+/// Kafka's `Long.MAX_VALUE`.
+const LONG_MAX: Option<&str> = Some("9223372036854775807");
+
+#[rustfmt::skip]
+const DEFINITIONS: &[Definition] = &[
+    Definition::new("segment.bytes", Kind::int(14), Some("1073741824"), "The size at which a segment is full.").raised(V4_0, 1 << 20),
+    Definition::new("segment.ms", Kind::long(1), Some("604800000"), "The age at which a segment is full."),
+    Definition::new("segment.index.bytes", Kind::int(4), Some("10485760"), "The size of an index at which a segment is full."),
+    Definition::new("index.interval.bytes", Kind::int(0), Some("4096"), "How many bytes lie between two index entries."),
+    Definition::new("flush.messages", Kind::long(1), LONG_MAX, "How many records lie between two fsyncs."),
+    Definition::new("flush.ms", Kind::long(0), LONG_MAX, "How much time lies between two fsyncs."),
+    Definition::new("max.message.bytes", Kind::int(0), Some("1000012"), "The largest batch that the topic takes.").later(&[(V2_5, "1048588")]),
+    Definition::new("min.insync.replicas", Kind::int(1), Some("1"), "How many replicas must be in sync for a write with acks=all."),
+    Definition::new("unclean.leader.election.enable", Kind::Boolean, Some("false"), "Whether a replica out of sync may lead when no other can; records may be lost."),
+    Definition::new("message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), Some("CreateTime"), "Whether the producer's clock or the leader's stamps a record."),
+];
+
 impl LogConfig {
+    /// The configuration of a topic: what the broker has by default, and what the topic overrides.
+    pub fn resolve(broker: &BrokerConfig, overrides: &[Property]) -> Result<Resolved<LogConfig>, Vec<ConfigProblem>> {
+        let values = Values::read(SCHEMA, broker.version, overrides);
+        let mut config = broker.log.clone();
+        config.apply(&values);
+        values.resolved(config)
+    }
+
     /// These defaults with what a topic overrides. A name that is not modelled, or a value that cannot be read, changes
     /// nothing: what a controller accepted it has checked.
     #[must_use]
     pub fn with_overrides(&self, overrides: &BTreeMap<String, String>) -> LogConfig {
+        let overrides: Vec<Property> = overrides.iter().map(|(name, value)| Property::new(name, value)).collect();
         let mut config = self.clone();
-        for (name, value) in overrides {
-            config.set(name, value);
-        }
+        // The oldest profile has the widest ranges.
+        config.apply(&Values::read(SCHEMA, KafkaVersion::SUPPORTED[0], &overrides));
         config
     }
 
-    fn set(&mut self, name: &str, value: &str) {
-        let value = value.trim();
-        match name {
-            "segment.bytes" => replace(&mut self.segment_bytes, value.parse().ok()),
-            "segment.ms" => replace(&mut self.segment_ms, millis(value)),
-            "segment.index.bytes" => replace(&mut self.segment_index_bytes, value.parse().ok()),
-            "index.interval.bytes" => replace(&mut self.index_interval_bytes, value.parse().ok()),
-            "flush.messages" => replace(&mut self.flush_messages, value.parse().ok()),
-            "flush.ms" => replace(&mut self.flush_ms, millis(value)),
-            "max.message.bytes" => replace(&mut self.max_message_bytes, value.parse().ok()),
-            "min.insync.replicas" => replace(&mut self.min_insync_replicas, value.parse().ok()),
-            "unclean.leader.election.enable" => {
-                replace(&mut self.unclean_leader_election_enable, value.to_ascii_lowercase().parse().ok());
-            }
-            "message.timestamp.type" => {
-                let timestamp_type = match value {
-                    "CreateTime" => Some(TimestampType::CreateTime),
-                    "LogAppendTime" => Some(TimestampType::LogAppendTime),
-                    _ => None,
-                };
-                replace(&mut self.message_timestamp_type, timestamp_type);
-            }
-            _ => {}
+    /// Takes over what was set.
+    fn apply(&mut self, values: &Values) {
+        let set = |name: &str| values.is_set(name);
+        if set("segment.bytes") {
+            self.segment_bytes = values.count("segment.bytes");
+        }
+        if set("segment.ms") {
+            self.segment_ms = values.millis("segment.ms");
+        }
+        if set("segment.index.bytes") {
+            self.segment_index_bytes = values.count("segment.index.bytes");
+        }
+        if set("index.interval.bytes") {
+            self.index_interval_bytes = values.count("index.interval.bytes");
+        }
+        if set("flush.messages") {
+            self.flush_messages = values.count("flush.messages");
+        }
+        if set("flush.ms") {
+            self.flush_ms = values.millis("flush.ms");
+        }
+        if set("max.message.bytes") {
+            self.max_message_bytes = values.count("max.message.bytes");
+        }
+        if set("min.insync.replicas") {
+            self.min_insync_replicas = u32::try_from(values.count("min.insync.replicas")).unwrap_or(u32::MAX);
+        }
+        if set("unclean.leader.election.enable") {
+            self.unclean_leader_election_enable = values.boolean("unclean.leader.election.enable");
+        }
+        if set("message.timestamp.type") {
+            self.message_timestamp_type = TimestampType::of(&values.text("message.timestamp.type"));
         }
     }
-}
-
-fn replace<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
-    }
-}
-
-/// Milliseconds; `Long.MAX_VALUE` is for ever.
-fn millis(value: &str) -> Option<Duration> {
-    let millis: i64 = value.parse().ok()?;
-    if millis == i64::MAX { Some(Duration::FOREVER) } else { Some(Duration::from_millis(u64::try_from(millis).ok()?)) }
 }
