@@ -404,7 +404,8 @@ pub enum Fact {
         /// Whether the write certainly did not happen.
         definite: bool,
     },
-    /// A client's process ended with the record still in its memory; no callback ever ran.
+    /// A client's process ended with the record still in its memory; no callback ever ran. Or the asynchronous producer of
+    /// 0.8 gave it up, which no application hears of either.
     RecordAbandoned {
         /// The record.
         record: RecordId,
