@@ -188,6 +188,20 @@ impl Diagnostics {
         self.0.dedup();
     }
 
+    /// Remarks without the lines that they are about: each once, with its places.
+    pub fn condensed(&self) -> String {
+        let mut told: Vec<(&str, Vec<String>)> = Vec::new();
+        for found in &self.0 {
+            let (line, column) = found.source.position(found.span.as_ref().map_or(0, |span| span.start));
+            let place = format!("{}:{line}:{column}", found.source.name);
+            match told.iter_mut().find(|(message, _)| *message == found.message) {
+                Some((_, places)) => places.push(place),
+                None => told.push((&found.message, vec![place])),
+            }
+        }
+        told.iter().map(|(message, places)| format!("note: {message}\n  --> {}\n", places.join("\n      "))).collect()
+    }
+
     /// All of it as text, with colours if they are wanted.
     pub fn render(&self, renderer: &Renderer) -> String {
         self.0.iter().map(|found| found.render(renderer)).collect::<Vec<_>>().join("\n\n")
@@ -218,8 +232,12 @@ fn within(text: &str, span: &Range<usize>) -> Range<usize> {
 /// The name that was probably meant.
 pub fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = (written.chars().count() / 3).max(1);
+    let begins = |name: &&&str| {
+        name.len() >= 4 && written.starts_with(**name) || written.len() >= 4 && name.starts_with(written)
+    };
     let with_distance = known.iter().map(|name| (strsim::damerau_levenshtein(written, name), *name));
-    with_distance.filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name)
+    let near = with_distance.filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name);
+    near.or_else(|| known.iter().find(begins).copied())
 }
 
 /// `a`, `b` and `c`.
@@ -241,6 +259,7 @@ mod tests {
         let known = ["replication-factor", "replicas", "partitions", "name"];
         assert_eq!(nearest("replcas", &known), Some("replicas"));
         assert_eq!(nearest("replication_factor", &known), Some("replication-factor"));
+        assert_eq!(nearest("partitions-per-topic", &known), Some("partitions"));
         assert_eq!(nearest("colour", &known), None);
     }
 

@@ -1,8 +1,15 @@
 //! Scenario files, the runner, the library of scenarios, and the command line.
 //!
-//! Reading order: [`document`] is what was written, [`scenario`] what it means, [`diagnostics`] how mistakes are said.
+//! Reading order: [`document`] is what was written, [`scenario`] what it means, [`diagnostics`] how mistakes are said,
+//! [`library`] where files come from,
+//! [`expectation`] whether a run was as expected.
 
+pub mod cli;
+pub mod contract;
 pub mod diagnostics;
 pub mod document;
+pub mod expectation;
 pub mod facts;
+pub mod library;
+pub mod scenario;
 pub mod schema;

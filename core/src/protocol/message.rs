@@ -16,6 +16,9 @@ macro_rules! messages {
             $($(#[$doc])* $name(Box<kafka::$response>)),*
         }
 
+        /// The names of the modelled APIs, as in Kafka's `ApiKeys`.
+        pub const APIS: &[&str] = &[$(stringify!($name)),*];
+
         impl Request {
             /// The name of the API, as in Kafka's `ApiKeys`.
             pub fn name(&self) -> &'static str {

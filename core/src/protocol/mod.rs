@@ -5,4 +5,4 @@ pub mod error_code;
 pub mod message;
 
 pub use error_code::ErrorCode;
-pub use message::{Request, Response};
+pub use message::{APIS, Request, Response};

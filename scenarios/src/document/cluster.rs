@@ -16,7 +16,7 @@ pub struct Cluster {
     pub brokers: Option<Written<u32>>,
     /// A server.properties file for every broker, relative to the scenario file.
     pub config_file: Option<Written<String>>,
-    /// Broker properties by Kafka's names, for every broker and the controller. They win over `config-file`.
+    /// Broker properties by Kafka's names, for every broker and the controller (which otherwise has the configuration of the first broker). They win over `config-file`.
     pub config: Properties,
     /// Historical fixes, switched on or off against what the version has.
     #[schemars(with = "std::collections::BTreeMap<String, Value>")]
@@ -93,8 +93,25 @@ pub struct Topic {
     /// How many replicas each has; `default.replication.factor` if not given.
     pub replication_factor: Option<Written<i16>>,
     /// The replicas of each partition by broker id, preferred leader first, instead of the two numbers.
-    pub replicas: Option<Written<Vec<Written<Vec<Written<i32>>>>>>,
+    pub replicas: Option<Written<Assignments>>,
     /// Topic properties by Kafka's names.
     #[serde(default)]
     pub config: Properties,
+}
+
+/// The replicas of each partition.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Assignments(pub Vec<Written<Replicas>>);
+
+/// The replicas of one partition, preferred leader first.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Replicas(pub Vec<Written<i32>>);
+
+impl Replicas {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }

@@ -49,13 +49,19 @@ pub struct Counts {
     /// Records of which nothing is known.
     #[schemars(with = "Option<Count>")]
     pub indeterminate: Option<Written<Value>>,
+    /// Records of which the application never heard.
+    #[schemars(with = "Option<Count>")]
+    pub pending: Option<Written<Value>>,
     /// Records that a consumer got.
     #[schemars(with = "Option<Count>")]
     pub delivered: Option<Written<Value>>,
     /// Records that were promised and are gone.
     #[schemars(with = "Option<Count>")]
     pub lost: Option<Written<Value>>,
-    /// Records that are in the log more than once.
+    /// Records that never reached a log, and nobody did anything about it.
+    #[schemars(with = "Option<Count>")]
+    pub dropped: Option<Written<Value>>,
+    /// Copies beyond the first.
     #[schemars(with = "Option<Count>")]
     pub duplicated: Option<Written<Value>>,
     /// Records that are in the log in another order than they were sent.

@@ -21,7 +21,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use clients::{AtEnd, Consumer, OnError, Producer, ProducerKind};
-pub use cluster::{Broker, Cluster, Controller, Disk, Network, Topic};
+pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Topic};
 pub use expect::{Counts, Expect, ExpectedAnomaly, Fix, FixedConfig, FixedProducer};
 pub use values::{Properties, Value, Written};
 
@@ -208,6 +208,9 @@ fn from_toml(source: &Arc<Source>, error: &toml::de::Error, otherwise: Range<usi
     if let Some((found, expected)) = said.trim_start_matches("invalid type: ").split_once(", expected ")
         && said.starts_with("invalid type: ")
     {
+        if found.starts_with("integer") && plain(expected).contains("number") {
+            return Diagnostic::error(source, span, "this number is too large").remedy("at most 9223372036854775807");
+        }
         return Diagnostic::error(source, span, "wrong type")
             .label(format!("this is {}", a(found)))
             .remedy(format!("expected {}", plain(expected)));

@@ -1,0 +1,114 @@
+//! The command line: one file per subcommand.
+//!
+//! Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive, 4 not deterministic.
+
+mod list;
+mod report;
+mod schema;
+mod screen;
+mod select;
+mod validate;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use screen::Screen;
+
+/// When a Kafka-like system told a producer «written», was it?
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ackproof run durability                         every scenario of the chapter, with the story of each lost message
+  ackproof run durability --seeds 0..20 --format json
+  ackproof run my-scenario.toml --seed 7 --trace run.ndjson
+  ackproof explain durability/acks-1-leader-crash what it is about, and what happens in it
+  ackproof validate my-scenario.toml              what is wrong with a file
+  ackproof list                                   what the library has
+
+Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive (a fault never bit, nothing
+was sent, time ran out), 4 not deterministic.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List scenarios
+    List(list::List),
+    /// Check scenario files without running them
+    Validate(validate::Validate),
+    /// Print the JSON Schema of scenario files, or the facts that a step can wait for
+    Schema(schema::Schema),
+    /// Judge a recorded trace again, without simulating
+    Report(report::Report),
+}
+
+/// How a command ended; the worst of several counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    AsExpected,
+    Inconclusive,
+    NotAsExpected,
+    WrongInput,
+}
+
+impl End {
+    fn code(self) -> u8 {
+        match self {
+            End::AsExpected => 0,
+            End::NotAsExpected => 1,
+            End::WrongInput => 2,
+            End::Inconclusive => 3,
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // clap ends the process with code 2, or 0 for --help, where there is nothing to run.
+    let cli = Cli::parse();
+    let mut screen = Screen::standard();
+    match dispatch(cli, &mut screen) {
+        Ok(end) => ExitCode::from(end.code()),
+        // Whoever read our output has enough: that is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            screen.complain(&format!("error: {error}"));
+            ExitCode::from(End::WrongInput.code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
+    match cli.command {
+        None => {
+            screen.print(&Cli::command().render_help().to_string())?;
+            Ok(End::AsExpected)
+        }
+        Some(Command::List(list)) => list.run(screen),
+        Some(Command::Validate(validate)) => validate.run(screen),
+        Some(Command::Schema(schema)) => schema.run(screen),
+        Some(Command::Report(report)) => report.run(screen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_worst_end_counts() {
+        let ends = [End::Inconclusive, End::NotAsExpected, End::AsExpected];
+        assert_eq!(ends.into_iter().max(), Some(End::NotAsExpected));
+    }
+}

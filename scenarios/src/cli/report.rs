@@ -1,0 +1,87 @@
+//! `ackproof report`: judges a recorded trace again, without simulating.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+
+use ackproof_core::fact::Observer;
+use ackproof_core::types::Duration;
+use ackproof_reports::render::{text, topics};
+use ackproof_reports::trace::TraceReader;
+use ackproof_reports::{Digest, Judge, RunReport, Verdict, explain};
+use clap::Args;
+
+use super::End;
+use super::screen::{Colours, Format, Screen};
+
+/// Judge a recorded trace again, without simulating.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ackproof run --catalog PA-03 --seed 7 --trace run.ndjson
+  ackproof report run.ndjson
+
+A trace has no expectation: 0 says that nothing went wrong or only what the configuration permits, 1 that something did that
+it forbids, 3 that nothing can be said.")]
+pub(super) struct Report {
+    /// A file written by `ackproof run --trace`
+    #[arg(value_name = "TRACE")]
+    trace: PathBuf,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Report {
+    /// Judges it.
+    pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
+        let name = self.trace.display();
+        let file = match File::open(&self.trace) {
+            Ok(file) => file,
+            Err(error) => {
+                screen.complain(&format!("error: {name}: cannot be read: {error}"));
+                return Ok(End::WrongInput);
+            }
+        };
+        let (header, events) = match TraceReader::open(BufReader::new(file)).and_then(TraceReader::read_all) {
+            Ok(trace) => trace,
+            Err(error) => {
+                screen.complain(&format!("error: {name}: {error}"));
+                return Ok(End::WrongInput);
+            }
+        };
+        let mut judge = Judge::new(header.contract.clone());
+        let mut digest = Digest::new();
+        for event in &events {
+            judge.observe(event);
+            digest.observe(event);
+        }
+        let mut judgement = judge.finish();
+        let mut explanation = explain(&mut judgement, &events, &header.contract);
+        for story in &mut explanation.stories {
+            story.replay = Some(header.replay.clone());
+        }
+        let end = match judgement.verdict {
+            Verdict::Unknown => End::Inconclusive,
+            Verdict::Invalid if judgement.has_forbidden() => End::NotAsExpected,
+            Verdict::Valid | Verdict::Invalid => End::AsExpected,
+        };
+        match self.format {
+            Format::Human => {
+                screen.print(&text::verdict_line(&header.scenario, header.seed, &judgement, &Colours))?;
+                if !explanation.stories.is_empty() {
+                    screen.print(&format!("\n{}", text::explanation(&explanation, &header.nodes, &Colours)))?;
+                }
+                screen.print(&topics::topics(&judgement))?;
+                screen.print(&text::witnesses(&judgement, &Colours))?;
+            }
+            Format::Json => {
+                let as_expected = end == End::AsExpected;
+                let report =
+                    RunReport::new(&header.scenario, header.seed, &judgement, digest, as_expected, Duration::ZERO);
+                screen.print(&report.to_line()?)?;
+            }
+        }
+        Ok(end)
+    }
+}

@@ -1,0 +1,75 @@
+//! Where output goes: standard output and standard error, with colours where they are wanted.
+
+use std::io::{self, Write};
+
+use ackproof_reports::render::text::{Style, Tone};
+use annotate_snippets::Renderer;
+use anstream::AutoStream;
+use owo_colors::{AnsiColors, Style as Paint};
+
+use crate::diagnostics::Diagnostics;
+
+/// Standard output and standard error. Colours are taken out again where the output is no terminal or `NO_COLOR` is set.
+pub(super) struct Screen {
+    out: AutoStream<io::Stdout>,
+    err: AutoStream<io::Stderr>,
+}
+
+impl Screen {
+    /// Those of this process.
+    pub fn standard() -> Self {
+        Self { out: anstream::stdout(), err: anstream::stderr() }
+    }
+
+    /// Writes text that ends with a line break, or adds one.
+    pub fn print(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            self.out.write_all(b"\n")?;
+        }
+        self.out.flush()
+    }
+
+    /// Writes to standard error. If that fails there is nobody left to tell.
+    pub fn complain(&mut self, text: &str) {
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Says what is wrong with the input.
+    pub fn diagnose(&mut self, found: &Diagnostics) {
+        if !found.is_empty() {
+            let text = found.render(&Renderer::styled());
+            self.complain(&format!("{text}\n"));
+        }
+    }
+}
+
+/// The colours of reports.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Colours;
+
+impl Style for Colours {
+    fn paint(&self, tone: Tone, text: &str, out: &mut String) {
+        use std::fmt::Write as _;
+        let paint = match tone {
+            Tone::Bad => Paint::new().bold().color(AnsiColors::Red),
+            Tone::Good => Paint::new().bold().color(AnsiColors::Green),
+            Tone::Doubt => Paint::new().bold().color(AnsiColors::Yellow),
+            Tone::Name => Paint::new().color(AnsiColors::Cyan),
+            Tone::Mark => Paint::new().bold(),
+            Tone::Quiet => Paint::new().dimmed(),
+            Tone::Plain => Paint::new(),
+        };
+        let _ = write!(out, "{}", paint.style(text));
+    }
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object per line
+    Json,
+}

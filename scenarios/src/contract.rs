@@ -1,0 +1,110 @@
+//! What a scenario's configuration promises, in the judge's words.
+
+use ackproof_core::config::{AutoOffsetReset, LegacyProducerType, LogConfig};
+use ackproof_core::types::NodeId;
+use ackproof_reports::NodeNames;
+use ackproof_reports::contract::{
+    ConsumerContract, Contract, Ending, LegacyKind, OnError, ProducerContract, TopicContract,
+};
+use ackproof_sim::ClientKind;
+use ackproof_sim::faults::Action;
+use ackproof_sim::workload::{self, AtEnd, ProducerWorkload};
+
+use crate::scenario::Scenario;
+
+/// The contract of a scenario.
+pub fn contract(scenario: &Scenario) -> Contract {
+    let mut contract = Contract { notes: notes(scenario), ..Contract::default() };
+    for (client, spec) in (0..).zip(&scenario.clients) {
+        let name = spec.name.clone();
+        match &spec.kind {
+            ClientKind::Producer(config, workload) => contract.producers.push(ProducerContract {
+                client,
+                name,
+                client_id: config.client_id.clone(),
+                acks: config.acks,
+                idempotence: config.enable_idempotence,
+                retries: config.retries,
+                max_in_flight: u32::try_from(config.max_in_flight_requests_per_connection).unwrap_or(u32::MAX),
+                legacy: None,
+                on_error: on_error(workload.as_deref()),
+                ending: ending(workload.as_deref()),
+            }),
+            ClientKind::LegacyProducer(config, workload) => contract.producers.push(ProducerContract {
+                client,
+                name,
+                client_id: config.client_id.clone(),
+                acks: config.request_required_acks,
+                idempotence: false,
+                retries: config.message_send_max_retries,
+                max_in_flight: 1,
+                legacy: Some(match config.producer_type {
+                    LegacyProducerType::Sync => LegacyKind::Sync,
+                    LegacyProducerType::Async => LegacyKind::Async,
+                }),
+                on_error: on_error(workload.as_deref()),
+                ending: ending(workload.as_deref()),
+            }),
+            ClientKind::Consumer(config, _) => contract.consumers.push(ConsumerContract {
+                client,
+                name,
+                resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
+            }),
+            ClientKind::Admin => {}
+        }
+    }
+    let topics = scenario.topics.iter().zip(&scenario.topic_configs);
+    contract.topics = topics.map(|(topic, config)| topic_contract(scenario, topic, config)).collect();
+    contract
+}
+
+/// What nodes are called in reports.
+pub fn node_names(scenario: &Scenario) -> NodeNames {
+    let mut names = NodeNames::new();
+    names.insert(NodeId::Controller(scenario.cluster.controller.broker_id), "controller");
+    for (client, spec) in (0..).zip(&scenario.clients) {
+        names.insert(NodeId::Client(client), spec.name.clone());
+    }
+    names
+}
+
+fn topic_contract(scenario: &Scenario, topic: &ackproof_core::client::NewTopic, config: &LogConfig) -> TopicContract {
+    let replicas = topic.assignments.first().map(|replicas| i16::try_from(replicas.len()).unwrap_or(i16::MAX));
+    let elected_uncleanly = scenario.steps.iter().any(|open| match &open.step.action {
+        Action::Elect { partition, unclean } => *unclean && partition.topic == topic.name,
+        _ => false,
+    });
+    TopicContract {
+        name: topic.name.to_string(),
+        replication_factor: replicas.unwrap_or(topic.replication_factor),
+        min_insync_replicas: config.min_insync_replicas,
+        unclean_leader_election: config.unclean_leader_election_enable || elected_uncleanly,
+        flush_messages: config.flush_messages,
+    }
+}
+
+fn on_error(workload: Option<&ProducerWorkload>) -> OnError {
+    match workload.map(|workload| workload.on_error) {
+        None | Some(workload::OnError::Ignore) => OnError::Ignore,
+        Some(workload::OnError::Resend) => OnError::Resend,
+        Some(workload::OnError::Stop) => OnError::Stop,
+    }
+}
+
+fn ending(workload: Option<&ProducerWorkload>) -> Ending {
+    match workload.map(|workload| workload.at_end) {
+        None | Some(AtEnd::Close(_) | AtEnd::Flush) => Ending::Closes,
+        Some(AtEnd::Exit(_)) => Ending::Exits,
+    }
+}
+
+/// What a reader should know about the world beside the configuration.
+fn notes(scenario: &Scenario) -> Vec<String> {
+    let network = &scenario.cluster.network;
+    let mut notes = vec![format!("every message takes {} to {}", network.latency_min, network.latency_max)];
+    notes.push(format!(
+        "each broker has its own machine; dirty pages are written after {}",
+        scenario.cluster.disk.writeback
+    ));
+    notes
+}

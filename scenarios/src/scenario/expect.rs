@@ -1,0 +1,87 @@
+//! What a scenario expects: which anomalies, how many, why, and whether its configuration permits them.
+
+use ackproof_reports::{Cause, Kind};
+
+use super::amounts::Count;
+use super::reading::Reading;
+use crate::document::{Expect as Written, ExpectedAnomaly};
+
+/// Everything that must come out of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// Anomalies, one entry per kind and cause. What is not listed must not occur.
+    pub anomalies: Vec<AnomalyExpectation>,
+    /// Numbers of records, by the names of the counts in reports.
+    pub counts: Vec<(&'static str, Count)>,
+}
+
+/// One kind of anomaly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnomalyExpectation {
+    /// What goes wrong.
+    pub kind: Kind,
+    /// How often.
+    pub count: Count,
+    /// Why; any cause if not given.
+    pub cause: Option<Cause>,
+    /// Whether the configuration permits it; either if not given.
+    pub permitted: Option<bool>,
+}
+
+impl Reading<'_> {
+    /// Reads `[expect]`.
+    pub fn expect(&mut self, written: &Written) -> Expect {
+        if let (Some(clean), Some(first)) = (&written.clean, written.anomaly.first())
+            && **clean
+        {
+            let found = self.error(first.kind.span(), "a clean run has no anomaly");
+            self.report(found.related(clean.span(), "`clean` is said here").remedy("keep one of the two"));
+        }
+        let anomalies = written.anomaly.iter().filter_map(|anomaly| self.anomaly(anomaly)).collect();
+        let counts = &written.counts;
+        let counts = [
+            ("sent", &counts.sent),
+            ("acknowledged", &counts.acknowledged),
+            ("failed", &counts.failed),
+            ("indeterminate", &counts.indeterminate),
+            ("pending", &counts.pending),
+            ("delivered", &counts.delivered),
+            ("lost", &counts.lost),
+            ("dropped", &counts.dropped),
+            ("duplicated", &counts.duplicated),
+            ("reordered", &counts.reordered),
+        ];
+        let counts =
+            counts.into_iter().filter_map(|(name, count)| Some((name, self.count(count.as_ref()?)?))).collect();
+        Expect { anomalies, counts }
+    }
+
+    fn anomaly(&mut self, written: &ExpectedAnomaly) -> Option<AnomalyExpectation> {
+        let kind = Kind::by_name(&written.kind);
+        if kind.is_none() {
+            let found = self.error(written.kind.span(), format!("there is no anomaly `{}`", written.kind.as_str()));
+            self.report(found.nearest(&written.kind, Kind::ALL.iter().map(|kind| kind.name())));
+        }
+        let cause = match &written.cause {
+            None => Some(None),
+            Some(name) => {
+                let cause = Cause::by_name(name);
+                if cause.is_none() {
+                    let found = self.error(name.span(), format!("there is no cause `{}`", name.as_str()));
+                    self.report(found.nearest(name, Cause::ALL.iter().map(|cause| cause.name())));
+                }
+                cause.map(Some)
+            }
+        };
+        let count = match &written.count {
+            None => Some(Count::SOME),
+            Some(count) => self.count(count),
+        };
+        Some(AnomalyExpectation {
+            kind: kind?,
+            count: count?,
+            cause: cause?,
+            permitted: written.permitted.as_ref().map(|permitted| **permitted),
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! A scenario as it is meant: every name found, every number possible, every property resolved.
+//!
+//! [`Scenario::read`] turns a file into it and says everything that is wrong at once; [`Scenario::plan`] makes the
+//! choices that are left to the seed and gives what a world is built from.
+
+mod amounts;
+mod clients;
+mod cluster;
+mod config;
+mod expect;
+mod reading;
+mod selector;
+mod settings;
+mod steps;
+mod when;
+
+use std::sync::Arc;
+
+use ackproof_core::client::NewTopic;
+use ackproof_core::config::LogConfig;
+use ackproof_core::types::{Duration, Prng};
+use ackproof_sim::{ClientSpec, ClusterSpec};
+
+pub use amounts::{Between, Count, seeds as parse_seeds};
+pub use cluster::Cluster;
+pub use expect::{AnomalyExpectation, Expect};
+pub use steps::{Choice, OpenStep};
+
+use crate::diagnostics::{Diagnostics, Severity, Source};
+use crate::document::{Document, Fix, Written};
+use crate::library::Place;
+use reading::{Names, Reading};
+
+/// The seeds that are tests of a scenario that does not say.
+const SEEDS: std::ops::Range<u64> = 0..4;
+/// The time limit of a scenario that does not say.
+const TIME_LIMIT: Duration = Duration::from_secs(600);
+/// The settle limit of a scenario that does not say.
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+
+/// The seeds that are tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds {
+    /// A range.
+    pub test: std::ops::Range<u64>,
+    /// Seeds that once showed a bug.
+    pub regression: Vec<u64>,
+}
+
+impl Seeds {
+    /// All of them, each once.
+    pub fn all(&self) -> impl Iterator<Item = u64> {
+        let regression = self.regression.iter().copied().filter(|seed| !self.test.contains(seed));
+        self.test.clone().chain(regression)
+    }
+}
+
+/// A scenario.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Where it was read from.
+    pub place: Place,
+    /// What happens, in one line.
+    pub title: String,
+    /// The rows of the failure catalog that it shows.
+    pub catalog: Vec<String>,
+    /// The story, in prose.
+    pub story: String,
+    /// The seeds that are tests.
+    pub seeds: Seeds,
+    /// When the run ends in any case.
+    pub time_limit: Duration,
+    /// How long the cluster may take to come to rest.
+    pub settle_limit: Duration,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The topics.
+    pub topics: Vec<NewTopic>,
+    /// The configuration of each topic, with the defaults of the brokers.
+    pub topic_configs: Vec<LogConfig>,
+    /// The clients, in the order of their numbers.
+    pub clients: Vec<ClientSpec>,
+    /// What is done to the cluster.
+    pub steps: Vec<OpenStep>,
+    /// What must come out.
+    pub expect: Expect,
+    /// The same scenario with its fix, in words and ready to run.
+    pub fix: Option<Box<(String, Scenario)>>,
+    /// What is worth knowing about the file although nothing is wrong.
+    pub notes: Diagnostics,
+}
+
+impl Scenario {
+    /// Reads the file at a place. The error has everything that is wrong with it.
+    pub fn load(place: &Place) -> Result<Scenario, Diagnostics> {
+        let bytes = place.read().map_err(|error| {
+            let source = Source::new(place.display(), "");
+            Diagnostics::from(crate::diagnostics::Diagnostic::about_file(&source, format!("cannot be read: {error}")))
+        })?;
+        Self::read(place, &Source::from_bytes(place.display(), bytes)?)
+    }
+
+    /// Reads a text as if it stood at a place.
+    pub fn read(place: &Place, source: &Arc<Source>) -> Result<Scenario, Diagnostics> {
+        let document = Document::read(source)?;
+        let mut scenario = Self::understand(place, source, &document, &Fix::default())?;
+        if let Some(fix) = &document.fix {
+            let mut fixed = Self::understand(place, source, &document, fix)?;
+            fixed.expect = Expect::default();
+            scenario.fix = Some(Box::new((describe(fix), fixed)));
+        }
+        Ok(scenario)
+    }
+
+    fn understand(
+        place: &Place,
+        source: &Arc<Source>,
+        document: &Document,
+        fix: &Fix,
+    ) -> Result<Scenario, Diagnostics> {
+        let mut reading = Reading { source, names: Names::default(), found: Diagnostics::default() };
+        let scenario = reading.scenario(place, document, fix);
+        let mut found = reading.found;
+        found.sort();
+        let (errors, notes) = found.0.into_iter().partition(|found| found.severity == Severity::Error);
+        let (errors, notes) = (Diagnostics(errors), Diagnostics(notes));
+        match scenario {
+            Some(scenario) if errors.is_empty() => Ok(Scenario { notes, ..scenario }),
+            Some(_) | None => Err(errors),
+        }
+    }
+
+    /// What a world is built from: every choice made by the seed.
+    pub fn plan(&self, seed: u64) -> ClusterSpec {
+        let rng = Prng::new(seed).fork("plan");
+        ClusterSpec {
+            seed,
+            controller: Arc::clone(&self.cluster.controller),
+            brokers: self.cluster.brokers.clone(),
+            network: self.cluster.network.clone(),
+            disk: self.cluster.disk.clone(),
+            topics: self.topics.clone(),
+            clients: self.clients.clone(),
+            steps: self.steps.iter().map(|step| step.decide(&rng)).collect(),
+            time_limit: self.time_limit,
+            settle_limit: self.settle_limit,
+        }
+    }
+
+    /// What is typed to run it.
+    pub fn name(&self) -> String {
+        self.place.name()
+    }
+}
+
+impl Reading<'_> {
+    fn scenario(&mut self, place: &Place, document: &Document, fix: &Fix) -> Option<Scenario> {
+        let title = self.required(document.title.as_ref(), "title", "say in one line what happens: title = \"..\"");
+        let expect = self.required(
+            document.expect.as_ref(),
+            "expect",
+            "say what must come out: [expect] with clean = true, or [[expect.anomaly]]",
+        );
+        let cluster = self.required(document.cluster.as_ref(), "cluster", "add [cluster] with `brokers = 3`");
+        let cluster = cluster.and_then(|written| self.cluster(place, written, written.span(), fix));
+        let seeds = self.seeds(document);
+        let time_limit = self.time(document.time_limit.as_ref(), TIME_LIMIT);
+        let settle_limit = self.time(document.settle_limit.as_ref(), SETTLE_LIMIT);
+        let expect = expect.map(|written| self.expect(written));
+        // Names below depend on those of the cluster: without it, every one of them would be an error.
+        let cluster = cluster?;
+        let (topics, topic_configs) = self.topics(&document.topic, &cluster, fix);
+        let clients = self.clients(place, document, cluster.version, fix);
+        let steps = self.steps(document);
+        Some(Scenario {
+            place: place.clone(),
+            title: title?.to_string(),
+            catalog: document.catalog.iter().map(ToString::to_string).collect(),
+            story: document.story.as_ref().map(|story| story.trim().to_owned()).unwrap_or_default(),
+            seeds,
+            time_limit,
+            settle_limit,
+            cluster,
+            topics,
+            topic_configs,
+            clients,
+            steps: steps?,
+            expect: expect?,
+            fix: None,
+            notes: Diagnostics::default(),
+        })
+    }
+
+    fn required<'d, T>(&mut self, part: Option<&'d Written<T>>, name: &str, remedy: &str) -> Option<&'d Written<T>> {
+        if part.is_none() {
+            let found = crate::diagnostics::Diagnostic::about_file(self.source, format!("`{name}` is missing"));
+            self.report(found.remedy(remedy));
+        }
+        part
+    }
+
+    fn seeds(&mut self, document: &Document) -> Seeds {
+        let written = document.seeds.as_ref();
+        let test = written.and_then(|seeds| seeds.test.as_ref());
+        let test = test.and_then(|text| self.accept(text.span(), amounts::seeds(text), "write \"0..4\""));
+        let regression = written.map(|seeds| seeds.regression.iter().map(|seed| **seed).collect()).unwrap_or_default();
+        Seeds { test: test.unwrap_or(SEEDS), regression }
+    }
+
+    fn steps(&mut self, document: &Document) -> Option<Vec<OpenStep>> {
+        let names = document.step.iter().enumerate();
+        self.names.steps = names.map(|(number, step)| steps::name(step, number, &self.source.text)).collect();
+        for (number, step) in document.step.iter().enumerate() {
+            if let Some(name) = &step.name
+                && self.names.steps[..number].contains(name)
+            {
+                self.report(self.error(name.span(), format!("there are two steps `{}`", name.as_str())));
+            }
+        }
+        let steps: Vec<Option<OpenStep>> =
+            document.step.iter().enumerate().map(|(number, step)| self.open_step(number, step, step.span())).collect();
+        steps.into_iter().collect()
+    }
+}
+
+/// A fix in one line: `acks=all with min.insync.replicas=2`.
+fn describe(fix: &Fix) -> String {
+    let mut words = Vec::new();
+    let mut properties = |table: &crate::document::Properties| {
+        words.extend(table.iter().map(|(name, value)| format!("{}={}", name.as_str(), **value)));
+    };
+    if let Some(producer) = &fix.producer {
+        properties(&producer.config);
+    }
+    for part in [&fix.consumer, &fix.topic, &fix.cluster].into_iter().flatten() {
+        properties(&part.config);
+    }
+    if let Some(producer) = &fix.producer {
+        use crate::document::{AtEnd, OnError};
+        words.extend(producer.on_error.as_ref().map(|on_error| match **on_error {
+            OnError::Ignore => "errors ignored".to_owned(),
+            OnError::Resend => "failed records sent again by the application".to_owned(),
+            OnError::Stop => "an application that stops at an error".to_owned(),
+        }));
+        words.extend(producer.at_end.as_ref().map(|at_end| match **at_end {
+            AtEnd::Close => "close() at the end".to_owned(),
+            AtEnd::Flush => "flush() at the end".to_owned(),
+            AtEnd::Exit => "exit at the end".to_owned(),
+        }));
+    }
+    words.join(" with ")
+}
