@@ -371,7 +371,3 @@ impl Machine for Broker {
         deadlines.into_iter().flatten().min()
     }
 }
-
-#[cfg(test)]
-#[path = "broker_tests.rs"]
-mod tests;

@@ -59,6 +59,17 @@ pub enum ClientKind {
     Admin,
 }
 
+impl ClientKind {
+    /// Whether its program lives outside the world.
+    pub fn is_external(&self) -> bool {
+        match self {
+            ClientKind::Producer(_, workload) | ClientKind::LegacyProducer(_, workload) => workload.is_none(),
+            ClientKind::Consumer(_, workload) => workload.is_none(),
+            ClientKind::Admin => true,
+        }
+    }
+}
+
 impl ClusterSpec {
     /// Servers without topics, clients or faults; limits of ten and two minutes.
     pub fn new(seed: u64, controller: Arc<BrokerConfig>, brokers: Vec<Arc<BrokerConfig>>) -> Self {

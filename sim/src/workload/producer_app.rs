@@ -139,7 +139,10 @@ impl ProducerApp {
             return Some(call);
         }
         match self.state {
-            State::Sending if now >= self.next_send => self.send(),
+            State::Sending if now >= self.next_send => self.send().or_else(|| {
+                self.maybe_end(now);
+                self.queued.pop_front()
+            }),
             State::Leaving(at) if now >= at => {
                 self.state = State::Exited;
                 None

@@ -1,16 +1,23 @@
 //! The world: one value, one loop. No threads, no async, no globals; cloning it forks the universe.
 
+mod actions;
 mod clock;
+mod delivery;
 mod disk;
 mod event_queue;
 mod message;
 mod network;
+mod node;
+mod run;
+mod setup;
 
 pub use clock::{NodeClock, RUN_STARTS_AT};
 pub use disk::{DiskFaults, DiskSpec, Keep, PowerLoss, SimDisk};
 pub use event_queue::EventQueue;
 pub use message::{Body, Direction, Interference, MessageFilter, MessageRule, Packet};
 pub use network::{Connection, End, LinkSpec, Network};
+pub use node::{Node, Process, SimMachine};
+pub use run::{Outcome, World};
 
 /// A node's place in the world's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

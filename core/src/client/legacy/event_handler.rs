@@ -493,6 +493,7 @@ fn produce_request(
     ctx: &mut Context<'_>,
 ) -> ProduceRequest {
     let mut produce = ProduceRequest::default()
+        .with_transactional_id(None)
         .with_acks(acks)
         .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
     for batch in &mut request.batches {

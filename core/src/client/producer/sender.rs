@@ -123,6 +123,7 @@ impl Producer {
 
     fn send_produce_request(&mut self, node: NodeId, batches: Vec<u64>, ctx: &mut Context<'_>) {
         let mut request = ProduceRequest::default()
+            .with_transactional_id(None)
             .with_acks(self.config.acks)
             .with_timeout_ms(i32::try_from(self.config.request_timeout_ms.as_millis()).unwrap_or(i32::MAX));
         let mut sent = Vec::with_capacity(batches.len());

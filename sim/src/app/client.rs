@@ -1,0 +1,175 @@
+//! Handles to client processes. Dropping one kills its process, as the death of the application does.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, RecordMetadata};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::{Duration, Offset, RecordId, StrBytes, TopicName, TopicPartition};
+use bytes::Bytes;
+
+use super::host::Shared;
+use crate::world::NodeIndex;
+
+/// A client process.
+struct Process {
+    shared: Shared,
+    client: NodeIndex,
+}
+
+impl Process {
+    fn start(shared: Shared, client: NodeIndex) -> Self {
+        shared.with(|world, observer| world.start_process(client, observer));
+        Self { shared, client }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let client = self.client;
+        self.shared.with(|world, observer| world.kill_process(client, observer));
+    }
+}
+
+/// A producer.
+pub struct Producer {
+    process: Process,
+    number: u32,
+    sent: Arc<AtomicU64>,
+}
+
+/// The promise of [`Producer::send`]: awaiting it is waiting for the callback.
+pub struct Delivery {
+    outcome: std::pin::Pin<Box<dyn Future<Output = Result<RecordMetadata, ErrorCode>> + Send>>,
+    /// The call of `send()` that it belongs to, for a resend.
+    pub record: RecordId,
+}
+
+impl Future for Delivery {
+    type Output = Result<RecordMetadata, ErrorCode>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        self.outcome.as_mut().poll(cx)
+    }
+}
+
+impl Producer {
+    pub(super) fn start(shared: Shared, client: NodeIndex) -> Self {
+        let (number, calls) = shared.with(|world, _| world.client_number(client));
+        Self { process: Process::start(shared, client), number, sent: Arc::new(AtomicU64::new(calls)) }
+    }
+
+    /// `producer.send(..)`: returns when the record is in the accumulator, which takes up to `max.block.ms`.
+    pub async fn send(&self, topic: &str, key: Option<&[u8]>, value: &[u8]) -> Result<Delivery, ErrorCode> {
+        self.send_again(topic, key, value, None).await
+    }
+
+    /// Sends a record that repeats an earlier one, and says so: judges then know that the two are one.
+    pub async fn send_again(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: &[u8],
+        resend_of: Option<RecordId>,
+    ) -> Result<Delivery, ErrorCode> {
+        let Process { shared, client } = &self.process;
+        let (client, number) = (*client, self.sent.fetch_add(1, Ordering::Relaxed));
+        let record = RecordId { client: self.number, number };
+        let call = Call::Send(Box::new(ProducerRecord {
+            id: record,
+            resend_of,
+            topic: TopicName(StrBytes::from_string(topic.to_owned())),
+            partition: None,
+            key: key.map(Bytes::copy_from_slice),
+            value: Some(Bytes::copy_from_slice(value)),
+            timestamp: None,
+            headers: Vec::new(),
+        }));
+        shared.with(|world, observer| {
+            world.count_call(client, number + 1);
+            world.call(client, call, observer);
+        });
+        let returned = shared.hear(client, |completion| match completion {
+            Completion::SendReturned { record: returned, result } if *returned == record => Some(*result),
+            _ => None,
+        });
+        returned.await?;
+        let shared = shared.clone();
+        let outcome = Box::pin(async move {
+            let delivered = shared.hear(client, |completion| match completion {
+                Completion::Delivered { record: delivered, result } if *delivered == record => Some(result.clone()),
+                _ => None,
+            });
+            delivered.await
+        });
+        Ok(Delivery { outcome, record })
+    }
+
+    /// `producer.flush()`.
+    pub async fn flush(&self) {
+        let Process { shared, client } = &self.process;
+        shared.call(*client, Call::Flush);
+        shared.hear(*client, |completion| (*completion == Completion::Flushed).then_some(())).await;
+    }
+
+    /// `producer.close(timeout)`.
+    pub async fn close(self, timeout: Duration) {
+        let Process { shared, client } = &self.process;
+        shared.call(*client, Call::Close { timeout });
+        shared.hear(*client, |completion| (*completion == Completion::Closed).then_some(())).await;
+    }
+}
+
+/// A consumer.
+pub struct Consumer {
+    process: Process,
+}
+
+impl Consumer {
+    pub(super) fn start(shared: Shared, client: NodeIndex) -> Self {
+        Self { process: Process::start(shared, client) }
+    }
+
+    /// `consumer.assign(partitions)`.
+    pub fn assign(&self, partitions: &[(&str, i32)]) {
+        let partitions = partitions.iter().map(|(topic, partition)| TopicPartition::of(topic, *partition)).collect();
+        self.process.shared.call(self.process.client, Call::Assign(partitions));
+    }
+
+    /// `consumer.seek(partition, offset)`.
+    pub fn seek(&self, topic: &str, partition: i32, offset: i64) {
+        let call = Call::Seek(TopicPartition::of(topic, partition), Offset(offset));
+        self.process.shared.call(self.process.client, call);
+    }
+
+    /// `consumer.poll(timeout)`.
+    pub async fn poll(&self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ErrorCode> {
+        let Process { shared, client } = &self.process;
+        shared.call(*client, Call::Poll { timeout });
+        let polled = shared.hear(*client, |completion| match completion {
+            Completion::Polled(result) => Some(result.clone()),
+            _ => None,
+        });
+        polled.await
+    }
+}
+
+/// An admin client.
+pub struct Admin {
+    process: Process,
+}
+
+impl Admin {
+    pub(super) fn start(shared: Shared, client: NodeIndex) -> Self {
+        Self { process: Process::start(shared, client) }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.process.shared
+    }
+
+    pub(super) fn index(&self) -> NodeIndex {
+        self.process.client
+    }
+}

@@ -1,0 +1,181 @@
+//! What the disks hold at the end, and what a run still waits for.
+//!
+//! The survey is the ground truth that promises are held against. It reads the log of each partition's leader (of every
+//! replica, where nobody leads) as a consumer would after the dust has settled, and describes every replica as
+//! `kafka-topics --describe` does. A replica whose process does not run is loaded from a copy of its disk, as its next
+//! start would load it.
+
+use ackproof_core::config::{BrokerConfig, LogConfig};
+use ackproof_core::fact::{Fact, Observer, Payload};
+use ackproof_core::log::UnifiedLog;
+use ackproof_core::storage::Storage as _;
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Prng, Timestamp, TopicPartition};
+use ackproof_core::{Context, Effects};
+
+use crate::world::{Node, NodeIndex, SimMachine, World};
+
+/// One replica as it is now.
+#[derive(Clone, Debug)]
+struct Replica {
+    running: bool,
+    log_start: Offset,
+    high_watermark: Offset,
+    log_end: Offset,
+    leader_epoch: LeaderEpoch,
+}
+
+impl World {
+    /// Says what the disks hold.
+    pub(crate) fn survey(&mut self, observer: &mut dyn Observer) {
+        let Some(image) = self.controller_image() else { return };
+        let partitions: Vec<_> = image
+            .partitions
+            .iter()
+            .map(|(name, state)| (name.clone(), state.leader, state.isr.clone(), state.replicas.clone()))
+            .collect();
+        for (partition, leader, isr, replicas) in partitions {
+            for broker in replicas {
+                let Some(node) = self.find(NodeId::Broker(broker)) else { continue };
+                let Some(log) = self.load(node, &partition) else { continue };
+                let replica = describe(self.node_at(node), &log);
+                let fact = Fact::ReplicaSurveyed {
+                    partition: partition.clone(),
+                    broker,
+                    running: replica.running,
+                    leader: leader == broker,
+                    in_isr: isr.contains(&broker),
+                    log_start: replica.log_start,
+                    high_watermark: replica.high_watermark,
+                    log_end: replica.log_end,
+                    leader_epoch: replica.leader_epoch,
+                };
+                self.surveyed(node, fact, observer);
+                if leader == broker || leader < 0 {
+                    self.survey_records(node, broker, &partition, &log, observer);
+                }
+            }
+        }
+    }
+
+    fn survey_records(
+        &mut self,
+        node: NodeIndex,
+        broker: i32,
+        partition: &TopicPartition,
+        log: &UnifiedLog,
+        observer: &mut dyn Observer,
+    ) {
+        let mut disk = self.node_at(node).disk.clone();
+        let chunks = log.survey(log.log_start_offset(), &mut disk).unwrap_or_default();
+        for batch in chunks {
+            if batch.is_control() {
+                continue;
+            }
+            for record in batch.records().map_while(Result::ok) {
+                let fact = Fact::RecordSurveyed {
+                    partition: partition.clone(),
+                    broker,
+                    offset: record.offset,
+                    leader_epoch: batch.partition_leader_epoch(),
+                    key: record.key.map(Payload),
+                    value: record.value.map(Payload),
+                };
+                self.surveyed(node, fact, observer);
+            }
+        }
+    }
+
+    /// A replica's log: the one in memory, or what the next start would load.
+    fn load(&self, index: NodeIndex, partition: &TopicPartition) -> Option<UnifiedLog> {
+        let node = self.node_at(index);
+        if let Some(SimMachine::Broker(broker)) = &node.machine {
+            return broker.replica_manager().log(partition).cloned();
+        }
+        let config = self.broker_config(node.id)?;
+        if !node.disk.exists(&partition.to_string()) {
+            return None;
+        }
+        let mut disk = node.disk.clone();
+        let mut effects = Effects::default();
+        let mut rng = Prng::new(0);
+        let mut ctx = Context::new(self.now(), Timestamp(0), &mut rng, &mut disk, &mut effects);
+        let log: LogConfig = config.log.clone();
+        UnifiedLog::load(partition.clone(), log, config.toggles, Offset(0), false, &mut ctx).ok()
+    }
+
+    fn broker_config(&self, id: NodeId) -> Option<&BrokerConfig> {
+        self.spec().brokers.iter().find(|config| NodeId::Broker(config.broker_id) == id).map(|config| &**config)
+    }
+
+    /// What keeps the cluster from rest: one sentence each. Empty when everything has come to an end.
+    pub(crate) fn pending(&self) -> Vec<String> {
+        let mut waits = Vec::new();
+        let Some(image) = self.controller_image() else {
+            return vec!["no controller runs".to_owned()];
+        };
+        for (partition, state) in &image.partitions {
+            let Some(leader) = self.running_replica(state.leader, partition) else {
+                let isr: Vec<String> = state.isr.iter().map(i32::to_string).collect();
+                waits
+                    .push(format!("{partition} has no leader; it waits for a broker of its ISR {{{}}}", isr.join(",")));
+                continue;
+            };
+            if leader.high_watermark < leader.log_end {
+                waits.push(format!(
+                    "{partition}: high watermark {} waits for log end offset {}",
+                    leader.high_watermark, leader.log_end
+                ));
+            }
+            for replica in
+                state.replicas.iter().filter(|replica| **replica != state.leader && image.is_active(**replica))
+            {
+                let Some(follower) = self.running_replica(*replica, partition) else { continue };
+                if follower.log_end != leader.log_end || !state.isr.contains(replica) {
+                    waits.push(format!("{partition}: broker {replica} has not caught up with broker {}", state.leader));
+                }
+            }
+            self.lagging_consumers(partition, leader.high_watermark, &mut waits);
+        }
+        for node in self.nodes() {
+            if node.is_alive() && !node.app.is_done() {
+                waits.push(format!("{} has not finished sending", node.name));
+            }
+        }
+        waits
+    }
+
+    fn lagging_consumers(&self, partition: &TopicPartition, end: Offset, waits: &mut Vec<String>) {
+        for node in self.nodes() {
+            let Some(SimMachine::Consumer(consumer)) = &node.machine else { continue };
+            for (_, position) in consumer.positions().filter(|(read, _)| *read == partition) {
+                if position < end {
+                    waits.push(format!("{} is at offset {position} of {partition}, which ends at {end}", node.name));
+                }
+            }
+        }
+    }
+
+    fn running_replica(&self, broker: i32, partition: &TopicPartition) -> Option<Replica> {
+        let node = self.node_at(self.find(NodeId::Broker(broker))?);
+        match &node.machine {
+            Some(SimMachine::Broker(machine)) if node.is_alive() => {
+                machine.replica_manager().log(partition).map(|log| describe(node, log))
+            }
+            _ => None,
+        }
+    }
+
+    fn node_at(&self, index: NodeIndex) -> &Node {
+        &self.nodes()[index.0 as usize]
+    }
+}
+
+fn describe(node: &Node, log: &UnifiedLog) -> Replica {
+    Replica {
+        running: node.is_alive(),
+        log_start: log.log_start_offset(),
+        high_watermark: log.high_watermark(),
+        log_end: log.log_end_offset(),
+        leader_epoch: log.latest_epoch().unwrap_or(LeaderEpoch::NONE),
+    }
+}

@@ -1,0 +1,450 @@
+//! What the plan does to the world, and how it ends.
+
+use std::sync::Arc;
+
+use ackproof_core::Input;
+use ackproof_core::client::Call;
+use ackproof_core::fact::{Event, Fact, Observer};
+use ackproof_core::types::{Instant, NodeId};
+
+use super::message::{MessageFilter, MessageRule};
+use super::node::Process;
+use super::run::{ActiveRule, Happening};
+use super::{DiskFaults, End, Keep, NodeIndex, World};
+use crate::faults::{Action, FaultEngine, MessageFault, Selector, StepState, Trigger};
+
+impl World {
+    /// Starts a process that does not run; a machine without power gets it back.
+    pub(super) fn start(&mut self, index: NodeIndex, cause: u64, observer: &mut dyn Observer) {
+        if self.is_up(index) {
+            return;
+        }
+        let now = self.now;
+        let servers = self.servers.clone();
+        let had_power = self.node(index).has_power();
+        let node = self.node_mut(index);
+        let (machine, app) = node.blueprint.build(node.id, &servers, node.clock.local(now), node.app_progress);
+        node.machine = Some(machine);
+        node.app = app;
+        node.life += 1;
+        node.process = Process::Running;
+        node.wakes_at = None;
+        if !had_power {
+            self.retransmit();
+        }
+        let cause = self.emit(index, cause, Fact::NodeStarted, observer);
+        self.input(index, Input::Start, cause, observer);
+    }
+
+    /// A process is no more; `fact` says how it ended.
+    pub(super) fn end_process(&mut self, index: NodeIndex, fact: Fact, cause: u64, observer: &mut dyn Observer) {
+        if !self.is_up(index) {
+            return;
+        }
+        let now = self.now;
+        let lost_power = matches!(fact, Fact::PowerLost { .. });
+        let cause = self.emit(index, cause, fact, observer);
+        let node = self.node_mut(index);
+        node.process = if lost_power { Process::PowerOff } else { Process::Down };
+        node.died_at = now;
+        node.deferred.clear();
+        node.wakes_at = None;
+        let abandoned = node.machine.as_ref().map(super::SimMachine::abandoned).unwrap_or_default();
+        node.machine = None;
+        if let super::node::App::Producer(app) = &node.app {
+            node.app_progress = app.progress();
+        }
+        if lost_power {
+            self.forget_connections(index);
+        } else {
+            self.hang_up(index, cause);
+        }
+        for record in abandoned {
+            let fact = Fact::RecordAbandoned { record: record.record, unsent: record.unsent };
+            self.emit(index, cause, fact, observer);
+        }
+    }
+
+    fn pause(&mut self, index: NodeIndex, cause: u64, observer: &mut dyn Observer) {
+        if self.node(index).process == Process::Running {
+            self.node_mut(index).process = Process::Paused;
+            self.emit(index, cause, Fact::NodePaused, observer);
+        }
+    }
+
+    fn resume(&mut self, index: NodeIndex, cause: u64, observer: &mut dyn Observer) {
+        if self.node(index).process != Process::Paused {
+            return;
+        }
+        self.node_mut(index).process = Process::Running;
+        let cause = self.emit(index, cause, Fact::NodeResumed, observer);
+        self.node_mut(index).wakes_at = None;
+        while self.node(index).process == Process::Running {
+            let Some(deferred) = self.node_mut(index).deferred.pop_front() else { break };
+            let cause = if deferred.cause == 0 { cause } else { deferred.cause };
+            self.input(index, deferred.input, cause, observer);
+        }
+        self.arm(index);
+    }
+
+    fn lose_power(&mut self, index: NodeIndex, keep: Keep, cause: u64, observer: &mut dyn Observer) {
+        let now = self.now;
+        let mut rng = self.faults_rng.fork(&format!("power/{}/{}", self.node(index).id, self.node(index).life));
+        let loss = self.node_mut(index).disk.lose_power(now, keep, &mut rng);
+        let fact = Fact::PowerLost { unsynced_bytes: loss.unsynced_bytes, lost_bytes: loss.lost_bytes };
+        if self.is_up(index) {
+            self.end_process(index, fact, cause, observer);
+        } else {
+            self.emit(index, cause, fact, observer);
+            self.node_mut(index).process = Process::PowerOff;
+            self.forget_connections(index);
+        }
+    }
+
+    /// Schedules the steps whose triggers a fact has met.
+    pub(super) fn look_at_triggers(&mut self, event: &Event) {
+        let mut faults = std::mem::replace(&mut self.faults, FaultEngine::new(Arc::default()));
+        let mut rng = self.faults_rng.fork("trigger");
+        let due = faults.notice(event, &mut |selector, node| self.select(selector, &mut rng).contains(&node));
+        self.faults = faults;
+        for step in due {
+            self.schedule(step);
+        }
+    }
+
+    /// A step's trigger has been met: it happens after its delay.
+    pub(super) fn schedule(&mut self, step: usize) {
+        self.faults.set_state(step, StepState::Scheduled);
+        let at = self.now + self.faults.steps()[step].delay;
+        self.queue.push(at, Happening::Step(step));
+    }
+
+    /// Schedules the steps that are due at a time, counted from now.
+    pub(super) fn schedule_timed_steps(&mut self) {
+        for step in 0..self.faults.steps().len() {
+            if let Trigger::At(after) = self.faults.steps()[step].trigger {
+                let delay = self.faults.steps()[step].delay;
+                self.faults.set_state(step, StepState::Scheduled);
+                self.queue.push(self.now + after + delay, Happening::Step(step));
+            }
+        }
+    }
+
+    fn resolve(&mut self, selector: &Selector, step: usize) -> Vec<NodeIndex> {
+        let mut rng = self.faults_rng.fork(&format!("select/{step}"));
+        let nodes = self.select(selector, &mut rng);
+        nodes.into_iter().filter_map(|id| self.find(id)).collect()
+    }
+
+    /// A step of the plan happens.
+    pub(super) fn perform(&mut self, number: usize, observer: &mut dyn Observer) {
+        let steps = self.faults.steps().clone();
+        let step = &steps[number];
+        let controller = self.index[&self.servers.controllers[0]];
+        let injected = Fact::FaultInjected { fault: number as u32 + 1, what: step.name.clone() };
+        let cause = if step.action == Action::Mark { 0 } else { self.emit(controller, 0, injected, observer) };
+        self.faults.set_state(number, if step.action.heals() { StepState::InForce } else { StepState::Over });
+        let targets = step.action.targets().map(|selector| self.resolve(selector, number)).unwrap_or_default();
+        if let Some(name) = &step.bind {
+            let ids = targets.iter().map(|index| self.node(*index).id).collect();
+            self.bound.insert(name.clone(), ids);
+        }
+        self.act(number, &step.action, &targets, cause, observer);
+        self.targets.insert(number, targets);
+        if let Some(lasts) = step.lasts {
+            self.queue.push(self.now + lasts, Happening::Heal(number));
+        }
+        for next in self.faults.followers(number) {
+            self.schedule(next);
+        }
+    }
+
+    /// Counts a process or machine fault as having done something, with its witness.
+    fn hit(&mut self, step: usize, target: NodeIndex, did: &str, cause: u64, observer: &mut dyn Observer) {
+        if self.faults.bite(step) {
+            let what = format!("{did} {}", self.node(target).name);
+            self.emit(target, cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
+        }
+    }
+
+    fn act(&mut self, number: usize, action: &Action, targets: &[NodeIndex], cause: u64, observer: &mut dyn Observer) {
+        match action {
+            Action::Kill(_) | Action::Start(_) | Action::Stop(_) | Action::Pause(_) | Action::Resume(_) => {
+                for target in targets {
+                    self.signal(number, action, *target, cause, observer);
+                }
+            }
+            Action::PowerLoss(_, keep) => {
+                for target in targets {
+                    self.hit(number, *target, "cut the power of", cause, observer);
+                    self.lose_power(*target, *keep, cause, observer);
+                }
+            }
+            Action::Cut { from, to, both_ways } => self.cut(number, from, to, *both_ways, cause, observer),
+            Action::Messages(fault) => {
+                let rule = self.rule(fault, number);
+                self.rules.push(ActiveRule { step: number, rule, seen: 0 });
+            }
+            Action::Disconnect { from, to } => self.disconnect(number, from, to, cause, observer),
+            Action::Disk(_, faults) => {
+                for target in targets {
+                    self.node_mut(*target).disk.faults = *faults;
+                }
+            }
+            Action::Wipe(_) => {
+                for target in targets {
+                    if self.node_mut(*target).disk.wipe() > 0 {
+                        self.hit(number, *target, "emptied the disk of", cause, observer);
+                    }
+                }
+            }
+            Action::ClockJump(_, by) => {
+                for target in targets {
+                    self.node_mut(*target).clock.jump(*by);
+                    self.hit(number, *target, "moved the clock of", cause, observer);
+                }
+            }
+            Action::ClockDrift(_, ppm) => self.drift(number, targets, *ppm, cause, observer),
+            Action::Elect { partition, unclean } => {
+                let admin = self.admin;
+                self.hit(number, admin, "asked for an election through", cause, observer);
+                let call = Call::ElectLeader { partition: partition.clone(), unclean: *unclean };
+                self.input(admin, Input::Call(call), cause, observer);
+            }
+            Action::Heal(other) => {
+                self.heal(*other, observer);
+            }
+            Action::Mark => {
+                self.faults.bite(number);
+            }
+        }
+    }
+
+    fn signal(&mut self, number: usize, action: &Action, target: NodeIndex, cause: u64, observer: &mut dyn Observer) {
+        let process = self.node(target).process;
+        match action {
+            Action::Kill(_) if self.is_up(target) => {
+                self.hit(number, target, "killed", cause, observer);
+                self.end_process(target, Fact::NodeKilled, cause, observer);
+            }
+            Action::Start(_) if !self.is_up(target) => {
+                self.hit(number, target, "started", cause, observer);
+                self.start(target, cause, observer);
+            }
+            Action::Stop(_) if self.is_up(target) => {
+                self.hit(number, target, "sent SIGTERM to", cause, observer);
+                match self.node(target).id {
+                    NodeId::Broker(_) => self.input(target, Input::Stop, cause, observer),
+                    NodeId::Controller(_) | NodeId::Client(_) => {
+                        self.end_process(target, Fact::NodeStopped, cause, observer);
+                    }
+                }
+            }
+            Action::Pause(_) if process == Process::Running => {
+                self.hit(number, target, "paused", cause, observer);
+                self.pause(target, cause, observer);
+            }
+            Action::Resume(_) if process == Process::Paused => {
+                self.hit(number, target, "resumed", cause, observer);
+                self.resume(target, cause, observer);
+            }
+            _ => {}
+        }
+    }
+
+    fn cut(
+        &mut self,
+        number: usize,
+        from: &Selector,
+        to: &Selector,
+        both_ways: bool,
+        cause: u64,
+        observer: &mut dyn Observer,
+    ) {
+        let (from, to) = (self.resolve(from, number), self.resolve(to, number));
+        let mut pairs = Vec::new();
+        for a in &from {
+            for b in to.iter().filter(|b| *b != a) {
+                pairs.push((*a, *b));
+                if both_ways {
+                    pairs.push((*b, *a));
+                }
+            }
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        for (a, b) in &pairs {
+            self.network.cut(*a, *b);
+        }
+        if let Some((a, _)) = pairs.first() {
+            self.hit(number, *a, "cut links of", cause, observer);
+        }
+        self.cuts.insert(number, pairs);
+    }
+
+    fn disconnect(&mut self, number: usize, from: &Selector, to: &Selector, cause: u64, observer: &mut dyn Observer) {
+        let (from, to) = (self.resolve(from, number), self.resolve(to, number));
+        let between = |a: NodeIndex, b: NodeIndex| {
+            (from.contains(&a) && to.contains(&b)) || (from.contains(&b) && to.contains(&a))
+        };
+        let hit: Vec<_> = self
+            .network
+            .connections
+            .iter()
+            .filter(|(_, connection)| between(connection.node(End::Client), connection.node(End::Server)))
+            .map(|(id, connection)| (*id, connection.node(End::Client)))
+            .collect();
+        for (id, client) in hit {
+            self.hit(number, client, "reset connections of", cause, observer);
+            self.reset(id, cause, observer);
+        }
+    }
+
+    fn drift(&mut self, number: usize, targets: &[NodeIndex], ppm: i32, cause: u64, observer: &mut dyn Observer) {
+        for target in targets {
+            let now = self.now;
+            let node = self.node_mut(*target);
+            node.clock.set_drift(now, ppm);
+            node.wakes_at = None;
+            self.hit(number, *target, "bent the clock of", cause, observer);
+            self.arm(*target);
+        }
+    }
+
+    fn rule(&mut self, fault: &MessageFault, number: usize) -> MessageRule {
+        let nodes = |world: &mut World, selector: &Option<Selector>| {
+            selector.as_ref().map(|selector| world.resolve(selector, number))
+        };
+        MessageRule {
+            filter: MessageFilter {
+                api: fault.api.clone(),
+                direction: fault.direction,
+                from: nodes(self, &fault.from),
+                to: nodes(self, &fault.to),
+                partition: fault.partition.clone(),
+            },
+            interference: fault.interference,
+            times: fault.times,
+            skip: fault.skip,
+        }
+    }
+
+    /// What a step did ends.
+    pub(super) fn heal(&mut self, number: usize, observer: &mut dyn Observer) {
+        if self.faults.state(number) != StepState::InForce {
+            return;
+        }
+        self.faults.set_state(number, StepState::Over);
+        let controller = self.index[&self.servers.controllers[0]];
+        let cause = self.emit(controller, 0, Fact::FaultHealed { fault: number as u32 + 1 }, observer);
+        let steps = self.faults.steps().clone();
+        let action = &steps[number].action;
+        let targets = self.targets.remove(&number).unwrap_or_default();
+        match action {
+            Action::Kill(_) | Action::Stop(_) | Action::PowerLoss(..) => {
+                for target in targets {
+                    self.start(target, cause, observer);
+                }
+            }
+            Action::Pause(_) => {
+                for target in targets {
+                    self.resume(target, cause, observer);
+                }
+            }
+            Action::Cut { .. } => {
+                for (a, b) in self.cuts.remove(&number).unwrap_or_default() {
+                    self.network.uncut(a, b);
+                }
+                self.retransmit();
+            }
+            Action::Messages(_) => self.end_rule(number, observer),
+            Action::Disk(..) => {
+                for target in targets {
+                    let bitten = self.node(target).disk.bitten;
+                    if bitten > 0 {
+                        self.hit(number, target, "misled the disk of", cause, observer);
+                    }
+                    self.node_mut(target).disk.faults = DiskFaults::default();
+                }
+            }
+            Action::ClockDrift(..) => {
+                let now = self.now;
+                for target in targets {
+                    let node = self.node_mut(target);
+                    node.clock.set_drift(now, 0);
+                    node.wakes_at = None;
+                    self.arm(target);
+                }
+            }
+            Action::Start(_)
+            | Action::Resume(_)
+            | Action::Disconnect { .. }
+            | Action::Wipe(_)
+            | Action::ClockJump(..)
+            | Action::Elect { .. }
+            | Action::Heal(_)
+            | Action::Mark => {}
+        }
+    }
+
+    fn end_rule(&mut self, number: usize, observer: &mut dyn Observer) {
+        self.rules.retain(|active| active.step != number);
+        let mut held: Vec<(Instant, ackproof_core::types::ConnectionId, End)> = Vec::new();
+        for (id, connection) in &self.network.connections {
+            for from in [End::Client, End::Server] {
+                let lane = &connection.lanes[from as usize];
+                if lane.held_by == Some(number)
+                    && let Some((since, _)) = lane.waiting.front()
+                {
+                    held.push((*since, *id, from));
+                }
+            }
+        }
+        held.sort_unstable_by_key(|(since, id, _)| (*since, *id));
+        for (_, id, from) in held {
+            self.release(id, from, Some(number), observer);
+        }
+    }
+}
+
+impl Action {
+    /// Whether there is an end to it.
+    fn heals(&self) -> bool {
+        match self {
+            Action::Kill(_)
+            | Action::Stop(_)
+            | Action::Pause(_)
+            | Action::PowerLoss(..)
+            | Action::Cut { .. }
+            | Action::Messages(_)
+            | Action::Disk(..)
+            | Action::ClockDrift(..) => true,
+            Action::Start(_)
+            | Action::Resume(_)
+            | Action::Disconnect { .. }
+            | Action::Wipe(_)
+            | Action::ClockJump(..)
+            | Action::Elect { .. }
+            | Action::Heal(_)
+            | Action::Mark => false,
+        }
+    }
+
+    /// The nodes that it is about, where it is about nodes.
+    fn targets(&self) -> Option<&Selector> {
+        match self {
+            Action::Kill(nodes)
+            | Action::Start(nodes)
+            | Action::Stop(nodes)
+            | Action::Pause(nodes)
+            | Action::Resume(nodes)
+            | Action::PowerLoss(nodes, _)
+            | Action::Disk(nodes, _)
+            | Action::Wipe(nodes)
+            | Action::ClockJump(nodes, _)
+            | Action::ClockDrift(nodes, _) => Some(nodes),
+            Action::Cut { from, .. } | Action::Disconnect { from, .. } => Some(from),
+            Action::Messages(_) | Action::Elect { .. } | Action::Heal(_) | Action::Mark => None,
+        }
+    }
+}

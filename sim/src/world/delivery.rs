@@ -1,0 +1,359 @@
+//! Packets on their way: from what a node says to what another one hears. See [`super::network`] for the fault model.
+
+use ackproof_core::Input;
+use ackproof_core::fact::{Fact, Observer};
+use ackproof_core::types::{ConnectionId, Instant, NodeId};
+
+use super::network::{Connection, End, Lane, retransmitted_at};
+use super::node::Process;
+use super::run::Happening;
+use super::{Body, Interference, NodeIndex, Packet, World};
+
+/// The "life" of packets that the kernel sends: no process has to be alive for them.
+const KERNEL: u32 = u32::MAX;
+
+/// What the rules in force do to a packet.
+enum Fate {
+    Passes,
+    Waits { until: Option<Instant>, step: usize },
+    Vanishes { step: usize, reset: bool },
+}
+
+impl World {
+    /// A node opens a connection.
+    pub(super) fn open(&mut self, id: ConnectionId, client: NodeIndex, to: NodeId, packet: Packet) {
+        let Some(server) = self.find(to) else { return };
+        let connection = Connection {
+            client: (client, packet.life),
+            server: (server, None),
+            client_open: true,
+            server_open: true,
+            lanes: [Lane::default(), Lane::default()],
+        };
+        self.network.connections.insert(id, connection);
+        self.transmit(id, End::Client, packet);
+    }
+
+    /// A node closes its end; the other one learns it behind everything that was sent before.
+    pub(super) fn close(&mut self, id: ConnectionId, node: NodeIndex, packet: Packet) {
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let from = if connection.client.0 == node { End::Client } else { End::Server };
+        let open = match from {
+            End::Client => &mut connection.client_open,
+            End::Server => &mut connection.server_open,
+        };
+        if std::mem::replace(open, false) {
+            self.transmit(id, from, packet);
+        }
+    }
+
+    /// Puts a packet on its way.
+    pub(super) fn transmit(&mut self, id: ConnectionId, from: End, packet: Packet) {
+        let Some(connection) = self.network.connections.get(&id) else { return };
+        let (sender, receiver) = (connection.node(from), connection.node(from.other()));
+        let is_open = match from {
+            End::Client => connection.client_open,
+            End::Server => connection.server_open,
+        };
+        if !is_open && !matches!(packet.body, Body::End) {
+            return;
+        }
+        let arrives = packet.departs + self.network.travel_time(sender, receiver, packet.body.size());
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let lane = connection.lane(from);
+        lane.last_arrival = lane.last_arrival.max(arrives);
+        let at = lane.last_arrival;
+        self.queue.push(at, Happening::Arrive { connection: id, from, packet });
+    }
+
+    /// A packet has travelled.
+    pub(super) fn arrive(&mut self, id: ConnectionId, from: End, packet: Packet, observer: &mut dyn Observer) {
+        let now = self.now;
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let (sender, receiver) = (connection.node(from), connection.node(from.other()));
+        let never_left = {
+            let sender = &self.nodes[sender.0 as usize];
+            packet.life != KERNEL
+                && (sender.life != packet.life || !sender.is_alive())
+                && sender.died_at < packet.departs
+        };
+        if never_left {
+            return;
+        }
+        let blocked = self.network.is_cut(sender, receiver) || !self.node(receiver).has_power();
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let lane = connection.lane(from);
+        if blocked || !lane.waiting.is_empty() {
+            lane.waiting.push_back((now, packet));
+            return;
+        }
+        self.pass_rules(id, from, packet, observer);
+    }
+
+    /// Applies the rules in force to a packet that nothing else stops, and delivers what they let through.
+    fn pass_rules(&mut self, id: ConnectionId, from: End, packet: Packet, observer: &mut dyn Observer) {
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let (sender, receiver) = (connection.node(from), connection.node(from.other()));
+        if connection.lane(from).silenced {
+            self.lost(id, receiver, &packet, observer);
+            return;
+        }
+        match self.fate(sender, receiver, &packet.body) {
+            Fate::Passes => self.deliver(id, from, packet, observer),
+            Fate::Waits { until, step } => {
+                self.bite(step, sender, receiver, &packet, observer);
+                let now = self.now;
+                let Some(connection) = self.network.connections.get_mut(&id) else { return };
+                let lane = connection.lane(from);
+                lane.waiting.push_front((now, packet));
+                lane.held_by = Some(step);
+                if let Some(until) = until {
+                    self.queue.push(until, Happening::Release { connection: id, from, held_by: Some(step) });
+                }
+            }
+            Fate::Vanishes { step, reset } => {
+                self.bite(step, sender, receiver, &packet, observer);
+                self.lost(id, receiver, &packet, observer);
+                if reset {
+                    self.reset(id, packet.cause, observer);
+                } else if let Some(connection) = self.network.connections.get_mut(&id) {
+                    connection.lane(from).silenced = true;
+                }
+            }
+        }
+    }
+
+    fn fate(&mut self, from: NodeIndex, to: NodeIndex, body: &Body) -> Fate {
+        if self.rules.is_empty() {
+            return Fate::Passes;
+        }
+        let now = self.now;
+        for active in &mut self.rules {
+            if !active.rule.filter.matches(from, to, body) {
+                continue;
+            }
+            active.seen += 1;
+            let number = active.seen;
+            if number <= active.rule.skip || active.rule.times.is_some_and(|times| number > active.rule.skip + times) {
+                continue;
+            }
+            return match active.rule.interference {
+                Interference::Delay(delay) => Fate::Waits { until: Some(now + delay), step: active.step },
+                Interference::Hold => Fate::Waits { until: None, step: active.step },
+                Interference::Drop => Fate::Vanishes { step: active.step, reset: false },
+                Interference::Reset => Fate::Vanishes { step: active.step, reset: true },
+            };
+        }
+        Fate::Passes
+    }
+
+    fn bite(&mut self, step: usize, from: NodeIndex, to: NodeIndex, packet: &Packet, observer: &mut dyn Observer) {
+        if !self.faults.bite(step) {
+            return;
+        }
+        let Some((api, direction)) = packet.body.describe() else { return };
+        let what = format!("{api} {} from {} to {}", direction.as_str(), self.node(from).name, self.node(to).name);
+        let node = self.servers.controllers[0];
+        let node = self.index[&node];
+        self.emit(node, packet.cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
+    }
+
+    fn lost(&mut self, connection: ConnectionId, to: NodeIndex, packet: &Packet, observer: &mut dyn Observer) {
+        if let Some((api, direction)) = packet.body.describe() {
+            let fact =
+                Fact::MessageLost { connection, to: self.node(to).id, what: format!("{api} {}", direction.as_str()) };
+            self.emit(to, packet.cause, fact, observer);
+        }
+    }
+
+    /// What waited may go on: the link has healed, a hold was released, or a delay is over.
+    pub(super) fn release(&mut self, id: ConnectionId, from: End, held_by: Option<usize>, observer: &mut dyn Observer) {
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let lane = connection.lane(from);
+        if lane.held_by != held_by {
+            return;
+        }
+        lane.held_by = None;
+        // What a rule held back has met the rules already.
+        let mut first_passes_rules = held_by.is_some();
+        loop {
+            let Some(connection) = self.network.connections.get(&id) else { return };
+            let (sender, receiver) = (connection.node(from), connection.node(from.other()));
+            if self.network.is_cut(sender, receiver) || !self.node(receiver).has_power() {
+                return;
+            }
+            let Some(connection) = self.network.connections.get_mut(&id) else { return };
+            let lane = connection.lane(from);
+            if lane.held_by.is_some() {
+                return;
+            }
+            let Some((_, packet)) = lane.waiting.pop_front() else { return };
+            if std::mem::take(&mut first_passes_rules) {
+                self.deliver(id, from, packet, observer);
+            } else {
+                self.pass_rules(id, from, packet, observer);
+            }
+        }
+    }
+
+    /// Schedules the retransmissions of everything that may pass again.
+    pub(super) fn retransmit(&mut self) {
+        let now = self.now;
+        let mut releases = Vec::new();
+        for (id, connection) in &self.network.connections {
+            for from in [End::Client, End::Server] {
+                let lane = &connection.lanes[from as usize];
+                let (sender, receiver) = (connection.node(from), connection.node(from.other()));
+                if let Some((due, _)) = lane.waiting.front()
+                    && lane.held_by.is_none()
+                    && !self.network.is_cut(sender, receiver)
+                    && self.node(receiver).has_power()
+                {
+                    releases.push((retransmitted_at(*due, now), *id, from));
+                }
+            }
+        }
+        for (at, connection, from) in releases {
+            self.queue.push(at, Happening::Release { connection, from, held_by: None });
+        }
+    }
+
+    fn deliver(&mut self, id: ConnectionId, from: End, packet: Packet, observer: &mut dyn Observer) {
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let (client, receiver) = (connection.client.0, connection.node(from.other()));
+        let Packet { cause, body, .. } = packet;
+        match body {
+            Body::Connect => self.accept(id, receiver, cause),
+            Body::Accepted => {
+                if self.is_listening(id, End::Client) {
+                    self.input(receiver, Input::Connected(id), cause, observer);
+                }
+            }
+            Body::End => self.ended(id, from.other(), cause, observer),
+            Body::Request(correlation_id, request) => {
+                let sender = self.node(client).id;
+                if self.is_listening(id, End::Server) {
+                    let input = Input::Request { connection: id, from: sender, correlation_id, request };
+                    self.input(receiver, input, cause, observer);
+                } else {
+                    let packet =
+                        Packet { life: KERNEL, departs: self.now, cause, body: Body::Request(correlation_id, request) };
+                    self.refuse(id, from, packet, observer);
+                }
+            }
+            Body::Response(correlation_id, response) => {
+                if self.is_listening(id, End::Client) {
+                    self.input(receiver, Input::Response { connection: id, correlation_id, response }, cause, observer);
+                } else {
+                    let packet = Packet {
+                        life: KERNEL,
+                        departs: self.now,
+                        cause,
+                        body: Body::Response(correlation_id, response),
+                    };
+                    self.lost(id, receiver, &packet, observer);
+                }
+            }
+        }
+    }
+
+    /// Whether an end of a connection is open in the present life of its process.
+    fn is_listening(&self, id: ConnectionId, end: End) -> bool {
+        let Some(connection) = self.network.connections.get(&id) else { return false };
+        let node = self.node(connection.node(end));
+        match end {
+            End::Client => connection.client_open && connection.client.1 == node.life && node.is_alive(),
+            End::Server => connection.server_open && connection.server.1 == Some(node.life) && node.is_alive(),
+        }
+    }
+
+    /// The kernel of the server answers a request to connect; it does so even while the process is paused.
+    fn accept(&mut self, id: ConnectionId, server: NodeIndex, cause: u64) {
+        let now = self.now;
+        let node = self.node(server);
+        let (life, alive) = (node.life, node.is_alive());
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let body = if alive {
+            connection.server.1 = Some(life);
+            Body::Accepted
+        } else {
+            Body::End
+        };
+        self.transmit(id, End::Server, Packet { life: KERNEL, departs: now, cause, body });
+        if !alive && let Some(connection) = self.network.connections.get_mut(&id) {
+            connection.server_open = false;
+        }
+    }
+
+    /// Data for an end that nobody has open: it is lost, and the sender is told.
+    fn refuse(&mut self, id: ConnectionId, from: End, packet: Packet, observer: &mut dyn Observer) {
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let receiver = connection.node(from.other());
+        connection.server_open = false;
+        self.lost(id, receiver, &packet, observer);
+        let end = Packet { life: KERNEL, departs: self.now, cause: packet.cause, body: Body::End };
+        self.transmit(id, from.other(), end);
+    }
+
+    /// An end learns that the other one is gone.
+    fn ended(&mut self, id: ConnectionId, end: End, cause: u64, observer: &mut dyn Observer) {
+        let listening = self.is_listening(id, end);
+        let Some(connection) = self.network.connections.remove(&id) else { return };
+        if listening {
+            self.input(connection.node(end), Input::Disconnected(id), cause, observer);
+        }
+    }
+
+    /// Both ends learn at once that the connection is gone.
+    pub(super) fn reset(&mut self, id: ConnectionId, cause: u64, observer: &mut dyn Observer) {
+        let ends: Vec<End> = [End::Client, End::Server].into_iter().filter(|end| self.is_listening(id, *end)).collect();
+        let Some(connection) = self.network.connections.remove(&id) else { return };
+        for end in ends {
+            self.input(connection.node(end), Input::Disconnected(id), cause, observer);
+        }
+    }
+
+    /// The process of a node has ended while its machine has power: the kernel ends its connections.
+    pub(super) fn hang_up(&mut self, node: NodeIndex, cause: u64) {
+        let now = self.now;
+        let life = self.node(node).life;
+        let mut ends = Vec::new();
+        for (id, connection) in &mut self.network.connections {
+            if connection.client == (node, life) && std::mem::replace(&mut connection.client_open, false) {
+                ends.push((*id, End::Client));
+            }
+            if connection.server == (node, Some(life)) && std::mem::replace(&mut connection.server_open, false) {
+                ends.push((*id, End::Server));
+            }
+        }
+        for (id, from) in ends {
+            self.transmit(id, from, Packet { life: KERNEL, departs: now, cause, body: Body::End });
+        }
+    }
+
+    /// A machine has lost power: nothing that it had open will ever be heard of from its side.
+    pub(super) fn forget_connections(&mut self, node: NodeIndex) {
+        for connection in self.network.connections.values_mut() {
+            if connection.client.0 == node {
+                connection.client_open = false;
+            }
+            if connection.server.0 == node {
+                connection.server_open = false;
+            }
+        }
+    }
+
+    /// Whether a node takes inputs right now or will after a pause.
+    pub(super) fn is_up(&self, node: NodeIndex) -> bool {
+        matches!(self.node(node).process, Process::Running | Process::Paused)
+    }
+}
+
+impl super::Direction {
+    fn as_str(self) -> &'static str {
+        match self {
+            super::Direction::Request => "request",
+            super::Direction::Response => "response",
+        }
+    }
+}

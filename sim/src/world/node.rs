@@ -1,0 +1,278 @@
+//! A node: a machine with a disk and clocks, a process that runs on it, and the program that uses it.
+//!
+//! The process is the pure state machine from `core`. Killing it drops the value; starting it makes a new one, which
+//! finds its disk as the last life left it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ackproof_core::broker::Broker;
+use ackproof_core::client::{AdminClient, Call, Completion, Consumer, LegacyProducer, Producer, producer::Abandoned};
+use ackproof_core::config::BrokerConfig;
+use ackproof_core::controller::Controller;
+use ackproof_core::types::{Instant, NodeId, Prng};
+use ackproof_core::{Context, Input, Machine};
+
+use super::{NodeClock, NodeIndex, SimDisk};
+use crate::cluster::ClientKind;
+use crate::workload::{ConsumerApp, ProducerApp};
+
+/// What a process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// The machine has no power.
+    PowerOff,
+    /// The machine is up, the process is not.
+    Down,
+    /// It runs.
+    Running,
+    /// It is stopped in its tracks; its sockets stay.
+    Paused,
+}
+
+/// A process of the system under test.
+#[derive(Clone, Debug)]
+pub enum SimMachine {
+    /// A controller.
+    Controller(Box<Controller>),
+    /// A broker.
+    Broker(Box<Broker>),
+    /// A producer.
+    Producer(Box<Producer>),
+    /// A producer of 0.8.
+    LegacyProducer(Box<LegacyProducer>),
+    /// A consumer.
+    Consumer(Box<Consumer>),
+    /// An admin client.
+    Admin(Box<AdminClient>),
+}
+
+/// How a new life of a process is made.
+#[derive(Clone, Debug)]
+pub enum Blueprint {
+    /// A controller.
+    Controller(Arc<BrokerConfig>),
+    /// A broker.
+    Broker(Arc<BrokerConfig>),
+    /// A client.
+    Client(ClientKind),
+}
+
+/// The program that uses a client.
+#[derive(Clone, Debug)]
+pub enum App {
+    /// None: servers.
+    None,
+    /// It sends.
+    Producer(ProducerApp),
+    /// It reads.
+    Consumer(ConsumerApp),
+    /// It lives outside the world, which keeps for it what its client says.
+    External(VecDeque<Completion>),
+}
+
+/// What happened to a node while it was paused, in order.
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    /// The fact that led to it.
+    pub cause: u64,
+    /// The input.
+    pub input: Input,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Who it is.
+    pub id: NodeId,
+    /// Its name in reports.
+    pub name: String,
+    /// What its process is doing.
+    pub process: Process,
+    /// How often it has been started.
+    pub life: u32,
+    /// When its last life ended.
+    pub died_at: Instant,
+    /// The process.
+    pub machine: Option<SimMachine>,
+    /// The program.
+    pub app: App,
+    /// How many records and calls the program's earlier lives made.
+    pub app_progress: (u64, u64),
+    /// Its disk.
+    pub disk: SimDisk,
+    /// Its clocks.
+    pub clock: NodeClock,
+    /// Its stream of random numbers.
+    pub rng: Prng,
+    /// When the world will look at its deadline; never later than the deadline.
+    pub wakes_at: Option<Instant>,
+    /// What waits for the end of a pause.
+    pub deferred: VecDeque<Deferred>,
+    /// How a new life is made.
+    pub blueprint: Blueprint,
+}
+
+impl SimMachine {
+    fn as_machine(&mut self) -> &mut dyn Machine {
+        match self {
+            SimMachine::Controller(machine) => &mut **machine,
+            SimMachine::Broker(machine) => &mut **machine,
+            SimMachine::Producer(machine) => &mut **machine,
+            SimMachine::LegacyProducer(machine) => &mut **machine,
+            SimMachine::Consumer(machine) => &mut **machine,
+            SimMachine::Admin(machine) => &mut **machine,
+        }
+    }
+
+    /// Hands it an input.
+    pub fn handle(&mut self, input: Input, ctx: &mut Context<'_>) {
+        self.as_machine().handle(input, ctx);
+    }
+
+    /// When it wants to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            SimMachine::Controller(machine) => machine.next_deadline(),
+            SimMachine::Broker(machine) => machine.next_deadline(),
+            SimMachine::Producer(machine) => machine.next_deadline(),
+            SimMachine::LegacyProducer(machine) => machine.next_deadline(),
+            SimMachine::Consumer(machine) => machine.next_deadline(),
+            SimMachine::Admin(machine) => machine.next_deadline(),
+        }
+    }
+
+    /// Records that its memory holds.
+    pub fn abandoned(&self) -> Vec<Abandoned> {
+        match self {
+            SimMachine::Producer(machine) => machine.abandoned(),
+            SimMachine::LegacyProducer(machine) => machine.abandoned(),
+            SimMachine::Controller(_) | SimMachine::Broker(_) | SimMachine::Consumer(_) | SimMachine::Admin(_) => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Blueprint {
+    /// Whether its program lives outside the world.
+    pub fn is_external(&self) -> bool {
+        match self {
+            Blueprint::Controller(_) | Blueprint::Broker(_) => false,
+            Blueprint::Client(kind) => kind.is_external(),
+        }
+    }
+
+    /// A new process of this kind, and the program that uses it.
+    pub fn build(&self, id: NodeId, servers: &Servers, now: Instant, progress: (u64, u64)) -> (SimMachine, App) {
+        let client = match id {
+            NodeId::Client(number) => number,
+            NodeId::Controller(_) | NodeId::Broker(_) => 0,
+        };
+        let bootstrap = || servers.brokers.clone();
+        let program = |workload: &Option<Arc<crate::workload::ProducerWorkload>>| match workload {
+            Some(workload) => App::Producer(ProducerApp::new(workload.clone(), client, now, progress.0, progress.1)),
+            None => App::External(VecDeque::new()),
+        };
+        match self {
+            Blueprint::Controller(config) => {
+                (SimMachine::Controller(Box::new(Controller::new(config.broker_id, config.clone()))), App::None)
+            }
+            Blueprint::Broker(config) => {
+                (SimMachine::Broker(Box::new(Broker::new(config.clone(), servers.controllers.clone()))), App::None)
+            }
+            Blueprint::Client(ClientKind::Producer(config, workload)) => {
+                let machine = Producer::new(config.clone(), bootstrap(), client);
+                (SimMachine::Producer(Box::new(machine)), program(workload))
+            }
+            Blueprint::Client(ClientKind::LegacyProducer(config, workload)) => {
+                let machine = LegacyProducer::new(config.clone(), bootstrap(), client);
+                (SimMachine::LegacyProducer(Box::new(machine)), program(workload))
+            }
+            Blueprint::Client(ClientKind::Consumer(config, workload)) => {
+                let machine = Consumer::new(config.clone(), bootstrap(), client);
+                let app = match workload {
+                    Some(workload) => App::Consumer(ConsumerApp::new(workload.clone(), now)),
+                    None => App::External(VecDeque::new()),
+                };
+                (SimMachine::Consumer(Box::new(machine)), app)
+            }
+            Blueprint::Client(ClientKind::Admin) => {
+                (SimMachine::Admin(Box::new(AdminClient::new(bootstrap()))), App::External(VecDeque::new()))
+            }
+        }
+    }
+}
+
+/// The servers of a world, for those who must know where to begin.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// `controller.quorum.voters`.
+    pub controllers: Vec<NodeId>,
+    /// `bootstrap.servers`.
+    pub brokers: Vec<NodeId>,
+}
+
+impl Node {
+    /// Whether its kernel answers: the machine has power.
+    pub fn has_power(&self) -> bool {
+        self.process != Process::PowerOff
+    }
+
+    /// Whether its process is alive, running or paused.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.process, Process::Running | Process::Paused)
+    }
+}
+
+impl App {
+    /// When it wants to go on.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            App::None | App::External(_) => None,
+            App::Producer(app) => app.next_deadline(),
+            App::Consumer(app) => app.next_deadline(),
+        }
+    }
+
+    /// What it calls next, if anything.
+    pub fn next_call(&mut self, now: Instant) -> Option<Call> {
+        match self {
+            App::None | App::External(_) => None,
+            App::Producer(app) => app.next_call(now),
+            App::Consumer(app) => app.next_call(now),
+        }
+    }
+
+    /// Hears from its client.
+    pub fn completed(&mut self, completion: Completion, now: Instant) {
+        match self {
+            App::None => {}
+            App::Producer(app) => app.completed(completion, now),
+            App::Consumer(app) => app.completed(completion, now),
+            App::External(kept) => kept.push_back(completion),
+        }
+    }
+
+    /// Whether its process should end now.
+    pub fn wants_exit(&self) -> bool {
+        match self {
+            App::Producer(app) => app.wants_exit(),
+            App::None | App::Consumer(_) | App::External(_) => false,
+        }
+    }
+
+    /// Whether it will do nothing more by itself. A consumer polls for ever: it never holds up the end of a run.
+    pub fn is_done(&self) -> bool {
+        match self {
+            App::Producer(app) => app.is_done(),
+            App::None | App::Consumer(_) | App::External(_) => true,
+        }
+    }
+}
+
+impl From<u32> for NodeIndex {
+    fn from(number: u32) -> Self {
+        NodeIndex(number)
+    }
+}

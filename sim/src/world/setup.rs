@@ -1,0 +1,188 @@
+//! How a run begins and ends: the cluster gets ready, clients start, everything comes to rest, the disks are surveyed.
+
+use ackproof_core::Input;
+use ackproof_core::client::{Call, Completion};
+use ackproof_core::fact::{Fact, Observer};
+use ackproof_core::types::{Duration, Instant, NodeId};
+
+use super::run::{Happening, Outcome};
+use super::{NodeIndex, SimMachine, World};
+
+/// How often the world looks whether it is ready.
+const READY_INTERVAL: Duration = Duration::from_millis(20);
+/// How often it looks whether the run is over.
+const END_INTERVAL: Duration = Duration::from_millis(250);
+/// A cluster without faults is ready within this time.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Brokers register.
+    Starting,
+    /// The topics have been asked for.
+    CreatingTopics,
+    /// Replicas catch up.
+    FillingIsr,
+    /// Clients are at work, faults happen.
+    Running { ready: Instant },
+    /// Clients and faults are done; the cluster comes to rest.
+    Settling { ready: Instant, since: Instant },
+    /// It is over.
+    Ended,
+}
+
+impl World {
+    /// Servers start at once, a little apart.
+    pub(super) fn schedule_start(&mut self) {
+        let servers: Vec<NodeId> = self.servers.controllers.iter().chain(&self.servers.brokers).copied().collect();
+        for (place, id) in (0..).zip(servers) {
+            let node = self.index[&id];
+            self.queue.push(self.now + Duration::from_millis(10).times(place), Happening::Start(node));
+        }
+        self.queue.push(self.now, Happening::Start(self.admin));
+        self.queue.push(self.now + READY_INTERVAL, Happening::Check);
+    }
+
+    pub(super) fn check(&mut self, observer: &mut dyn Observer) {
+        match self.phase {
+            Phase::Starting => {
+                if self.brokers_are_in() {
+                    self.create_topics(observer);
+                }
+            }
+            Phase::CreatingTopics => self.look_for_topics(observer),
+            Phase::FillingIsr => {
+                if self.isr_is_full() {
+                    self.begin(observer);
+                }
+            }
+            Phase::Running { ready } => {
+                if self.is_over_time(ready, observer) {
+                    return;
+                }
+                if self.is_idle() {
+                    self.phase = Phase::Settling { ready, since: self.now };
+                }
+            }
+            Phase::Settling { ready, since } => {
+                if self.is_over_time(ready, observer) {
+                    return;
+                }
+                if !self.is_idle() {
+                    self.phase = Phase::Running { ready };
+                } else if self.pending().is_empty() {
+                    self.end(Outcome::Quiescent, observer);
+                } else if self.now.since(since) >= self.spec.settle_limit {
+                    self.end(Outcome::TimeLimit, observer);
+                }
+            }
+            Phase::Ended => return,
+        }
+        let starting = matches!(self.phase, Phase::Starting | Phase::CreatingTopics | Phase::FillingIsr);
+        if starting && self.now.since(Instant::START) > READY_LIMIT {
+            self.end(Outcome::TimeLimit, observer);
+        }
+        if self.phase != Phase::Ended {
+            let interval = if starting { READY_INTERVAL } else { END_INTERVAL };
+            self.queue.push(self.now + interval, Happening::Check);
+        }
+    }
+
+    fn brokers_are_in(&self) -> bool {
+        self.controller_image()
+            .is_some_and(|image| self.spec.brokers.iter().all(|config| image.is_active(config.broker_id)))
+    }
+
+    fn create_topics(&mut self, observer: &mut dyn Observer) {
+        if self.spec.topics.is_empty() {
+            self.phase = Phase::FillingIsr;
+            return;
+        }
+        self.phase = Phase::CreatingTopics;
+        let call = Call::CreateTopics(self.spec.topics.clone());
+        self.input(self.admin, Input::Call(call), 0, observer);
+    }
+
+    fn look_for_topics(&mut self, observer: &mut dyn Observer) {
+        for completion in self.take_completions(self.admin) {
+            let Completion::TopicsCreated(results) = completion else { continue };
+            let refused: Vec<String> = results
+                .iter()
+                .filter_map(|(topic, result)| result.as_ref().err().map(|error| format!("{}: {error}", topic.as_str())))
+                .collect();
+            if refused.is_empty() {
+                self.phase = Phase::FillingIsr;
+            } else {
+                let what = format!("the topics could not be created: {}", refused.join(", "));
+                self.emit(self.admin, 0, Fact::Stuck { what }, observer);
+                self.end(Outcome::TimeLimit, observer);
+            }
+        }
+    }
+
+    fn isr_is_full(&self) -> bool {
+        let Some(image) = self.controller_image() else { return false };
+        image.partitions.iter().all(|(partition, state)| {
+            let known = |broker: &NodeId| match &self.node(self.index[broker]).machine {
+                Some(SimMachine::Broker(broker)) => {
+                    broker.image().partitions.get(partition).is_some_and(|seen| seen.leader_epoch == state.leader_epoch)
+                }
+                _ => false,
+            };
+            state.leader >= 0 && state.isr.len() == state.replicas.len() && self.servers.brokers.iter().all(known)
+        })
+    }
+
+    /// The cluster is ready: clients start, and the plan's times count from here.
+    fn begin(&mut self, observer: &mut dyn Observer) {
+        self.phase = Phase::Running { ready: self.now };
+        let controller = self.index[&self.servers.controllers[0]];
+        self.emit(controller, 0, Fact::ClusterReady, observer);
+        for (number, client) in (0..).zip(&self.spec.clone().clients) {
+            if client.kind.is_external() {
+                continue;
+            }
+            let node = self.index[&NodeId::Client(number)];
+            self.queue.push(self.now + client.starts_after, Happening::Start(node));
+        }
+        self.schedule_timed_steps();
+    }
+
+    /// Whether no program has anything more to send, and no fault is on its way or will end by itself.
+    fn is_idle(&self) -> bool {
+        let programs_done = self.nodes.iter().all(|node| match node.id {
+            NodeId::Client(_) => {
+                node.blueprint.is_external() || (node.life > 0 && (node.app.is_done() || !node.is_alive()))
+            }
+            NodeId::Controller(_) | NodeId::Broker(_) => true,
+        });
+        programs_done && !self.awaits_host && !self.faults.is_busy()
+    }
+
+    fn is_over_time(&mut self, ready: Instant, observer: &mut dyn Observer) -> bool {
+        let over = self.now.since(ready) >= self.spec.time_limit;
+        if over {
+            self.end(Outcome::TimeLimit, observer);
+        }
+        over
+    }
+
+    fn end(&mut self, outcome: Outcome, observer: &mut dyn Observer) {
+        self.phase = Phase::Ended;
+        self.outcome = outcome;
+        let controller = self.index[&self.servers.controllers[0]];
+        if outcome == Outcome::TimeLimit {
+            for what in self.pending() {
+                self.emit(controller, 0, Fact::Stuck { what }, observer);
+            }
+        }
+        self.survey(observer);
+        self.emit(controller, 0, Fact::RunEnded { quiescent: outcome == Outcome::Quiescent }, observer);
+    }
+
+    /// A fact of the survey.
+    pub(crate) fn surveyed(&mut self, node: NodeIndex, fact: Fact, observer: &mut dyn Observer) {
+        self.emit(node, 0, fact, observer);
+    }
+}

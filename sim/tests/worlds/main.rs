@@ -1,0 +1,48 @@
+//! Whole worlds: without faults, with them, forked, and twice.
+
+mod build;
+mod faults;
+
+use ackproof_core::fact::Fact;
+use ackproof_core::types::Duration;
+use ackproof_sim::{Outcome, World};
+use build::{Build, Facts};
+
+#[test]
+fn without_faults_everything_arrives_once_and_in_order() {
+    for version in ["2.2", "3.9", "4.1"] {
+        let (world, facts) = Build::new(version).producer("acks", "all").records(50).run(1);
+        assert_eq!(world.outcome(), Outcome::Quiescent, "{version}");
+        assert_eq!(facts.acknowledged(), 50, "{version}");
+        assert_eq!(facts.polled_offsets(), (0..50).collect::<Vec<i64>>(), "{version}");
+        assert_eq!(facts.surveyed(), 50, "{version}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_facts_and_another_seed_others() {
+    let run = |seed| Build::new("3.9").records(20).kill_leader_after(10).run(seed).1.events;
+    assert_eq!(run(3), run(3));
+    assert_ne!(run(3), run(4));
+}
+
+#[test]
+fn a_fork_goes_on_as_its_original_does() {
+    let mut world = Build::new("3.9").records(20).kill_leader_after(10).world(5);
+    let mut start = Facts::default();
+    while world.now().0 < Duration::from_millis(200).0 {
+        world.step(&mut start);
+    }
+    let mut fork = world.clone();
+    let (mut one, mut other) = (Facts::default(), Facts::default());
+    world.run(&mut one);
+    fork.run(&mut other);
+    assert_eq!(one.events, other.events);
+    assert!(one.count(|fact| matches!(fact, Fact::LeaderElected { .. })) > 0, "the fork was made before the fault");
+}
+
+#[test]
+fn a_world_without_clients_comes_to_rest() {
+    let mut world: World = Build::new("3.9").records(0).world(1);
+    assert_eq!(world.run(&mut Facts::default()), Outcome::Quiescent);
+}
