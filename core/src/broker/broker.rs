@@ -371,3 +371,7 @@ impl Machine for Broker {
         deadlines.into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+#[path = "broker_tests.rs"]
+mod tests;

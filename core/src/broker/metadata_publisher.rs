@@ -174,6 +174,7 @@ impl MetadataPublisher {
             .with_replica_id(replica_id)
             .with_replica_state(ReplicaState::default().with_replica_id(replica_id))
             .with_max_wait_ms(FETCH_MAX_WAIT_MS)
+            .with_min_bytes(1)
             .with_max_bytes(FETCH_MAX_BYTES)
             .with_topics(vec![topic])
     }

@@ -17,6 +17,8 @@ mod metadata_publisher;
 mod producer_ids;
 mod socket_server;
 #[cfg(test)]
+mod test_cluster;
+#[cfg(test)]
 mod testing;
 
 pub use broker::Broker;

@@ -103,6 +103,7 @@ impl MetadataLog {
     /// Writes records as one batch and makes it durable; says where it begins. After an error nobody knows whether
     /// it is there.
     pub fn append(&mut self, records: &[MetadataRecord], ctx: &mut Context<'_>) -> Result<Offset, MetadataLogError> {
+        // The log assigns the offsets.
         let bytes = encode(records, Offset(0), self.epoch, ctx.wall_clock());
         let appended = self.log.append_as_leader(bytes, self.epoch, ctx).map_err(|error| match error {
             AppendError::Refused(code) => MetadataLogError::Refused(code),
