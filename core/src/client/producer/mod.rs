@@ -144,6 +144,7 @@ impl Producer {
     fn call(&mut self, call: Call, ctx: &mut Context<'_>) {
         match call {
             Call::Send(record) => self.send(record, ctx),
+            Call::Flush if self.lifecycle == Lifecycle::Closed => ctx.complete(Completion::Flushed),
             Call::Flush => {
                 self.accumulator.begin_flush();
                 self.run(ctx);
