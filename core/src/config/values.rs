@@ -228,7 +228,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>, join
         return None;
     }
     // A third of the word may be wrong, and more than that says nothing.
-    let limit = (word.chars().count() / 3).clamp(1, 6);
+    let limit = (word.chars().count() / 3).min(6);
     let lowercase = word.to_lowercase().replace(['.', '_', '-'], joint.encode_utf8(&mut [0; 4]));
     known
         .map(|name| (strsim::damerau_levenshtein(&lowercase, name), name))
@@ -248,7 +248,9 @@ fn suggest_value(definition: &Definition, value: &str) -> Option<String> {
             .map(str::to_owned),
         super::Kind::Boolean => nearest(value, ["true", "false"].into_iter(), '_').map(str::to_owned),
         super::Kind::Number { .. } if definition.name.ends_with(".ms") => in_millis(value),
-        super::Kind::Number { .. } => Some(value.replace(['_', ','], "")).filter(|plain| plain.parse::<i64>().is_ok()),
+        super::Kind::Number { .. } => {
+            Some(value.replace(['_', ','], "")).filter(|plain| plain != value && plain.parse::<i64>().is_ok())
+        }
         super::Kind::Text => None,
     }
 }
