@@ -203,6 +203,8 @@ impl Broker {
         response: Response,
         ctx: &mut Context<'_>,
     ) {
+        // Followers' fetches are by far the most.
+        let Some(response) = self.replicas.on_response(connection, correlation_id, response, ctx) else { return };
         if self.metadata.owns(connection) {
             self.metadata.on_response(connection, correlation_id, response, ctx);
         } else if self.lifecycle.owns(connection) {
@@ -211,8 +213,6 @@ impl Broker {
             self.alter_partition.channel().on_response(connection, correlation_id, response, ctx);
         } else if self.forwarding.owns(connection) {
             self.forwarding.on_response(connection, correlation_id, response, ctx);
-        } else {
-            self.replicas.on_response(connection, correlation_id, response, ctx);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One controller and three brokers, whose messages are delivered by hand: one millisecond each, in order, never lost.
 
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -56,15 +56,18 @@ fn records_in(response: &FetchResponse) -> Vec<Bytes> {
 
 /// The cluster with the topic `orders`, one partition led by broker 1, in sync on all three.
 fn with_orders() -> Cluster {
-    let mut cluster = Cluster::of_three();
-    let topic = CreatableTopic::default().with_name(orders()).with_num_partitions(1).with_replication_factor(3);
-    let mut topic = topic;
-    let assignment = kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment::default()
-        .with_partition_index(0)
-        .with_broker_ids(vec![1.into(), 2.into(), 3.into()]);
-    topic.assignments = vec![assignment];
-    topic.num_partitions = -1;
-    topic.replication_factor = -1;
+    with_orders_and(&[])
+}
+
+fn with_orders_and(properties: &'static [(&'static str, &'static str)]) -> Cluster {
+    let mut cluster = Cluster::of_three_with(properties);
+    let replicas = vec![1.into(), 2.into(), 3.into()];
+    let assignment = CreatableReplicaAssignment::default().with_partition_index(0).with_broker_ids(replicas);
+    let topic = CreatableTopic::default()
+        .with_name(orders())
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_assignments(vec![assignment]);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
     let Response::CreateTopics(response) = cluster.ask(2, request) else { panic!("another API answers") };
     assert_eq!(response.topics[0].error_code, 0, "any broker hands it on to the controller");
@@ -215,6 +218,46 @@ fn a_leader_that_stops_cleanly_hands_over_first() {
     let leader = leader_of_orders(&cluster).expect("the others agree on a leader");
     assert_ne!(leader, 1);
     assert_eq!(produced(cluster.ask(leader, produce(orders(), -1, "second"))), (ErrorCode::NONE, 1));
+    cluster.start(1);
+    cluster.run_until("broker 1 is in sync again", |cluster| isr_of_orders(cluster).len() == 3);
+    assert_eq!(loads_of(&cluster, 1), [true], "its last stop was clean");
+}
+
+/// For each time a broker loaded `orders`, whether its last stop had been clean.
+fn loads_of(cluster: &Cluster, id: i32) -> Vec<bool> {
+    let loaded = cluster.facts.iter().filter_map(|(by, fact)| match fact {
+        Fact::LogLoaded { clean, .. } if *by == NodeId::Broker(id) => Some(*clean),
+        _ => None,
+    });
+    loaded.collect()
+}
+
+#[test]
+fn without_controlled_shutdown_a_leader_goes_at_once_and_leaves_its_partitions_behind() {
+    let mut cluster = with_orders_and(&[("controlled.shutdown.enable", "false")]);
+    cluster.stop(1);
+    cluster.run_for(Duration::from_millis(10));
+    assert!(cluster.broker(1).is_none());
+    assert_eq!(leader_of_orders(&cluster), Some(1), "nobody knows yet");
+    cluster.run_until("its session has run out", |cluster| leader_of_orders(cluster).is_some_and(|leader| leader != 1));
+}
+
+#[test]
+fn an_acknowledgement_that_waits_outlives_its_connection() {
+    let mut cluster = with_orders();
+    let producer = cluster.connect(1);
+    cluster.send(producer, produce(orders(), -1, "first"));
+    cluster.send(producer, produce(orders(), -1, "never read"));
+    // It has arrived, and no follower has come for it yet.
+    cluster.run_for(Duration::from_millis(1));
+    cluster.disconnect(producer);
+    cluster.run_for(Duration::from_secs(2));
+    let answered = cluster.facts.iter().filter(|(_, fact)| {
+        matches!(fact, Fact::ProduceAnswered { error: ErrorCode::NONE, base_offset, .. } if base_offset.0 == 0)
+    });
+    assert_eq!(answered.count(), 1, "written, whether anybody hears of it or not");
+    let replicas = cluster.broker(1).expect("it runs").replica_manager().describe();
+    assert_eq!(replicas[0].log_end.0, 1, "what waited in the socket was never read");
 }
 
 #[test]
@@ -229,4 +272,17 @@ fn a_killed_leader_is_replaced_and_comes_back_in_sync() {
     cluster.run_until("broker 1 is in sync again", |cluster| isr_of_orders(cluster).len() == 3);
     let replicas = cluster.broker(1).expect("it runs").replica_manager().describe();
     assert_eq!(replicas[0].log_end.0, 2);
+    assert_eq!(loads_of(&cluster, 1), [false]);
+}
+
+#[test]
+fn the_same_messages_lead_to_the_same_facts() {
+    let run = || {
+        let mut cluster = with_orders();
+        cluster.ask(1, produce(orders(), -1, "first"));
+        cluster.kill(1);
+        cluster.run_for(Duration::from_secs(20));
+        cluster.facts
+    };
+    assert_eq!(run(), run());
 }

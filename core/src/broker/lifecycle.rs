@@ -11,7 +11,8 @@
 //! As in Kafka, the registration of a life is never repeated: a broker that is told `STALE_BROKER_EPOCH` or
 //! `BROKER_ID_NOT_REGISTERED` goes on sending heartbeats with the epoch it has. A session that ran out needs no new
 //! registration: the next heartbeat unfences the broker.
-//! Not modelled: failed log directories, features, migration from ZooKeeper. `controlled.shutdown.max.retries` and
+//! Not modelled: failed log directories, features, migration from ZooKeeper, the epoch of the previous life (it lies in
+//! the clean-shutdown file and serves KIP-966 only). `controlled.shutdown.max.retries` and
 //! `.retry.backoff.ms` of ZooKeeper clusters: their controlled shutdown is KRaft's here.
 
 use std::sync::Arc;

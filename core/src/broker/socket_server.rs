@@ -3,7 +3,8 @@
 //! Kafka: `network/SocketServer.scala` (Processor, channel mute states), `network/RequestChannel.scala`.
 //! A channel is muted when a request has been read from it, and read again when its response was handed over (or, at
 //! acks=0, when it turned out that there is none): one request at a time per connection, in order.
-//! Not modelled: the pools of network and I/O threads (a request is served in no time but that of the disk),
+//! Before the broker is unfenced for the first time connections are accepted by the kernel and nothing is read from them.
+//! Not modelled: that since 3.7 they are refused by then; the pools of network and I/O threads (a request is served in no time but that of the disk),
 //! `queued.max.requests`, `connections.max.idle.ms`, quotas. What waits in the socket when a connection ends is
 //! discarded, also where a FIN would have left it readable.
 

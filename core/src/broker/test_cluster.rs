@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::testing::{CONTROLLER, config};
+use super::testing::{CONTROLLER, config, config_with};
 use super::{Broker, BrokerState};
 use crate::controller::Controller;
+use crate::fact::Fact;
 use crate::machine::{Context, Effect, Effects, Input, Machine};
 use crate::protocol::{Request, Response};
 use crate::storage::MemoryStorage;
@@ -27,6 +28,9 @@ struct Node {
 
 /// The world of a test.
 pub(super) struct Cluster {
+    properties: &'static [(&'static str, &'static str)],
+    /// What was said, by whom.
+    pub facts: Vec<(NodeId, Fact)>,
     now: Instant,
     sequence: u64,
     mail: BTreeMap<(Instant, u64), (NodeId, Input)>,
@@ -41,7 +45,14 @@ pub(super) struct Cluster {
 impl Cluster {
     /// A controller and brokers 1 to 3, all running.
     pub fn of_three() -> Self {
+        Self::of_three_with(&[])
+    }
+
+    /// The same, the brokers with properties of their own.
+    pub fn of_three_with(properties: &'static [(&'static str, &'static str)]) -> Self {
         let mut cluster = Self {
+            properties,
+            facts: Vec::new(),
             now: Instant::START,
             sequence: 0,
             mail: BTreeMap::new(),
@@ -84,7 +95,10 @@ impl Cluster {
 
     /// Starts the process of a broker, on the disk that is there.
     pub fn start(&mut self, id: i32) {
-        self.begin(NodeId::Broker(id), Process::Broker(Box::new(Broker::new(config(id), vec![CONTROLLER]))));
+        self.begin(
+            NodeId::Broker(id),
+            Process::Broker(Box::new(Broker::new(config_with(id, self.properties), vec![CONTROLLER]))),
+        );
     }
 
     pub fn stop(&mut self, id: i32) {
@@ -111,6 +125,11 @@ impl Cluster {
         let request = request.into();
         self.post(to, Input::Request { connection, from, correlation_id, request }, LATENCY);
         correlation_id
+    }
+
+    /// The client closes its connection.
+    pub fn disconnect(&mut self, connection: ConnectionId) {
+        self.close(connection, CLIENT);
     }
 
     /// What was answered on a connection of the client, in order.
@@ -237,7 +256,8 @@ impl Cluster {
             }
             Effect::Close(connection) => self.close(connection, by),
             Effect::Exit => self.end(by),
-            Effect::Complete(_) | Effect::Fact(_) => {}
+            Effect::Fact(fact) => self.facts.push((by, fact)),
+            Effect::Complete(_) => {}
         }
     }
 }
