@@ -235,8 +235,9 @@ impl UnifiedLog {
 mod tests {
     use super::*;
     use crate::config::{LogConfig, Toggles};
+    use crate::fact::TruncationReason;
     use crate::log::testing::{Batch, Bench, config, partition, toggles};
-    use crate::storage::Storage;
+    use crate::storage::{FileId, Storage};
 
     fn refused<T>(result: Result<T, AppendError>) -> Option<ErrorCode> {
         match result {
@@ -352,6 +353,26 @@ mod tests {
         // The closed segment's time index ends with its largest timestamp: 1002 at offset 2.
         let times = bench.disk.content("orders-0/00000000000000000000.timeindex").unwrap();
         assert_eq!(times, [0, 0, 0, 0, 0, 0, 3, 234, 0, 0, 0, 2][..]);
+    }
+
+    #[test]
+    fn a_failing_disk_takes_the_log_offline() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(config());
+        bench.with(|ctx| log.append_as_leader(Batch::of(1).build(), LeaderEpoch(0), ctx)).unwrap();
+        bench.facts();
+        // Every call on a handle that is closed fails, as on a disk that is gone.
+        (0..100).for_each(|handle| bench.disk.close(FileId(handle)));
+        let result = bench.with(|ctx| log.append_as_leader(Batch::of(1).build(), LeaderEpoch(0), ctx));
+        assert_eq!(result.unwrap_err().error_code(), ErrorCode::KAFKA_STORAGE_ERROR);
+        assert!(matches!(bench.facts()[..], [Fact::StorageFailed { .. }]));
+        assert_eq!((log.log_end_offset(), log.is_offline()), (Offset(1), true));
+
+        let read = bench.with(|ctx| log.read(Offset(0), Offset(1), 9_999, true, ctx));
+        assert_eq!(read, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+        assert!(bench.with(|ctx| log.truncate_to(Offset(0), TruncationReason::Diverged, ctx)).is_err());
+        assert!(bench.with(|ctx| log.flush(ctx)).is_err());
+        assert!(bench.with(|ctx| log.close(ctx)).is_err());
     }
 
     #[test]

@@ -107,38 +107,10 @@ pub fn toggles() -> Toggles {
     Toggles::of(KafkaVersion::new(3, 9))
 }
 
-/// What a broker of 3.9 has by default, as far as logs are concerned.
+/// What a broker of 3.9 has by default, with these defaults for topics.
 pub fn broker_config(log: LogConfig) -> Arc<BrokerConfig> {
-    let version = KafkaVersion::new(3, 9);
-    Arc::new(BrokerConfig {
-        version,
-        toggles: Toggles::of(version),
-        broker_id: 1,
-        broker_rack: None,
-        num_partitions: 1,
-        default_replication_factor: 1,
-        auto_create_topics_enable: true,
-        log,
-        log_flush_scheduler_interval_ms: Duration::FOREVER,
-        log_flush_offset_checkpoint_interval_ms: Duration::from_secs(60),
-        replica_high_watermark_checkpoint_interval_ms: Duration::from_secs(5),
-        replica_lag_time_max_ms: Duration::from_secs(30),
-        replica_fetch_wait_max_ms: Duration::from_millis(500),
-        replica_fetch_min_bytes: 1,
-        replica_fetch_max_bytes: 1 << 20,
-        replica_fetch_response_max_bytes: 10 << 20,
-        replica_fetch_backoff_ms: Duration::from_secs(1),
-        replica_socket_timeout_ms: Duration::from_secs(30),
-        broker_heartbeat_interval_ms: Duration::from_secs(2),
-        broker_session_timeout_ms: Duration::from_secs(9),
-        controlled_shutdown_enable: true,
-        max_incremental_fetch_session_cache_slots: 1000,
-        unclean_leader_election_interval_ms: Duration::from_secs(300),
-        auto_leader_rebalance_enable: true,
-        leader_imbalance_check_interval_seconds: Duration::from_secs(300),
-        producer_id_expiration_ms: Duration::from_secs(24 * 3600),
-        controller_socket_timeout_ms: Duration::from_secs(30),
-    })
+    let resolved = BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]).expect("the defaults are in order");
+    Arc::new(BrokerConfig { log, ..resolved.config })
 }
 
 /// A disk, a clock, and what was said.
