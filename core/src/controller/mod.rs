@@ -19,6 +19,9 @@ pub mod replication_control;
 pub mod topic_configs;
 pub mod topic_creation;
 
+#[cfg(test)]
+mod tests;
+
 pub use quorum_controller::Controller;
 
 use crate::metadata::MetadataRecord;
