@@ -50,6 +50,8 @@ pub struct Build {
     broker: Vec<Property>,
     producer: Vec<Property>,
     records: u64,
+    every: Duration,
+    value_bytes: usize,
     at_end: AtEnd,
     pub steps: Vec<Step>,
 }
@@ -92,6 +94,8 @@ impl Build {
             broker: Vec::new(),
             producer: Vec::new(),
             records: 100,
+            every: Duration::from_millis(10),
+            value_bytes: 0,
             at_end: AtEnd::Close(Duration::FOREVER),
             steps: Vec::new(),
         }
@@ -109,6 +113,16 @@ impl Build {
 
     pub fn records(mut self, records: u64) -> Self {
         self.records = records;
+        self
+    }
+
+    pub fn every(mut self, every: Duration) -> Self {
+        self.every = every;
+        self
+    }
+
+    pub fn value_bytes(mut self, bytes: usize) -> Self {
+        self.value_bytes = bytes;
         self
     }
 
@@ -162,10 +176,10 @@ impl Build {
             partition: None,
             records: self.records,
             first_after: Duration::ZERO,
-            every: Duration::from_millis(10),
+            every: self.every,
             burst: 1,
             key: Template::parse("k{n%5}").ok(),
-            value: Template::parse("order {n}").expect("a template"),
+            value: Template::parse("order {n}").expect("a template").padded_to(self.value_bytes),
             on_error: OnError::Ignore,
             at_end: self.at_end,
         };
