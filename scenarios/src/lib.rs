@@ -1,8 +1,7 @@
 //! Scenario files, the runner, the library of scenarios, and the command line.
 //!
 //! Reading order: [`document`] is what was written, [`scenario`] what it means, [`diagnostics`] how mistakes are said,
-//! [`library`] where files come from,
-//! [`expectation`] whether a run was as expected.
+//! [`library`] where files come from, [`runner`] what happens when one is run, [`expectation`] whether that was expected.
 
 pub mod cli;
 pub mod contract;
@@ -11,5 +10,6 @@ pub mod document;
 pub mod expectation;
 pub mod facts;
 pub mod library;
+pub mod runner;
 pub mod scenario;
 pub mod schema;

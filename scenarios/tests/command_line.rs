@@ -30,6 +30,13 @@ fn without_a_command_it_says_what_it_can_do() {
 
 #[test]
 fn a_wrong_call_ends_with_two() {
+    check(&["run"], 2, "nothing to run");
+    check(&["run", "no-such-scenario"], 2, "ackproof list");
+    check(&["run", "no/such/file.toml"], 2, "no such file");
+    check(&["run", "orders", "--seed", "18446744073709551616"], 2, "--seed");
+    check(&["run", "orders", "--seeds", "9..3"], 2, "end is not included");
+    check(&["run", "orders", "--seeds", "0..3", "--trace", "x"], 2, "--trace takes one run");
+    check(&["run", "--catalog", "XX-99"], 2, "XX-99");
     check(&["report", "no-such.ndjson"], 2, "cannot be read");
     check(&["report", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")], 2, "error");
     check(&["validate", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")], 2, "unknown key");
@@ -46,7 +53,7 @@ fn the_library_is_valid_and_listed() {
 
 #[test]
 fn help_has_examples() {
-    for command in ["list", "validate", "schema", "report"] {
+    for command in ["run", "list", "validate", "schema", "explain", "report"] {
         check(&[command, "--help"], 0, "Examples");
     }
 }
@@ -63,4 +70,76 @@ fn a_reader_who_leaves_early_causes_no_panic() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(text(&output.stderr), "");
     assert!(output.status.success(), "{:?}", output.status);
+}
+
+/// A scenario whose leader dies at `at`, which expects `expect`, in a file of its own.
+fn scenario(name: &str, at: &str, expect: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let text = format!(
+        r#"
+title = "the leader dies"
+time-limit = "2m"
+[cluster]
+brokers = 3
+[[topic]]
+name = "orders"
+replication-factor = 3
+[[producer]]
+name = "p1"
+topic = "orders"
+records = 20
+every = "10ms"
+[[step]]
+when = {{ fact = "appended", role = "leader", partition = "orders-0", last-offset = "{at}" }}
+kill = "leader of orders-0"
+for = "5s"
+{expect}
+"#
+    );
+    std::fs::write(&path, text).expect("a file in the target folder can be written");
+    path.display().to_string()
+}
+
+#[test]
+fn a_run_as_expected_ends_with_zero() {
+    check(&["run", "orders"], 0, "as expected");
+    check(
+        &["run", "orders", "--seed", "18446744073709551615", "--format", "json"],
+        0,
+        r#""seed":"18446744073709551615""#,
+    );
+    check(&["run", "--catalog", "pa-03", "--seeds", "0..3", "--jobs", "2"], 0, "3 of 3 runs as expected");
+    check(&["run", "durability", "--check-determinism"], 0, "runs as expected");
+    check(&["explain", "acks-1-leader-crash"], 0, "What helps: acks=all with min.insync.replicas=2");
+}
+
+#[test]
+fn an_unmet_expectation_ends_with_one_and_shows_both_sides() {
+    let file = scenario("unmet.toml", ">= 5", "[[expect.anomaly]]\nkind = \"lost-write\"\ncount = 3");
+    check(&["run", &file], 1, "expected 3 lost-write; found 0");
+}
+
+#[test]
+fn a_fault_that_never_bit_ends_with_three_and_is_named() {
+    let file = scenario("idle.toml", ">= 5000", "[expect]\nclean = true");
+    check(&["run", &file], 3, "step 1 never happened: kill leader of orders-0");
+}
+
+#[test]
+fn a_trace_is_judged_as_the_run_was() {
+    let trace = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("judged-again.ndjson");
+    let trace = trace.display().to_string();
+    let run = ackproof(&["run", "acks-1-leader-crash", "--seed", "7", "--trace", &trace, "--format", "json"]);
+    let again = ackproof(&["report", &trace, "--format", "json"]);
+    assert_eq!((run.status.code(), again.status.code()), (Some(0), Some(0)), "{}", text(&again.stderr));
+    let parse = |output: &Output| {
+        let mut value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        value["wall_seconds"].take();
+        value
+    };
+    assert_eq!(parse(&run), parse(&again));
+    // A trace that was cut off is an error with its place.
+    let whole = std::fs::read(&trace).expect("it was written");
+    std::fs::write(&trace, &whole[..whole.len() / 2]).expect("it can be written");
+    check(&["report", &trace], 2, "cut off");
 }

@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive, 4 not deterministic.
 
+mod explain;
 mod list;
 mod report;
+mod run;
 mod schema;
 mod screen;
 mod select;
@@ -38,12 +40,16 @@ was sent, time ran out), 4 not deterministic.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run scenarios and say whether they came out as expected
+    Run(run::Run),
     /// List scenarios
     List(list::List),
     /// Check scenario files without running them
     Validate(validate::Validate),
     /// Print the JSON Schema of scenario files, or the facts that a step can wait for
     Schema(schema::Schema),
+    /// Say what a scenario is about, and tell what happens in it
+    Explain(explain::Explain),
     /// Judge a recorded trace again, without simulating
     Report(report::Report),
 }
@@ -55,6 +61,7 @@ enum End {
     Inconclusive,
     NotAsExpected,
     WrongInput,
+    NotDeterministic,
 }
 
 impl End {
@@ -64,6 +71,7 @@ impl End {
             End::NotAsExpected => 1,
             End::WrongInput => 2,
             End::Inconclusive => 3,
+            End::NotDeterministic => 4,
         }
     }
 }
@@ -84,15 +92,22 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A run as `ackproof run` shows it, without colours.
+pub fn replayed(scenario: &crate::scenario::Scenario, run: &crate::runner::Run) -> String {
+    run::human(scenario, run, &ackproof_reports::render::text::PlainText)
+}
+
 fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
     match cli.command {
         None => {
             screen.print(&Cli::command().render_help().to_string())?;
             Ok(End::AsExpected)
         }
+        Some(Command::Run(run)) => run.run(screen),
         Some(Command::List(list)) => list.run(screen),
         Some(Command::Validate(validate)) => validate.run(screen),
         Some(Command::Schema(schema)) => schema.run(screen),
+        Some(Command::Explain(explain)) => explain.run(screen),
         Some(Command::Report(report)) => report.run(screen),
     }
 }
@@ -110,5 +125,6 @@ mod tests {
     fn the_worst_end_counts() {
         let ends = [End::Inconclusive, End::NotAsExpected, End::AsExpected];
         assert_eq!(ends.into_iter().max(), Some(End::NotAsExpected));
+        assert_eq!(End::NotDeterministic.max(End::WrongInput).code(), 4);
     }
 }

@@ -1,6 +1,6 @@
 //! Where output goes: standard output and standard error, with colours where they are wanted.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use ackproof_reports::render::text::{Style, Tone};
 use annotate_snippets::Renderer;
@@ -41,6 +41,11 @@ impl Screen {
             let text = found.render(&Renderer::styled());
             self.complain(&format!("{text}\n"));
         }
+    }
+
+    /// Whether somebody watches while it runs.
+    pub fn is_watched(&self) -> bool {
+        io::stderr().is_terminal() && io::stdout().is_terminal()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Which scenarios and seeds a command is about.
 
+use std::ops::Range;
+
 use clap::Args;
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Source, nearest};
 use crate::library::{find, library};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, parse_seeds};
 
 /// Scenarios by file, folder, name or catalog row.
 #[derive(Debug, Args)]
@@ -24,6 +26,11 @@ pub(super) struct Selected {
 }
 
 impl Selection {
+    /// Whether nothing was chosen.
+    pub fn is_empty(&self) -> bool {
+        self.scenarios.is_empty() && self.catalog.is_empty()
+    }
+
     /// Reads them. Without a name: all of the library.
     pub fn read(&self) -> Selected {
         let mut selected = Selected { scenarios: Vec::new(), found: Diagnostics::default() };
@@ -67,5 +74,27 @@ impl Selection {
             }
         }
         selected.scenarios.retain(|scenario| scenario.catalog.iter().any(is_wanted));
+    }
+}
+
+/// Which seeds.
+#[derive(Debug, Args)]
+pub(super) struct SeedChoice {
+    /// This seed; the first of the scenario's own if not given
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub seed: Option<u64>,
+    /// These seeds, without the last one: 0..20
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub seeds: Option<Range<u64>>,
+}
+
+impl SeedChoice {
+    /// The seeds for a scenario.
+    pub fn of(&self, scenario: &Scenario) -> Vec<u64> {
+        match (self.seed, &self.seeds) {
+            (Some(seed), _) => vec![seed],
+            (None, Some(range)) => range.clone().collect(),
+            (None, None) => vec![scenario.seeds.test.start],
+        }
     }
 }

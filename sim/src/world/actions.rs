@@ -142,7 +142,9 @@ impl World {
         let step = &steps[number];
         let controller = self.index[&self.servers.controllers[0]];
         let injected = Fact::FaultInjected { fault: number as u32 + 1, what: step.name.clone() };
-        let cause = if step.action == Action::Mark { 0 } else { self.emit(controller, 0, injected, observer) };
+        // The end of another step is said by that step; a name for a moment is no fault.
+        let is_fault = !matches!(step.action, Action::Mark | Action::Heal(_));
+        let cause = if is_fault { self.emit(controller, 0, injected, observer) } else { 0 };
         self.faults.set_state(number, if step.action.heals() { StepState::InForce } else { StepState::Over });
         let targets = step.action.targets().map(|selector| self.resolve(selector, number)).unwrap_or_default();
         if let Some(name) = &step.bind {

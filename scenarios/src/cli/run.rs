@@ -1,0 +1,335 @@
+//! `ackproof run`: scenarios under seeds, each with its verdict and the story of what went wrong.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use ackproof_core::fact::Observer;
+use ackproof_core::types::Duration;
+use ackproof_reports::RunReport;
+use ackproof_reports::render::text::{self, Style};
+use ackproof_reports::render::topics;
+use ackproof_reports::trace::{Header, TraceWriter};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::End;
+use super::screen::{Colours, Format, Screen};
+use super::select::{SeedChoice, Selection};
+use crate::contract::{contract, node_names};
+use crate::expectation::Standing;
+use crate::runner::{self, Difference, Options, replay};
+use crate::scenario::Scenario;
+
+/// Run scenarios and say whether they came out as expected.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ackproof run durability
+  ackproof run durability --seeds 0..20 --format json --jobs 2
+  ackproof run --catalog PA-03 --seed 7 --trace run.ndjson
+  ackproof run my-scenario.toml --seeds 0..200 --check-determinism")]
+pub(super) struct Run {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    seeds: SeedChoice,
+    /// How many runs at a time
+    #[arg(long, value_name = "N", default_value = "1")]
+    jobs: NonZeroUsize,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Write every fact of the run to this file (one scenario and one seed only)
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Run each twice and compare all facts
+    #[arg(long)]
+    check_determinism: bool,
+}
+
+/// One scenario under one seed, run.
+struct Result {
+    run: std::result::Result<runner::Run, Box<Difference>>,
+    wall: Duration,
+}
+
+impl Run {
+    /// Runs them.
+    pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
+        if self.selection.is_empty() {
+            screen.complain("error: nothing to run\n\n  ackproof run durability            a chapter of the library\n  ackproof run my-scenario.toml      a file\n\n`ackproof list` shows what the library has.");
+            return Ok(End::WrongInput);
+        }
+        let selected = self.selection.read();
+        screen.diagnose(&selected.found);
+        if selected.found.has_errors() {
+            return Ok(End::WrongInput);
+        }
+        let scenarios = &selected.scenarios;
+        let tasks: Vec<(&Scenario, u64)> = scenarios
+            .iter()
+            .flat_map(|scenario| self.seeds.of(scenario).into_iter().map(move |seed| (scenario, seed)))
+            .collect();
+        if self.trace.is_some() && tasks.len() != 1 {
+            screen.complain(&format!(
+                "error: --trace takes one run, and this is {} of them; choose one with --seed",
+                tasks.len()
+            ));
+            return Ok(End::WrongInput);
+        }
+        if self.format == Format::Human {
+            for scenario in scenarios.iter().filter(|scenario| !scenario.notes.is_empty()) {
+                screen.complain(&remarks(scenario));
+            }
+        }
+        let progress = self.progress(tasks.len(), screen);
+        let mut ends = Vec::new();
+        let options = Options { keep_trace: self.trace.is_some(), check_determinism: self.check_determinism };
+        in_order(
+            self.jobs,
+            &tasks,
+            |(scenario, seed)| timed(scenario, *seed, options),
+            |place, result| {
+                let (scenario, seed) = tasks[place];
+                progress.inc(1);
+                ends.push(progress.suspend(|| self.show(scenario, seed, result, screen))?);
+                Ok(())
+            },
+        )?;
+        progress.finish_and_clear();
+        if self.format == Format::Human && ends.len() > 1 {
+            screen.print(&summary(&ends))?;
+        }
+        Ok(ends.into_iter().max().unwrap_or(End::AsExpected))
+    }
+
+    fn progress(&self, runs: usize, screen: &Screen) -> ProgressBar {
+        if !screen.is_watched() || runs < 2 {
+            return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        }
+        let bar = ProgressBar::new(runs as u64);
+        // A template that does not parse is a wrong program; the default style will do all the same.
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} runs, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar
+    }
+
+    fn show(&self, scenario: &Scenario, seed: u64, result: Result, screen: &mut Screen) -> io::Result<End> {
+        let run = match result.run {
+            Ok(run) => run,
+            Err(difference) => {
+                screen.complain(&not_deterministic(scenario, seed, &difference));
+                return Ok(End::NotDeterministic);
+            }
+        };
+        if let Some(path) = &self.trace {
+            write_trace(path, scenario, &run)?;
+        }
+        let end = end(&run.standing);
+        match self.format {
+            Format::Human => screen.print(&human(scenario, &run, &Colours))?,
+            Format::Json => {
+                let as_expected = run.standing == Standing::AsExpected;
+                let report =
+                    RunReport::new(scenario.name(), seed, &run.judgement, run.digest, as_expected, result.wall);
+                screen.print(&report.to_line()?)?;
+            }
+        }
+        Ok(end)
+    }
+}
+
+/// What the configuration says that has no effect here, and what else its author should know.
+fn remarks(scenario: &Scenario) -> String {
+    let mut without_effect = std::collections::BTreeSet::new();
+    let mut others = std::collections::BTreeSet::new();
+    for note in &scenario.notes.0 {
+        match note.message.split_once("` has no effect here") {
+            Some((name, _)) => without_effect.insert(name.trim_start_matches('`')),
+            None => others.insert(note.message.as_str()),
+        };
+    }
+    let mut lines: Vec<String> = others.into_iter().map(|note| format!("note: {}: {note}", scenario.name())).collect();
+    if !without_effect.is_empty() {
+        let names: Vec<&str> = without_effect.into_iter().collect();
+        let why = format!("`ackproof validate {}` says why", scenario.name());
+        lines.push(format!("note: {}: no effect here: {} ({why})", scenario.name(), names.join(", ")));
+    }
+    lines.join("\n")
+}
+
+/// How a run counts.
+pub(super) fn end(standing: &Standing) -> End {
+    match standing {
+        Standing::AsExpected => End::AsExpected,
+        Standing::NotAsExpected(_) => End::NotAsExpected,
+        Standing::Inconclusive(_) => End::Inconclusive,
+    }
+}
+
+/// The verdict, the stories, the topics, and expected against found.
+pub(super) fn human(scenario: &Scenario, run: &runner::Run, style: &dyn Style) -> String {
+    let names = node_names(scenario);
+    let mut out = text::verdict_line(&scenario.name(), run.seed, &run.judgement, style);
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    if !run.explanation.stories.is_empty() {
+        out.push('\n');
+        out.push_str(&text::explanation(&run.explanation, &names, style));
+        out.push('\n');
+    }
+    out.push_str(&topics::topics(&run.judgement));
+    out.push_str(&text::witnesses(&run.judgement, style));
+    out.push_str(&standing(scenario, run));
+    out
+}
+
+fn standing(scenario: &Scenario, run: &runner::Run) -> String {
+    let replay = replay(scenario, run.seed);
+    match &run.standing {
+        Standing::AsExpected => "as expected\n".to_owned(),
+        Standing::NotAsExpected(lines) => format!("NOT AS EXPECTED\n{}  replay: {replay}\n", listed(lines)),
+        Standing::Inconclusive(lines) => format!("INCONCLUSIVE\n{}  replay: {replay}\n", listed(lines)),
+    }
+}
+
+fn listed(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+fn not_deterministic(scenario: &Scenario, seed: u64, difference: &Difference) -> String {
+    let names = node_names(scenario);
+    let side = |event: &Option<ackproof_core::fact::Event>| match event {
+        None => "nothing more".to_owned(),
+        Some(event) => format!(
+            "event {} at {}: {}",
+            event.sequence,
+            event.time,
+            ackproof_reports::render::describe::describe(event, &names)
+        ),
+    };
+    format!(
+        "NOT DETERMINISTIC: {} differs from itself under seed {seed}\n  once   {}\n  again  {}\n  replay: {} --check-determinism",
+        scenario.name(),
+        side(&difference.first),
+        side(&difference.second),
+        replay(scenario, seed)
+    )
+}
+
+fn summary(ends: &[End]) -> String {
+    let count = |wanted: End| ends.iter().filter(|end| **end == wanted).count();
+    let mut parts = vec![format!("{} of {} runs as expected", count(End::AsExpected), ends.len())];
+    for (end, words) in [
+        (End::NotAsExpected, "not as expected"),
+        (End::Inconclusive, "inconclusive"),
+        (End::NotDeterministic, "not deterministic"),
+    ] {
+        if count(end) > 0 {
+            parts.push(format!("{} {words}", count(end)));
+        }
+    }
+    format!("\n{}\n", parts.join(", "))
+}
+
+fn write_trace(path: &PathBuf, scenario: &Scenario, run: &runner::Run) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let header = Header {
+        contract: contract(scenario),
+        nodes: node_names(scenario),
+        ..Header::new(scenario.name(), run.seed, replay(scenario, run.seed))
+    };
+    let mut writer = TraceWriter::new(BufWriter::new(File::create(path).map_err(named)?), &header).map_err(named)?;
+    for event in run.trace.iter().flatten() {
+        writer.observe(event);
+    }
+    writer.finish().map(drop).map_err(named)
+}
+
+/// The wall clock is for the report alone; nothing in the run sees it.
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "how long the run took is told, never used")]
+fn timed(scenario: &Scenario, seed: u64, options: Options) -> Result {
+    let start = std::time::Instant::now();
+    let run = runner::run(scenario, seed, options);
+    let wall = Duration::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    Result { run, wall }
+}
+
+/// Works on all tasks, `jobs` at a time, and consumes the results in the order of the tasks.
+fn in_order<T: Sync, R: Send>(
+    jobs: NonZeroUsize,
+    tasks: &[T],
+    work: impl Fn(&T) -> R + Sync,
+    mut consume: impl FnMut(usize, R) -> io::Result<()>,
+) -> io::Result<()> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicUsize::new(tasks.len());
+    let (sender, receiver) = mpsc::sync_channel(jobs.get() * 2);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.get().min(tasks.len()) {
+            let (sender, next, stop, work) = (sender.clone(), &next, &stop, &work);
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(task) = tasks.get(place).filter(|_| place < stop.load(Ordering::Relaxed)) else { return };
+                    if sender.send((place, work(task))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut due = 0;
+        for (place, result) in receiver {
+            waiting.insert(place, result);
+            while let Some(result) = waiting.remove(&due) {
+                if let Err(error) = consume(due, result) {
+                    stop.store(0, Ordering::Relaxed);
+                    return Err(error);
+                }
+                due += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_tasks() {
+        for jobs in [1, 2, 7] {
+            let tasks: Vec<usize> = (0..50).collect();
+            let mut seen = Vec::new();
+            let jobs = NonZeroUsize::new(jobs).expect("not zero");
+            in_order(
+                jobs,
+                &tasks,
+                |task| task * 2,
+                |place, result| {
+                    seen.push((place, result));
+                    Ok(())
+                },
+            )
+            .expect("nothing fails");
+            assert_eq!(seen, (0..50).map(|task| (task, task * 2)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_failing_consumer_stops_the_work() {
+        let tasks: Vec<usize> = (0..1000).collect();
+        let jobs = NonZeroUsize::new(2).expect("not zero");
+        let error = in_order(jobs, &tasks, |task| *task, |_, _| Err(io::ErrorKind::BrokenPipe.into()));
+        assert_eq!(error.expect_err("it fails").kind(), io::ErrorKind::BrokenPipe);
+    }
+}

@@ -1,0 +1,199 @@
+//! Runs a scenario under a seed: plan, world, judge, and, where something went wrong, the same run again with its trace
+//! to find out why, and once more with the fix.
+
+use std::sync::Arc;
+
+use ackproof_core::fact::{Event, Observer};
+use ackproof_core::types::Duration;
+use ackproof_reports::{Digest, Explanation, Judge, Judgement, explain};
+use ackproof_sim::faults::StepState;
+use ackproof_sim::{Outcome, World};
+
+use crate::contract::contract;
+use crate::expectation::Standing;
+use crate::scenario::Scenario;
+
+/// Everything that came out of one scenario under one seed.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// What the judge says; causes are filled in.
+    pub judgement: Judgement,
+    /// The stories of what went wrong.
+    pub explanation: Explanation,
+    /// Whether it came out as the scenario says.
+    pub standing: Standing,
+    /// What became of it under the scenario's fix, if something went wrong and there is one.
+    pub fix: Option<FixRun>,
+    /// One number for all facts.
+    pub digest: Digest,
+    /// How many events the world handled.
+    pub events: u64,
+    /// How much virtual time passed.
+    pub sim_time: Duration,
+    /// The facts, if they were asked for.
+    pub trace: Option<Vec<Event>>,
+}
+
+/// The same seed under the scenario's fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixRun {
+    /// The fix in words.
+    pub change: String,
+    /// What went wrong all the same; empty if it helps.
+    pub anomalies: Vec<String>,
+}
+
+/// What a run should keep and do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keep the facts.
+    pub keep_trace: bool,
+    /// Run again and compare.
+    pub check_determinism: bool,
+}
+
+/// Two runs of the same seed that differ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The first event of the first run that the second one does not have at that place.
+    pub first: Option<Event>,
+    /// What the second run has there.
+    pub second: Option<Event>,
+}
+
+/// Takes the facts of one run.
+struct Watch {
+    judge: Judge,
+    digest: Digest,
+    trace: Option<Vec<Event>>,
+}
+
+impl Observer for Watch {
+    fn observe(&mut self, event: &Event) {
+        self.judge.observe(event);
+        self.digest.observe(event);
+        if let Some(trace) = &mut self.trace {
+            trace.push(event.clone());
+        }
+    }
+}
+
+/// One pass through the world.
+struct Pass {
+    judgement: Judgement,
+    digest: Digest,
+    trace: Option<Vec<Event>>,
+    events: u64,
+    sim_time: Duration,
+    idle: Vec<String>,
+}
+
+fn pass(scenario: &Scenario, seed: u64, keep_trace: bool) -> Pass {
+    let mut world = World::new(Arc::new(scenario.plan(seed)));
+    let trace = keep_trace.then(Vec::new);
+    let mut watch = Watch { judge: Judge::new(contract(scenario)), digest: Digest::new(), trace };
+    let outcome = world.run(&mut watch);
+    Pass {
+        judgement: watch.judge.finish(),
+        digest: watch.digest,
+        trace: watch.trace,
+        events: world.events(),
+        sim_time: world.now().since(ackproof_core::types::Instant::START),
+        idle: idle(&world, outcome),
+    }
+}
+
+/// The steps that never happened. Those that happened and did nothing are found by the judge.
+fn idle(world: &World, outcome: Outcome) -> Vec<String> {
+    let faults = world.faults();
+    let steps = faults.steps().iter().enumerate();
+    let never = steps.filter(|(number, _)| faults.state(*number) == StepState::Waiting);
+    let mut idle: Vec<String> =
+        never.map(|(number, step)| format!("step {} never happened: {}", number + 1, step.name)).collect();
+    if outcome == Outcome::Running {
+        idle.push("the world had nothing more to do before it was over".to_owned());
+    }
+    idle
+}
+
+/// Runs a scenario. `Err` names the first event that differs, if determinism was to be checked and does not hold.
+pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Run, Box<Difference>> {
+    let first = pass(scenario, seed, options.keep_trace);
+    let wants_trace = options.keep_trace || !first.judgement.anomalies.is_empty();
+    let mut pass = match &first.trace {
+        Some(_) => first,
+        None if wants_trace || options.check_determinism => {
+            let again = pass(scenario, seed, wants_trace);
+            if again.digest != first.digest {
+                return Err(Box::new(difference(scenario, seed)));
+            }
+            again
+        }
+        None => first,
+    };
+    if options.keep_trace && options.check_determinism && self::pass(scenario, seed, false).digest != pass.digest {
+        return Err(Box::new(difference(scenario, seed)));
+    }
+    let events = pass.trace.take().unwrap_or_default();
+    let mut explanation = explain(&mut pass.judgement, &events, &contract(scenario));
+    let standing = Standing::of(&scenario.expect, &pass.judgement, &pass.idle);
+    let fix = if pass.judgement.anomalies.is_empty() { None } else { fixed(scenario, seed) };
+    let helps = fix.as_ref().filter(|fix| fix.anomalies.is_empty());
+    for story in &mut explanation.stories {
+        story.keeps_it = helps.map(|fix| fix.change.clone());
+        story.replay = Some(replay(scenario, seed));
+    }
+    Ok(Run {
+        seed,
+        standing: with_fix(standing, fix.as_ref()),
+        judgement: pass.judgement,
+        explanation,
+        fix,
+        digest: pass.digest,
+        events: pass.events,
+        sim_time: pass.sim_time,
+        trace: options.keep_trace.then_some(events),
+    })
+}
+
+/// The line that shows a run again.
+pub fn replay(scenario: &Scenario, seed: u64) -> String {
+    format!("ackproof run {} --seed {seed}", quoted(&scenario.name()))
+}
+
+/// As a shell takes it.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@".contains(c);
+    if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+}
+
+/// A fix that does not help is not as expected.
+fn with_fix(standing: Standing, fix: Option<&FixRun>) -> Standing {
+    let Some(fix) = fix.filter(|fix| !fix.anomalies.is_empty()) else { return standing };
+    let line = format!("expected no anomaly with {}; found {}", fix.change, fix.anomalies.join(", "));
+    match standing {
+        Standing::NotAsExpected(mut lines) => {
+            lines.push(line);
+            Standing::NotAsExpected(lines)
+        }
+        Standing::AsExpected | Standing::Inconclusive(_) => Standing::NotAsExpected(vec![line]),
+    }
+}
+
+fn fixed(scenario: &Scenario, seed: u64) -> Option<FixRun> {
+    let (change, fixed) = &**scenario.fix.as_ref()?;
+    let judgement = pass(fixed, seed, false).judgement;
+    let kinds = judgement.kinds().into_iter();
+    let anomalies = kinds.map(|kind| format!("{} {kind}", judgement.of_kind(kind).count())).collect();
+    Some(FixRun { change: change.clone(), anomalies })
+}
+
+/// Runs twice more, with traces, to name the first event that differs.
+fn difference(scenario: &Scenario, seed: u64) -> Difference {
+    let trace = || pass(scenario, seed, true).trace.unwrap_or_default();
+    let (one, other) = (trace(), trace());
+    let place = one.iter().zip(&other).position(|(one, other)| one != other).unwrap_or(one.len().min(other.len()));
+    Difference { first: one.get(place).cloned(), second: other.get(place).cloned() }
+}
