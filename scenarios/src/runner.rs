@@ -43,6 +43,15 @@ pub struct FixRun {
     pub change: String,
     /// What went wrong all the same; empty if it helps.
     pub anomalies: Vec<String>,
+    /// Why nothing follows from it: steps that never happened, nothing that was sent.
+    pub untested: Vec<String>,
+}
+
+impl FixRun {
+    /// Whether the fix has been seen to help.
+    pub fn helps(&self) -> bool {
+        self.anomalies.is_empty() && self.untested.is_empty()
+    }
 }
 
 /// What a run should keep and do.
@@ -140,7 +149,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Run, Box<
     let mut explanation = explain(&mut pass.judgement, &events, &contract(scenario));
     let standing = Standing::of(&scenario.expect, &pass.judgement, &pass.idle);
     let fix = if pass.judgement.anomalies.is_empty() { None } else { fixed(scenario, seed) };
-    let helps = fix.as_ref().filter(|fix| fix.anomalies.is_empty());
+    let helps = fix.as_ref().filter(|fix| fix.helps());
     for story in &mut explanation.stories {
         story.keeps_it = helps.map(|fix| fix.change.clone());
         story.replay = Some(replay(scenario, seed));
@@ -169,25 +178,33 @@ fn quoted(name: &str) -> String {
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }
 
-/// A fix that does not help is not as expected.
+/// A fix that does not help is not as expected; one that was not put to the test proves nothing.
 fn with_fix(standing: Standing, fix: Option<&FixRun>) -> Standing {
-    let Some(fix) = fix.filter(|fix| !fix.anomalies.is_empty()) else { return standing };
+    let Some(fix) = fix.filter(|fix| !fix.helps()) else { return standing };
+    if fix.anomalies.is_empty() {
+        let lines = fix.untested.iter().map(|line| format!("with {}: {line}", fix.change));
+        return match standing {
+            Standing::AsExpected => Standing::Inconclusive(lines.collect()),
+            Standing::Inconclusive(known) => Standing::Inconclusive(known.into_iter().chain(lines).collect()),
+            Standing::NotAsExpected(_) => standing,
+        };
+    }
     let line = format!("expected no anomaly with {}; found {}", fix.change, fix.anomalies.join(", "));
     match standing {
-        Standing::NotAsExpected(mut lines) => {
-            lines.push(line);
-            Standing::NotAsExpected(lines)
-        }
+        Standing::NotAsExpected(known) => Standing::NotAsExpected(known.into_iter().chain([line]).collect()),
         Standing::AsExpected | Standing::Inconclusive(_) => Standing::NotAsExpected(vec![line]),
     }
 }
 
 fn fixed(scenario: &Scenario, seed: u64) -> Option<FixRun> {
     let (change, fixed) = &**scenario.fix.as_ref()?;
-    let judgement = pass(fixed, seed, false).judgement;
+    let Pass { judgement, idle: mut untested, .. } = pass(fixed, seed, false);
     let kinds = judgement.kinds().into_iter();
     let anomalies = kinds.map(|kind| format!("{} {kind}", judgement.of_kind(kind).count())).collect();
-    Some(FixRun { change: change.clone(), anomalies })
+    // A fault that happened and met nothing to do may be what the fix is about.
+    let counts = |doubt: &&String| !doubt.starts_with("fault ");
+    untested.extend(judgement.doubts.iter().filter(counts).cloned());
+    Some(FixRun { change: change.clone(), anomalies, untested })
 }
 
 /// Runs twice more, with traces, to name the first event that differs.

@@ -101,6 +101,13 @@ fn the_good_scenario_is_good() {
 }
 
 #[test]
+fn the_documented_example_is_good() {
+    let text = include_str!("../../docs/scenario-format.md");
+    let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it has an example");
+    assert!(message(example.as_bytes()).starts_with("it was accepted"), "{}", message(example.as_bytes()));
+}
+
+#[test]
 fn every_mistake_is_told() {
     let mut told = String::new();
     for (name, from, to) in CASES {

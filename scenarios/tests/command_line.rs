@@ -126,6 +126,23 @@ fn a_fault_that_never_bit_ends_with_three_and_is_named() {
 }
 
 #[test]
+fn a_fix_that_does_not_help_is_told() {
+    let story = |name: &str, fix: &str| {
+        let source = include_str!("../library/durability/acks-1-leader-crash.toml");
+        let start = source.find("[fix]").expect("it has a fix");
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let text = format!("{}[fix]\n{fix}\n", &source[..start]);
+        std::fs::write(&path, text).expect("a file in the target folder can be written");
+        path.display().to_string()
+    };
+    check(
+        &["run", &story("useless-fix.toml", "producer = { config = { \"linger.ms\" = 1 } }")],
+        1,
+        "expected no anomaly with linger.ms=1",
+    );
+}
+
+#[test]
 fn a_trace_is_judged_as_the_run_was() {
     let trace = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("judged-again.ndjson");
     let trace = trace.display().to_string();
