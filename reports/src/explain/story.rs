@@ -65,6 +65,8 @@ pub enum Mark {
     WentAhead,
     /// The record that came too late.
     OutOfOrder,
+    /// Another record came to stand at the same offset.
+    TookOffset,
 }
 
 impl Mark {
@@ -78,6 +80,7 @@ impl Mark {
             Mark::Second => "the second copy",
             Mark::WentAhead => "went ahead",
             Mark::OutOfOrder => "out of order",
+            Mark::TookOffset => "took its offset",
         }
     }
 }

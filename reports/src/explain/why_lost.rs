@@ -3,15 +3,19 @@
 //! Source: `failure-catalog.md` PA-01..PA-06, RE-01..RE-06, ST-03, ST-06.
 //!
 //! The walk follows every copy of the record from its append on: which replicas got it, which lost it and how. The
-//! decision is the first leader without it; the destruction is the last copy to go. The cause is read off the decision: an
-//! unclean election; a leader that had had the record and lost it (with the power, to a torn batch, to an old high watermark); a
-//! leader that never had it, because the promise came first.
+//! decision is the first leader without it after which no leader had it; the destruction is the last copy to go. The cause
+//! is read off the decision: an unclean election; a leader that had had the record and lost it (with the power, to a torn
+//! batch, to an old high watermark); a leader that never had it, because the promise came first. Where nobody was elected any
+//! more, the destruction is the cause.
+//!
+//! A copy that goes with the power goes when the power goes, not when the broker comes back and finds it missing. A broker
+//! that restarts may lead for a moment in the epoch in which it died: that is no decision, unless nobody leads after it.
 //!
 //! Not modelled: retention and compaction (what they remove is no loss), transactions.
 
 use std::collections::BTreeMap;
 
-use ackproof_core::fact::{Event, Fact, Role, TruncationReason};
+use ackproof_core::fact::{Fact, Role, TruncationReason};
 use ackproof_core::types::{LeaderEpoch, NodeId, RecordId, TopicPartition};
 
 use super::Tale;
@@ -19,29 +23,51 @@ use super::cause::Cause;
 use super::lineage::{At, Lineage};
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
-use crate::anomaly::Anomaly;
+use crate::anomaly::{Anomaly, Kind};
+
+/// A value of more characters does not fit into a step.
+const LONGEST_VALUE: usize = 40;
 
 /// How a replica lost the record.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
-    at: At,
-    since: At,
+    /// When it went.
+    gone: At,
+    /// When it was seen to be gone: the same, or the first start after a loss of power; none if the broker never started again.
+    found: Option<At>,
     truncated: Option<TruncationReason>,
+    with_power: bool,
 }
 
 /// A replica that had the record.
 #[derive(Clone, Copy, Debug)]
 struct Holding {
     since: At,
+    /// The last time that it was seen to have it.
+    seen: At,
     taken: Option<Taken>,
+}
+
+/// A leader that did not have the record.
+#[derive(Clone, Copy, Debug)]
+struct Decision {
+    /// Where it said that it leads.
+    became: At,
+    /// The controller's word, or else its own.
+    place: At,
+    /// How it had lost the record, if it had had it.
+    taken: Option<Taken>,
+    unclean: bool,
 }
 
 /// What became of the copies.
 #[derive(Debug)]
 struct Fate {
     holders: BTreeMap<i32, Holding>,
-    /// The first leader that did not have the record: where it said so, and what it had had then.
-    decision: Option<(At, i32, LeaderEpoch, Option<Taken>)>,
+    decision: Option<Decision>,
+    /// A leader without the record in an epoch that had begun before: a restart.
+    again: Option<Decision>,
+    newest: LeaderEpoch,
     /// Every time that a replica lost it.
     destructions: Vec<At>,
 }
@@ -60,9 +86,37 @@ struct Promise {
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
-        Some(promise) => follow(lineage, record, &partition, &promise),
+        Some(promise) => {
+            let mut tale = follow(lineage, record, &partition, &promise);
+            if anomaly.kind == Kind::InconsistentOffsets {
+                tale.steps.extend(replaced(lineage, anomaly, &partition, &promise));
+                tale.steps.sort_by_key(|step| step.event);
+                tale.steps.dedup_by_key(|step| step.event);
+            }
+            tale
+        }
         None => Tale::told_only(lineage, record),
     }
+}
+
+/// The record that took the offset: its transmission, where that is certain, and its append by a leader.
+fn replaced(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, promise: &Promise) -> Vec<Step> {
+    let offset = anomaly.offset.map_or(promise.offset, |offset| offset.0);
+    let mut appends = lineage.leader_appends(partition, offset);
+    appends.retain(|at| *at != promise.append);
+    let batches = anomaly.other_record.map(|other| lineage.batches_of(other)).unwrap_or_default();
+    let origin = |at: At| lineage.origin(at, partition, &batches).filter(|origin| origin.certain);
+    let own = appends.iter().rev().find_map(|at| Some((*at, Some(origin(*at)?))));
+    // Without a chain of causes the last other append there counts.
+    let Some((at, origin)) = own.or_else(|| Some((*appends.last()?, None))) else { return Vec::new() };
+    let value = anomaly.value.as_ref().map(|value| value.to_text());
+    let what = match value {
+        Some(value) if value.chars().count() <= LONGEST_VALUE => format!("appended {value:?} at offset {offset}"),
+        Some(_) | None => format!("appended another record at offset {offset}"),
+    };
+    let append = Step { what, ..step(lineage, at) }.mark(Mark::TookOffset);
+    let sent = origin.map(|origin| step(lineage, origin.sent));
+    sent.into_iter().chain([append]).collect()
 }
 
 /// The story of a record from a known append on; for records that nobody answered for (acks=0).
@@ -127,7 +181,8 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
 
 /// Follows every copy to the end of the trace.
 fn fate(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> Fate {
-    let mut fate = Fate { holders: BTreeMap::new(), decision: None, destructions: Vec::new() };
+    let mut fate =
+        Fate { holders: BTreeMap::new(), decision: None, again: None, newest: promise.epoch, destructions: Vec::new() };
     let Some(line) = lineage.partitions.get(partition) else { return fate };
     // A leader of an epoch beyond that of the append counts even if it was there first: the append was a zombie's.
     let mut walk: Vec<At> = lineage.appends(partition, promise.offset);
@@ -137,67 +192,124 @@ fn fate(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) ->
     }));
     walk.sort_unstable();
     for at in walk {
-        let event = &lineage.events[at];
-        let NodeId::Broker(broker) = event.node else { continue };
-        fate.take(at, broker, event, promise);
+        if let NodeId::Broker(broker) = lineage.events[at].node {
+            fate.take(lineage, partition, at, broker, promise);
+        }
     }
+    if fate.decision.is_none() && line.final_leader.is_none() && line.replicas > 0 {
+        fate.lose_with_machines(lineage);
+    }
+    fate.decision = fate.decision.or(fate.again);
+    fate.destructions.sort_unstable();
     fate
 }
 
 impl Fate {
-    fn take(&mut self, at: At, broker: i32, event: &Event, promise: &Promise) {
-        match &event.fact {
+    fn take(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, broker: i32, promise: &Promise) {
+        match &lineage.events[at].fact {
             Fact::Appended { leader_epoch, role, .. } => {
                 let is_copy = *leader_epoch == promise.epoch && (*role == Role::Follower || at == promise.append);
                 if is_copy {
-                    self.holders.insert(broker, Holding { since: at, taken: None });
+                    self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
                 }
             }
-            Fact::Truncated { to, reason, .. } if to.0 <= promise.offset => self.lose(at, broker, Some(*reason)),
-            Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(at, broker, None),
-            Fact::BecameLeader { leader_epoch, .. } if *leader_epoch >= promise.epoch && self.decision.is_none() => {
-                let taken = match self.holders.get(&broker) {
-                    Some(Holding { taken: None, .. }) => return,
-                    Some(Holding { taken, .. }) => *taken,
-                    None => None,
-                };
-                self.decision = Some((at, broker, *leader_epoch, taken));
+            Fact::Truncated { to, reason, .. } if to.0 <= promise.offset => {
+                self.lose(lineage, at, broker, Some(*reason));
             }
+            Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(lineage, at, broker, None),
+            Fact::LogLoaded { .. } => {
+                if let Some(holding) = self.holders.get_mut(&broker) {
+                    holding.seen = at;
+                }
+            }
+            Fact::BecameLeader { leader_epoch, .. } => self.lead(lineage, partition, at, broker, *leader_epoch),
             _ => {}
         }
     }
 
-    fn lose(&mut self, at: At, broker: i32, truncated: Option<TruncationReason>) {
-        if let Some(holding) = self.holders.get_mut(&broker).filter(|holding| holding.taken.is_none()) {
-            holding.taken = Some(Taken { at, since: holding.since, truncated });
-            self.destructions.push(at);
+    /// Takes a broker's word that it leads.
+    fn lead(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, leader: i32, epoch: LeaderEpoch) {
+        let is_new = epoch > self.newest;
+        self.newest = self.newest.max(epoch);
+        let holding = self.holders.get(&leader);
+        if holding.is_some_and(|holding| holding.taken.is_none()) {
+            // The record is back in the partition: what had been decided was not the end of it.
+            if is_new {
+                (self.decision, self.again) = (None, None);
+            }
+            return;
         }
+        let taken = holding.and_then(|holding| holding.taken);
+        if is_new && self.decision.is_none() {
+            let election = election(lineage, partition, at, leader, epoch);
+            let unclean = election.is_some_and(|election| {
+                matches!(lineage.events[election].fact, Fact::LeaderElected { clean: false, .. })
+            });
+            self.decision = Some(Decision { became: at, place: election.unwrap_or(at), taken, unclean });
+        } else if epoch == self.newest && self.again.is_none() {
+            // How it was elected lies before the promise, or has been looked at.
+            self.again = Some(Decision { became: at, place: at, taken, unclean: false });
+        }
+    }
+
+    fn lose(&mut self, lineage: &Lineage<'_>, at: At, broker: i32, truncated: Option<TruncationReason>) {
+        if let Some(holding) = self.holders.get_mut(&broker).filter(|holding| holding.taken.is_none()) {
+            let power = match truncated {
+                None | Some(TruncationReason::CorruptTail) => {
+                    lineage.last_power_loss(NodeId::Broker(broker), holding.seen, at)
+                }
+                Some(_) => None,
+            };
+            let gone = power.unwrap_or(at);
+            holding.taken = Some(Taken { gone, found: Some(at), truncated, with_power: power.is_some() });
+            self.destructions.push(gone);
+        }
+    }
+
+    /// Without a leader the judge looked for the record on every disk: a machine that lost power with data and did not load
+    /// its log again lost it then.
+    fn lose_with_machines(&mut self, lineage: &Lineage<'_>) {
+        for (broker, holding) in self.holders.iter_mut().filter(|(_, holding)| holding.taken.is_none()) {
+            let node = NodeId::Broker(*broker);
+            let took = |at: &At| matches!(lineage.events[*at].fact, Fact::PowerLost { lost_bytes: 1.., .. });
+            let power = lineage.nodes.get(&node).into_iter().flatten().rev().copied();
+            if let Some(gone) = power.take_while(|at| *at > holding.seen).find(took) {
+                holding.taken = Some(Taken { gone, found: None, truncated: None, with_power: true });
+                self.destructions.push(gone);
+            }
+        }
+    }
+
+    /// Whether a replica still has it.
+    fn survives(&self) -> bool {
+        self.holders.values().any(|holding| holding.taken.is_none())
+    }
+
+    /// The copy that went last.
+    fn last_taken(&self) -> Option<Taken> {
+        self.holders.values().filter_map(|holding| holding.taken).max_by_key(|taken| taken.gone)
     }
 }
 
 fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, fate: &Fate) -> (Cause, Vec<Cause>) {
+    let line = lineage.partitions.get(partition);
     let mechanism = match fate.decision {
-        Some((at, broker, epoch, taken)) => {
-            let election = election(lineage, partition, at, broker, epoch);
-            let unclean = election.is_some_and(|election| {
-                matches!(lineage.events[election].fact, Fact::LeaderElected { clean: false, .. })
-            });
-            match taken {
-                _ if unclean => Cause::UncleanElection,
-                Some(taken) => cause_of_taking(lineage, broker, taken),
-                None => Cause::AcknowledgedBeforeReplicated,
-            }
-        }
+        Some(Decision { unclean: true, .. }) => Cause::UncleanElection,
+        Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
+        Some(Decision { taken: None, .. }) => Cause::AcknowledgedBeforeReplicated,
         None => {
-            let leader = lineage.partitions.get(partition).and_then(|line| line.final_leader);
-            let taken = leader.and_then(|leader| Some((leader, fate.holders.get(&leader)?.taken?)));
-            taken.map_or(Cause::Unknown, |(leader, taken)| cause_of_taking(lineage, leader, taken))
+            let taken = match line.and_then(|line| line.final_leader) {
+                Some(leader) => fate.holders.get(&leader).and_then(|holding| holding.taken),
+                None if fate.survives() => None,
+                None => fate.last_taken(),
+            };
+            taken.map_or(Cause::Unknown, cause_of_taking)
         }
     };
     if promise.acks == Some(0) {
         return (Cause::AcknowledgedWithoutAsking, vec![mechanism]);
     }
-    let replicas = lineage.partitions.get(partition).map_or(0, |line| line.replicas);
+    let replicas = line.map_or(0, |line| line.replicas);
     let alone = promise.acks == Some(-1) && promise.isr.len() == 1 && replicas > 1;
     let told = promise.told.unwrap_or(promise.append);
     let behind = promise.isr.iter().any(|broker| fate.holders.get(broker).is_none_or(|holding| holding.since > told));
@@ -212,23 +324,18 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
     }
 }
 
-fn cause_of_taking(lineage: &Lineage<'_>, broker: i32, taken: Taken) -> Cause {
+fn cause_of_taking(taken: Taken) -> Cause {
     match taken.truncated {
         Some(TruncationReason::ToHighWatermark) => Cause::TruncatedToHighWatermark,
         Some(TruncationReason::Diverged | TruncationReason::OutOfRange) => Cause::Unknown,
-        Some(TruncationReason::CorruptTail) | None => {
-            let power = lineage.last_power_loss(NodeId::Broker(broker), taken.since, taken.at);
-            match (power, taken.truncated) {
-                (Some(_), _) => Cause::UnsyncedDataLostWithPower,
-                (None, Some(_)) => Cause::CorruptTail,
-                (None, None) => Cause::DiskLostData,
-            }
-        }
+        Some(TruncationReason::CorruptTail) | None if taken.with_power => Cause::UnsyncedDataLostWithPower,
+        Some(TruncationReason::CorruptTail) => Cause::CorruptTail,
+        None => Cause::DiskLostData,
     }
 }
 
 /// The controller's decision behind a new leader.
-fn election(
+pub(crate) fn election(
     lineage: &Lineage<'_>,
     partition: &TopicPartition,
     became: At,
@@ -255,19 +362,18 @@ fn steps(
     if let Some(at) = promise.told {
         told.push((at, promise_step(lineage, record, promise, at)));
     }
-    let decision =
-        fate.decision.map(|(at, broker, epoch, _)| election(lineage, partition, at, broker, epoch).unwrap_or(at));
+    let decision = fate.decision.map(|decision| decision.place);
     let last_destruction = fate.destructions.last().copied();
-    let end = decision.max(last_destruction).unwrap_or(lineage.events.len());
-    let mut places: Vec<At> = deaths(lineage, promise, fate, decision.unwrap_or(end));
+    let end = decision.unwrap_or(lineage.events.len());
+    let mut places: Vec<At> = deaths(lineage, promise, fate, end);
     places.extend(turning_points(lineage, partition, promise, end, cause));
     places.extend(decision);
+    places.extend(found_missing(lineage, partition, fate));
     // Copies that outlived the decision were destroyed by it; of many the last few tell the story.
     places.extend(fate.destructions.iter().rev().take(4));
     places.sort_unstable();
     places.dedup();
-    let survives = fate.holders.values().any(|holding| holding.taken.is_none());
-    let loss = if survives { decision } else { last_destruction.or(decision) };
+    let loss = if fate.survives() { decision } else { last_destruction.or(decision) };
     told.extend(places.into_iter().map(|at| {
         let step = step(lineage, at);
         (at, if Some(at) == loss { step.mark(Mark::Loss) } else { step })
@@ -302,14 +408,23 @@ fn promise_step(lineage: &Lineage<'_>, record: RecordId, promise: &Promise, at: 
     }
 }
 
+/// Where the leader that lacked the record found it missing, when it came back.
+fn found_missing(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate) -> Option<At> {
+    match fate.decision {
+        Some(decision) => decision.taken?.found.filter(|found| *found < decision.became),
+        None => fate.holders.get(&lineage.partitions.get(partition)?.final_leader?)?.taken?.found,
+    }
+}
+
 /// How the brokers that had the record went: the leader before the decision, others before they lost it.
 fn deaths(lineage: &Lineage<'_>, promise: &Promise, fate: &Fate, decision: At) -> Vec<At> {
     let mut deaths = Vec::new();
     for (broker, holding) in &fate.holders {
         let node = NodeId::Broker(*broker);
         let death = match holding.taken {
-            Some(Taken { at, since, truncated: None | Some(TruncationReason::CorruptTail) }) => {
-                lineage.last_power_loss(node, since, at).or_else(|| lineage.last_death(node, since, at))
+            Some(Taken { gone, with_power: true, .. }) => Some(gone),
+            Some(Taken { gone, truncated: None | Some(TruncationReason::CorruptTail), .. }) => {
+                lineage.last_death(node, holding.seen, gone)
             }
             Some(_) | None if *broker == promise.leader => lineage.last_death(node, promise.append, decision),
             Some(_) | None => None,

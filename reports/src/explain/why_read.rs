@@ -3,12 +3,13 @@
 //! Source: `failure-catalog.md` CO-11 (latest on the first start), RE-16 (position outside the log), RE-11 (log truncated).
 
 use ackproof_core::fact::{Fact, ResetReason};
-use ackproof_core::types::TopicPartition;
+use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
 use super::lineage::{At, Lineage};
 use super::steps::step;
+use super::why_lost::election;
 use crate::anomaly::{Anomaly, Kind};
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
@@ -38,11 +39,63 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         _ => Cause::PositionReset,
     };
     let mut places = vec![reset];
-    if cause == Cause::LogReplaced {
-        places.extend(last_truncation(lineage, &partition, reset));
+    let replacement = match anomaly.kind {
+        Kind::NonmonotonicPoll => replacement(lineage, anomaly, &partition, reset),
+        _ => None,
+    };
+    let unclean = replacement.as_ref().is_some_and(|replacement| {
+        matches!(lineage.events[replacement.election].fact, Fact::LeaderElected { clean: false, .. })
+    });
+    match replacement {
+        Some(Replacement { read, offline, election, truncated }) => {
+            places.extend([read, election].into_iter().chain(offline).chain(truncated));
+        }
+        None if cause == Cause::LogReplaced => places.extend(last_truncation(lineage, &partition, reset)),
+        None => {}
     }
     places.sort_unstable();
-    Tale::new(cause, places.into_iter().map(|at| step(lineage, at)).collect())
+    let steps = places.into_iter().map(|at| step(lineage, at)).collect();
+    let contributing = if unclean { vec![Cause::UncleanElection] } else { Vec::new() };
+    Tale { cause, contributing, steps }
+}
+
+/// How what a consumer had read went out of the log.
+struct Replacement {
+    /// It read it.
+    read: At,
+    /// Nobody could lead.
+    offline: Option<At>,
+    /// A leader without it was elected.
+    election: At,
+    /// A replica that had it cut it off; this may be later than the consumer's own discovery.
+    truncated: Option<At>,
+}
+
+/// The election between the last read and the step back, of a leader whose log ended before what had been read.
+fn replacement(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, reset: At) -> Option<Replacement> {
+    let last_read = anomaly.other_offset?;
+    let structure = &lineage.partitions.get(partition)?.structure;
+    let reader = lineage.events[reset].node;
+    let read = (0..reset).rev().find(|at| {
+        let event = &lineage.events[*at];
+        event.node == reader
+            && matches!(&event.fact, Fact::Polled { partition: of, offset, .. } if of == partition && *offset == last_read)
+    })?;
+    let decides = |at: At| match (&lineage.events[at].fact, lineage.events[at].node) {
+        (Fact::BecameLeader { leader_epoch, log_end, .. }, NodeId::Broker(leader)) if *log_end <= last_read => {
+            election(lineage, partition, at, leader, *leader_epoch)
+        }
+        _ => None,
+    };
+    // An election from before the read is that of the leader who served it, perhaps repeated after a restart.
+    let election =
+        structure.iter().copied().filter(|at| *at < reset).filter_map(decides).find(|election| *election > read)?;
+    let truncated = structure.iter().copied().filter(|at| *at > election).find(|at| {
+        matches!(&lineage.events[*at].fact, Fact::Truncated { from, to, .. } if *from > last_read && *to <= last_read)
+    });
+    let is_offline = |at: &At| matches!(lineage.events[*at].fact, Fact::PartitionOffline { .. });
+    let offline = structure.iter().rev().copied().find(|at| *at > read && *at < election && is_offline(at));
+    Some(Replacement { read, offline, election, truncated })
 }
 
 fn last_truncation(lineage: &Lineage<'_>, partition: &TopicPartition, before: At) -> Option<At> {

@@ -2,6 +2,7 @@
 
 mod causes;
 mod facts;
+mod losses;
 mod run;
 mod texts;
 mod traces;

@@ -1,0 +1,336 @@
+//! How a loss is told: which election decided it, which step is the loss, and what came to stand in its place.
+
+use ackproof_core::fact::{Fact, ResetReason, TruncationReason};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset};
+use ackproof_reports::explain::{Mark, Step};
+use ackproof_reports::render::text::{self, PlainText};
+use ackproof_reports::{Answer, Cause, Contract, Kind, Story};
+
+use crate::run::{Run, acks, names, orders, with_topic};
+
+/// The first story of a kind.
+#[track_caller]
+fn story(run: &Run, contract: &Contract, kind: Kind) -> Story {
+    let (judgement, explanation) = run.explain(contract);
+    let story = explanation.stories.iter().find(|story| story.anomaly.kind == kind);
+    story.unwrap_or_else(|| panic!("no {kind} in {:?}", judgement.kinds())).clone()
+}
+
+/// Its steps, a line each: what, and the mark.
+fn lines(story: &Story) -> Vec<String> {
+    let line = |step: &Step| match step.mark {
+        Some(mark) => format!("{} <- {}", step.what, mark.name()),
+        None => step.what.clone(),
+    };
+    story.steps.iter().map(line).collect()
+}
+
+fn unclean() -> Contract {
+    with_topic(acks(-1), |topic| topic.unclean_leader_election = true)
+}
+
+/// Record 0 is at offset 0 on brokers 1 to 3 and acknowledged.
+fn on_three() -> Run {
+    let mut run = appended(-1);
+    run.copies(2, 0, 0);
+    run.copies(3, 0, 0);
+    run.acked(0, 0, -1);
+    run
+}
+
+fn appended(acks: i16) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.appends(sent, 1, 0, 0);
+    if acks == 1 {
+        run.acked(0, 0, 1);
+    }
+    run
+}
+
+/// A broker says that it leads, from metadata that it replays.
+fn leads(run: &mut Run, broker: i32, epoch: i32, log_end: i64) {
+    let leads = Fact::BecameLeader {
+        partition: orders(),
+        leader_epoch: LeaderEpoch(epoch),
+        isr: vec![1, 2, 3],
+        log_end: Offset(log_end),
+    };
+    run.say(NodeId::Broker(broker), leads);
+}
+
+/// All lose power; broker 1 comes back, believes to lead as before, and broker 2 is elected.
+fn restarted(end_of_2: i64) -> Run {
+    let mut run = on_three();
+    for broker in 1..=3 {
+        run.lost_power(broker);
+    }
+    run.loaded(1, 0);
+    leads(&mut run, 1, 0, 0);
+    run.loaded(2, end_of_2);
+    run.offline(&[2]);
+    run.elected(2, 3, &[2], true, end_of_2);
+    run.loaded(3, 1);
+    run
+}
+
+#[test]
+fn a_restarted_leader_of_the_old_epoch_decides_nothing() {
+    let mut run = restarted(0);
+    run.truncated(3, 1, 0, TruncationReason::Diverged);
+    run.ends_with(2, &[]);
+    let told = lines(&story(&run, &acks(-1), Kind::LostWrite));
+    assert_eq!(
+        told,
+        [
+            "appended at offset 0",
+            "acknowledged <- the promise",
+            "lost power",
+            "lost power",
+            "came back with log end offset 0",
+            "no replica may lead",
+            "elected broker 2, epoch 3",
+            "truncated 1 → 0 <- the loss",
+        ]
+    );
+}
+
+#[test]
+fn innocent_the_elected_leader_had_the_record_so_a_later_election_decides() {
+    let mut run = restarted(1);
+    run.isr(&[2], &[2, 3]);
+    run.elected(1, 4, &[1], false, 0);
+    run.truncated(2, 1, 0, TruncationReason::Diverged);
+    run.truncated(3, 1, 0, TruncationReason::Diverged);
+    run.ends_with(1, &[]);
+    let story = story(&run, &unclean(), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::UncleanElection));
+    let told = lines(&story);
+    assert!(told.contains(&"elected broker 1, epoch 4".to_owned()), "{told:?}");
+    assert!(!told.iter().any(|line| line.contains("epoch 3") || line.contains("epoch 0")), "{told:?}");
+}
+
+#[test]
+fn a_record_that_an_election_brought_back_was_not_lost_before_it() {
+    let mut run = on_three();
+    run.killed(NodeId::Broker(1));
+    run.truncated(2, 1, 0, TruncationReason::ToHighWatermark);
+    run.elected(2, 1, &[2], true, 0);
+    run.elected(3, 2, &[3], false, 1);
+    run.truncated(3, 1, 0, TruncationReason::ToHighWatermark);
+    run.elected(2, 3, &[2], true, 0);
+    run.truncated(1, 1, 0, TruncationReason::ToHighWatermark);
+    run.ends_with(2, &[]);
+    let story = story(&run, &acks(-1), Kind::LostWrite);
+    let told = lines(&story);
+    assert!(told.contains(&"elected broker 2, epoch 3".to_owned()), "{told:?}");
+    assert!(!told.contains(&"elected broker 2, epoch 1".to_owned()), "{told:?}");
+}
+
+#[test]
+fn a_restart_in_the_old_epoch_decides_where_nobody_leads_after_it() {
+    let mut run = appended(1);
+    run.lost_power(1);
+    run.loaded(1, 0);
+    leads(&mut run, 1, 0, 0);
+    run.ends_with(1, &[]);
+    let story = story(&run, &acks(1), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower));
+    assert_eq!(lines(&story).last().map(String::as_str), Some("leads, epoch 0"));
+    assert!(lines(&story).contains(&"lost power <- the loss".to_owned()));
+}
+
+#[test]
+fn the_power_is_the_loss_not_the_return_after_the_election() {
+    let mut run = on_three();
+    for broker in [2, 3, 1] {
+        run.lost_power(broker);
+    }
+    run.loaded(3, 0);
+    run.elected(3, 1, &[3], true, 0);
+    run.loaded(1, 0);
+    run.loaded(2, 0);
+    run.ends_with(3, &[]);
+    let story = story(&run, &acks(-1), Kind::LostWrite);
+    let told = lines(&story);
+    assert_eq!(
+        told[told.len() - 3..],
+        ["lost power <- the loss", "came back with log end offset 0", "elected broker 3, epoch 1"]
+    );
+    let loss = story.steps.iter().find(|step| step.mark == Some(Mark::Loss)).map(|step| step.actor.node);
+    assert_eq!(loss, Some(NodeId::Broker(1)), "the last machine to lose power");
+}
+
+#[test]
+fn a_disk_that_lost_data_without_power_is_seen_when_the_broker_comes_back() {
+    let mut run = appended(1);
+    run.lost_power(1);
+    // The power did not take it: it was there at the next start.
+    run.loaded(1, 1);
+    run.killed(NodeId::Broker(1));
+    run.loaded(1, 0);
+    run.elected(1, 1, &[1], true, 0);
+    run.ends_with(1, &[]);
+    let story = story(&run, &acks(1), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::DiskLostData));
+    assert!(lines(&story).contains(&"came back with log end offset 0 <- the loss".to_owned()));
+}
+
+/// The leader alone in the ISR acknowledges, and its process or machine never comes back.
+fn alone_and_gone(power: bool) -> Run {
+    let mut run = appended(-1);
+    run.isr(&[1, 2, 3], &[1]);
+    run.acked(0, 0, -1);
+    match power {
+        true => run.lost_power(1),
+        false => run.killed(NodeId::Broker(1)),
+    };
+    run.offline(&[1]);
+    run
+}
+
+#[test]
+fn the_only_copy_goes_with_a_machine_that_never_comes_back() {
+    let mut run = alone_and_gone(true);
+    run.ends_without_leader(&[]);
+    let lost = story(&run, &acks(-1), Kind::LostWrite);
+    assert_eq!(lost.anomaly.cause, Some(Cause::IsrShrunkToLeader));
+    assert_eq!(lost.anomaly.contributing, [Cause::UnsyncedDataLostWithPower]);
+    assert_eq!(lost.anomaly.permitted.answer, Answer::Yes);
+    assert_eq!(
+        lines(&lost),
+        [
+            "appended at offset 0",
+            "ISR {1,2,3} → {1}",
+            "acknowledged <- the promise",
+            "lost power <- the loss",
+            "no replica may lead",
+        ]
+    );
+    let two = with_topic(acks(-1), |topic| topic.min_insync_replicas = 2);
+    assert_eq!(story(&run, &two, Kind::LostWrite).anomaly.permitted.answer, Answer::No);
+}
+
+#[test]
+fn the_copies_of_all_in_sync_machines_go_with_the_power_for_good() {
+    let mut run = on_three();
+    for broker in 1..=3 {
+        run.lost_power(broker);
+    }
+    run.ends_without_leader(&[]);
+    let story = story(&run, &acks(-1), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower));
+    let told = lines(&story);
+    assert_eq!(told[told.len() - 3..], ["lost power", "lost power", "lost power <- the loss"]);
+}
+
+#[test]
+fn innocent_a_killed_leaders_disk_keeps_the_only_copy() {
+    let mut run = alone_and_gone(false);
+    run.ends_without_leader(&["a"]);
+    let story = story(&run, &acks(-1), Kind::Unavailable);
+    assert_eq!(story.anomaly.cause, Some(Cause::NoEligibleLeader));
+    assert_eq!(run.judge(&acks(-1)).counts.lost, 0);
+}
+
+#[test]
+fn innocent_a_kill_does_not_explain_a_record_that_is_on_no_disk() {
+    let mut run = alone_and_gone(false);
+    run.ends_without_leader(&[]);
+    assert_eq!(story(&run, &acks(-1), Kind::LostWrite).anomaly.cause, Some(Cause::Unknown));
+}
+
+/// Broker 1 goes, broker 2 is elected without record 0 and takes another one at its offset.
+fn replaced(certain: bool) -> Run {
+    let mut run = appended(1);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 1, &[2, 3], true, 0);
+    run.sent(1, "b");
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 2);
+    run.appends(if certain { sent } else { 0 }, 2, 1, 0);
+    run.acked(1, 0, 1);
+    run.truncated(1, 1, 0, TruncationReason::Diverged);
+    run.ends_with(2, &["b"]);
+    run
+}
+
+#[test]
+fn inconsistent_offsets_tells_who_took_the_offset() {
+    let run = replaced(true);
+    let told = lines(&story(&run, &acks(1), Kind::InconsistentOffsets));
+    assert_eq!(
+        told,
+        [
+            "appended at offset 0",
+            "acknowledged <- the promise",
+            "killed",
+            "elected broker 2, epoch 1",
+            "sent batch 2",
+            "appended \"b\" at offset 0 <- took its offset",
+            "truncated 1 → 0 <- the loss",
+        ]
+    );
+    let (_, explanation) = run.explain(&acks(1));
+    let all = text::explanation(&explanation, &names(), &PlainText);
+    assert!(all.contains("broker 2  leader, epoch 1"), "{all}");
+}
+
+#[test]
+fn without_a_chain_of_causes_the_other_append_is_still_told_but_not_its_sender() {
+    let told = lines(&story(&replaced(false), &acks(1), Kind::InconsistentOffsets));
+    assert!(told.contains(&"appended \"b\" at offset 0 <- took its offset".to_owned()), "{told:?}");
+    assert!(!told.contains(&"sent batch 2".to_owned()), "{told:?}");
+}
+
+#[test]
+fn innocent_a_lost_write_does_not_speak_of_what_took_its_offset() {
+    let told = lines(&story(&replaced(true), &acks(1), Kind::LostWrite));
+    assert!(!told.iter().any(|line| line.contains("took its offset")), "{told:?}");
+}
+
+/// A consumer reads offset 0, and goes back to `to` after an election.
+fn reread(clean: bool, log_end: i64) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 0);
+    run.polled(0, "a");
+    run.polled(1, "b");
+    run.isr(&[1, 2, 3], &[1]);
+    run.killed(NodeId::Broker(1));
+    run.offline(&[1]);
+    run.elected(2, 1, &[2], clean, log_end);
+    run.repositioned(2, 0, ResetReason::Truncation);
+    run.polled(0, "a");
+    run.truncated(1, 2, 0, TruncationReason::Diverged);
+    run.ends_with(2, &["a"]);
+    run
+}
+
+#[test]
+fn a_consumer_sent_back_by_an_unclean_election_hears_of_it() {
+    let story = story(&reread(false, 0), &unclean(), Kind::NonmonotonicPoll);
+    assert_eq!(story.anomaly.cause, Some(Cause::LogReplaced));
+    assert_eq!(story.anomaly.contributing, [Cause::UncleanElection]);
+    assert_eq!(story.anomaly.permitted.answer, Answer::Yes);
+    assert_eq!(
+        lines(&story),
+        ["polled offset 1", "no replica may lead", "elected broker 2, epoch 1", "position 2 → 0", "truncated 2 → 0",]
+    );
+}
+
+#[test]
+fn a_clean_election_is_told_but_not_blamed() {
+    let story = story(&reread(true, 0), &acks(-1), Kind::NonmonotonicPoll);
+    assert!(story.anomaly.contributing.is_empty());
+    assert!(lines(&story).contains(&"elected broker 2, epoch 1".to_owned()));
+}
+
+#[test]
+fn innocent_a_leader_that_has_what_was_read_did_not_send_the_consumer_back() {
+    let story = story(&reread(false, 2), &unclean(), Kind::NonmonotonicPoll);
+    assert!(story.anomaly.contributing.is_empty());
+    assert_eq!(lines(&story), ["position 2 → 0"]);
+}
