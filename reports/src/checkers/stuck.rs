@@ -3,16 +3,18 @@
 //! Source: `failure-catalog.md` section 4 (h), outcomes STALL and STUCK. The world says what did not come to rest
 //! (`Fact::Stuck`); here it is joined by partitions without a leader and by sends that were never answered.
 //!
-//! When not to accuse: a run that was cut off (`RunEnded` not quiescent) has answers still to come.
+//! When not to accuse: a run that was cut off (`RunEnded` not quiescent) has answers still to come; the asynchronous producer
+//! of 0.8 has no callback and never answers.
 
 use std::collections::BTreeMap;
 
 use super::{Findings, of_partition};
 use crate::anomaly::{Anomaly, Kind};
+use crate::contract::{Contract, LegacyKind};
 use crate::history::Outcome;
 use crate::ledger::Ledger;
 
-pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
+pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Findings) {
     for (index, partition) in ledger.history.partitions.iter().enumerate() {
         if partition.replicas.is_empty() || partition.leader().is_some() {
             continue;
@@ -40,6 +42,7 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             unanswered.entry(sent.id.client).or_insert((0, index)).0 += 1;
         }
     }
+    unanswered.retain(|client, _| answers(contract, *client));
     for (client, (sends, first)) in unanswered {
         let record = &ledger.history.sends[first];
         let word = if sends == 1 { "send() was" } else { "sends were" };
@@ -54,4 +57,8 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             ..Anomaly::new(Kind::Stuck)
         });
     }
+}
+
+fn answers(contract: &Contract, client: u32) -> bool {
+    contract.producer(client).is_none_or(|producer| producer.legacy != Some(LegacyKind::Async))
 }

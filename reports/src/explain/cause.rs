@@ -49,9 +49,9 @@ causes! {
         "a replica cut its log to a high watermark that was behind (before KIP-101)";
     // ---- dropped ----
     ClientBufferExhausted = "client-buffer-exhausted",
-        "send() found no room in buffer.memory within max.block.ms and threw the record back";
+        "send() found no room in buffer.memory within max.block.ms and failed the record";
     MetadataTimeout = "metadata-timeout",
-        "send() learned of no partition within max.block.ms and threw the record back";
+        "send() learned of no partition within max.block.ms and failed the record";
     RecordTooLarge = "record-too-large",
         "the record was larger than the client or the broker takes";
     ProcessExitedWithUnsentRecords = "process-exited-with-unsent-records",

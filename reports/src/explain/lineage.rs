@@ -60,6 +60,14 @@ pub(crate) struct Origin {
     pub certain: bool,
 }
 
+/// What became of a fault of the plan.
+#[derive(Debug)]
+pub(crate) struct FaultLine {
+    injected: At,
+    healed: Option<At>,
+    bitten: Vec<At>,
+}
+
 /// The trace, indexed.
 #[derive(Debug)]
 pub(crate) struct Lineage<'a> {
@@ -71,6 +79,11 @@ pub(crate) struct Lineage<'a> {
     pub resets: BTreeMap<(u32, &'a TopicPartition), Vec<At>>,
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
     pub consequences: BTreeMap<At, Vec<At>>,
+    faults: BTreeMap<u32, FaultLine>,
+    /// Where leaders recognised a batch, by producer id and sequence.
+    recognised: BTreeMap<(&'a TopicPartition, i64, i32), Vec<At>>,
+    /// What clients warned of.
+    warnings: BTreeMap<u32, Vec<At>>,
 }
 
 /// How far up the chain of causes a request is looked for. Between a transmission and its append lie one or two facts;
@@ -88,6 +101,9 @@ impl<'a> Lineage<'a> {
             nodes: BTreeMap::new(),
             resets: BTreeMap::new(),
             consequences: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            recognised: BTreeMap::new(),
+            warnings: BTreeMap::new(),
         };
         let mut unasked = false;
         for (at, event) in events.iter().enumerate() {
@@ -96,6 +112,7 @@ impl<'a> Lineage<'a> {
                 NodeId::Broker(_) | NodeId::Controller(_) => {}
             }
             lineage.index(at, event);
+            lineage.index_fault(at, &event.fact);
             unasked |= matches!(event.fact, Fact::RecordAcknowledged { acks: 0, .. });
         }
         if unasked {
@@ -165,8 +182,30 @@ impl<'a> Lineage<'a> {
             }
             Fact::BatchSent { batch, .. } => self.batches.entry((client, *batch)).or_default().sent.push(at),
             Fact::BatchRetried { batch, .. } => self.batches.entry((client, *batch)).or_default().retried.push(at),
+            Fact::ClientWarned { .. } => {
+                self.warnings.entry(client).or_default().push(at);
+            }
             Fact::PositionReset { partition, .. } => {
                 self.resets.entry((client, partition)).or_default().push(at);
+            }
+            _ => {}
+        }
+    }
+
+    fn index_fault(&mut self, at: At, fact: &Fact) {
+        match fact {
+            Fact::FaultInjected { fault, .. } => {
+                self.faults.insert(*fault, FaultLine { injected: at, healed: None, bitten: Vec::new() });
+            }
+            Fact::FaultBit { fault, .. } => {
+                if let Some(line) = self.faults.get_mut(fault) {
+                    line.bitten.push(at);
+                }
+            }
+            Fact::FaultHealed { fault } => {
+                if let Some(line) = self.faults.get_mut(fault) {
+                    line.healed.get_or_insert(at);
+                }
             }
             _ => {}
         }
@@ -184,6 +223,9 @@ impl<'a> Lineage<'a> {
                 let line = self.partitions.entry(partition).or_default();
                 line.appends.entry(base_offset.0).or_default().push(at);
                 line.span = line.span.max(last_offset.0.saturating_sub(base_offset.0));
+            }
+            Fact::DuplicateDetected { partition, producer_id, base_sequence, .. } => {
+                self.recognised.entry((partition, *producer_id, base_sequence.0)).or_default().push(at);
             }
             Fact::AppendRefused { partition, .. } => {
                 self.partitions.entry(partition).or_default().refused.push(at);
@@ -333,11 +375,7 @@ impl<'a> Lineage<'a> {
     /// The last end of a process or machine in a stretch of the trace.
     pub(crate) fn last_death(&self, node: NodeId, after: At, before: At) -> Option<At> {
         let line = self.nodes.get(&node)?;
-        line.iter()
-            .rev()
-            .copied()
-            .filter(|at| *at > after && *at < before)
-            .find(|at| matches!(self.events[*at].fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. }))
+        line.iter().rev().copied().filter(|at| *at > after && *at < before).find(|at| is_death(&self.events[*at].fact))
     }
 
     /// The last loss of power of a machine in a stretch of the trace.
@@ -346,4 +384,72 @@ impl<'a> Lineage<'a> {
         let mut inside = line.iter().rev().copied().filter(|at| *at > after && *at < before);
         inside.find(|at| matches!(self.events[*at].fact, Fact::PowerLost { .. }))
     }
+
+    /// The end of a process or machine that is nearest in time to an event, but not before another.
+    pub(crate) fn nearest_death(&self, node: NodeId, after: At, around: At) -> Option<At> {
+        let moment = self.events[around].time.0;
+        let distance = |at: At| (self.events[at].time.0.abs_diff(moment), at.abs_diff(around));
+        let deaths =
+            self.nodes.get(&node)?.iter().copied().filter(|at| *at > after && is_death(&self.events[*at].fact));
+        deaths.min_by_key(|at| distance(*at))
+    }
+
+    /// The last time that a process was paused in a stretch of the trace.
+    pub(crate) fn last_pause(&self, node: NodeId, after: At, before: At) -> Option<At> {
+        let mut line = self.nodes.get(&node)?.iter().rev().copied().filter(|at| *at > after && *at < before);
+        line.find(|at| matches!(self.events[*at].fact, Fact::NodePaused))
+    }
+
+    /// The faults that did something and were in force in a stretch of the trace, with where they began.
+    ///
+    /// A fault that is never healed is over at once, unless a node that it took is still gone at the end of the stretch.
+    pub(crate) fn faults_in_force(&self, from: At, to: At) -> impl Iterator<Item = (u32, At)> {
+        let lines = self.faults.iter().filter(move |(_, line)| line.injected < to && !line.bitten.is_empty());
+        let in_force = lines.filter(move |(fault, line)| match line.healed {
+            Some(healed) => healed > from,
+            None => line.bitten.iter().any(|at| *at > from && *at < to) || self.keeps_down(**fault, to),
+        });
+        in_force.map(|(fault, line)| (*fault, line.injected))
+    }
+
+    /// Whether a node is down or paused at a moment because of a fault.
+    fn keeps_down(&self, fault: u32, moment: At) -> bool {
+        self.nodes.values().any(|line| {
+            let last = line[..line.partition_point(|at| *at < moment)].last();
+            last.is_some_and(|at| {
+                let fact = &self.events[*at].fact;
+                (is_death(fact) || matches!(fact, Fact::NodePaused))
+                    && self.fault(*at).is_some_and(|(by, _)| by == fault)
+            })
+        })
+    }
+
+    /// When a fault was healed.
+    pub(crate) fn healed(&self, fault: u32) -> Option<At> {
+        self.faults.get(&fault)?.healed
+    }
+
+    /// How often leaders recognised the batch of a transmission before a moment.
+    pub(crate) fn recognised(&self, sent: At, until: At) -> usize {
+        let Fact::BatchSent { partition, producer_id, base_sequence, .. } = &self.events[sent].fact else { return 0 };
+        let found = self.recognised.get(&(partition, *producer_id, base_sequence.0)).map_or(&[][..], Vec::as_slice);
+        found.partition_point(|at| *at < until) - found.partition_point(|at| *at < sent)
+    }
+
+    /// The last thing that a client said of its idempotence before a moment.
+    pub(crate) fn idempotence_warning(&self, client: u32, before: At) -> Option<At> {
+        let mut warnings = self.warnings.get(&client)?.iter().rev().copied().filter(|at| *at < before);
+        warnings.find(|at| matches!(&self.events[*at].fact, Fact::ClientWarned { what } if what.contains("dempotence")))
+    }
+
+    /// What a client warned of in the same breath, before it said this.
+    pub(crate) fn warned_just_before(&self, client: u32, at: At) -> Option<At> {
+        let warnings = self.warnings.get(&client)?;
+        let last = warnings[..warnings.partition_point(|warning| *warning < at)].last().copied();
+        last.filter(|warning| self.events[*warning].time == self.events[at].time)
+    }
+}
+
+fn is_death(fact: &Fact) -> bool {
+    matches!(fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
 }

@@ -1,12 +1,15 @@
 //! Why: a walk over the causes of an anomaly, from the promise over the decision to the destruction.
 //!
 //! The walk needs the trace. It never guesses: where it does not reach a mechanism the cause is `unknown`. Many similar
-//! anomalies are condensed: all get their cause, the first few of each kind and cause their story, the rest are counted.
+//! anomalies are condensed: all get their cause, the first few of each kind and cause that went differently their story,
+//! the rest are counted.
 
 pub mod cause;
+mod exceptions;
 pub(crate) mod lineage;
 pub(crate) mod steps;
 pub mod story;
+mod telling;
 mod why_dropped;
 mod why_duplicated;
 mod why_lost;
@@ -23,11 +26,11 @@ pub use cause::Cause;
 pub use story::{Actor, Mark, Step, Story};
 
 use crate::anomaly::{Anomaly, Kind};
-use crate::contract::Contract;
+use crate::contract::{Answer, Contract};
 use crate::verdict::Judgement;
 use lineage::Lineage;
 
-/// How many stories of one kind and cause are told.
+/// How many stories of one kind and cause are told; those that differ in nothing but the record are told once.
 pub const STORIES_PER_CAUSE: usize = 3;
 
 /// The stories of a run.
@@ -56,17 +59,19 @@ pub(crate) struct Tale {
     pub cause: Cause,
     pub contributing: Vec<Cause>,
     pub steps: Vec<Step>,
+    /// What the client had said of its idempotence.
+    pub warned: Option<String>,
 }
 
 impl Tale {
     /// The facts do not tell.
     pub(crate) fn unknown() -> Self {
-        Self { cause: Cause::Unknown, contributing: Vec::new(), steps: Vec::new() }
+        Self { cause: Cause::Unknown, contributing: Vec::new(), steps: Vec::new(), warned: None }
     }
 
     /// A mechanism and its steps.
     pub(crate) fn new(cause: Cause, steps: Vec<Step>) -> Self {
-        Self { cause, contributing: Vec::new(), steps }
+        Self { cause, contributing: Vec::new(), steps, warned: None }
     }
 
     /// What the application did and heard, and nothing more.
@@ -83,32 +88,54 @@ impl Tale {
 }
 
 /// Finds the cause of every anomaly in the trace, fills it in with what the contract says of it, and tells the first
-/// few stories of each kind.
+/// few stories of each kind that differ in their steps.
 pub fn explain(judgement: &mut Judgement, events: &[Event], contract: &Contract) -> Explanation {
     let mut explanation = Explanation::default();
     if judgement.anomalies.is_empty() {
         return explanation;
     }
     let lineage = Lineage::new(events);
-    let mut told: BTreeMap<(Kind, Cause), u64> = BTreeMap::new();
+    let mut told: BTreeMap<(Kind, Cause), Told> = BTreeMap::new();
     for anomaly in &mut judgement.anomalies {
         let tale = tale(&lineage, anomaly, contract);
         anomaly.cause = Some(tale.cause);
         anomaly.contributing = tale.contributing;
         anomaly.permitted = contract.permits(anomaly);
-        let times = told.entry((anomaly.kind, tale.cause)).or_default();
-        *times += 1;
-        if *times <= STORIES_PER_CAUSE as u64 {
+        if let (Some(warned), Answer::Yes) = (&tale.warned, anomaly.permitted.answer) {
+            anomaly.permitted.because.push_str(&format!("; the client had warned: {warned}"));
+        }
+        if told.entry((anomaly.kind, tale.cause)).or_default().is_worth_telling(&tale.steps) {
             let anomaly = anomaly.clone();
             explanation.stories.push(Story { anomaly, steps: tale.steps, keeps_it: None, replay: None });
         }
     }
     explanation.more = told
         .into_iter()
-        .filter(|(_, times)| *times > STORIES_PER_CAUSE as u64)
-        .map(|((kind, cause), times)| More { kind, cause, times: times - STORIES_PER_CAUSE as u64 })
+        .filter(|(_, told)| told.untold > 0)
+        .map(|((kind, cause), told)| More { kind, cause, times: told.untold })
         .collect();
     explanation
+}
+
+/// The stories of one kind and cause: how those went that were told, and how many were not.
+#[derive(Debug, Default)]
+struct Told {
+    courses: Vec<Vec<String>>,
+    untold: u64,
+}
+
+impl Told {
+    fn is_worth_telling(&mut self, steps: &[Step]) -> bool {
+        if self.courses.len() < STORIES_PER_CAUSE {
+            let course: Vec<String> = steps.iter().map(Step::course).collect();
+            if !self.courses.contains(&course) {
+                self.courses.push(course);
+                return true;
+            }
+        }
+        self.untold += 1;
+        false
+    }
 }
 
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {

@@ -3,6 +3,7 @@
 use ackproof_core::fact::{Event, Fact, RetryReason, Role, TruncationReason};
 use ackproof_core::types::NodeId;
 
+use super::exceptions::exception;
 use super::lineage::{At, Lineage};
 use super::story::{Actor, Step};
 
@@ -32,6 +33,10 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         | Fact::Truncated { .. }
         | Fact::LogLoaded { .. }
         | Fact::BecameLeader { .. } => log(event),
+        Fact::FaultInjected { fault, what } => {
+            let until = lineage.healed(*fault).map(|at| format!("in force until {}", lineage.events[at].time));
+            (Actor::fault(event.node, *fault), what.clone(), until.unwrap_or_default())
+        }
         Fact::MessageLost { what, to, .. } => {
             (Actor::speaking(event.node, *to), format!("{what} lost"), fault(lineage, at).unwrap_or_default())
         }
@@ -41,6 +46,9 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
 }
 
 fn process(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, String) {
+    if is_own_exit(lineage, event) {
+        return (Actor::node(event.node), "exited".to_owned(), String::new());
+    }
     let what = match &event.fact {
         Fact::NodeKilled => "killed",
         Fact::NodeStopped => "stopped",
@@ -50,6 +58,14 @@ fn process(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, Stri
     };
     let note = fault(lineage, at).unwrap_or_default();
     (Actor::node(event.node), what.to_owned(), note.replacen(": kill the ", ": ", 1).replacen(": kill ", ": ", 1))
+}
+
+/// Whether a client's program came to its end; a SIGTERM is a fault's doing.
+fn is_own_exit(lineage: &Lineage<'_>, event: &Event) -> bool {
+    let by_fault = lineage
+        .find(event.cause)
+        .is_some_and(|cause| matches!(lineage.events[cause].fact, Fact::FaultInjected { .. } | Fact::FaultBit { .. }));
+    matches!((event.node, &event.fact), (NodeId::Client(_), Fact::NodeStopped)) && !by_fault
 }
 
 fn decision(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, String) {
@@ -122,7 +138,10 @@ fn client(event: &Event) -> (Actor, String, String) {
         }
         Fact::BatchRetried { batch, reason, .. } => {
             let why = match reason {
-                RetryReason::Error(error) => error.to_string(),
+                RetryReason::Error(error) => match exception(*error) {
+                    (name, "") => name,
+                    (_, meaning) => meaning.to_owned(),
+                },
                 RetryReason::Disconnected => "disconnected before the answer".to_owned(),
                 RetryReason::RequestTimeout => "no answer within request.timeout.ms".to_owned(),
             };
@@ -132,12 +151,15 @@ fn client(event: &Event) -> (Actor, String, String) {
         Fact::RecordAcknowledged { offset, .. } => (plain, format!("acknowledged at offset {offset}"), String::new()),
         Fact::RecordFailed { error, definite, .. } => {
             let certainty = if *definite { "certainly not written" } else { "written or not: unknown" };
-            (plain, format!("failed: {error}"), certainty.to_owned())
+            let (name, meaning) = exception(*error);
+            let gap = if meaning.is_empty() { "" } else { "; " };
+            (plain, format!("failed: {name}"), format!("{meaning}{gap}{certainty}"))
         }
         Fact::RecordAbandoned { unsent, .. } => {
             let note = if *unsent { "it had never left the process" } else { "it was on its way" };
             (plain, "abandoned the record".to_owned(), note.to_owned())
         }
+        Fact::ClientWarned { what } => (plain, "warned".to_owned(), one_sentence(what).to_owned()),
         Fact::Polled { offset, .. } => (plain, format!("polled offset {offset}"), String::new()),
         Fact::PositionReset { from, to, reason, .. } => {
             let why = crate::render::describe::reset_reason(*reason);
@@ -146,6 +168,11 @@ fn client(event: &Event) -> (Actor, String, String) {
         }
         _ => (plain, event.fact.kind().to_owned(), String::new()),
     }
+}
+
+/// The first sentence of a text, without its full stop.
+pub(crate) fn one_sentence(text: &str) -> &str {
+    text.split(". ").next().unwrap_or(text).trim_end_matches('.')
 }
 
 /// `fault 1: leader of orders-0`.

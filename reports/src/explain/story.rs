@@ -45,6 +45,9 @@ pub struct Actor {
     pub role: Option<String>,
     /// To whom.
     pub to: Option<NodeId>,
+    /// The fault of the plan that acts, if it is not the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<u32>,
 }
 
 /// Why a step matters.
@@ -88,17 +91,22 @@ impl Mark {
 impl Actor {
     /// A node.
     pub fn node(node: NodeId) -> Self {
-        Self { node, role: None, to: None }
+        Self { node, role: None, to: None, fault: None }
     }
 
     /// A node in a role.
     pub fn with_role(node: NodeId, role: impl Into<String>) -> Self {
-        Self { node, role: Some(role.into()), to: None }
+        Self { node, role: Some(role.into()), to: None, fault: None }
     }
 
     /// A node speaking to another.
     pub fn speaking(node: NodeId, to: NodeId) -> Self {
-        Self { node, role: None, to: Some(to) }
+        Self { node, role: None, to: Some(to), fault: None }
+    }
+
+    /// A fault of the plan, said at a node.
+    pub fn fault(node: NodeId, fault: u32) -> Self {
+        Self { node, role: None, to: None, fault: Some(fault) }
     }
 }
 
@@ -106,6 +114,24 @@ impl Step {
     /// A step without a note.
     pub fn new(event: u64, time: Instant, actor: Actor, what: impl Into<String>) -> Self {
         Self { event, time, actor, what: what.into(), note: String::new(), mark: None }
+    }
+
+    /// The step without what tells one record from another: time, offset, batch, sequence.
+    pub(crate) fn course(&self) -> String {
+        let mut course = format!("{:?}", self.actor);
+        let mut after_number_of = false;
+        for word in self.what.split(' ').chain(self.note.split(' ')) {
+            let is_number = word.starts_with(|first: char| first.is_ascii_digit());
+            course.push(' ');
+            course.push_str(match word {
+                _ if after_number_of && is_number => "#",
+                // One record or several in a batch: the same course.
+                "offsets" => "offset",
+                word => word,
+            });
+            after_number_of = matches!(word, "offset" | "offsets" | "batch" | "sequence" | "record");
+        }
+        course
     }
 
     /// With a note.

@@ -8,8 +8,8 @@ use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
 use super::cause::Cause;
 use super::lineage::{At, BatchLine, Lineage};
-use super::steps::step;
 use super::story::Mark;
+use super::telling::Telling;
 use super::{Tale, why_lost};
 use crate::anomaly::Anomaly;
 use crate::contract::{Contract, LegacyKind};
@@ -20,36 +20,34 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     let Some(told) = line.told else { return Tale::told_only(lineage, record) };
     let batch = line.batch.and_then(|batch| lineage.batches.get(&(record.client, batch)));
     let legacy = contract.producer(record.client).and_then(|producer| producer.legacy);
+    let given_up = lineage.warned_just_before(record.client, told).filter(|_| legacy == Some(LegacyKind::Async));
     let cause = match &lineage.events[told].fact {
         Fact::RecordAcknowledged { .. } => {
             return unasked(lineage, record, Tale::partition(anomaly).as_ref(), batch, told);
         }
+        // The asynchronous producer gave it up, and says so before it names the records.
+        Fact::RecordAbandoned { .. } if given_up.is_some() => Cause::RetriesExhausted,
         Fact::RecordAbandoned { unsent, .. } => abandoned(*unsent, legacy),
         Fact::RecordFailed { error, .. } => failed(*error, legacy),
         _ => Cause::Unknown,
     };
-    let mut places: Vec<At> = line.sent.into_iter().collect();
-    if let Some(batch) = batch {
-        places.extend(batch.sent.first().into_iter().chain(batch.sent.last()));
-        places.extend(batch.retried.last());
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(line.sent);
+    if let Some(number) = line.batch {
+        telling.transmissions((record.client, number), told);
+        telling.tell_all(batch.and_then(|batch| batch.retried.last().copied()));
     }
-    if matches!(lineage.events[told].fact, Fact::RecordAbandoned { .. }) {
+    let is_abandoned = matches!(lineage.events[told].fact, Fact::RecordAbandoned { .. });
+    let why_abandoned = given_up.or_else(|| {
         // The end of the process and the facts about what it left behind stand close together, in either order.
-        let client = NodeId::Client(record.client);
-        places.extend(lineage.last_death(client, line.sent.unwrap_or(0), lineage.events.len()));
+        lineage.nearest_death(NodeId::Client(record.client), line.sent.unwrap_or(0), told)
+    });
+    telling.tell_all(why_abandoned.filter(|_| is_abandoned));
+    telling.mark(told, Mark::Drop);
+    if !matches!(cause, Cause::RecordTooLarge | Cause::RefusedByBroker | Cause::Unknown) {
+        telling.faults(line.sent.unwrap_or(told), told);
     }
-    Tale::new(cause, sorted_steps(lineage, places, told))
-}
-
-fn sorted_steps(lineage: &Lineage<'_>, mut places: Vec<At>, drop: At) -> Vec<super::Step> {
-    places.push(drop);
-    places.sort_unstable();
-    places.dedup();
-    let marked = |at: At| match at == drop {
-        true => step(lineage, at).mark(Mark::Drop),
-        false => step(lineage, at),
-    };
-    places.into_iter().map(marked).collect()
+    Tale::new(cause, telling.into_steps())
 }
 
 fn abandoned(unsent: bool, legacy: Option<LegacyKind>) -> Cause {
@@ -104,8 +102,10 @@ fn unasked(
             matches!(lineage.events[*at].fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
         })
     });
-    let mut places = vec![told];
-    places.extend(lineage.records.get(&record).and_then(|line| line.sent));
-    places.extend(sent);
-    Tale::new(Cause::AcknowledgedWithoutAsking, sorted_steps(lineage, places, drop.unwrap_or(told)))
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(lineage.records.get(&record).and_then(|line| line.sent));
+    telling.tell_all(sent);
+    telling.tell(told);
+    telling.mark(drop.unwrap_or(told), Mark::Drop);
+    Tale::new(Cause::AcknowledgedWithoutAsking, telling.into_steps())
 }

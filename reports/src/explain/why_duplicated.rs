@@ -11,6 +11,7 @@ use super::cause::Cause;
 use super::lineage::{At, Lineage, Origin};
 use super::steps::step;
 use super::story::Mark;
+use super::telling::Telling;
 use crate::anomaly::Anomaly;
 
 /// A copy: its append, and where that came from.
@@ -27,29 +28,45 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let second = copied(anomaly.offset.map(|offset| offset.0));
     let (Some(first), Some(second)) = (first, second) else { return apart(lineage, record) };
     let cause = cause(lineage, record, first, second);
-    let mut places: Vec<(At, Option<Mark>)> =
-        vec![(first.append, Some(Mark::First)), (second.append, Some(Mark::Second))];
-    for origin in [first.origin, second.origin].into_iter().flatten() {
-        places.push((origin.sent, None));
-    }
+    let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
+    let start = [first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent).min();
+    let start = start.map_or(earlier, |sent| sent.min(earlier));
+    let mut telling = Telling::new(lineage);
+    telling.tell_all([first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent));
+    telling.fail_over(&partition, start, earlier, later);
+    let mut warned = None;
     if cause == Cause::ResentByApplication {
-        for attempt in lineage.attempts(record) {
-            let line = lineage.records.get(&attempt);
-            let own = line.into_iter().flat_map(|line| line.sent.into_iter().chain(line.told));
-            // What came after the second copy is no part of how it came about.
-            places.extend(own.filter(|at| *at < second.append.max(first.append)).map(|at| (at, None)));
+        resends(&mut telling, lineage, record, later);
+    } else {
+        warned = telling.warning(record.client, start);
+        if let Some(retry) = retry_before(lineage, first, second) {
+            telling.tell(retry);
+            match lost_answer(lineage, earlier, retry) {
+                Some(lost) => telling.tell_all([lost]),
+                None => telling.faults(start, retry),
+            }
         }
-    } else if let Some(retry) = retry_before(lineage, first, second) {
-        places.push((retry, None));
-        places.extend(lost_answer(lineage, first.append.min(second.append), retry).map(|at| (at, None)));
     }
-    places.sort_unstable_by_key(|(at, mark)| (*at, mark.is_none()));
-    places.dedup_by_key(|(at, _)| *at);
-    let steps = places.into_iter().map(|(at, mark)| match mark {
-        Some(mark) => step(lineage, at).mark(mark),
-        None => step(lineage, at),
-    });
-    Tale::new(cause, steps.collect())
+    telling.mark(first.append, Mark::First);
+    telling.mark(second.append, Mark::Second);
+    Tale { warned, ..Tale::new(cause, telling.into_steps()) }
+}
+
+/// What the application sent and heard before both copies were there, and what kept the answers from it.
+fn resends(telling: &mut Telling<'_, '_>, lineage: &Lineage<'_>, record: RecordId, end: At) {
+    for attempt in lineage.attempts(record) {
+        let Some(line) = lineage.records.get(&attempt) else { continue };
+        let told = line.told.filter(|told| *told < end);
+        telling.tell_all(line.sent.filter(|sent| *sent < end));
+        telling.tell_all(told);
+        if let Some(batch) = line.batch {
+            telling.transmissions((attempt.client, batch), told.unwrap_or(end));
+        }
+        let failed = told.filter(|told| matches!(lineage.events[*told].fact, Fact::RecordFailed { .. }));
+        if let (Some(sent), Some(failed)) = (line.sent, failed) {
+            telling.faults(sent, failed);
+        }
+    }
 }
 
 /// The append that the record at an offset survives from.

@@ -176,7 +176,7 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
     let fate = fate(lineage, partition, promise);
     let (cause, mut contributing) = cause(lineage, partition, promise, &fate);
     contributing.retain(|other| *other != cause && *other != Cause::Unknown);
-    Tale { cause, contributing, steps: steps(lineage, record, partition, promise, &fate, cause) }
+    Tale { contributing, ..Tale::new(cause, steps(lineage, record, partition, promise, &fate, cause)) }
 }
 
 /// Follows every copy to the end of the trace.

@@ -56,7 +56,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     places.sort_unstable();
     let steps = places.into_iter().map(|at| step(lineage, at)).collect();
     let contributing = if unclean { vec![Cause::UncleanElection] } else { Vec::new() };
-    Tale { cause, contributing, steps }
+    Tale { contributing, ..Tale::new(cause, steps) }
 }
 
 /// How what a consumer had read went out of the log.

@@ -8,8 +8,8 @@ use ackproof_core::types::{RecordId, TopicPartition};
 use super::Tale;
 use super::cause::Cause;
 use super::lineage::{At, BatchLine, Lineage, Origin};
-use super::steps::step;
 use super::story::Mark;
+use super::telling::Telling;
 use super::why_duplicated::sequence;
 use crate::anomaly::{Anomaly, Kind};
 
@@ -26,17 +26,18 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let Some(batch) = lineage.batches.get(&(from.client, from.batch)) else { return Tale::unknown() };
     let retry = batch.retried.iter().rev().copied().find(|at| *at < late);
     let cause = cause(lineage, anomaly.kind, batch, from, late, ahead_from);
-    let mut places = vec![(ahead, Some(Mark::WentAhead)), (late, Some(Mark::OutOfOrder)), (from.sent, None)];
-    places.extend(batch.sent.first().map(|at| (*at, None)));
-    places.extend(ahead_from.map(|origin| (origin.sent, None)));
-    places.extend(retry.map(|at| (at, None)));
-    places.sort_unstable_by_key(|(at, mark)| (*at, mark.is_none()));
-    places.dedup_by_key(|(at, _)| *at);
-    let steps = places.into_iter().map(|(at, mark)| match mark {
-        Some(mark) => step(lineage, at).mark(mark),
-        None => step(lineage, at),
-    });
-    Tale::new(cause, steps.collect())
+    let start = batch.sent.first().map_or(from.sent, |first| from.sent.min(*first));
+    let mut telling = Telling::new(lineage);
+    let warned = telling.warning(from.client, start);
+    telling.tell_all([start, from.sent]);
+    telling.tell_all(ahead_from.map(|origin| origin.sent));
+    if let Some(retry) = retry {
+        telling.tell(retry);
+        telling.faults(start, retry);
+    }
+    telling.mark(ahead, Mark::WentAhead);
+    telling.mark(late, Mark::OutOfOrder);
+    Tale { warned, ..Tale::new(cause, telling.into_steps()) }
 }
 
 fn copied(

@@ -197,7 +197,10 @@ fn label(text: &str, style: &dyn Style, out: &mut String) {
 
 /// `broker 1  leader, epoch 4`, `broker 1 → p1`.
 fn actor(actor: &Actor, names: &NodeNames) -> String {
-    let mut text = names.name(actor.node).into_owned();
+    let mut text = match actor.fault {
+        Some(fault) => format!("fault {fault}"),
+        None => names.name(actor.node).into_owned(),
+    };
     if let Some(to) = actor.to {
         text.push_str(&format!(" → {}", names.name(to)));
     }

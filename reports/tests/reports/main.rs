@@ -1,6 +1,7 @@
 //! Literal histories before the judge: for every anomaly and every cause a guilty one and an innocent one.
 
 mod causes;
+mod circumstances;
 mod facts;
 mod losses;
 mod run;

@@ -258,7 +258,9 @@ impl Run {
 
     pub fn lost_message(&mut self, cause: u64, to: NodeId, what: &str) -> u64 {
         let fact = Fact::MessageLost { connection: ConnectionId(1), to, what: what.into() };
-        self.because(cause, NodeId::Broker(1), fact)
+        // Said at the sender's: broker 1 or p1.
+        let from = if matches!(to, NodeId::Client(_)) { NodeId::Broker(1) } else { P1 };
+        self.because(cause, from, fact)
     }
 
     pub fn polled(&mut self, offset: i64, value: &str) -> u64 {

@@ -3,7 +3,7 @@
 use ackproof_core::fact::{Fact, ResetReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::Offset;
-use ackproof_reports::contract::OnError;
+use ackproof_reports::contract::{LegacyKind, OnError};
 use ackproof_reports::{Answer, Kind, Verdict};
 
 use crate::run::{Run, acks, p1, with_producer};
@@ -283,4 +283,16 @@ fn nothing_sent_nothing_surveyed_or_a_fault_that_never_bit_is_unknown() {
     let judgement = fault(true).judge(&acks(1));
     assert_eq!(judgement.verdict, Verdict::Valid);
     assert_eq!(judgement.witnesses.len(), 1);
+}
+
+#[test]
+fn a_send_without_an_answer_is_stuck_unless_its_producer_never_answers() {
+    let mut run = Run::default();
+    run.sent(0, "a");
+    run.batched(0, 1);
+    run.ends_with(1, &["a"]);
+    let legacy = |kind| with_producer(acks(1), move |producer| producer.legacy = Some(kind));
+    check(&run, &["stuck"]);
+    check_under(&run, &legacy(LegacyKind::Sync), &["stuck"]);
+    check_under(&run, &legacy(LegacyKind::Async), &[]);
 }
