@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use ackproof_core::fact::{Fact, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, Role, TruncationReason};
 use ackproof_core::types::{LeaderEpoch, NodeId, RecordId, TopicPartition};
 
 use super::Tale;
@@ -240,7 +240,7 @@ impl Fate {
             return;
         }
         let taken = holding.and_then(|holding| holding.taken);
-        if is_new && self.decision.is_none() {
+        if is_new && (self.decision.is_none() || self.is_reopened(lineage, partition, at)) {
             let election = election(lineage, partition, at, leader, epoch);
             let unclean = election.is_some_and(|election| {
                 matches!(lineage.events[election].fact, Fact::LeaderElected { clean: false, .. })
@@ -250,6 +250,23 @@ impl Fate {
             // How it was elected lies before the promise, or has been looked at.
             self.again = Some(Decision { became: at, place: at, taken, unclean: false });
         }
+    }
+
+    /// Whether the decision was open again: the same broker is elected once more after a time without a leader in which no
+    /// copy went, and its log has not grown. Its first election was of a broker that had not even come back.
+    fn is_reopened(&self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At) -> bool {
+        let (Some(decision), Some(line)) = (self.decision, lineage.partitions.get(partition)) else { return false };
+        let (before, now) = (&lineage.events[decision.became], &lineage.events[at]);
+        let end = |event: &Event| match event.fact {
+            Fact::BecameLeader { log_end, .. } => Some(log_end),
+            _ => None,
+        };
+        let from = line.structure.partition_point(|other| *other <= decision.place);
+        let between = line.structure[from..].iter().take_while(|other| **other < at);
+        let was_offline =
+            between.into_iter().any(|other| matches!(lineage.events[*other].fact, Fact::PartitionOffline { .. }));
+        let kept = self.destructions.iter().all(|gone| *gone < decision.became);
+        !decision.unclean && kept && was_offline && before.node == now.node && end(before) == end(now)
     }
 
     fn lose(&mut self, lineage: &Lineage<'_>, at: At, broker: i32, truncated: Option<TruncationReason>) {

@@ -99,6 +99,19 @@ fn a_restarted_leader_of_the_old_epoch_decides_nothing() {
 }
 
 #[test]
+fn of_two_elections_of_one_broker_that_was_not_back_yet_the_second_decides() {
+    let mut run = restarted(0);
+    run.offline(&[2]);
+    run.elected(2, 5, &[2], true, 0);
+    run.truncated(3, 1, 0, TruncationReason::Diverged);
+    run.elected(2, 6, &[2], true, 0);
+    run.ends_with(2, &[]);
+    let told = lines(&story(&run, &acks(-1), Kind::LostWrite));
+    let elections: Vec<_> = told.iter().filter(|line| line.starts_with("elected")).collect();
+    assert_eq!(elections, ["elected broker 2, epoch 5"]);
+}
+
+#[test]
 fn innocent_the_elected_leader_had_the_record_so_a_later_election_decides() {
     let mut run = restarted(1);
     run.isr(&[2], &[2, 3]);
