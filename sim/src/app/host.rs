@@ -87,9 +87,6 @@ impl Shared {
     /// Steps the world through its events, each at its time, until the run is over.
     pub async fn drive(&self) {
         loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
             let next = {
                 let mut host = self.lock();
                 host.catch_up();
@@ -102,6 +99,8 @@ impl Shared {
             };
             self.changed.notify_waiters();
             let Some(next) = next else { return };
+            // Only now: the driver must not wake itself.
+            let changed = self.changed.notified();
             // `sleep_until` rounds up to a millisecond; `reset` does not.
             let sleep = madsim::time::sleep_until(next);
             tokio::pin!(sleep);

@@ -1,0 +1,137 @@
+//! The tutorial's order producer and order consumer as ordinary async Rust, tested against broker crashes.
+//!
+//! The services below know nothing of the simulation but its client handles: they could be anybody's. They run on madsim
+//! nodes; the cluster runs in a world in the same virtual time; the same checkers as everywhere judge what became of the
+//! orders. A failing seed fails again, always.
+
+mod cluster;
+
+use std::time::Duration;
+
+use ackproof_core::types::RecordId;
+use ackproof_reports::{Cause, Kind, Verdict};
+use ackproof_sim::app::{Cluster, Consumer, Producer};
+use ackproof_sim::world::World;
+use cluster::{Shared, Shop};
+use madsim::runtime::{Handle, Runtime};
+
+const ORDERS: u64 = 60;
+
+/// Sends one order every 100 ms, waits for each callback, and sends again what failed.
+async fn order_producer(producer: Producer, from: u64) {
+    for order in from..ORDERS {
+        let value = format!("订单信息！{order}");
+        let mut repeats: Option<RecordId> = None;
+        loop {
+            let Ok(delivery) = producer.send_again("orders", None, value.as_bytes(), repeats).await else { continue };
+            let record = delivery.record;
+            if delivery.await.is_ok() {
+                break;
+            }
+            repeats = Some(record);
+        }
+        madsim::time::sleep(Duration::from_millis(100)).await;
+    }
+    producer.close(ackproof_core::types::Duration::from_secs(30)).await;
+}
+
+/// Reads until it has seen the last order.
+async fn order_consumer(consumer: Consumer) -> Vec<String> {
+    consumer.assign(&[("orders", 0)]);
+    let mut orders = Vec::new();
+    let last = format!("订单信息！{}", ORDERS - 1);
+    while orders.last() != Some(&last) {
+        let records =
+            consumer.poll(ackproof_core::types::Duration::from_millis(100)).await.expect("the topic is there");
+        orders.extend(
+            records.iter().filter_map(|record| record.value.as_deref()).map(String::from_utf8_lossy).map(String::from),
+        );
+    }
+    orders
+}
+
+/// Runs the shop under a seed, kills the leader's broker after two seconds, and starts it again ten seconds later.
+fn run_with_a_leader_crash(shop: Shop, seed: u64) -> (Shared, Vec<String>) {
+    let shared = Shared::new(&shop);
+    let watched = shared.clone();
+    let orders = Runtime::with_seed_and_config(seed, madsim::Config::default()).block_on(async move {
+        let cluster = Cluster::start(shop.spec(seed), watched.observer()).await;
+        let node = Handle::current().create_node().name("order service").build();
+        let producing = node.spawn(order_producer(cluster.producer("orders-out"), 0));
+        let consuming = node.spawn(order_consumer(cluster.consumer("orders-in")));
+        madsim::time::sleep(Duration::from_secs(2)).await;
+        let leader = cluster.leader_of("orders", 0).expect("nothing has happened yet");
+        cluster.kill_broker(leader);
+        madsim::time::sleep(Duration::from_secs(10)).await;
+        cluster.start_broker(leader);
+        producing.await.expect("the producer is not killed here");
+        let orders = consuming.await.expect("the consumer is not killed here");
+        cluster.finish().await;
+        orders
+    });
+    (shared, orders)
+}
+
+#[test]
+fn no_order_is_lost_when_the_leader_crashes() {
+    for seed in 0..8 {
+        let (shared, orders) = run_with_a_leader_crash(Shop::safe(), seed);
+        let judgement = shared.judgement();
+        assert_eq!(judgement.verdict, Verdict::Valid, "seed {seed}: {:?} {:?}", judgement.anomalies, judgement.doubts);
+        let expected: Vec<String> = (0..ORDERS).map(|order| format!("订单信息！{order}")).collect();
+        assert_eq!(orders, expected, "seed {seed}");
+        assert!(shared.count("leader-elected") >= 2, "seed {seed}: the crash was never felt");
+    }
+}
+
+#[test]
+fn an_acknowledged_order_is_lost_when_only_the_leader_had_it() {
+    for seed in 0..8 {
+        let (shared, _) = run_with_a_leader_crash(Shop::with_acks_1_and_late_followers(), seed);
+        let judgement = shared.explained();
+        let lost = judgement.of_kind(Kind::LostWrite).count();
+        assert!(lost > 0, "seed {seed}: {:?}", judgement.anomalies);
+        for anomaly in judgement.of_kind(Kind::LostWrite) {
+            assert_eq!(anomaly.cause, Some(Cause::AcknowledgedBeforeReplicated), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_service_comes_back_and_the_orders_that_it_held_were_never_promised() {
+    let shop = Shop::safe();
+    let shared = Shared::new(&shop);
+    let watched = shared.clone();
+    Runtime::with_seed_and_config(3, madsim::Config::default()).block_on(async move {
+        let cluster = Cluster::start(shop.spec(3), watched.observer()).await;
+        let node = Handle::current().create_node().name("order service").build();
+        node.spawn(order_producer(cluster.producer("orders-out"), 0));
+        madsim::time::sleep(Duration::from_secs(2)).await;
+        Handle::current().kill(node.id());
+        madsim::time::sleep(Duration::from_secs(1)).await;
+        assert!(watched.count("node-killed") == 1, "the client process dies with the service");
+        let node = Handle::current().create_node().name("order service again").build();
+        node.spawn(order_producer(cluster.producer("orders-out"), 30)).await.expect("it is not killed again");
+        cluster.finish().await;
+    });
+    let judgement = shared.judgement();
+    assert!(judgement.of_kind(Kind::LostWrite).next().is_none(), "{:?}", judgement.anomalies);
+    assert!(judgement.counts.acknowledged >= 30);
+}
+
+#[test]
+fn a_world_driven_by_madsim_and_a_bare_one_give_the_same_facts() {
+    for seed in 0..4 {
+        let shop = Shop::with_programs_inside();
+        let bare = Shared::new(&shop);
+        World::new(shop.spec(seed)).run(&mut *bare.observer());
+        let hosted = Shared::new(&shop);
+        let watched = hosted.clone();
+        Runtime::with_seed_and_config(seed, madsim::Config::default()).block_on(async move {
+            let cluster = Cluster::start(shop.spec(seed), watched.observer()).await;
+            cluster.finish().await;
+        });
+        assert_eq!(bare.events(), hosted.events(), "seed {seed}");
+        assert!(bare.count("record-acknowledged") > 0);
+    }
+}
