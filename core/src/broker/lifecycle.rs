@@ -45,6 +45,16 @@ pub enum BrokerState {
     ShuttingDown,
 }
 
+impl BrokerState {
+    /// Whether its listeners are open: clients' connections are refused before (`SocketServer.enableRequestProcessing`).
+    pub fn is_serving(self) -> bool {
+        match self {
+            BrokerState::NotRunning | BrokerState::Starting | BrokerState::Recovery => false,
+            BrokerState::Running | BrokerState::PendingControlledShutdown | BrokerState::ShuttingDown => true,
+        }
+    }
+}
+
 /// `initial.broker.registration.timeout.ms`: the process ends itself if it is not registered by then.
 const INITIAL_REGISTRATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long `BrokerServer.shutdown` waits for the controller's leave.

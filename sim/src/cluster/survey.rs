@@ -132,6 +132,11 @@ impl World {
                 let Some(follower) = self.running_replica(*replica, partition) else { continue };
                 if follower.log_end != leader.log_end || !state.isr.contains(replica) {
                     waits.push(format!("{partition}: broker {replica} has not caught up with broker {}", state.leader));
+                } else if follower.high_watermark < leader.high_watermark {
+                    waits.push(format!(
+                        "{partition}: broker {replica} has not heard of high watermark {}",
+                        leader.high_watermark
+                    ));
                 }
             }
             self.lagging_consumers(partition, leader.high_watermark, &mut waits);

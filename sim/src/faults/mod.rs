@@ -1,6 +1,7 @@
 //! Faults are data. Each has its trigger, its healing and its witness.
 
 pub mod engine;
+mod fields;
 pub mod plan;
 pub mod trigger;
 

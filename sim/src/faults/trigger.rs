@@ -4,6 +4,7 @@ use ackproof_core::fact::Event;
 use ackproof_core::types::NodeId;
 use serde_json::Value;
 
+use super::fields;
 use super::plan::{Condition, FactPattern, Trigger};
 
 /// How far a trigger has come.
@@ -59,13 +60,8 @@ fn matches(pattern: &FactPattern, event: &Event, is_node: &mut dyn FnMut(&super:
     if event.fact.kind() != pattern.kind {
         return false;
     }
-    if !pattern.fields.is_empty() {
-        let Ok(value) = serde_json::to_value(&event.fact) else { return false };
-        let Some(fields) = value.get(&pattern.kind) else { return false };
-        if !pattern.fields.iter().all(|(name, condition)| fields.get(name).is_some_and(|found| condition.holds(found)))
-        {
-            return false;
-        }
+    if !fields::all_hold(&event.fact, &pattern.fields) {
+        return false;
     }
     pattern.node.as_ref().is_none_or(|selector| is_node(selector, event.node))
 }

@@ -59,6 +59,9 @@ impl World {
         } else {
             self.hang_up(index, cause);
         }
+        if std::mem::take(&mut self.node_mut(index).starts_again) {
+            self.queue.push(now, Happening::Start(index));
+        }
         for record in abandoned {
             let fact = Fact::RecordAbandoned { record: record.record, unsent: record.unsent };
             self.emit(index, cause, fact, observer);
@@ -163,9 +166,21 @@ impl World {
 
     /// Counts a process or machine fault as having done something, with its witness.
     fn hit(&mut self, step: usize, target: NodeIndex, did: &str, cause: u64, observer: &mut dyn Observer) {
-        if self.faults.bite(step) {
-            let what = format!("{did} {}", self.node(target).name);
-            self.emit(target, cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
+        self.faults.bite(step);
+        let what = format!("{did} {}", self.node(target).name);
+        self.emit(target, cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
+    }
+
+    /// A disk has failed a call, lied or been slow: the first time is the witness of the step that made it so.
+    pub(super) fn disk_bit(&mut self, target: NodeIndex, cause: u64, observer: &mut dyn Observer) {
+        let steps = self.faults.steps().clone();
+        for (number, step) in steps.iter().enumerate() {
+            let Action::Disk(_, faults) = &step.action else { continue };
+            let in_force = self.faults.state(number) == StepState::InForce;
+            let is_target = self.targets.get(&number).is_some_and(|targets| targets.contains(&target));
+            if in_force && is_target && self.faults.bites(number) == 0 {
+                self.hit(number, target, faults.did(), cause, observer);
+            }
         }
     }
 
@@ -345,6 +360,9 @@ impl World {
         match action {
             Action::Kill(_) | Action::Stop(_) | Action::PowerLoss(..) => {
                 for target in targets {
+                    // A broker that is still handing over its leaderships starts again when it has stopped.
+                    let hands_over = matches!(action, Action::Stop(_)) && self.is_up(target);
+                    self.node_mut(target).starts_again = hands_over;
                     self.start(target, cause, observer);
                 }
             }
@@ -362,10 +380,6 @@ impl World {
             Action::Messages(_) => self.end_rule(number, observer),
             Action::Disk(..) => {
                 for target in targets {
-                    let bitten = self.node(target).disk.bitten;
-                    if bitten > 0 {
-                        self.hit(number, target, "misled the disk of", cause, observer);
-                    }
                     self.node_mut(target).disk.faults = DiskFaults::default();
                 }
             }
@@ -405,6 +419,22 @@ impl World {
         held.sort_unstable_by_key(|(since, id, _)| (*since, *id));
         for (_, id, from) in held {
             self.release(id, from, Some(number), observer);
+        }
+    }
+}
+
+impl DiskFaults {
+    fn did(&self) -> &'static str {
+        if self.io_error {
+            "failed a call to the disk of"
+        } else if self.full {
+            "refused a write to the disk of"
+        } else if self.sync_error {
+            "failed a sync of the disk of"
+        } else if self.sync_lies {
+            "lied about a sync to"
+        } else {
+            "slowed the disk of"
         }
     }
 }

@@ -95,13 +95,14 @@ impl World {
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let (sender, receiver) = (connection.node(from), connection.node(from.other()));
         if connection.lane(from).silenced {
-            self.lost(id, receiver, &packet, observer);
+            self.lost(id, from, &packet, observer);
             return;
         }
         match self.fate(sender, receiver, &packet.body) {
             Fate::Passes => self.deliver(id, from, packet, observer),
             Fate::Waits { until, step } => {
-                self.bite(step, sender, receiver, &packet, observer);
+                let did = if until.is_some() { "delayed" } else { "held" };
+                self.bite(step, did, id, from, &packet, observer);
                 let now = self.now;
                 let Some(connection) = self.network.connections.get_mut(&id) else { return };
                 let lane = connection.lane(from);
@@ -112,8 +113,9 @@ impl World {
                 }
             }
             Fate::Vanishes { step, reset } => {
-                self.bite(step, sender, receiver, &packet, observer);
-                self.lost(id, receiver, &packet, observer);
+                let did = if reset { "reset the connection with" } else { "dropped" };
+                self.bite(step, did, id, from, &packet, observer);
+                self.lost(id, from, &packet, observer);
                 if reset {
                     self.reset(id, packet.cause, observer);
                 } else if let Some(connection) = self.network.connections.get_mut(&id) {
@@ -147,23 +149,35 @@ impl World {
         Fate::Passes
     }
 
-    fn bite(&mut self, step: usize, from: NodeIndex, to: NodeIndex, packet: &Packet, observer: &mut dyn Observer) {
+    /// The first message that a rule did something to is its witness.
+    fn bite(
+        &mut self,
+        step: usize,
+        did: &str,
+        id: ConnectionId,
+        from: End,
+        packet: &Packet,
+        observer: &mut dyn Observer,
+    ) {
         if !self.faults.bite(step) {
             return;
         }
         let Some((api, direction)) = packet.body.describe() else { return };
-        let what = format!("{api} {} from {} to {}", direction.as_str(), self.node(from).name, self.node(to).name);
-        let node = self.servers.controllers[0];
-        let node = self.index[&node];
-        self.emit(node, packet.cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
+        let Some(connection) = self.network.connections.get(&id) else { return };
+        let (sender, receiver) = (connection.node(from), connection.node(from.other()));
+        let (from, to) = (&self.node(sender).name, &self.node(receiver).name);
+        let what = format!("{did} {api} {} from {from} to {to}", direction.as_str());
+        self.emit(sender, packet.cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
     }
 
-    fn lost(&mut self, connection: ConnectionId, to: NodeIndex, packet: &Packet, observer: &mut dyn Observer) {
-        if let Some((api, direction)) = packet.body.describe() {
-            let fact =
-                Fact::MessageLost { connection, to: self.node(to).id, what: format!("{api} {}", direction.as_str()) };
-            self.emit(to, packet.cause, fact, observer);
-        }
+    /// Says, at the sender, that a message will never arrive.
+    fn lost(&mut self, id: ConnectionId, from: End, packet: &Packet, observer: &mut dyn Observer) {
+        let Some((api, direction)) = packet.body.describe() else { return };
+        let Some(connection) = self.network.connections.get(&id) else { return };
+        let (sender, receiver) = (connection.node(from), connection.node(from.other()));
+        let to = self.node(receiver).id;
+        let fact = Fact::MessageLost { connection: id, to, what: format!("{api} {}", direction.as_str()) };
+        self.emit(sender, packet.cause, fact, observer);
     }
 
     /// What waited may go on: the link has healed, a hold was released, or a delay is over.
@@ -251,7 +265,7 @@ impl World {
                         cause,
                         body: Body::Response(correlation_id, response),
                     };
-                    self.lost(id, receiver, &packet, observer);
+                    self.lost(id, from, &packet, observer);
                 }
             }
         }
@@ -267,11 +281,13 @@ impl World {
         }
     }
 
-    /// The kernel of the server answers a request to connect; it does so even while the process is paused.
+    /// The kernel of the server answers a request to connect; it does so even while the process is paused, once the
+    /// process has opened its listeners.
     fn accept(&mut self, id: ConnectionId, server: NodeIndex, cause: u64) {
         let now = self.now;
         let node = self.node(server);
-        let (life, alive) = (node.life, node.is_alive());
+        let (life, alive) =
+            (node.life, node.is_alive() && node.machine.as_ref().is_some_and(super::SimMachine::is_listening));
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let body = if alive {
             connection.server.1 = Some(life);
@@ -288,9 +304,8 @@ impl World {
     /// Data for an end that nobody has open: it is lost, and the sender is told.
     fn refuse(&mut self, id: ConnectionId, from: End, packet: Packet, observer: &mut dyn Observer) {
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
-        let receiver = connection.node(from.other());
         connection.server_open = false;
-        self.lost(id, receiver, &packet, observer);
+        self.lost(id, from, &packet, observer);
         let end = Packet { life: KERNEL, departs: self.now, cause: packet.cause, body: Body::End };
         self.transmit(id, from.other(), end);
     }

@@ -112,7 +112,7 @@ pub struct SimDisk {
     elapsed: Duration,
     /// What is wrong with it.
     pub faults: DiskFaults,
-    /// How many calls failed or lied because of [`SimDisk::faults`]; the witness of a disk fault.
+    /// How many calls failed, lied or were slow because of [`SimDisk::faults`] since the world last looked.
     pub bitten: u64,
 }
 

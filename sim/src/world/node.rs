@@ -107,6 +107,8 @@ pub struct Node {
     pub rng: Prng,
     /// When the world will look at its deadline; never later than the deadline.
     pub wakes_at: Option<Instant>,
+    /// It is to start again as soon as it has stopped.
+    pub starts_again: bool,
     /// What waits for the end of a pause.
     pub deferred: VecDeque<Deferred>,
     /// How a new life is made.
@@ -139,6 +141,19 @@ impl SimMachine {
             SimMachine::LegacyProducer(machine) => machine.next_deadline(),
             SimMachine::Consumer(machine) => machine.next_deadline(),
             SimMachine::Admin(machine) => machine.next_deadline(),
+        }
+    }
+
+    /// Whether it takes connections. A broker opens its listeners when it is in (`enableRequestProcessing`): before, its
+    /// kernel refuses.
+    pub fn is_listening(&self) -> bool {
+        match self {
+            SimMachine::Broker(machine) => machine.state().is_serving(),
+            SimMachine::Controller(_)
+            | SimMachine::Producer(_)
+            | SimMachine::LegacyProducer(_)
+            | SimMachine::Consumer(_)
+            | SimMachine::Admin(_) => true,
         }
     }
 

@@ -371,6 +371,7 @@ impl World {
         let mut ctx = Context::new(local, node.clock.wall(now), &mut node.rng, &mut node.disk, &mut effects);
         machine.handle(input, &mut ctx);
         let life = node.life;
+        let disk_bit = std::mem::take(&mut node.disk.bitten) > 0;
         let mut said = std::mem::take(&mut effects.said);
         self.effects = effects;
         for (after, effect) in said.drain(..) {
@@ -396,6 +397,9 @@ impl World {
             }
         }
         self.effects.said = said;
+        if disk_bit {
+            self.disk_bit(index, cause, observer);
+        }
         cause
     }
 
@@ -434,6 +438,7 @@ fn node(id: NodeId, name: String, blueprint: Blueprint, spec: &ClusterSpec, root
         disk: SimDisk::new(spec.disk.clone()),
         clock: NodeClock::default(),
         wakes_at: None,
+        starts_again: false,
         deferred: VecDeque::new(),
         blueprint,
     }

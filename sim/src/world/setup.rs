@@ -3,7 +3,7 @@
 use ackproof_core::Input;
 use ackproof_core::client::{Call, Completion};
 use ackproof_core::fact::{Fact, Observer};
-use ackproof_core::types::{Duration, Instant, NodeId};
+use ackproof_core::types::{Duration, Instant, NodeId, Prng};
 
 use super::run::{Happening, Outcome};
 use super::{NodeIndex, SimMachine, World};
@@ -12,6 +12,8 @@ use super::{NodeIndex, SimMachine, World};
 const READY_INTERVAL: Duration = Duration::from_millis(20);
 /// How often it looks whether the run is over.
 const END_INTERVAL: Duration = Duration::from_millis(250);
+/// Brokers start within this time, drawn from the seed.
+const START_SPREAD: Duration = Duration::from_secs(2);
 /// A cluster without faults is ready within this time.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
@@ -33,12 +35,15 @@ pub(super) enum Phase {
 }
 
 impl World {
-    /// Servers start at once, a little apart.
+    /// The controller starts at once, brokers within [`START_SPREAD`]: nobody's heartbeats keep step with another's.
     pub(super) fn schedule_start(&mut self) {
-        let servers: Vec<NodeId> = self.servers.controllers.iter().chain(&self.servers.brokers).copied().collect();
-        for (place, id) in (0..).zip(servers) {
-            let node = self.index[&id];
-            self.queue.push(self.now + Duration::from_millis(10).times(place), Happening::Start(node));
+        let mut rng = Prng::new(self.spec.seed).fork("start");
+        for id in &self.servers.controllers {
+            self.queue.push(self.now, Happening::Start(self.index[id]));
+        }
+        for id in &self.servers.brokers {
+            let after = Duration(rng.between(Duration::from_millis(10).0, START_SPREAD.0));
+            self.queue.push(self.now + after, Happening::Start(self.index[id]));
         }
         self.queue.push(self.now, Happening::Start(self.admin));
         self.queue.push(self.now + READY_INTERVAL, Happening::Check);

@@ -30,7 +30,7 @@ fn the_same_seed_gives_the_same_facts_and_another_seed_others() {
 fn a_fork_goes_on_as_its_original_does() {
     let mut world = Build::new("3.9").records(20).kill_leader_after(10).world(5);
     let mut start = Facts::default();
-    while world.now().0 < Duration::from_millis(200).0 {
+    while start.acknowledged() < 5 {
         world.step(&mut start);
     }
     let mut fork = world.clone();
@@ -39,6 +39,17 @@ fn a_fork_goes_on_as_its_original_does() {
     fork.run(&mut other);
     assert_eq!(one.events, other.events);
     assert!(one.count(|fact| matches!(fact, Fact::LeaderElected { .. })) > 0, "the fork was made before the fault");
+}
+
+#[test]
+fn a_burst_of_large_values_fills_batches_and_arrives() {
+    let (_, facts) = Build::new("3.9").records(3_000).every(Duration::ZERO).value_bytes(1_000).run(1);
+    assert_eq!(facts.polled_offsets(), (0..3_000).collect::<Vec<i64>>());
+    let batches = facts.count(|fact| matches!(fact, Fact::BatchSent { .. }));
+    assert!(
+        (3_000 / 16..3_000 / 8).contains(&batches),
+        "16 KiB hold up to 15 records of 1,000 bytes: {batches} batches"
+    );
 }
 
 #[test]
