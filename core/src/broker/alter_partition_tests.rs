@@ -1,3 +1,5 @@
+//! Tests of `alter_partition.rs`.
+
 use kafka_protocol::messages::alter_partition_response::{PartitionData as AnswerData, TopicData as AnswerTopic};
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! Tests of `controller_channel.rs`.
+
 use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 
 use super::super::testing::{CONTROLLER, opened, sent};

@@ -1,3 +1,5 @@
+//! Tests of `fetch_session.rs`.
+
 use bytes::Bytes;
 
 use super::*;

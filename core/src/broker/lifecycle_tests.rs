@@ -1,3 +1,5 @@
+//! Tests of `lifecycle.rs`.
+
 use kafka_protocol::messages::{BrokerHeartbeatResponse, BrokerRegistrationResponse};
 
 use super::super::testing::{CONTROLLER, config, opened, sent};

@@ -1,3 +1,5 @@
+//! Tests of `metadata_publisher.rs`.
+
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use uuid::Uuid;
 
