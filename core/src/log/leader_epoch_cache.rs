@@ -24,7 +24,7 @@ pub struct EpochEntry {
     pub start_offset: Offset,
 }
 
-/// The epochs of one log. Methods that change it say whether they did; [`LeaderEpochFileCache::write`] then.
+/// The epochs of one log. Methods that change it say whether they did; `write` then makes it durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderEpochFileCache {
     entries: Vec<EpochEntry>,

@@ -76,7 +76,7 @@ impl World {
                 }
                 if !self.is_idle() {
                     self.phase = Phase::Running { ready };
-                } else if self.pending().is_empty() {
+                } else if self.is_led() && self.pending().is_empty() {
                     self.end(Outcome::Quiescent, observer);
                 } else if self.now.since(since) >= self.spec.settle_limit {
                     self.end(Outcome::TimeLimit, observer);
