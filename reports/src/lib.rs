@@ -1,7 +1,7 @@
 //! The judge: what clients were told against what the logs hold, and why the two differ.
 //!
 //! Reading order: [`trace`] is a run on paper, [`history`] what clients were told, [`checkers`] one property per file,
-//! [`contract`] which anomalies a configuration permits, [`verdict`] the judge that holds them all, [`explain`] the walk
+//! [`contract`] which anomalies a configuration permits, [`verdict`] the judge that holds them all, [`mod@explain`] the walk
 //! over causes for runs that kept their trace, [`render`] text and JSON, [`digest`] one number per run.
 //!
 //! ```

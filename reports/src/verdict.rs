@@ -230,7 +230,7 @@ impl Judge {
         }
     }
 
-    /// The verdict on what was seen. Causes are for [`crate::explain`] to find.
+    /// The verdict on what was seen. Causes are for [`crate::explain()`] to find.
     pub fn finish(self) -> Judgement {
         let mut findings = Findings::default();
         self.count_outcomes(&mut findings);

@@ -14,6 +14,8 @@ const READY_INTERVAL: Duration = Duration::from_millis(20);
 const END_INTERVAL: Duration = Duration::from_millis(250);
 /// Brokers start within this time, drawn from the seed.
 const START_SPREAD: Duration = Duration::from_secs(2);
+/// How long a run that is at rest otherwise waits for followers to hear of the last high watermark.
+const TIDY_LIMIT: Duration = Duration::from_secs(2);
 /// A cluster without faults is ready within this time.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
@@ -76,7 +78,7 @@ impl World {
                 }
                 if !self.is_idle() {
                     self.phase = Phase::Running { ready };
-                } else if self.is_led() && self.pending().is_empty() {
+                } else if self.is_at_rest(since) {
                     self.end(Outcome::Quiescent, observer);
                 } else if self.now.since(since) >= self.spec.settle_limit {
                     self.end(Outcome::TimeLimit, observer);
@@ -163,6 +165,12 @@ impl World {
             NodeId::Controller(_) | NodeId::Broker(_) => true,
         });
         programs_done && !self.awaits_host && !self.faults.is_busy()
+    }
+
+    fn is_at_rest(&self, since: Instant) -> bool {
+        self.is_led()
+            && self.pending().is_empty()
+            && (self.followers_know_the_high_watermark() || self.now.since(since) >= TIDY_LIMIT)
     }
 
     fn is_over_time(&mut self, ready: Instant, observer: &mut dyn Observer) -> bool {
