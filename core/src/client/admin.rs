@@ -5,7 +5,7 @@
 //! One call at a time, in order. A call that fails with a retriable error or loses its connection is made again until
 //! `default.api.timeout.ms` (60 s) is over.
 //!
-//! Not modelled: finding the controller through metadata (brokers forward in every profile), call batching.
+//! Not modelled: the timeout of `close()` (it waits for the calls made before it), finding the controller through metadata (brokers forward in every profile), call batching.
 
 use std::collections::VecDeque;
 
@@ -56,7 +56,10 @@ impl AdminClient {
 
     fn proceed(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now();
-        while self.in_flight.is_none() && self.calls.front().is_some_and(|pending| pending.expires_at <= now) {
+        let is_over = |pending: &Pending| {
+            pending.expires_at <= now || !matches!(pending.call, Call::CreateTopics(_) | Call::ElectLeader { .. })
+        };
+        while self.in_flight.is_none() && self.calls.front().is_some_and(is_over) {
             self.finish(ErrorCode::CLIENT_DELIVERY_TIMEOUT, ctx);
         }
         if self.in_flight.is_some() || self.retry_at.is_some_and(|at| at > now) {
@@ -64,16 +67,15 @@ impl AdminClient {
         }
         self.retry_at = None;
         let Some(pending) = self.calls.front() else { return };
-        let Some(request) = request_of(&pending.call) else {
-            self.calls.pop_front();
-            return;
-        };
+        let Some(request) = request_of(&pending.call) else { return };
+        // No attempt outlives its call.
+        let timeout = REQUEST_TIMEOUT.min(pending.expires_at.since(now));
         let Some(node) = self.network.least_loaded_node(&self.bootstrap, now, ctx.rng()) else {
             self.retry_at = Some(now + RETRY_BACKOFF);
             return;
         };
         if self.network.ready(node, ctx) {
-            self.in_flight = Some(self.network.send(node, request, Expect::Response, REQUEST_TIMEOUT, ctx));
+            self.in_flight = Some(self.network.send(node, request, Expect::Response, timeout, ctx));
         }
     }
 
@@ -86,7 +88,10 @@ impl AdminClient {
                 ctx.complete(Completion::TopicsCreated(results));
             }
             Call::ElectLeader { .. } => ctx.complete(Completion::LeadersElected(Err(error))),
-            Call::Close { .. } => ctx.complete(Completion::Closed),
+            Call::Close { .. } => {
+                self.network.close_all(ctx);
+                ctx.complete(Completion::Closed);
+            }
             Call::Send(_) | Call::Flush | Call::Assign(_) | Call::Seek(..) | Call::Poll { .. } => {}
         }
     }
@@ -99,14 +104,19 @@ impl AdminClient {
     }
 
     fn answered(&mut self, response: Response, ctx: &mut Context<'_>) {
-        let results: Vec<(TopicName, ErrorCode)> = match response {
+        let results: Vec<(TopicName, ErrorCode)> = match &response {
             Response::CreateTopics(response) => {
                 response.topics.iter().map(|topic| (topic.name.clone(), ErrorCode(topic.error_code))).collect()
             }
-            Response::ElectLeaders(response) => vec![(TopicName::default(), election_error(&response))],
+            Response::ElectLeaders(response) => vec![(TopicName::default(), election_error(response))],
             _ => vec![(TopicName::default(), ErrorCode::UNKNOWN_SERVER_ERROR)],
         };
-        if results.iter().any(|(_, error)| error.is_retriable()) {
+        let again = match &response {
+            // What became of one partition is the result, even if Kafka calls it retriable (ELECTION_NOT_NEEDED).
+            Response::ElectLeaders(response) => ErrorCode(response.error_code).is_retriable(),
+            _ => results.iter().any(|(_, error)| error.is_retriable()),
+        };
+        if again {
             self.retry_at = Some(ctx.now() + RETRY_BACKOFF);
             return;
         }
@@ -209,3 +219,7 @@ fn election_error(response: &ElectLeadersResponse) -> ErrorCode {
         if response.error_code == 0 { partition.map_or(0, |result| result.error_code) } else { response.error_code };
     ErrorCode(error)
 }
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

@@ -1,7 +1,8 @@
 //! Two brokers played by a test, around one client machine.
 //!
-//! Connections open at once, Metadata and InitProducerId are answered at once; Produce requests wait in a list until the
-//! test answers them or breaks the connection. Topics have two partitions, led by broker 1 unless a hint said otherwise.
+//! Connections open at once, Metadata and InitProducerId are answered at once; Produce requests, and those that only
+//! consumers and admin clients make, wait in two lists until the test answers them or breaks the connection. Topics have
+//! two partitions, led by broker 1 unless the test or a hint said otherwise.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,17 +35,30 @@ pub(crate) struct Produce {
     pub(crate) batches: Vec<(TopicPartition, RecordBatch)>,
 }
 
+/// Any other request that was not answered.
+pub(crate) struct Asked {
+    pub(crate) node: i32,
+    connection: ConnectionId,
+    correlation_id: CorrelationId,
+    pub(crate) request: Request,
+}
+
 /// The machine, its world, and what was heard of it.
 pub(crate) struct Cluster<M> {
     bench: Bench,
     pub(crate) machine: M,
     connections: BTreeMap<ConnectionId, i32>,
     pub(crate) produce: Vec<Produce>,
+    pub(crate) asked: Vec<Asked>,
     pub(crate) metadata_requests: u64,
     /// Topics that no broker knows.
     pub(crate) unknown_topics: Vec<String>,
     /// Partitions without leader.
     pub(crate) leaderless: Vec<(String, i32)>,
+    /// Who leads all other partitions, and since which epoch.
+    pub(crate) leader: (i32, i32),
+    /// How often a deadline may still be there after it was handled.
+    pub(crate) repeated_deadlines: u32,
     /// Nobody accepts connections.
     pub(crate) refuses_connections: bool,
     next_producer_id: i64,
@@ -61,9 +75,12 @@ impl<M: Machine> Cluster<M> {
             machine,
             connections: BTreeMap::new(),
             produce: Vec::new(),
+            asked: Vec::new(),
             metadata_requests: 0,
             unknown_topics: Vec::new(),
             leaderless: Vec::new(),
+            leader: (1, 0),
+            repeated_deadlines: 99,
             refuses_connections: false,
             next_producer_id: 7,
             next_offset: 0,
@@ -107,7 +124,7 @@ impl<M: Machine> Cluster<M> {
         let mut at_this_moment = 0;
         while let Some(deadline) = self.machine.next_deadline().filter(|deadline| *deadline <= end) {
             at_this_moment = if deadline > self.bench.now() { 0 } else { at_this_moment + 1 };
-            assert!(at_this_moment < 100, "the deadline {deadline} does not pass");
+            assert!(at_this_moment <= self.repeated_deadlines, "the deadline {deadline} does not pass");
             self.bench.now_is(deadline.max(self.bench.now()));
             self.handle(Input::Deadline);
         }
@@ -179,6 +196,16 @@ impl<M: Machine> Cluster<M> {
         self.handle(Input::Response { connection, correlation_id, response: response.into() });
     }
 
+    /// Takes out the oldest request other than Produce.
+    pub(crate) fn take_asked(&mut self) -> Asked {
+        self.asked.remove(0)
+    }
+
+    pub(crate) fn answer(&mut self, asked: &Asked, response: impl Into<Response>) {
+        let Asked { connection, correlation_id, .. } = *asked;
+        self.handle(Input::Response { connection, correlation_id, response: response.into() });
+    }
+
     /// Which records each request has.
     pub(crate) fn produce_records(&self) -> Vec<Vec<u64>> {
         let numbers = |request: &Produce| request.batches.iter().flat_map(|(_, batch)| numbers_in(batch)).collect();
@@ -207,6 +234,11 @@ impl<M: Machine> Cluster<M> {
         delivered
     }
 
+    pub(crate) fn take_completions(&mut self) -> Vec<Completion> {
+        self.delivered_taken = 0;
+        std::mem::take(&mut self.completions)
+    }
+
     pub(crate) fn completed(&self, wanted: &Completion) -> bool {
         self.completions.contains(wanted)
     }
@@ -222,6 +254,7 @@ impl<M: Machine> Cluster<M> {
     fn lose(&mut self, connection: ConnectionId) {
         self.connections.remove(&connection);
         self.produce.retain(|request| request.connection != connection);
+        self.asked.retain(|asked| asked.connection != connection);
         self.handle(Input::Disconnected(connection));
     }
 
@@ -250,6 +283,7 @@ impl<M: Machine> Cluster<M> {
             Effect::Close(connection) => {
                 self.connections.remove(&connection);
                 self.produce.retain(|request| request.connection != connection);
+                self.asked.retain(|asked| asked.connection != connection);
                 None
             }
             Effect::Complete(completion) => {
@@ -285,7 +319,10 @@ impl<M: Machine> Cluster<M> {
                 self.next_producer_id += 1;
                 InitProducerIdResponse::default().with_producer_id(ProducerId(self.next_producer_id - 1)).into()
             }
-            other => panic!("a producer does not send {}", other.name()),
+            request => {
+                self.asked.push(Asked { node, connection, correlation_id, request });
+                return None;
+            }
         };
         Some(Input::Response { connection, correlation_id, response })
     }
@@ -301,11 +338,11 @@ impl<M: Machine> Cluster<M> {
             }
             let partition = |index| {
                 let leaderless = self.leaderless.iter().any(|(topic, other)| topic == name.as_str() && *other == index);
-                let leader = if leaderless { -1 } else { 1 };
+                let leader = if leaderless { -1 } else { self.leader.0 };
                 MetadataResponsePartition::default()
                     .with_partition_index(index)
                     .with_leader_id(BrokerId(leader))
-                    .with_leader_epoch(0)
+                    .with_leader_epoch(self.leader.1)
             };
             let partitions = vec![partition(0), partition(1)];
             MetadataResponseTopic::default().with_name(Some(name)).with_partitions(partitions)

@@ -14,10 +14,12 @@ pub(super) struct CompletedFetch {
     pub partition: TopicPartition,
     /// The offset of the next record to return: what was asked for, then one past what was returned.
     pub next_offset: Offset,
-    /// The epoch of the last batch entered.
+    /// The epoch of the last batch entered, if it has one.
     pub last_epoch: Option<LeaderEpoch>,
     batches: Batches,
     records: Option<Records>,
+    /// Where the batch entered ends. Compaction can have taken its last records.
+    batch_end: Offset,
     check_crcs: bool,
 }
 
@@ -29,6 +31,7 @@ impl CompletedFetch {
             last_epoch: None,
             batches: batches(bytes),
             records: None,
+            batch_end: fetch_offset,
             check_crcs,
         }
     }
@@ -54,16 +57,18 @@ impl CompletedFetch {
                     }));
                 }
                 self.records = None;
+                self.next_offset = self.next_offset.max(self.batch_end);
             }
             let Some(batch) = self.batches.next() else { return Ok(None) };
             let batch = batch?;
             if self.check_crcs {
                 batch.verify_crc()?;
             }
-            self.last_epoch = Some(batch.partition_leader_epoch());
+            self.last_epoch = Some(batch.partition_leader_epoch()).filter(|epoch| *epoch > LeaderEpoch::NONE);
             if batch.is_control() {
                 self.next_offset = self.next_offset.max(batch.next_offset());
             } else {
+                self.batch_end = batch.next_offset();
                 self.records = Some(batch.records());
             }
         }

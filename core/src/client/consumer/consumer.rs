@@ -23,7 +23,7 @@ use kafka_protocol::messages::{
 };
 
 use super::completed_fetch::CompletedFetch;
-use super::subscription_state::{FetchState, SubscriptionState};
+use super::subscription_state::{Busy, FetchState, SubscriptionState};
 use crate::client::metadata::{ClientMetadata, ClientMetadataConfig};
 use crate::client::{
     Call, Completion, ConsumerRecord, Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig,
@@ -37,6 +37,8 @@ use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
+/// KIP-320 on the side of the consumer.
+const VALIDATES_POSITIONS: KafkaVersion = KafkaVersion::new(2, 3);
 
 /// A consumer. Driven by [`Input::Call`] with [`Call::Assign`], [`Call::Seek`], [`Call::Poll`] and [`Call::Close`].
 #[derive(Clone, Debug)]
@@ -49,8 +51,8 @@ pub struct Consumer {
     in_flight: BTreeMap<RequestToken, InFlight>,
     /// Until when the application waits in `poll()`.
     polling_until: Option<Instant>,
-    /// The exception that the next `poll()` throws.
-    failure: Option<ErrorCode>,
+    /// The exception that the next `poll()` throws, unless the application seeks in that partition before.
+    failure: Option<(TopicPartition, ErrorCode)>,
     closed: bool,
 }
 
@@ -116,6 +118,7 @@ impl Consumer {
                 self.subscription.assign(partitions);
                 let subscription = &self.subscription;
                 self.buffered.retain(|fetch| subscription.partitions.contains_key(&fetch.partition));
+                self.failure.take_if(|(partition, _)| !subscription.partitions.contains_key(partition));
             }
             Call::Seek(partition, offset) => self.seek(&partition, offset, ctx),
             Call::Poll { timeout } => {
@@ -136,7 +139,10 @@ impl Consumer {
         let from = std::mem::replace(&mut state.position, offset);
         state.offset_epoch = None;
         state.state = FetchState::Fetching;
+        state.busy = Busy::Idle;
+        state.not_before = Instant::START;
         self.buffered.retain(|fetch| fetch.partition != *partition);
+        self.failure.take_if(|(failed, _)| failed == partition);
         let reason = ResetReason::Seek;
         ctx.fact(Fact::PositionReset { partition: partition.clone(), from, to: offset, reason });
     }
@@ -147,14 +153,15 @@ impl Consumer {
             return;
         }
         self.answer_poll(ctx);
-        self.metadata.maybe_update(&mut self.network, ctx);
         self.await_validation();
         self.send_requests(ctx);
+        // Last, because who finds no leader asks for an update.
+        self.metadata.maybe_update(&mut self.network, ctx);
     }
 
     fn answer_poll(&mut self, ctx: &mut Context<'_>) {
         let Some(until) = self.polling_until else { return };
-        if let Some(error) = self.failure.take() {
+        if let Some(error) = self.exception() {
             self.polling_until = None;
             ctx.complete(Completion::Polled(Err(error)));
             return;
@@ -166,6 +173,18 @@ impl Consumer {
             self.polling_until = None;
             ctx.complete(Completion::Polled(Ok(records)));
         }
+    }
+
+    /// What `poll()` throws: a failure, or that a partition has no position and `auto.offset.reset=none`.
+    fn exception(&mut self) -> Option<ErrorCode> {
+        if let Some((_, error)) = self.failure.take() {
+            return Some(error);
+        }
+        if self.config.auto_offset_reset != AutoOffsetReset::None {
+            return None;
+        }
+        let mut states = self.subscription.partitions.values();
+        states.any(|state| matches!(state.state, FetchState::AwaitReset(_))).then_some(ErrorCode::OFFSET_OUT_OF_RANGE)
     }
 
     fn take_records(&mut self, ctx: &mut Context<'_>) -> Vec<ConsumerRecord> {
@@ -190,13 +209,13 @@ impl Consumer {
                 }
                 Ok(None) => {
                     state.position = state.position.max(fetch.next_offset);
-                    state.busy = false;
+                    state.busy = Busy::Idle;
                     self.buffered.pop_front();
                 }
                 Err(_) => {
-                    state.busy = false;
+                    state.busy = Busy::Idle;
+                    self.failure = Some((fetch.partition.clone(), ErrorCode::CORRUPT_MESSAGE));
                     self.buffered.pop_front();
-                    self.failure = Some(ErrorCode::CORRUPT_MESSAGE);
                     break;
                 }
             }
@@ -204,22 +223,25 @@ impl Consumer {
         records
     }
 
-    /// Positions whose leader epoch has grown must be confirmed by the new leader (KIP-320).
+    /// Positions whose leader epoch has grown must be confirmed by the new leader (KIP-320). What the old one sent and
+    /// `poll()` has not returned is dropped, and what is under way is not waited for.
     fn await_validation(&mut self) {
-        if self.config.version < KafkaVersion::new(2, 3) {
+        if self.config.version < VALIDATES_POSITIONS {
             return;
         }
         for (partition, state) in &mut self.subscription.partitions {
-            if state.state != FetchState::Fetching || state.busy {
+            if matches!(state.state, FetchState::AwaitReset(_)) {
                 continue;
             }
             let Some((_, epoch)) = self.metadata.leader(&partition.topic, partition.partition) else { continue };
-            if epoch > state.leader_epoch {
-                if state.offset_epoch.is_some() {
-                    state.state = FetchState::AwaitValidation;
-                } else {
-                    state.leader_epoch = epoch;
-                }
+            if epoch <= state.leader_epoch {
+                continue;
+            }
+            state.leader_epoch = epoch;
+            if state.offset_epoch.is_some() {
+                state.state = FetchState::AwaitValidation;
+                state.busy = Busy::Idle;
+                self.buffered.retain(|fetch| fetch.partition != *partition);
             }
         }
     }
@@ -231,7 +253,7 @@ impl Consumer {
             if state.not_before <= now {
                 state.not_before = Instant::START;
             }
-            if state.busy || state.not_before > now {
+            if state.busy != Busy::Idle || state.not_before > now {
                 continue;
             }
             let Some((leader, _)) = self.metadata.leader(&partition.topic, partition.partition) else {
@@ -270,10 +292,7 @@ impl Consumer {
             }
             Purpose::LookUp => match self.list_offsets_request(&partitions) {
                 Some(request) => self.network.send(leader, request, Expect::Response, timeout, ctx),
-                None => {
-                    self.failure = Some(ErrorCode::OFFSET_OUT_OF_RANGE);
-                    return;
-                }
+                None => return,
             },
             Purpose::Validate => {
                 self.network.send(leader, self.epochs_request(&partitions), Expect::Response, timeout, ctx)
@@ -281,13 +300,17 @@ impl Consumer {
         };
         for (partition, _) in &partitions {
             if let Some(state) = self.subscription.partitions.get_mut(partition) {
-                state.busy = true;
+                state.busy = Busy::Asked(token);
             }
         }
         self.in_flight.insert(token, InFlight { node: leader, purpose, partitions });
     }
 
+    /// The epoch that fences requests (KIP-320); consumers before 2.3 send none.
     fn current_epoch(&self, partition: &TopicPartition) -> LeaderEpoch {
+        if self.config.version < VALIDATES_POSITIONS {
+            return LeaderEpoch::NONE;
+        }
         self.metadata.leader(&partition.topic, partition.partition).map_or(LeaderEpoch::NONE, |(_, epoch)| epoch)
     }
 
@@ -355,8 +378,7 @@ impl Consumer {
         {
             return;
         }
-        let Some(request) = self.in_flight.remove(&token) else { return };
-        self.release(&request);
+        let Some(request) = self.take_in_flight(token) else { return };
         match response {
             Response::Fetch(response) => self.fetched(&request, *response, ctx),
             Response::ListOffsets(response) => self.looked_up(&request, &response, ctx),
@@ -365,12 +387,17 @@ impl Consumer {
         }
     }
 
-    fn release(&mut self, request: &InFlight) {
-        for (partition, _) in &request.partitions {
-            if let Some(state) = self.subscription.partitions.get_mut(partition) {
-                state.busy = false;
+    /// A request that is over, with those of its partitions that still wait for it.
+    fn take_in_flight(&mut self, token: RequestToken) -> Option<InFlight> {
+        let mut request = self.in_flight.remove(&token)?;
+        request.partitions.retain(|(partition, _)| match self.subscription.partitions.get_mut(partition) {
+            Some(state) if state.busy == Busy::Asked(token) => {
+                state.busy = Busy::Idle;
+                true
             }
-        }
+            Some(_) | None => false,
+        });
+        Some(request)
     }
 
     fn fetched(&mut self, request: &InFlight, response: FetchResponse, ctx: &mut Context<'_>) {
@@ -401,18 +428,20 @@ impl Consumer {
             state.high_watermark = Offset(data.high_watermark);
             let bytes = data.records.unwrap_or_default();
             if !bytes.is_empty() {
-                state.busy = true;
+                state.busy = Busy::Buffered;
                 self.buffered.push_back(CompletedFetch::new(partition, offset, bytes, self.config.check_crcs));
             }
             return;
         }
         if error == ErrorCode::OFFSET_OUT_OF_RANGE {
             state.state = FetchState::AwaitReset(ResetReason::OutOfRange);
-        } else if error.is_retriable() {
+        } else if error == ErrorCode::UNKNOWN_SERVER_ERROR
+            || (error.is_retriable() && error != ErrorCode::CORRUPT_MESSAGE)
+        {
             state.not_before = ctx.now() + self.config.retry_backoff_ms;
             self.metadata.request_update();
         } else {
-            self.failure = Some(error);
+            self.failure = Some((partition, error));
         }
     }
 
@@ -443,7 +472,6 @@ impl Consumer {
         for topic in &response.topics {
             for data in &topic.partitions {
                 let partition = TopicPartition::new(topic.topic.clone(), data.partition);
-                let epoch = self.current_epoch(&partition);
                 let Some((_, asked_at)) = request.partitions.iter().find(|(asked, _)| *asked == partition) else {
                     continue;
                 };
@@ -456,17 +484,19 @@ impl Consumer {
                     self.metadata.request_update();
                     continue;
                 }
-                state.leader_epoch = epoch;
-                state.state = FetchState::Fetching;
                 let end = Offset(data.end_offset);
-                if data.leader_epoch < 0 || end.0 < 0 {
-                    state.state = FetchState::AwaitReset(ResetReason::Truncation);
-                } else if end < state.position {
-                    // The log was cut below the position: with a reset policy the consumer goes on from the cut.
-                    if self.config.auto_offset_reset == AutoOffsetReset::None {
-                        self.failure = Some(ErrorCode::OFFSET_OUT_OF_RANGE);
-                        continue;
-                    }
+                let unknown = data.leader_epoch < 0 || end.0 < 0;
+                let truncated = unknown || end < state.position;
+                if truncated && self.config.auto_offset_reset == AutoOffsetReset::None {
+                    // The position stays doubtful: until the application seeks, it is asked for and thrown again.
+                    state.not_before = ctx.now() + self.config.request_timeout_ms;
+                    self.failure = Some((partition, ErrorCode::OFFSET_OUT_OF_RANGE));
+                    continue;
+                }
+                state.state =
+                    if unknown { FetchState::AwaitReset(ResetReason::Truncation) } else { FetchState::Fetching };
+                if truncated && !unknown {
+                    // The log was cut below the position: the consumer goes on from the cut.
                     let from = std::mem::replace(&mut state.position, end);
                     state.offset_epoch = Some(LeaderEpoch(data.leader_epoch));
                     ctx.fact(Fact::PositionReset { partition, from, to: end, reason: ResetReason::Truncation });
@@ -478,9 +508,7 @@ impl Consumer {
     fn disconnected(&mut self, disconnection: &Disconnection, ctx: &mut Context<'_>) {
         self.metadata.on_disconnection(disconnection, ctx);
         for token in &disconnection.failed {
-            if let Some(request) = self.in_flight.remove(token) {
-                self.release(&request);
-            }
+            self.take_in_flight(*token);
         }
     }
 }
@@ -527,3 +555,7 @@ impl Machine for Consumer {
             .min()
     }
 }
+
+#[cfg(test)]
+#[path = "consumer_tests.rs"]
+mod tests;

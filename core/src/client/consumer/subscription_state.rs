@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::client::RequestToken;
 use crate::fact::ResetReason;
 use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
 
@@ -25,6 +26,17 @@ pub(super) enum FetchState {
     Fetching,
 }
 
+/// Why nothing more is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Busy {
+    /// There is no reason.
+    Idle,
+    /// This request is under way. Answers to all earlier ones are stale.
+    Asked(RequestToken),
+    /// What was fetched has not been returned yet.
+    Buffered,
+}
+
 /// One partition.
 #[derive(Clone, Debug)]
 pub(super) struct PartitionState {
@@ -33,10 +45,10 @@ pub(super) struct PartitionState {
     pub position: Offset,
     /// The epoch of the last record returned.
     pub offset_epoch: Option<LeaderEpoch>,
-    /// The leader epoch that the position was last validated against.
+    /// The leader epoch that the position is validated against, or was last.
     pub leader_epoch: LeaderEpoch,
-    /// A request is under way (or data is buffered): nothing more is asked for meanwhile.
-    pub busy: bool,
+    /// A request is under way or data is buffered: nothing more is asked for meanwhile.
+    pub busy: Busy,
     /// Nothing is asked for before this; the start of the run if there is nothing to wait for.
     pub not_before: Instant,
     /// As of the last fetch.
@@ -59,7 +71,7 @@ impl SubscriptionState {
                 position: Offset::NONE,
                 offset_epoch: None,
                 leader_epoch: LeaderEpoch::NONE,
-                busy: false,
+                busy: Busy::Idle,
                 not_before: Instant::START,
                 high_watermark: Offset::NONE,
             });
