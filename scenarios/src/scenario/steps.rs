@@ -193,7 +193,7 @@ impl Reading<'_> {
 
     fn check_end(&mut self, step: &written::Step, action: &Action) {
         let Some(lasts) = &step.lasts else { return };
-        if !can_end(action) {
+        if !action.heals() {
             let found = self.error(lasts.span(), "this action has no end that `for` could set");
             self.report(found.remedy("leave `for` out"));
         }
@@ -394,28 +394,6 @@ impl Choice {
                 range.low == range.high
             }
         }
-    }
-}
-
-/// Whether something of the action remains that can end.
-fn can_end(action: &Action) -> bool {
-    match action {
-        Action::Kill(_)
-        | Action::Stop(_)
-        | Action::Pause(_)
-        | Action::PowerLoss(..)
-        | Action::Cut { .. }
-        | Action::Messages(_)
-        | Action::Disk(..)
-        | Action::ClockDrift(..) => true,
-        Action::Start(_)
-        | Action::Resume(_)
-        | Action::Disconnect { .. }
-        | Action::Wipe(_)
-        | Action::ClockJump(..)
-        | Action::Elect { .. }
-        | Action::Heal(_)
-        | Action::Mark => false,
     }
 }
 

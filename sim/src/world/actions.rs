@@ -16,7 +16,7 @@ use crate::faults::{Action, FaultEngine, MessageFault, Selector, StepState, Trig
 impl World {
     /// Starts a process that does not run; a machine without power gets it back.
     pub(super) fn start(&mut self, index: NodeIndex, cause: u64, observer: &mut dyn Observer) {
-        if self.is_up(index) {
+        if self.node(index).is_alive() {
             return;
         }
         let now = self.now;
@@ -38,7 +38,7 @@ impl World {
 
     /// A process is no more; `fact` says how it ended.
     pub(super) fn end_process(&mut self, index: NodeIndex, fact: Fact, cause: u64, observer: &mut dyn Observer) {
-        if !self.is_up(index) {
+        if !self.node(index).is_alive() {
             return;
         }
         let now = self.now;
@@ -95,7 +95,7 @@ impl World {
         let mut rng = self.faults_rng.fork(&format!("power/{}/{}", self.node(index).id, self.node(index).life));
         let loss = self.node_mut(index).disk.lose_power(now, keep, &mut rng);
         let fact = Fact::PowerLost { unsynced_bytes: loss.unsynced_bytes, lost_bytes: loss.lost_bytes };
-        if self.is_up(index) {
+        if self.node(index).is_alive() {
             self.end_process(index, fact, cause, observer);
         } else {
             self.emit(index, cause, fact, observer);
@@ -240,15 +240,15 @@ impl World {
     fn signal(&mut self, number: usize, action: &Action, target: NodeIndex, cause: u64, observer: &mut dyn Observer) {
         let process = self.node(target).process;
         match action {
-            Action::Kill(_) if self.is_up(target) => {
+            Action::Kill(_) if self.node(target).is_alive() => {
                 self.hit(number, target, "killed", cause, observer);
                 self.end_process(target, Fact::NodeKilled, cause, observer);
             }
-            Action::Start(_) if !self.is_up(target) => {
+            Action::Start(_) if !self.node(target).is_alive() => {
                 self.hit(number, target, "started", cause, observer);
                 self.start(target, cause, observer);
             }
-            Action::Stop(_) if self.is_up(target) => {
+            Action::Stop(_) if self.node(target).is_alive() => {
                 self.hit(number, target, "sent SIGTERM to", cause, observer);
                 match self.node(target).id {
                     NodeId::Broker(_) => self.input(target, Input::Stop, cause, observer),
@@ -361,7 +361,7 @@ impl World {
             Action::Kill(_) | Action::Stop(_) | Action::PowerLoss(..) => {
                 for target in targets {
                     // A broker that is still handing over its leaderships starts again when it has stopped.
-                    let hands_over = matches!(action, Action::Stop(_)) && self.is_up(target);
+                    let hands_over = matches!(action, Action::Stop(_)) && self.node(target).is_alive();
                     self.node_mut(target).starts_again = hands_over;
                     self.start(target, cause, observer);
                 }
@@ -441,7 +441,7 @@ impl DiskFaults {
 
 impl Action {
     /// Whether there is an end to it.
-    fn heals(&self) -> bool {
+    pub fn heals(&self) -> bool {
         match self {
             Action::Kill(_)
             | Action::Stop(_)

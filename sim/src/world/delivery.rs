@@ -5,7 +5,6 @@ use ackproof_core::fact::{Fact, Observer};
 use ackproof_core::types::{ConnectionId, Instant, NodeId};
 
 use super::network::{Connection, End, Lane, retransmitted_at};
-use super::node::Process;
 use super::run::Happening;
 use super::{Body, Interference, NodeIndex, Packet, World};
 
@@ -356,11 +355,6 @@ impl World {
                 connection.server_open = false;
             }
         }
-    }
-
-    /// Whether a node takes inputs right now or will after a pause.
-    pub(super) fn is_up(&self, node: NodeIndex) -> bool {
-        matches!(self.node(node).process, Process::Running | Process::Paused)
     }
 }
 
