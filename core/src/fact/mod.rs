@@ -3,8 +3,14 @@
 //! A fact is a line of the trace, a step of an explanation and a mark of coverage. It replaces logging. Judges take
 //! facts one by one as they happen, through [`Observer`].
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+mod kind;
+mod payload;
+mod reasons;
+
+pub use payload::Payload;
+pub use reasons::{ResetReason, RetryReason, Role, TruncationReason};
 
 use crate::protocol::ErrorCode;
 use crate::types::{
@@ -32,60 +38,6 @@ pub struct Event {
 pub trait Observer {
     /// Takes the next fact.
     fn observe(&mut self, event: &Event);
-}
-
-/// A key or value. In JSON it is its text, or `hex:` and its bytes where it is not UTF-8.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Payload(pub Bytes);
-
-/// How a replica takes part in its partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// It takes writes.
-    Leader,
-    /// It copies the leader.
-    Follower,
-}
-
-/// Why a log lost its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TruncationReason {
-    /// The leader's epochs end earlier (KIP-101, KIP-279, KIP-595).
-    Diverged,
-    /// Down to the high watermark, as before KIP-101.
-    ToHighWatermark,
-    /// The follower's end lies beyond anything the leader has.
-    OutOfRange,
-    /// Recovery after an unclean stop found a torn or corrupt batch.
-    CorruptTail,
-}
-
-/// Why a consumer's position was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ResetReason {
-    /// It had none: `auto.offset.reset` decided.
-    NoPosition,
-    /// It lay outside the log: `auto.offset.reset` decided.
-    OutOfRange,
-    /// The log was truncated below it (KIP-320).
-    Truncation,
-    /// The application sought.
-    Seek,
-}
-
-/// Why a batch goes out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RetryReason {
-    /// The broker answered with a retriable error.
-    Error(ErrorCode),
-    /// The connection broke before the answer.
-    Disconnected,
-    /// `request.timeout.ms` passed.
-    RequestTimeout,
 }
 
 /// What happened.
@@ -487,101 +439,4 @@ pub enum Fact {
         /// Whether everything came to rest before time ran out.
         quiescent: bool,
     },
-}
-
-impl Fact {
-    /// The kind as it stands in the trace: `appended`, `leader-elected`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Fact::ClusterReady => "cluster-ready",
-            Fact::NodeStarted => "node-started",
-            Fact::NodeKilled => "node-killed",
-            Fact::NodeStopped => "node-stopped",
-            Fact::NodePaused => "node-paused",
-            Fact::NodeResumed => "node-resumed",
-            Fact::PowerLost { .. } => "power-lost",
-            Fact::FaultInjected { .. } => "fault-injected",
-            Fact::FaultBit { .. } => "fault-bit",
-            Fact::FaultHealed { .. } => "fault-healed",
-            Fact::MessageLost { .. } => "message-lost",
-            Fact::LogLoaded { .. } => "log-loaded",
-            Fact::Appended { .. } => "appended",
-            Fact::DuplicateDetected { .. } => "duplicate-detected",
-            Fact::AppendRefused { .. } => "append-refused",
-            Fact::ProduceAnswered { .. } => "produce-answered",
-            Fact::FollowerFetched { .. } => "follower-fetched",
-            Fact::HighWatermarkAdvanced { .. } => "high-watermark-advanced",
-            Fact::IsrProposed { .. } => "isr-proposed",
-            Fact::BecameLeader { .. } => "became-leader",
-            Fact::BecameFollower { .. } => "became-follower",
-            Fact::Truncated { .. } => "truncated",
-            Fact::SegmentRolled { .. } => "segment-rolled",
-            Fact::StorageFailed { .. } => "storage-failed",
-            Fact::BrokerRegistered { .. } => "broker-registered",
-            Fact::BrokerUnfenced { .. } => "broker-unfenced",
-            Fact::BrokerFenced { .. } => "broker-fenced",
-            Fact::TopicCreated { .. } => "topic-created",
-            Fact::LeaderElected { .. } => "leader-elected",
-            Fact::PartitionOffline { .. } => "partition-offline",
-            Fact::IsrChanged { .. } => "isr-changed",
-            Fact::RecordSent { .. } => "record-sent",
-            Fact::RecordBatched { .. } => "record-batched",
-            Fact::BatchSent { .. } => "batch-sent",
-            Fact::BatchRetried { .. } => "batch-retried",
-            Fact::RecordAcknowledged { .. } => "record-acknowledged",
-            Fact::RecordFailed { .. } => "record-failed",
-            Fact::RecordAbandoned { .. } => "record-abandoned",
-            Fact::Polled { .. } => "polled",
-            Fact::PositionReset { .. } => "position-reset",
-            Fact::ClientWarned { .. } => "client-warned",
-            Fact::ReplicaSurveyed { .. } => "replica-surveyed",
-            Fact::RecordSurveyed { .. } => "record-surveyed",
-            Fact::Stuck { .. } => "stuck",
-            Fact::RunEnded { .. } => "run-ended",
-        }
-    }
-}
-
-impl Payload {
-    /// The text that stands for it in JSON and in reports.
-    pub fn to_text(&self) -> String {
-        match std::str::from_utf8(&self.0) {
-            Ok(text) if !text.starts_with("hex:") => text.to_owned(),
-            Ok(_) | Err(_) => {
-                let mut hex = String::with_capacity(4 + 2 * self.0.len());
-                hex.push_str("hex:");
-                for byte in &self.0 {
-                    hex.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-                    hex.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-                }
-                hex
-            }
-        }
-    }
-
-    /// The inverse of [`Payload::to_text`]; `None` if what follows `hex:` is not hexadecimal.
-    pub fn from_text(text: &str) -> Option<Payload> {
-        let Some(hex) = text.strip_prefix("hex:") else {
-            return Some(Payload(Bytes::copy_from_slice(text.as_bytes())));
-        };
-        if hex.len() % 2 != 0 {
-            return None;
-        }
-        let digits: Option<Vec<u8>> = hex.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-        Some(Payload(digits?.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect::<Vec<u8>>().into()))
-    }
-}
-
-impl Serialize for Payload {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_text())
-    }
-}
-
-impl<'de> Deserialize<'de> for Payload {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Payload::from_text(&text)
-            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not hexadecimal after `hex:`")))
-    }
 }

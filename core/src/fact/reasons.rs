@@ -1,0 +1,55 @@
+//! What facts say beside numbers: roles and reasons.
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::ErrorCode;
+
+/// How a replica takes part in its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It takes writes.
+    Leader,
+    /// It copies the leader.
+    Follower,
+}
+
+/// Why a log lost its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TruncationReason {
+    /// The leader's epochs end earlier (KIP-101, KIP-279, KIP-595).
+    Diverged,
+    /// Down to the high watermark, as before KIP-101.
+    ToHighWatermark,
+    /// The follower's end lies beyond anything the leader has.
+    OutOfRange,
+    /// Recovery after an unclean stop found a torn or corrupt batch.
+    CorruptTail,
+}
+
+/// Why a consumer's position was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetReason {
+    /// It had none: `auto.offset.reset` decided.
+    NoPosition,
+    /// It lay outside the log: `auto.offset.reset` decided.
+    OutOfRange,
+    /// The log was truncated below it (KIP-320).
+    Truncation,
+    /// The application sought.
+    Seek,
+}
+
+/// Why a batch goes out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetryReason {
+    /// The broker answered with a retriable error.
+    Error(ErrorCode),
+    /// The connection broke before the answer.
+    Disconnected,
+    /// `request.timeout.ms` passed.
+    RequestTimeout,
+}
