@@ -420,7 +420,7 @@ fn toggles_are_set_by_name() {
     let mut toggles = Toggles::of(V3_9);
     assert_eq!(toggles.set("truncation", "kip279"), Ok(()));
     assert_eq!(toggles.truncation, Truncation::Kip279);
-    for name in Toggles::NAMES.into_iter().filter(|name| *name != "truncation") {
+    for name in Toggles::NAMES.iter().copied().filter(|name| *name != "truncation") {
         let before = toggles;
         assert_eq!(toggles.set(name, "false"), Ok(()));
         assert_ne!(toggles, before, "{name} is on in 3.9");

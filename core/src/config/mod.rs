@@ -17,9 +17,10 @@ pub mod legacy_producer;
 pub mod producer;
 pub mod properties;
 pub mod property;
+mod toggles;
 pub mod topic;
 mod values;
-pub mod version;
+mod version;
 
 pub use broker::BrokerConfig;
 pub use consumer::{AutoOffsetReset, ConsumerConfig};
@@ -27,8 +28,9 @@ pub use definition::{Definition, Kind};
 pub use legacy_producer::{LegacyProducerConfig, LegacyProducerType};
 pub use producer::ProducerConfig;
 pub use property::{ConfigProblem, Part, Place, Property, Resolved, Span};
+pub use toggles::{ToggleError, Toggles, Truncation};
 pub use topic::{LogConfig, TimestampType};
-pub use version::{KafkaVersion, ToggleError, Toggles, Truncation, UnknownVersion};
+pub use version::{KafkaVersion, UnknownVersion};
 
 use crate::types::Duration;
 

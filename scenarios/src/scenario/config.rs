@@ -124,7 +124,7 @@ impl Reading<'_> {
         let found = match &error {
             ToggleError::Unknown { .. } => {
                 let found = self.error(name.span(), format!("there is no toggle `{}`", name.as_str()));
-                found.nearest(name, Toggles::NAMES)
+                found.nearest(name, Toggles::NAMES.iter().copied())
             }
             ToggleError::Value { expected, .. } => {
                 let message = format!("`{}` is no value of the toggle `{}`", **value, name.as_str());
