@@ -37,9 +37,9 @@ impl Standing {
 }
 
 /// Whether a doubt is a part of what was expected: who expects something to be stuck expects time to run out.
-fn explains_doubt(expect: &Expect, judgement: &Judgement, doubt: &str) -> bool {
+pub(crate) fn explains_doubt(expect: &Expect, judgement: &Judgement, doubt: &str) -> bool {
     use ackproof_reports::Kind;
-    let expected = |kind| expect.anomalies.iter().any(|anomaly| anomaly.kind == kind);
+    let expected = |kind| expect.mentions(kind);
     let found = |kind| judgement.of_kind(kind).next().is_some();
     doubt.starts_with("time ran out")
         && [Kind::Stuck, Kind::Unavailable].into_iter().any(|kind| expected(kind) && found(kind))

@@ -10,7 +10,7 @@ use ackproof_sim::faults::StepState;
 use ackproof_sim::{Outcome, World};
 
 use crate::contract::contract;
-use crate::expectation::Standing;
+use crate::expectation::{Standing, explains_doubt};
 use crate::scenario::Scenario;
 
 /// Everything that came out of one scenario under one seed.
@@ -199,10 +199,10 @@ fn with_fix(standing: Standing, fix: Option<&FixRun>) -> Standing {
 fn fixed(scenario: &Scenario, seed: u64) -> Option<FixRun> {
     let (change, fixed) = &**scenario.fix.as_ref()?;
     let Pass { judgement, idle: mut untested, .. } = pass(fixed, seed, false);
-    let kinds = judgement.kinds().into_iter();
+    let kinds = judgement.kinds().into_iter().filter(|kind| !fixed.expect.mentions(*kind));
     let anomalies = kinds.map(|kind| format!("{} {kind}", judgement.of_kind(kind).count())).collect();
     // A fault that happened and met nothing to do may be what the fix is about.
-    let counts = |doubt: &&String| !doubt.starts_with("fault ");
+    let counts = |doubt: &&String| !doubt.starts_with("fault ") && !explains_doubt(&fixed.expect, &judgement, doubt);
     untested.extend(judgement.doubts.iter().filter(counts).cloned());
     Some(FixRun { change: change.clone(), anomalies, untested })
 }

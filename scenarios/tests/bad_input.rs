@@ -81,6 +81,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("unknown property", "min.insync.replicas", "min.insync.replica"),
     ("impossible property", "acks = \"all\"", "acks = \"some\""),
     ("missing config file", "config = { acks = \"all\" }", "config-file = \"no-such.properties\""),
+    ("a fix that does not exist", "title =", "mutation = { toggle = \"maximal_isrs\" }\ntitle ="),
+    ("a fix that is no different", "title =", "mutation = { toggle = \"maximal_isr\", off = true }\ntitle ="),
     ("newer format", "title =", "format = 2\ntitle ="),
     ("several at once", "[cluster]", "[clusterr]\n[[step]]\nat = 5\n[[step]]\nkil = 1\n[cluster]"),
     ("several meanings at once", "partitions = 2\nreplication-factor = 3", "partitions = 0\nreplication-factor = 9"),

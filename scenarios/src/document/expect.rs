@@ -108,3 +108,19 @@ pub struct FixedProducer {
     #[schemars(with = "Option<Time>")]
     pub exit_after: Option<Written<String>>,
 }
+
+/// The historical fix without which this goes wrong. The file is run both ways: what it expects must come out without the
+/// fix, and nothing may go wrong with it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Mutation {
+    /// Its name, one of those of `[cluster] toggles`.
+    pub toggle: Written<String>,
+    /// Its value without the fix; false if not given.
+    pub off: Option<Written<Value>>,
+    /// Its value with the fix; true if not given.
+    pub on: Option<Written<Value>>,
+    /// Anomalies that may occur with the fix all the same: `["unavailable"]`.
+    #[serde(default)]
+    pub still: Vec<Written<String>>,
+}

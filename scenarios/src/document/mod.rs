@@ -22,7 +22,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use clients::{AtEnd, Consumer, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Topic};
-pub use expect::{Counts, Expect, ExpectedAnomaly, Fix, FixedConfig, FixedProducer};
+pub use expect::{Counts, Expect, ExpectedAnomaly, Fix, FixedConfig, FixedProducer, Mutation};
 pub use values::{Properties, Value, Written};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
@@ -68,6 +68,8 @@ pub struct Document {
     pub expect: Option<Written<Expect>>,
     /// The smallest change under which the same seed shows no anomaly.
     pub fix: Option<Written<Fix>>,
+    /// The historical fix without which this goes wrong.
+    pub mutation: Option<Written<Mutation>>,
 }
 
 /// The seeds that are tests.
@@ -104,7 +106,7 @@ impl Document {
 }
 
 /// The keys of a scenario file.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "format",
     "title",
     "catalog",
@@ -119,6 +121,7 @@ const KEYS: [&str; 14] = [
     "step",
     "expect",
     "fix",
+    "mutation",
 ];
 
 struct Reader<'a> {
@@ -145,6 +148,7 @@ impl Reader<'_> {
                 "step" => document.step = self.many(&key, value),
                 "expect" => document.expect = self.one(&key, value),
                 "fix" => document.fix = self.one(&key, value),
+                "mutation" => document.mutation = self.one(&key, value),
                 unknown => {
                     let message = format!("unknown key `{unknown}`");
                     self.found.push(Diagnostic::error(self.source, key.span(), message).nearest(unknown, KEYS));

@@ -22,7 +22,8 @@ impl Reading<'_> {
         span: &Range<usize>,
     ) -> Option<BrokerConfig> {
         let mut config = self.resolved(settings, span, |properties| BrokerConfig::resolve(version, properties))?;
-        for (name, value) in toggles {
+        let switched = self.switched.clone();
+        for (name, value) in toggles.iter().chain(switched.as_ref().map(|(name, value)| (name, value))) {
             self.toggle(&mut config, name, value);
         }
         Some(config)

@@ -4,7 +4,7 @@ use ackproof_reports::{Cause, Kind};
 
 use super::amounts::Count;
 use super::reading::Reading;
-use crate::document::{Expect as Written, ExpectedAnomaly};
+use crate::document::{Expect as Written, ExpectedAnomaly, Written as At};
 
 /// Everything that must come out of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,18 @@ pub struct AnomalyExpectation {
     pub cause: Option<Cause>,
     /// Whether the configuration permits it; either if not given.
     pub permitted: Option<bool>,
+}
+
+impl Expect {
+    /// Whether something must go wrong.
+    pub fn accuses(&self) -> bool {
+        self.anomalies.iter().any(|anomaly| !anomaly.count.allows(0))
+    }
+
+    /// Whether anomalies of this kind may occur, for one cause or another.
+    pub fn mentions(&self, kind: Kind) -> bool {
+        self.anomalies.iter().any(|anomaly| anomaly.kind == kind)
+    }
 }
 
 impl Reading<'_> {
@@ -57,11 +69,7 @@ impl Reading<'_> {
     }
 
     fn anomaly(&mut self, written: &ExpectedAnomaly) -> Option<AnomalyExpectation> {
-        let kind = Kind::by_name(&written.kind);
-        if kind.is_none() {
-            let found = self.error(written.kind.span(), format!("there is no anomaly `{}`", written.kind.as_str()));
-            self.report(found.nearest(&written.kind, Kind::ALL.iter().map(|kind| kind.name())));
-        }
+        let kind = self.kind(&written.kind);
         let cause = match &written.cause {
             None => Some(None),
             Some(name) => {
@@ -83,5 +91,15 @@ impl Reading<'_> {
             cause: cause?,
             permitted: written.permitted.as_ref().map(|permitted| **permitted),
         })
+    }
+
+    /// A kind of anomaly by its name.
+    pub fn kind(&mut self, name: &At<String>) -> Option<Kind> {
+        let kind = Kind::by_name(name);
+        if kind.is_none() {
+            let found = self.error(name.span(), format!("there is no anomaly `{}`", name.as_str()));
+            self.report(found.nearest(name, Kind::ALL.iter().map(|kind| kind.name())));
+        }
+        kind
     }
 }

@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod config;
 mod expect;
+mod mutation;
 mod reading;
 mod selector;
 mod settings;
@@ -24,11 +25,13 @@ use ackproof_sim::{ClientSpec, ClusterSpec};
 pub use amounts::{Between, Count, seeds as parse_seeds};
 pub use cluster::Cluster;
 pub use expect::{AnomalyExpectation, Expect};
+pub use mutation::Mutation;
 pub use steps::{Choice, OpenStep};
 
 use crate::diagnostics::{Diagnostics, Severity, Source};
 use crate::document::{Document, Fix, Written};
 use crate::library::Place;
+use mutation::{Way, switched};
 use reading::{Names, Reading};
 
 /// The seeds that are tests of a scenario that does not say.
@@ -84,6 +87,8 @@ pub struct Scenario {
     pub steps: Vec<OpenStep>,
     /// What must come out.
     pub expect: Expect,
+    /// The historical fix without which it goes wrong.
+    pub mutation: Option<Mutation>,
     /// The same scenario with its fix, in words and ready to run.
     pub fix: Option<Box<(String, Scenario)>>,
     /// What is worth knowing about the file although nothing is wrong.
@@ -103,11 +108,15 @@ impl Scenario {
     /// Reads a text as if it stood at a place.
     pub fn read(place: &Place, source: &Arc<Source>) -> Result<Scenario, Diagnostics> {
         let document = Document::read(source)?;
-        let mut scenario = Self::understand(place, source, &document, &Fix::default())?;
+        let mut scenario = Self::understand(place, source, &document, &Fix::default(), Way::Off)?;
         if let Some(fix) = &document.fix {
-            let mut fixed = Self::understand(place, source, &document, fix)?;
+            let mut fixed = Self::understand(place, source, &document, fix, Way::Off)?;
             fixed.expect = Expect::default();
             scenario.fix = Some(Box::new((describe(fix), fixed)));
+        }
+        if let Some(mutation) = &scenario.mutation {
+            let fixed = Self::understand(place, source, &document, &Fix::default(), Way::On)?;
+            scenario.fix = Some(Box::new((mutation.fix(), fixed)));
         }
         Ok(scenario)
     }
@@ -117,9 +126,14 @@ impl Scenario {
         source: &Arc<Source>,
         document: &Document,
         fix: &Fix,
+        way: Way,
     ) -> Result<Scenario, Diagnostics> {
-        let mut reading = Reading { source, names: Names::default(), found: Diagnostics::default() };
-        let scenario = reading.scenario(place, document, fix);
+        let switched = switched(document, way);
+        let mut reading = Reading { source, names: Names::default(), found: Diagnostics::default(), switched };
+        let mut scenario = reading.scenario(place, document, fix);
+        if let (Some(written), Some(scenario), Way::On) = (&document.mutation, &mut scenario, way) {
+            scenario.expect = reading.acquittal(written);
+        }
         let mut found = reading.found;
         found.sort();
         let (errors, notes) = found.0.into_iter().partition(|found| found.severity == Severity::Error);
@@ -172,6 +186,8 @@ impl Reading<'_> {
         let (topics, topic_configs) = self.topics(&document.topic, &cluster, fix);
         let clients = self.clients(place, document, cluster.version, fix);
         let steps = self.steps(document);
+        let expect = expect?;
+        let mutation = self.mutation(document, &expect);
         Some(Scenario {
             place: place.clone(),
             title: title?.to_string(),
@@ -185,7 +201,8 @@ impl Reading<'_> {
             topic_configs,
             clients,
             steps: steps?,
-            expect: expect?,
+            expect,
+            mutation,
             fix: None,
             notes: Diagnostics::default(),
         })

@@ -33,6 +33,8 @@ pub(super) struct Reading<'a> {
     pub source: &'a Arc<Source>,
     pub names: Names,
     pub found: Diagnostics,
+    /// The toggle that this reading switches against what the file and its version say.
+    pub switched: Option<(Written<String>, Written<Value>)>,
 }
 
 impl Reading<'_> {
