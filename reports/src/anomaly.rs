@@ -148,7 +148,8 @@ pub struct Anomaly {
     /// What else had to be so for it to happen; an expectation may name one of these instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contributing: Vec<Cause>,
-    /// Whether the configuration permits it.
+    /// Whether the configuration permits it, and why: `permitted` and `permitted_because`.
+    #[serde(flatten)]
     pub permitted: Permitted,
 }
 

@@ -91,8 +91,11 @@ pub struct TopicContract {
     pub replication_factor: i16,
     /// `min.insync.replicas`.
     pub min_insync_replicas: u32,
-    /// `unclean.leader.election.enable`, or an operator of the scenario who elects uncleanly.
+    /// `unclean.leader.election.enable`.
     pub unclean_leader_election: bool,
+    /// Whether an operator asks for unclean elections, which no setting forbids.
+    #[serde(default)]
+    pub unclean_by_operator: bool,
     /// `flush.messages`.
     pub flush_messages: u64,
 }
@@ -112,14 +115,16 @@ pub struct ConsumerContract {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permitted {
     /// Yes, no, or it depends on what is not known.
+    #[serde(rename = "permitted")]
     pub answer: Answer,
     /// A sentence without its full stop.
+    #[serde(rename = "permitted_because")]
     pub because: String,
 }
 
-/// Three-valued: what is not known stays unknown.
+/// Three-valued: what is not known stays unknown. In JSON `true`, `false` or `"unknown"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "WrittenAnswer", into = "WrittenAnswer")]
 pub enum Answer {
     /// Permitted: a lesson.
     Yes,
@@ -127,6 +132,40 @@ pub enum Answer {
     No,
     /// It depends.
     Unknown,
+}
+
+/// An answer as JSON has it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenAnswer {
+    Known(bool),
+    Unknown(NotKnown),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum NotKnown {
+    Unknown,
+}
+
+impl From<WrittenAnswer> for Answer {
+    fn from(written: WrittenAnswer) -> Self {
+        match written {
+            WrittenAnswer::Known(true) => Answer::Yes,
+            WrittenAnswer::Known(false) => Answer::No,
+            WrittenAnswer::Unknown(NotKnown::Unknown) => Answer::Unknown,
+        }
+    }
+}
+
+impl From<Answer> for WrittenAnswer {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Yes => WrittenAnswer::Known(true),
+            Answer::No => WrittenAnswer::Known(false),
+            Answer::Unknown => WrittenAnswer::Unknown(NotKnown::Unknown),
+        }
+    }
 }
 
 impl Answer {
@@ -177,7 +216,7 @@ impl Contract {
             Kind::Phantom => Permitted::no("what was reported as certainly not written must not appear"),
             Kind::Stuck => match anomaly.cause {
                 Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
-                Some(_) | None => Permitted::unknown("once every fault is healed, nothing may wait for ever"),
+                Some(_) | None => Permitted::unknown("no setting lets anything wait for ever once the faults are over"),
             },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
         }
@@ -200,11 +239,14 @@ impl Contract {
                 Some(replicas) => Permitted::no(format!("min.insync.replicas={replicas} promises that many copies")),
                 None => Permitted::unknown("it depends on min.insync.replicas, which is not known"),
             },
-            Cause::UncleanElection => match topic.map(|topic| topic.unclean_leader_election) {
-                Some(true) => Permitted::yes(
+            Cause::UncleanElection => match topic {
+                Some(topic) if topic.unclean_leader_election => Permitted::yes(
                     "unclean.leader.election.enable=true lets a replica lead that lacks acknowledged records",
                 ),
-                Some(false) => Permitted::no("unclean.leader.election.enable=false lets only in-sync replicas lead"),
+                Some(topic) if topic.unclean_by_operator => Permitted::yes(
+                    "an operator asked for an unclean election, which unclean.leader.election.enable=false does not prevent",
+                ),
+                Some(_) => Permitted::no("unclean.leader.election.enable=false lets only in-sync replicas lead"),
                 None => Permitted::unknown("it depends on unclean.leader.election.enable, which is not known"),
             },
             Cause::UnsyncedDataLostWithPower | Cause::CorruptTail => match topic.map(|topic| topic.flush_messages) {
@@ -324,6 +366,9 @@ fn loss_by_kind(acks: Option<i16>, topic: Option<&TopicContract>) -> Permitted {
         }
         (Some(_), Some(topic)) if topic.unclean_leader_election => {
             Permitted::unknown("unclean.leader.election.enable=true permits it after an unclean election")
+        }
+        (Some(_), Some(topic)) if topic.unclean_by_operator => {
+            Permitted::unknown("an operator's unclean election permits it")
         }
         (Some(_), Some(topic)) if topic.flush_messages != 1 => {
             Permitted::unknown("nothing is synced before it is acknowledged: power loss permits it")

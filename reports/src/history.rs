@@ -118,6 +118,8 @@ pub(crate) struct PartitionHistory {
     pub delivered: u64,
     pub replicas: Vec<Replica>,
     pub copies: Vec<Copy>,
+    /// The newest epoch that a leader was elected for.
+    pub leader_epoch: Option<LeaderEpoch>,
 }
 
 /// Where a value was seen.
@@ -210,6 +212,11 @@ impl History {
     /// The partitions that were named, in the order in which they appeared, with their replicas at the end.
     pub fn partitions(&self) -> impl Iterator<Item = (&TopicPartition, &[Replica])> {
         self.partition_names.iter().zip(self.partitions.iter().map(|partition| partition.replicas.as_slice()))
+    }
+
+    /// The epoch of the last leader of a partition.
+    pub fn leader_epoch(&self, partition: &TopicPartition) -> Option<LeaderEpoch> {
+        self.partitions[*self.partition_index.get(partition)?].leader_epoch
     }
 
     /// The replicas that a topic was created with, per partition.
@@ -374,6 +381,12 @@ impl Observer for History {
             }
             Fact::TopicCreated { topic, replicas } => {
                 self.replica_lists.insert(topic.clone(), replicas.clone());
+            }
+            Fact::LeaderElected { partition, leader_epoch, .. }
+            | Fact::BecameLeader { partition, leader_epoch, .. } => {
+                let partition = self.partition(partition);
+                let newest = &mut self.partitions[partition].leader_epoch;
+                *newest = (*newest).max(Some(*leader_epoch));
             }
             Fact::ReplicaSurveyed {
                 partition,

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`trace`] is a run on paper, [`history`] what clients were told, [`checkers`] one property per file,
 //! [`contract`] which anomalies a configuration permits, [`verdict`] the judge that holds them all, [`mod@explain`] the walk
-//! over causes for runs that kept their trace, [`render`] text and JSON, [`digest`] one number per run.
+//! over causes for runs that kept their trace, [`chronicle`] what happened where nothing went wrong, [`render`] text and JSON, [`digest`] one number per run.
 //!
 //! ```
 //! use ackproof_core::fact::Observer;
@@ -18,6 +18,7 @@
 
 pub mod anomaly;
 pub mod checkers;
+pub mod chronicle;
 pub mod contract;
 pub mod digest;
 pub mod explain;
@@ -34,5 +35,5 @@ pub use contract::{Answer, Contract, Permitted};
 pub use digest::Digest;
 pub use explain::{Cause, Explanation, Story, explain};
 pub use names::NodeNames;
-pub use render::json::RunReport;
+pub use render::json::{Counterfactual, RunOutcome, RunReport};
 pub use verdict::{Counts, Judge, Judgement, Verdict};

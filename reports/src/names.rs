@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 #[serde(from = "Vec<NodeName>", into = "Vec<NodeName>")]
 pub struct NodeNames(BTreeMap<NodeId, String>);
 
+/// `a`, `a and b`, `a, b and c`.
+pub fn listed(mut words: Vec<String>) -> String {
+    let last = words.pop().unwrap_or_default();
+    if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
+}
+
 /// One name, as it is written in the header of a trace.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct NodeName {

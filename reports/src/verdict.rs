@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ackproof_core::fact::{Event, Fact, Observer};
-use ackproof_core::types::{Instant, TopicPartition};
+use ackproof_core::types::{Instant, LeaderEpoch, TopicPartition};
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
@@ -135,6 +135,8 @@ pub struct PartitionState {
     pub partition: TopicPartition,
     /// The brokers it was assigned to, preferred leader first.
     pub assigned: Vec<i32>,
+    /// The epoch of its last leader, where an election was seen.
+    pub leader_epoch: Option<LeaderEpoch>,
     /// Its replicas.
     pub replicas: Vec<Replica>,
 }
@@ -327,6 +329,7 @@ fn partition_states(history: &History) -> Vec<PartitionState> {
                 Some(brokers) => brokers.to_vec(),
                 None => replicas.iter().map(|replica| replica.broker).collect(),
             },
+            leader_epoch: history.leader_epoch(partition),
             replicas: replicas.to_vec(),
         })
         .collect();

@@ -78,7 +78,8 @@ fn topic_contract(scenario: &Scenario, topic: &ackproof_core::client::NewTopic, 
         name: topic.name.to_string(),
         replication_factor: replicas.unwrap_or(topic.replication_factor),
         min_insync_replicas: config.min_insync_replicas,
-        unclean_leader_election: config.unclean_leader_election_enable || elected_uncleanly,
+        unclean_leader_election: config.unclean_leader_election_enable,
+        unclean_by_operator: elected_uncleanly,
         flush_messages: config.flush_messages,
     }
 }

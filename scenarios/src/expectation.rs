@@ -1,6 +1,6 @@
 //! Expected against found: whether a run came out as its scenario says.
 
-use ackproof_reports::{Anomaly, Answer, Judgement};
+use ackproof_reports::{Anomaly, Answer, Judgement, RunOutcome};
 
 use crate::scenario::{AnomalyExpectation, Expect};
 
@@ -16,6 +16,23 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// As a report says it.
+    pub fn outcome(&self) -> RunOutcome {
+        match self {
+            Standing::AsExpected => RunOutcome::AsExpected,
+            Standing::NotAsExpected(_) => RunOutcome::NotAsExpected,
+            Standing::Inconclusive(_) => RunOutcome::Inconclusive,
+        }
+    }
+
+    /// What was not as expected, or not put to the test.
+    pub fn reasons(&self) -> &[String] {
+        match self {
+            Standing::AsExpected => &[],
+            Standing::NotAsExpected(lines) | Standing::Inconclusive(lines) => lines,
+        }
+    }
+
     /// Compares. `idle` says which steps never happened or did nothing.
     ///
     /// What was found and not expected is a failure however little was tested. What was expected and not found is one

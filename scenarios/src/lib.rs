@@ -1,10 +1,12 @@
 //! Scenario files, the runner, the library of scenarios, and the command line.
 //!
 //! Reading order: [`document`] is what was written, [`scenario`] what it means, [`diagnostics`] how mistakes are said,
-//! [`library`] where files come from, [`runner`] what happens when one is run, [`expectation`] whether that was expected.
+//! [`library`] where files come from, [`runner`] what happens when one is run, [`expectation`] whether that was expected,
+//! [`counterfactual`] what would have kept the promise.
 
 pub mod cli;
 pub mod contract;
+pub mod counterfactual;
 pub mod diagnostics;
 pub mod document;
 pub mod expectation;

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use ackproof_core::fact::{Event, Observer};
 use ackproof_core::types::Duration;
-use ackproof_reports::{Digest, Explanation, Judge, Judgement, explain};
+use ackproof_reports::chronicle::Chronicle;
+use ackproof_reports::explain::{KeepsIt, Step};
+use ackproof_reports::names::listed;
+use ackproof_reports::{Counterfactual, Digest, Explanation, Judge, Judgement, Story, explain};
 use ackproof_sim::faults::StepState;
 use ackproof_sim::{Outcome, World};
 
 use crate::contract::contract;
+use crate::counterfactual;
 use crate::expectation::{Standing, explains_doubt};
 use crate::scenario::Scenario;
 
@@ -26,12 +30,16 @@ pub struct Run {
     pub standing: Standing,
     /// What became of it under the scenario's fix, if something went wrong and there is one.
     pub fix: Option<FixRun>,
+    /// The smallest changes that keep the promise, if they were asked for.
+    pub counterfactuals: Vec<Counterfactual>,
     /// One number for all facts.
     pub digest: Digest,
     /// How many events the world handled.
     pub events: u64,
     /// How much virtual time passed.
     pub sim_time: Duration,
+    /// What happened, in a few lines, and how many more there would be; if it was asked for.
+    pub chronicle: Option<(Vec<Step>, usize)>,
     /// The facts, if they were asked for.
     pub trace: Option<Vec<Event>>,
 }
@@ -61,6 +69,10 @@ pub struct Options {
     pub keep_trace: bool,
     /// Run again and compare.
     pub check_determinism: bool,
+    /// Say in a few lines what happened.
+    pub chronicle: bool,
+    /// Look for the smallest change that keeps the promise: some ten to two hundred more runs.
+    pub counterfactuals: bool,
 }
 
 /// Two runs of the same seed that differ.
@@ -90,16 +102,17 @@ impl Observer for Watch {
 }
 
 /// One pass through the world.
-struct Pass {
-    judgement: Judgement,
-    digest: Digest,
+pub(crate) struct Pass {
+    pub judgement: Judgement,
+    pub digest: Digest,
     trace: Option<Vec<Event>>,
     events: u64,
     sim_time: Duration,
-    idle: Vec<String>,
+    /// The steps that never happened.
+    pub idle: Vec<String>,
 }
 
-fn pass(scenario: &Scenario, seed: u64, keep_trace: bool) -> Pass {
+pub(crate) fn pass(scenario: &Scenario, seed: u64, keep_trace: bool) -> Pass {
     let mut world = World::new(Arc::new(scenario.plan(seed)));
     let trace = keep_trace.then(Vec::new);
     let mut watch = Watch { judge: Judge::new(contract(scenario)), digest: Digest::new(), trace };
@@ -149,22 +162,58 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Run, Box<
     let mut explanation = explain(&mut pass.judgement, &events, &contract(scenario));
     let standing = Standing::of(&scenario.expect, &pass.judgement, &pass.idle);
     let fix = if pass.judgement.anomalies.is_empty() { None } else { fixed(scenario, seed) };
-    let helps = fix.as_ref().filter(|fix| fix.helps());
+    let counterfactuals = match options.counterfactuals {
+        true => counterfactual::search(scenario, seed, &pass.judgement, &pass.idle),
+        false => Vec::new(),
+    };
     for story in &mut explanation.stories {
-        story.keeps_it = helps.map(|fix| fix.change.clone());
+        story.keeps_it = keeps_it(story, &counterfactuals, fix.as_ref());
         story.replay = Some(replay(scenario, seed));
     }
+    let chronicle = options.chronicle.then(|| chronicle(scenario, seed, &events));
     Ok(Run {
         seed,
+        chronicle,
         standing: with_fix(standing, fix.as_ref()),
         judgement: pass.judgement,
         explanation,
         fix,
+        counterfactuals,
         digest: pass.digest,
         events: pass.events,
         sim_time: pass.sim_time,
         trace: options.keep_trace.then_some(events),
     })
+}
+
+/// What happened, from the facts if they were kept, or from one more run.
+fn chronicle(scenario: &Scenario, seed: u64, events: &[Event]) -> (Vec<Step>, usize) {
+    let mut chronicle = Chronicle::new();
+    if events.is_empty() {
+        World::new(Arc::new(scenario.plan(seed))).run(&mut chronicle);
+    }
+    events.iter().for_each(|event| chronicle.observe(event));
+    chronicle.steps()
+}
+
+/// What keeps the record of a story: what the search found, or else the scenario's own fix.
+fn keeps_it(story: &Story, counterfactuals: &[Counterfactual], fix: Option<&FixRun>) -> Option<KeepsIt> {
+    let is_about = |found: &&Counterfactual| found.kind == story.anomaly.kind && found.cause == story.anomaly.cause;
+    let searched = counterfactuals.iter().find(is_about);
+    if let Some(Counterfactual { change: Some(change), confirmed_seeds, .. }) = searched {
+        let seeds = listed(confirmed_seeds.iter().map(u64::to_string).collect());
+        return Some(KeepsIt { change: change.clone(), how: format!("same seed, re-run; also seeds {seeds}") });
+    }
+    let tried = searched.map(|searched| searched.tried);
+    if let Some(fix) = fix.filter(|fix| fix.helps()) {
+        let how = match tried {
+            Some(tried) => format!("same seed, re-run; the scenario's own, beside {tried} smaller changes that do not"),
+            None => "same seed, re-run".to_owned(),
+        };
+        return Some(KeepsIt { change: fix.change.clone(), how });
+    }
+    let change = "nothing of what was tried".to_owned();
+    tried.map(|tried| KeepsIt { change, how: format!("{tried} changes of up to three settings, same seed, re-run") })
 }
 
 /// The line that shows a run again.

@@ -19,7 +19,7 @@ fn main() {
 fn check(place: &Place) -> Result<(), Failed> {
     let scenario = Scenario::load(place).map_err(|found| Failed::from(found.to_string()))?;
     for (number, seed) in scenario.seeds.all().enumerate() {
-        let options = Options { check_determinism: number == 0, keep_trace: false };
+        let options = Options { check_determinism: number == 0, ..Options::default() };
         let run = run(&scenario, seed, options).map_err(|difference| {
             Failed::from(format!(
                 "seed {seed} differs from itself: {:?} and then {:?}",

@@ -331,7 +331,7 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    fn sent_to(&self, at: At) -> Option<i32> {
+    pub(crate) fn sent_to(&self, at: At) -> Option<i32> {
         match &self.events[at].fact {
             Fact::BatchSent { broker, .. } => Some(*broker),
             _ => None,
@@ -378,6 +378,17 @@ impl<'a> Lineage<'a> {
         line.iter().rev().copied().filter(|at| *at > after && *at < before).find(|at| is_death(&self.events[*at].fact))
     }
 
+    /// The end that a node has not come back from at a moment.
+    pub(crate) fn dead_since(&self, node: NodeId, moment: At) -> Option<At> {
+        let line = self.nodes.get(&node)?;
+        let until = &line[..line.partition_point(|at| *at <= moment)];
+        let ends_or_starts = |at: &At| {
+            let fact = &self.events[*at].fact;
+            is_death(fact) || matches!(fact, Fact::NodeStarted)
+        };
+        until.iter().rev().copied().find(ends_or_starts).filter(|at| is_death(&self.events[*at].fact))
+    }
+
     /// The last loss of power of a machine in a stretch of the trace.
     pub(crate) fn last_power_loss(&self, node: NodeId, after: At, before: At) -> Option<At> {
         let line = self.nodes.get(&node)?;
@@ -412,6 +423,16 @@ impl<'a> Lineage<'a> {
         in_force.map(|(fault, line)| (*fault, line.injected))
     }
 
+    /// The faults that are still in force when the trace ends, with where they began.
+    pub(crate) fn faults_at_the_end(&self) -> impl Iterator<Item = (u32, At)> {
+        let end = self.events.len();
+        let open = self.faults.iter().filter(move |(fault, line)| {
+            let lasts = || line.bitten.iter().any(|at| is_lasting(&self.events[*at].fact));
+            line.healed.is_none() && !line.bitten.is_empty() && (lasts() || self.keeps_down(**fault, end))
+        });
+        open.map(|(fault, line)| (*fault, line.injected))
+    }
+
     /// Whether a node is down or paused at a moment because of a fault.
     fn keeps_down(&self, fault: u32, moment: At) -> bool {
         self.nodes.values().any(|line| {
@@ -422,6 +443,34 @@ impl<'a> Lineage<'a> {
                     && self.fault(*at).is_some_and(|(by, _)| by == fault)
             })
         })
+    }
+
+    /// The last refusal of what a client sent to a broker at acks=0, in a stretch of the trace.
+    pub(crate) fn refused_unasked(&self, client: u32, broker: i32, after: At, before: At) -> Option<At> {
+        let from_here =
+            |sent: &At| self.events[*sent].node == NodeId::Client(client) && self.sent_to(*sent) == Some(broker);
+        let became = self.consequences.iter().filter(|(sent, _)| from_here(sent)).flat_map(|(_, became)| became);
+        let refusals = became.copied().filter(|at| matches!(self.events[*at].fact, Fact::AppendRefused { .. }));
+        refusals.filter(|at| *at > after && *at < before).max()
+    }
+
+    /// The last change of a partition before a moment that fits.
+    pub(crate) fn last_change(
+        &self,
+        partition: &TopicPartition,
+        before: At,
+        fits: impl Fn(&Fact) -> bool,
+    ) -> Option<At> {
+        let structure = &self.partitions.get(partition)?.structure;
+        let end = structure.partition_point(|at| *at < before);
+        structure[..end].iter().rev().copied().find(|at| fits(&self.events[*at].fact))
+    }
+
+    /// The refusal of a transmission of these batches, the last one before a moment.
+    pub(crate) fn last_refusal(&self, partition: &TopicPartition, batch: (u32, u64), before: At) -> Option<At> {
+        let refused = &self.partitions.get(partition)?.refused;
+        let end = refused.partition_point(|at| *at < before);
+        refused[..end].iter().rev().copied().find(|at| self.origin(*at, partition, &[batch]).is_some())
     }
 
     /// When a fault was healed.
@@ -448,6 +497,12 @@ impl<'a> Lineage<'a> {
         let last = warnings[..warnings.partition_point(|warning| *warning < at)].last().copied();
         last.filter(|warning| self.events[*warning].time == self.events[at].time)
     }
+}
+
+/// Whether what a fault did goes on until it is healed: links, messages and disks; nodes are looked at themselves.
+fn is_lasting(witness: &Fact) -> bool {
+    let Fact::FaultBit { what, .. } = witness else { return false };
+    ["cut links", "dropped", "held", "delayed"].iter().any(|verb| what.starts_with(verb))
 }
 
 fn is_death(fact: &Fact) -> bool {

@@ -23,10 +23,10 @@ use ackproof_core::fact::Event;
 use ackproof_core::types::{RecordId, TopicPartition};
 
 pub use cause::Cause;
-pub use story::{Actor, Mark, Step, Story};
+pub use story::{Actor, KeepsIt, Mark, Step, Story};
 
 use crate::anomaly::{Anomaly, Kind};
-use crate::contract::{Answer, Contract};
+use crate::contract::{Answer, Contract, Permitted};
 use crate::verdict::Judgement;
 use lineage::Lineage;
 
@@ -61,17 +61,19 @@ pub(crate) struct Tale {
     pub steps: Vec<Step>,
     /// What the client had said of its idempotence.
     pub warned: Option<String>,
+    /// Faults that were in force to the end, in words.
+    pub unhealed: Option<String>,
 }
 
 impl Tale {
     /// The facts do not tell.
     pub(crate) fn unknown() -> Self {
-        Self { cause: Cause::Unknown, contributing: Vec::new(), steps: Vec::new(), warned: None }
+        Self { cause: Cause::Unknown, contributing: Vec::new(), steps: Vec::new(), warned: None, unhealed: None }
     }
 
     /// A mechanism and its steps.
     pub(crate) fn new(cause: Cause, steps: Vec<Step>) -> Self {
-        Self { cause, contributing: Vec::new(), steps, warned: None }
+        Self { cause, contributing: Vec::new(), steps, warned: None, unhealed: None }
     }
 
     /// What the application did and heard, and nothing more.
@@ -103,6 +105,9 @@ pub fn explain(judgement: &mut Judgement, events: &[Event], contract: &Contract)
         anomaly.permitted = contract.permits(anomaly);
         if let (Some(warned), Answer::Yes) = (&tale.warned, anomaly.permitted.answer) {
             anomaly.permitted.because.push_str(&format!("; the client had warned: {warned}"));
+        }
+        if let (Some(unhealed), Answer::Unknown) = (&tale.unhealed, anomaly.permitted.answer) {
+            anomaly.permitted = Permitted::unknown(format!("{unhealed}: what waits for that may wait"));
         }
         if told.entry((anomaly.kind, tale.cause)).or_default().is_worth_telling(&tale.steps) {
             let anomaly = anomaly.clone();

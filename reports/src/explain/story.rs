@@ -14,9 +14,18 @@ pub struct Story {
     pub steps: Vec<Step>,
     /// The smallest change of configuration under which the same seed keeps the promise; found by re-running, so it is
     /// the caller who fills it.
-    pub keeps_it: Option<String>,
+    pub keeps_it: Option<KeepsIt>,
     /// The command that shows it again; filled by the caller.
     pub replay: Option<String>,
+}
+
+/// The counterfactual of a story.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepsIt {
+    /// The change: `acks=all with min.insync.replicas=2`; or that there is none.
+    pub change: String,
+    /// How that is known: `same seed, re-run`.
+    pub how: String,
 }
 
 /// One step of a story.
@@ -116,11 +125,12 @@ impl Step {
         Self { event, time, actor, what: what.into(), note: String::new(), mark: None }
     }
 
-    /// The step without what tells one record from another: time, offset, batch, sequence.
+    /// The step without what tells one record from another: time, offset, batch, sequence, content, how many attempts.
     pub(crate) fn course(&self) -> String {
         let mut course = format!("{:?}", self.actor);
         let mut after_number_of = false;
-        for word in self.what.split(' ').chain(self.note.split(' ')) {
+        let what = without_quotes(&self.what);
+        for word in what.split(' ').chain(self.note.split(' ')) {
             let is_number = word.starts_with(|first: char| first.is_ascii_digit());
             course.push(' ');
             course.push_str(match word {
@@ -129,7 +139,10 @@ impl Step {
                 "offsets" => "offset",
                 word => word,
             });
-            after_number_of = matches!(word, "offset" | "offsets" | "batch" | "sequence" | "record");
+            after_number_of = matches!(
+                word,
+                "offset" | "offsets" | "batch" | "sequence" | "record" | "attempt" | "attempts" | "to" | "again"
+            );
         }
         course
     }
@@ -147,4 +160,9 @@ impl Step {
         self.mark = Some(mark);
         self
     }
+}
+
+/// A text without what stands in quotes: the contents of records.
+fn without_quotes(text: &str) -> String {
+    text.split('"').step_by(2).collect::<Vec<&str>>().join("#")
 }

@@ -40,8 +40,10 @@ impl<'l, 'a> Telling<'l, 'a> {
     }
 
     /// An event that matters.
-    pub(super) fn mark(&mut self, at: At, mark: Mark) {
-        self.tell(at).mark = Some(mark);
+    pub(super) fn mark(&mut self, at: At, mark: Mark) -> &mut Step {
+        let step = self.tell(at);
+        step.mark = Some(mark);
+        step
     }
 
     /// The steps, in the order of time.
@@ -111,6 +113,23 @@ impl<'l, 'a> Telling<'l, 'a> {
             None => self.faults(from, election.unwrap_or(second)),
         }
         self.tell_all(election);
+    }
+
+    /// Why the partition took nothing in a stretch of the trace: nobody could lead it, or too few replicas were in sync.
+    pub(super) fn unavailability(&mut self, partition: &TopicPartition, from: At, to: At, too_few: bool) {
+        let shrinks = |fact: &Fact| matches!(fact, Fact::IsrChanged { from, to, .. } if to.len() < from.len());
+        let leads_or_not = |fact: &Fact| matches!(fact, Fact::LeaderElected { .. } | Fact::PartitionOffline { .. });
+        let offline = self.lineage.last_change(partition, to, |fact| matches!(fact, Fact::PartitionOffline { .. }));
+        // It was over before the stretch began if somebody was elected in between.
+        let offline = offline.filter(|at| {
+            *at > from || self.lineage.last_change(partition, from, leads_or_not).is_none_or(|last| last == *at)
+        });
+        if let Some(offline) = offline {
+            self.tell(offline);
+            self.tell_all(self.lineage.last_change(partition, offline, shrinks));
+        } else if too_few {
+            self.tell_all(self.lineage.last_change(partition, to, shrinks));
+        }
     }
 
     /// What the client had said of its idempotence, as a step and in words.

@@ -2,7 +2,7 @@
 //!
 //! Source: `failure-catalog.md` PA-01, PA-02, CR-11, CR-12, LG-01, LG-02.
 
-use ackproof_core::fact::Fact;
+use ackproof_core::fact::{Fact, RetryReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
@@ -45,9 +45,28 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     telling.tell_all(why_abandoned.filter(|_| is_abandoned));
     telling.mark(told, Mark::Drop);
     if !matches!(cause, Cause::RecordTooLarge | Cause::RefusedByBroker | Cause::Unknown) {
-        telling.faults(line.sent.unwrap_or(told), told);
+        let start = line.sent.unwrap_or(told);
+        if let Some(partition) = Tale::partition(anomaly).filter(|_| !is_abandoned) {
+            telling.unavailability(&partition, start, told, batch.is_some_and(|batch| had_too_few(lineage, batch)));
+        }
+        telling.faults(start, told);
     }
     Tale::new(cause, telling.into_steps())
+}
+
+/// Whether the leader last refused a batch because too few replicas were in sync.
+fn had_too_few(lineage: &Lineage<'_>, batch: &BatchLine) -> bool {
+    batch.retried.last().is_some_and(|at| {
+        matches!(
+            &lineage.events[*at].fact,
+            Fact::BatchRetried {
+                reason: RetryReason::Error(
+                    ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+                ),
+                ..
+            }
+        )
+    })
 }
 
 fn abandoned(unsent: bool, legacy: Option<LegacyKind>) -> Cause {
@@ -93,19 +112,49 @@ fn unasked(
         tale.cause = Cause::AcknowledgedWithoutAsking;
         return tale;
     }
-    let drop = became.first().copied().or_else(|| {
+    let broker = sent.and_then(|sent| lineage.sent_to(sent));
+    let dead = broker.zip(sent).and_then(|(broker, sent)| lineage.dead_since(NodeId::Broker(broker), sent));
+    let drop = became.first().copied().or_else(|| match dead {
+        // It went to a broker that was dead already, over a connection that the client had not seen break.
+        Some(_) => None,
         // Nothing is said of the request itself: the broker that it went to died with it.
-        let sent = sent?;
-        let Fact::BatchSent { broker, .. } = &lineage.events[sent].fact else { return None };
-        let deaths = lineage.nodes.get(&NodeId::Broker(*broker))?;
-        deaths.iter().copied().filter(|at| *at > sent).find(|at| {
+        None => lineage.nodes.get(&NodeId::Broker(broker?))?.iter().copied().filter(|at| Some(*at) > sent).find(|at| {
             matches!(lineage.events[*at].fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
-        })
+        }),
     });
     let mut telling = Telling::new(lineage);
     telling.tell_all(lineage.records.get(&record).and_then(|line| line.sent));
     telling.tell_all(sent);
     telling.tell(told);
     telling.mark(drop.unwrap_or(told), Mark::Drop);
+    if let (Some(sent), Some(broker)) = (sent, broker) {
+        let until = drop.unwrap_or(told);
+        telling.tell_all(lineage.dead_since(NodeId::Broker(broker), until).or(dead));
+        not_taken(&mut telling, lineage, record, (sent, broker), until);
+        telling.faults(sent, until);
+    }
     Tale::new(Cause::AcknowledgedWithoutAsking, telling.into_steps())
+}
+
+/// Why a broker took nothing that it was not to answer for: it no longer led, or it had closed the connection.
+fn not_taken(
+    telling: &mut Telling<'_, '_>,
+    lineage: &Lineage<'_>,
+    record: RecordId,
+    (sent, broker): (At, i32),
+    until: At,
+) {
+    let is_refused = |at: At| matches!(lineage.events[at].fact, Fact::AppendRefused { .. });
+    let refused = match is_refused(until) {
+        true => Some(until),
+        false => lineage.refused_unasked(record.client, broker, sent, until),
+    };
+    let Some(refused) = refused else { return };
+    let Fact::AppendRefused { partition, error } = &lineage.events[refused].fact else { return };
+    let step = telling.tell(refused);
+    step.note = format!("{error}: nobody hears of it, the broker closes the connection");
+    if *error == ErrorCode::NOT_LEADER_OR_FOLLOWER {
+        let elected = lineage.last_change(partition, refused, |fact| matches!(fact, Fact::LeaderElected { .. }));
+        telling.tell_all(elected);
+    }
 }

@@ -47,8 +47,11 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
             }
         }
     }
-    telling.mark(first.append, Mark::First);
-    telling.mark(second.append, Mark::Second);
+    for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
+        let is_late = cause == Cause::LateRequestAppendedAfterRetry;
+        let attempt = copy.origin.filter(|_| is_late).map(|origin| attempt_of(lineage, origin));
+        telling.mark(copy.append, mark).note = attempt.unwrap_or_default();
+    }
     Tale { warned, ..Tale::new(cause, telling.into_steps()) }
 }
 
@@ -101,6 +104,19 @@ fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied)
         Some(_) => Cause::ResentAfterLostResponse,
         None => Cause::Unknown,
     }
+}
+
+/// From which transmission of its batch an append came, where there were several: `from attempt 1, given up by the client`.
+pub(super) fn attempt_of(lineage: &Lineage<'_>, origin: Origin) -> String {
+    let Some(line) = lineage.batches.get(&(origin.client, origin.batch)) else { return String::new() };
+    if !origin.certain || line.sent.len() < 2 {
+        return String::new();
+    }
+    let retried = line.retried.iter().filter(|at| **at > origin.sent).min();
+    let given_up = retried.is_some_and(|at| {
+        matches!(lineage.events[*at].fact, Fact::BatchRetried { reason: RetryReason::RequestTimeout, .. })
+    });
+    format!("from attempt {}{}", origin.attempt, if given_up { ", which the client had given up" } else { "" })
 }
 
 /// Producer id and sequence of an append; none without idempotence.

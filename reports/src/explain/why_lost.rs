@@ -80,6 +80,9 @@ struct Promise {
     offset: i64,
     epoch: LeaderEpoch,
     leader: i32,
+    /// The ISR when the leader appended it.
+    isr_then: Vec<i32>,
+    /// The ISR that the promise stands on: when the client was told.
     isr: Vec<i32>,
 }
 
@@ -168,8 +171,9 @@ fn promised_by(
         Fact::RecordAcknowledged { acks, .. } => Some(*acks),
         _ => None,
     });
-    let isr = lineage.isr(partition, told.unwrap_or(append)).unwrap_or_default().to_vec();
-    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, leader, isr })
+    let isr = |at: At| lineage.isr(partition, at).unwrap_or_default().to_vec();
+    let (isr_then, isr) = (isr(append), isr(told.unwrap_or(append)));
+    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, leader, isr_then, isr })
 }
 
 fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, promise: &Promise) -> Tale {
@@ -402,8 +406,8 @@ fn steps(
 fn append_step(lineage: &Lineage<'_>, promise: &Promise) -> Step {
     let event = &lineage.events[promise.append];
     let mut note = Vec::new();
-    if !promise.isr.is_empty() {
-        note.push(format!("ISR {}", set(&promise.isr)));
+    if !promise.isr_then.is_empty() {
+        note.push(format!("ISR {}", set(&promise.isr_then)));
     }
     match promise.acks {
         Some(-1) => note.push("acks=all".to_owned()),
@@ -420,7 +424,10 @@ fn promise_step(lineage: &Lineage<'_>, record: RecordId, promise: &Promise, at: 
         Some(0) | None => step(lineage, at),
         Some(_) => {
             let actor = Actor::speaking(NodeId::Broker(promise.leader), NodeId::Client(record.client));
-            Step::new(event.sequence, event.time, actor, "acknowledged").mark(Mark::Promise)
+            let changed = (promise.isr != promise.isr_then).then(|| format!("ISR {}", set(&promise.isr)));
+            Step::new(event.sequence, event.time, actor, "acknowledged")
+                .note(changed.unwrap_or_default())
+                .mark(Mark::Promise)
         }
     }
 }

@@ -10,7 +10,7 @@ use super::cause::Cause;
 use super::lineage::{At, BatchLine, Lineage, Origin};
 use super::story::Mark;
 use super::telling::Telling;
-use super::why_duplicated::sequence;
+use super::why_duplicated::{attempt_of, sequence};
 use crate::anomaly::{Anomaly, Kind};
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
@@ -33,10 +33,17 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     telling.tell_all(ahead_from.map(|origin| origin.sent));
     if let Some(retry) = retry {
         telling.tell(retry);
+        telling.tell_all(lineage.last_refusal(&partition, (from.client, from.batch), retry));
         telling.faults(start, retry);
     }
+    let is_late = cause == Cause::LateRequestAppendedAfterRetry;
+    let again = batch.sent.iter().rev().copied().find(|sent| *sent < late);
+    telling.tell_all(again.filter(|_| is_late));
     telling.mark(ahead, Mark::WentAhead);
     telling.mark(late, Mark::OutOfOrder);
+    if is_late {
+        telling.tell(late).note = attempt_of(lineage, from);
+    }
     Tale { warned, ..Tale::new(cause, telling.into_steps()) }
 }
 

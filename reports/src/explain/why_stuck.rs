@@ -1,4 +1,4 @@
-//! Why a partition has no leader.
+//! Why a partition has no leader, and which faults keep something else from its end.
 //!
 //! Source: `failure-catalog.md` PA-06, RE-02: without unclean election the partition waits for the last in-sync replica.
 
@@ -7,15 +7,16 @@ use ackproof_core::types::NodeId;
 
 use super::Tale;
 use super::cause::Cause;
-use super::lineage::Lineage;
+use super::lineage::{At, Lineage};
 use super::steps::step;
+use super::telling::Telling;
 use crate::anomaly::{Anomaly, Kind};
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    let Some(partition) = Tale::partition(anomaly) else { return Tale::unknown() };
-    let Some(line) = lineage.partitions.get(&partition) else { return Tale::unknown() };
+    let Some(partition) = Tale::partition(anomaly) else { return waiting(lineage, anomaly) };
+    let Some(line) = lineage.partitions.get(&partition) else { return waiting(lineage, anomaly) };
     if line.final_leader.is_some() || (anomaly.kind == Kind::Stuck && anomaly.record.is_some()) {
-        return anomaly.record.map_or_else(Tale::unknown, |record| Tale::told_only(lineage, record));
+        return waiting(lineage, anomaly);
     }
     let offline = line
         .structure
@@ -33,4 +34,22 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     }));
     places.sort_unstable();
     Tale::new(Cause::NoEligibleLeader, places.into_iter().map(|at| step(lineage, at)).collect())
+}
+
+/// Something waits although its partition is led: what the client did, and the faults that nobody has healed.
+fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    let mut telling = Telling::new(lineage);
+    if let Some(line) = anomaly.record.and_then(|record| lineage.records.get(&record)) {
+        telling.tell_all(line.sent.into_iter().chain(line.told));
+    }
+    let open: Vec<(u32, At)> = lineage.faults_at_the_end().collect();
+    telling.tell_all(open.iter().map(|(_, injected)| *injected));
+    let names = open.iter().map(|(fault, injected)| match &lineage.events[*injected].fact {
+        Fact::FaultInjected { what, .. } => format!("fault {fault} ({what})"),
+        _ => format!("fault {fault}"),
+    });
+    let names = crate::names::listed(names.collect());
+    let verb = if open.len() == 1 { "is" } else { "are" };
+    let unhealed = (!open.is_empty()).then(|| format!("{names} {verb} in force to the end"));
+    Tale { unhealed, ..Tale::new(Cause::Unknown, telling.into_steps()) }
 }

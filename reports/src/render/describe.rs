@@ -5,6 +5,9 @@ use ackproof_core::fact::{Event, Fact, Payload, ResetReason, RetryReason, Role, 
 use crate::explain::steps::set;
 use crate::names::NodeNames;
 
+/// So many equal characters at the end of a text are padding.
+const PADDING_LEAST: usize = 8;
+
 /// What happened, in a sentence without its full stop: `broker 1 appended offset 17 of orders-0 as leader, epoch 4`.
 pub fn describe(event: &Event, names: &NodeNames) -> String {
     let who = names.name(event.node);
@@ -247,9 +250,24 @@ pub(crate) fn content(key: Option<&Payload>, value: Option<&Payload>) -> String 
     }
 }
 
-/// Text in quotes, on one line, cut at so many characters.
+/// Text in quotes, on one line, cut at so many characters. A long tail of one character is padding: `"order 7" (200 bytes)`.
 fn quoted(payload: &Payload, most: usize) -> String {
     let text = payload.to_text();
+    if let Some(content) = unpadded(&text, most) {
+        return format!("{} ({} bytes)", quoted_text(content, most), payload.0.len());
+    }
+    quoted_text(&text, most)
+}
+
+/// What stands before the padding of a text that is too long to be shown.
+fn unpadded(text: &str, most: usize) -> Option<&str> {
+    let last = text.chars().next_back().filter(|_| text.chars().nth(most).is_some())?;
+    let content = text.trim_end_matches(last);
+    let padding = text.len() - content.len();
+    (padding >= PADDING_LEAST * last.len_utf8() && content.chars().count() <= most).then(|| content.trim_end())
+}
+
+fn quoted_text(text: &str, most: usize) -> String {
     let mut cut: String = text
         .chars()
         .take(most)

@@ -8,10 +8,11 @@
 //! ```
 
 use crate::anomaly::{Anomaly, Kind};
-use crate::explain::{Actor, Explanation, Story};
-use crate::names::NodeNames;
+use crate::contract::{Contract, LegacyKind};
+use crate::explain::{Actor, Explanation, KeepsIt, Step, Story};
+use crate::names::{NodeNames, listed};
 use crate::render::describe::content;
-use crate::verdict::{Judgement, Verdict};
+use crate::verdict::{Counts, Judgement, Verdict};
 
 /// What a piece of text is, for those who colour it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,39 @@ const GAPS: [usize; 3] = [2, 5, 4];
 
 /// One story; ends with a line break.
 pub fn story(story: &Story, names: &NodeNames, style: &dyn Style) -> String {
-    let rows: Vec<[String; 4]> = story
-        .steps
-        .iter()
-        .map(|step| {
+    let table = Table::new(&story.steps, names);
+    let mut out = headline(&story.anomaly, names, table.right(), style);
+    if !story.steps.is_empty() {
+        out.push('\n');
+    }
+    table.write(style, &mut out);
+    out.push('\n');
+    footer(story, style, &mut out);
+    out
+}
+
+/// What happened in a run, a line each, and how many lines were left out.
+pub fn chronicle((steps, more): &(Vec<Step>, usize), names: &NodeNames, style: &dyn Style) -> String {
+    let mut out = String::new();
+    Table::new(steps, names).write(style, &mut out);
+    if *more > 0 {
+        style.paint(Tone::Quiet, &format!("  and {more} more lines\n"), &mut out);
+    }
+    out
+}
+
+/// Steps in columns: time, actor, deed, note.
+struct Table {
+    rows: Vec<[String; 4]>,
+    widths: [usize; 3],
+}
+
+/// Before the first column.
+const INDENT: usize = 2;
+
+impl Table {
+    fn new(steps: &[Step], names: &NodeNames) -> Self {
+        let row = |step: &Step| {
             let mark = step.mark.map(|mark| format!("← {}", mark.name()));
             let note = match (step.note.is_empty(), mark) {
                 (_, None) => step.note.clone(),
@@ -64,30 +94,31 @@ pub fn story(story: &Story, names: &NodeNames, style: &dyn Style) -> String {
                 (false, Some(mark)) => format!("{}   {mark}", step.note),
             };
             [step.time.to_string(), actor(&step.actor, names), step.what.clone(), note]
-        })
-        .collect();
-    let widths = [0, 1, 2].map(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0));
-    let indent: usize = 2;
-    let notes_at = indent + widths.iter().sum::<usize>() + GAPS.iter().sum::<usize>();
-    let right = rows.iter().map(|row| notes_at + width(&row[3])).max().unwrap_or(0);
-    let mut out = headline(&story.anomaly, names, right, style);
-    if !rows.is_empty() {
-        out.push('\n');
+        };
+        let rows: Vec<[String; 4]> = steps.iter().map(row).collect();
+        let widths = [0, 1, 2].map(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0));
+        Self { rows, widths }
     }
-    for row in &rows {
-        let mut line = " ".repeat(indent);
-        for column in 0..3 {
-            let tone = if column == 0 { Tone::Quiet } else { Tone::Plain };
-            style.paint(tone, &row[column], &mut line);
-            line.push_str(&" ".repeat(widths[column] - width(&row[column]) + GAPS[column]));
+
+    /// Where the longest line ends.
+    fn right(&self) -> usize {
+        let notes_at = INDENT + self.widths.iter().sum::<usize>() + GAPS.iter().sum::<usize>();
+        self.rows.iter().map(|row| notes_at + width(&row[3])).max().unwrap_or(0)
+    }
+
+    fn write(&self, style: &dyn Style, out: &mut String) {
+        for row in &self.rows {
+            let mut line = " ".repeat(INDENT);
+            for column in 0..3 {
+                let tone = if column == 0 { Tone::Quiet } else { Tone::Plain };
+                style.paint(tone, &row[column], &mut line);
+                line.push_str(&" ".repeat(self.widths[column] - width(&row[column]) + GAPS[column]));
+            }
+            note(&row[3], style, &mut line);
+            out.push_str(line.trim_end());
+            out.push('\n');
         }
-        note(&row[3], style, &mut line);
-        out.push_str(line.trim_end());
-        out.push('\n');
     }
-    out.push('\n');
-    footer(story, style, &mut out);
-    out
 }
 
 /// The promise and the loss stand out from what is beside them.
@@ -180,9 +211,9 @@ fn footer(story: &Story, style: &dyn Style, out: &mut String) {
     }
     label("permitted", style, out);
     out.push_str(&format!("{}: {}\n", anomaly.permitted.answer.name(), anomaly.permitted.because));
-    if let Some(change) = &story.keeps_it {
+    if let Some(KeepsIt { change, how }) = &story.keeps_it {
         label("keeps it", style, out);
-        out.push_str(&format!("{change}     (same seed, re-run)\n"));
+        out.push_str(&format!("{change}     ({how})\n"));
     }
     if let Some(command) = &story.replay {
         label("replay", style, out);
@@ -250,29 +281,74 @@ pub fn verdict_line(scenario: &str, seed: u64, judgement: &Judgement, style: &dy
     };
     style.paint(tone, &format!("{:<7}", judgement.verdict), &mut out);
     out.push_str(&format!("  {scenario}  seed {seed} "));
-    let mut numbers = String::new();
-    let always = ["sent", "acknowledged"];
-    for (name, count) in judgement.counts.named().filter(|(name, count)| *count > 0 || always.contains(name)) {
-        numbers.push_str(&format!("  {} {count}", name.replace('_', " ")));
-    }
-    style.paint(Tone::Quiet, &numbers, &mut out);
+    style.paint(Tone::Quiet, &numbers(&judgement.counts), &mut out);
     out.push('\n');
+    out
+}
+
+/// The counts in words: what became of every `send()`, then what went wrong.
+fn numbers(counts: &Counts) -> String {
+    let always = ["sent", "acknowledged"];
+    let mut numbers = String::new();
+    for (name, count) in counts.named() {
+        let words = match name {
+            "indeterminate" => "perhaps written",
+            "pending" => "never answered",
+            // Said beside what it is a part of.
+            "surfaced" => continue,
+            other => other,
+        };
+        if count > 0 || always.contains(&name) {
+            numbers.push_str(&format!("  {} {count}", words.replace('_', " ")));
+        }
+        if name == "pending" && counts.surfaced > 0 {
+            numbers.push_str(&format!(" ({} of them in the log)", counts.surfaced));
+        }
+    }
+    numbers
+}
+
+/// What a reader must know of the clients to understand the numbers.
+pub fn remarks(contract: &Contract, judgement: &Judgement, style: &dyn Style) -> String {
+    let mut out = String::new();
+    let silent = contract.producers.iter().filter(|producer| producer.legacy == Some(LegacyKind::Async));
+    let silent: Vec<String> = silent.map(|producer| producer.name.clone()).collect();
+    if !silent.is_empty() && judgement.counts.pending > 0 {
+        label("note", style, &mut out);
+        out.push_str(&format!(
+            "{}: producer.type=async has no callback and never answers the program\n",
+            listed(silent)
+        ));
+    }
     out
 }
 
 /// Why no verdict is possible, what the faults did, and which did nothing.
 pub fn witnesses(judgement: &Judgement, style: &dyn Style) -> String {
+    let mut out = doubts(judgement, style);
+    for witness in &judgement.witnesses {
+        label("witness", style, &mut out);
+        let times = if witness.times == 1 { String::new() } else { format!(" ({} times)", witness.times) };
+        out.push_str(&format!("fault {}: {}{times}\n", witness.fault, witness.what));
+    }
+    out.push_str(&idle(judgement, style));
+    out
+}
+
+/// Why no verdict is possible.
+pub fn doubts(judgement: &Judgement, style: &dyn Style) -> String {
     let mut out = String::new();
     for doubt in judgement.doubts.iter().filter(|_| judgement.verdict == Verdict::Unknown) {
         label("doubt", style, &mut out);
         style.paint(Tone::Doubt, doubt, &mut out);
         out.push('\n');
     }
-    for witness in &judgement.witnesses {
-        label("witness", style, &mut out);
-        let times = if witness.times == 1 { String::new() } else { format!(" ({} times)", witness.times) };
-        out.push_str(&format!("fault {}: {}{times}\n", witness.fault, witness.what));
-    }
+    out
+}
+
+/// Which faults did nothing.
+pub fn idle(judgement: &Judgement, style: &dyn Style) -> String {
+    let mut out = String::new();
     for idle in &judgement.idle_faults {
         label("idle", style, &mut out);
         style.paint(Tone::Doubt, &format!("fault {}: {} did nothing", idle.fault, idle.what), &mut out);

@@ -2,6 +2,7 @@
 //!
 //! Kafka: `TopicCommand`.
 
+use crate::history::Replica;
 use crate::verdict::{Judgement, PartitionState};
 
 /// A table of every topic; ends with a line break.
@@ -28,21 +29,38 @@ fn describe(topic: &str, state: &PartitionState, out: &mut String) {
         .iter()
         .copied()
         .filter(|broker| state.replicas.iter().any(|replica| replica.broker == *broker && replica.in_isr));
+    let epoch = state.leader_epoch.map(|epoch| format!("\tLeaderEpoch: {epoch}")).unwrap_or_default();
     out.push_str(&format!(
-        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\n",
+        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}{epoch}\n",
         state.partition.partition,
         list(state.assigned.iter().copied()),
         list(in_sync),
     ));
+    let width = |of: fn(&Replica) -> String| state.replicas.iter().map(|replica| of(replica).len()).max().unwrap_or(0);
+    let widths = [width(|replica| replica.broker.to_string()), width(end), width(watermark)];
     for broker in &state.assigned {
         let Some(replica) = state.replicas.iter().find(|replica| replica.broker == *broker) else { continue };
         let running = if replica.running { "" } else { "  down" };
         let start = if replica.log_start.0 > 0 { format!("  start {}", replica.log_start) } else { String::new() };
+        let last = match replica.log_end > replica.log_start {
+            true => format!("last record's epoch {}", replica.leader_epoch),
+            false => "no records".to_owned(),
+        };
+        let [broker_width, end_width, watermark_width] = widths;
         out.push_str(&format!(
-            "\t\tbroker {}  LEO {}  HW {}  epoch {}{start}{running}\n",
-            replica.broker, replica.log_end, replica.high_watermark, replica.leader_epoch
+            "\t\tbroker {broker:<broker_width$}  LEO {:<end_width$}  HW {:<watermark_width$}  {last}{start}{running}\n",
+            end(replica),
+            watermark(replica),
         ));
     }
+}
+
+fn end(replica: &Replica) -> String {
+    replica.log_end.to_string()
+}
+
+fn watermark(replica: &Replica) -> String {
+    replica.high_watermark.to_string()
 }
 
 fn list(brokers: impl Iterator<Item = i32>) -> String {

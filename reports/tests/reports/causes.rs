@@ -245,7 +245,8 @@ fn pa_02_acks_0_and_an_error_that_nobody_hears() {
     check(&run, &acks(0), Kind::SilentDrop, Cause::AcknowledgedWithoutAsking, &[], Answer::Yes);
     let (_, explanation) = run.explain(&acks(0));
     let story = text::explanation(&explanation, &crate::run::names(), &PlainText);
-    assert!(story.contains("refused the batch    NOT_LEADER_OR_FOLLOWER   ← the drop"), "{story}");
+    let refused = "NOT_LEADER_OR_FOLLOWER: nobody hears of it, the broker closes the connection   ← the drop";
+    assert!(story.contains(refused), "{story}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Literal histories before the judge: for every anomaly and every cause a guilty one and an innocent one.
 
 mod causes;
+mod chronicles;
 mod circumstances;
 mod facts;
 mod losses;
+mod refusals;
 mod run;
 mod texts;
 mod traces;

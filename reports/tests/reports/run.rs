@@ -58,6 +58,7 @@ pub fn acks(acks: i16) -> Contract {
             replication_factor: 3,
             min_insync_replicas: 1,
             unclean_leader_election: false,
+            unclean_by_operator: false,
             flush_messages: i64::MAX as u64,
         }],
         ..Contract::default()

@@ -2,9 +2,10 @@
 
 use ackproof_core::fact::{Fact, RetryReason, TruncationReason};
 use ackproof_core::types::{Duration, NodeId};
+use ackproof_reports::explain::KeepsIt;
 use ackproof_reports::render::text::{self, PlainText, Style, Tone};
 use ackproof_reports::render::topics::topics;
-use ackproof_reports::{Digest, RunReport};
+use ackproof_reports::{Digest, RunOutcome, RunReport};
 
 use crate::run::{P1, Run, acks, names};
 
@@ -31,7 +32,8 @@ fn leader_crash() -> Run {
 fn the_example_of_the_design() {
     let (_, mut explanation) = leader_crash().explain(&acks(1));
     let story = &mut explanation.stories[0];
-    story.keeps_it = Some("acks=all with min.insync.replicas=2".into());
+    let (change, how) = ("acks=all with min.insync.replicas=2".into(), "same seed, re-run".into());
+    story.keeps_it = Some(KeepsIt { change, how });
     story.replay = Some("ackproof run scenarios/library/durability/acks-1-leader-crash.toml --seed 7".into());
     let expected = "\
 LOST  orders-0 @ 17   key=k3 \"order 42\"   acknowledged to p1 at 2.118s                     lost-write
@@ -153,8 +155,15 @@ fn verdict_line_witnesses_and_topics() {
 #[test]
 fn one_run_is_one_line_of_json() {
     let (judgement, _) = leader_crash().explain(&acks(1));
-    let report =
-        RunReport::new("acks-1-leader-crash", u64::MAX, &judgement, Digest::new(), true, Duration::from_micros(1_500));
+    let as_expected = (RunOutcome::AsExpected, Vec::new());
+    let report = RunReport::new(
+        "acks-1-leader-crash",
+        u64::MAX,
+        &judgement,
+        Digest::new(),
+        as_expected,
+        Duration::from_micros(1_500),
+    );
     let line = report.to_line().expect("it is JSON");
     assert!(!line.contains('\n'));
     assert_eq!(serde_json::from_str::<RunReport>(&line).expect("it is a report"), report);

@@ -36,16 +36,17 @@ impl Explain {
         if selected.found.has_errors() {
             return Ok(End::WrongInput);
         }
+        let options = Options { counterfactuals: self.seeds.seeds.is_none(), chronicle: true, ..Options::default() };
         let mut worst = End::AsExpected;
         for scenario in &selected.scenarios {
             screen.print(&introduction(scenario))?;
             for seed in self.seeds.of(scenario) {
-                let Ok(run) = runner::run(scenario, seed, Options::default()) else {
+                let Ok(run) = runner::run(scenario, seed, options) else {
                     screen
                         .complain("error: two runs of this seed differ; `ackproof run --check-determinism` says where");
                     return Ok(End::NotDeterministic);
                 };
-                screen.print(&format!("{}\n", human(scenario, &run, &Colours)))?;
+                screen.print(&format!("{}\n", human(scenario, &run, true, &Colours)))?;
                 worst = worst.max(end(&run.standing));
             }
         }

@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
 
 /// A run as `ackproof run` shows it, without colours.
 pub fn replayed(scenario: &crate::scenario::Scenario, run: &crate::runner::Run) -> String {
-    run::human(scenario, run, &ackproof_reports::render::text::PlainText)
+    run::human(scenario, run, true, &ackproof_reports::render::text::PlainText)
 }
 
 fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use ackproof_core::fact::Observer;
 use ackproof_core::types::Duration;
+use ackproof_reports::chronicle::Chronicle;
 use ackproof_reports::render::{text, topics};
 use ackproof_reports::trace::TraceReader;
-use ackproof_reports::{Digest, Judge, RunReport, Verdict, explain};
+use ackproof_reports::{Answer, Digest, Judge, Judgement, RunOutcome, RunReport, Verdict, explain};
 use clap::Args;
 
 use super::End;
@@ -52,7 +53,9 @@ impl Report {
         };
         let mut judge = Judge::new(header.contract.clone());
         let mut digest = Digest::new();
+        let mut chronicle = Chronicle::new();
         for event in &events {
+            chronicle.observe(event);
             judge.observe(event);
             digest.observe(event);
         }
@@ -61,27 +64,42 @@ impl Report {
         for story in &mut explanation.stories {
             story.replay = Some(header.replay.clone());
         }
-        let end = match judgement.verdict {
-            Verdict::Unknown => End::Inconclusive,
-            Verdict::Invalid if judgement.has_forbidden() => End::NotAsExpected,
-            Verdict::Valid | Verdict::Invalid => End::AsExpected,
+        let (end, outcome) = match judgement.verdict {
+            Verdict::Unknown => (End::Inconclusive, RunOutcome::Inconclusive),
+            Verdict::Invalid if judgement.has_forbidden() => (End::NotAsExpected, RunOutcome::NotAsExpected),
+            Verdict::Valid | Verdict::Invalid => (End::AsExpected, RunOutcome::AsExpected),
         };
         match self.format {
             Format::Human => {
                 screen.print(&text::verdict_line(&header.scenario, header.seed, &judgement, &Colours))?;
+                screen.print(&text::remarks(&header.contract, &judgement, &Colours))?;
                 if !explanation.stories.is_empty() {
                     screen.print(&format!("\n{}", text::explanation(&explanation, &header.nodes, &Colours)))?;
                 }
+                let chronicle = text::chronicle(&chronicle.steps(), &header.nodes, &Colours);
+                screen.print(&if chronicle.is_empty() { chronicle } else { format!("\n{chronicle}\n") })?;
                 screen.print(&topics::topics(&judgement))?;
-                screen.print(&text::witnesses(&judgement, &Colours))?;
+                screen.print(&text::doubts(&judgement, &Colours))?;
+                screen.print(&text::idle(&judgement, &Colours))?;
             }
             Format::Json => {
-                let as_expected = end == End::AsExpected;
-                let report =
-                    RunReport::new(&header.scenario, header.seed, &judgement, digest, as_expected, Duration::ZERO);
+                let reasons = match outcome {
+                    RunOutcome::AsExpected => Vec::new(),
+                    RunOutcome::Inconclusive => judgement.doubts.clone(),
+                    RunOutcome::NotAsExpected => forbidden(&judgement),
+                };
+                let outcome = (outcome, reasons);
+                let report = RunReport::new(&header.scenario, header.seed, &judgement, digest, outcome, Duration::ZERO);
                 screen.print(&report.to_line()?)?;
             }
         }
         Ok(end)
     }
+}
+
+/// What was found that the configuration forbids: a line per kind.
+fn forbidden(judgement: &Judgement) -> Vec<String> {
+    let forbidden = |kind| judgement.of_kind(kind).filter(|anomaly| anomaly.permitted.answer == Answer::No).count();
+    let kinds = judgement.kinds().into_iter().map(|kind| (kind, forbidden(kind))).filter(|(_, times)| *times > 0);
+    kinds.map(|(kind, times)| format!("{times} {kind} that the configuration forbids")).collect()
 }

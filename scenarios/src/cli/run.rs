@@ -50,6 +50,24 @@ pub(super) struct Run {
     /// Run each twice and compare all facts
     #[arg(long)]
     check_determinism: bool,
+    /// Say what was done and what followed in every run, not only in those without a story
+    #[arg(short, long)]
+    verbose: bool,
+    /// Whether to look, by re-running, for the smallest change that keeps a broken promise
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, num_args = 0..=1, default_missing_value = "always")]
+    counterfactuals: Counterfactuals,
+}
+
+/// When a change is looked for that keeps a broken promise; it takes many more runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Counterfactuals {
+    /// For people, with one seed per scenario
+    #[default]
+    Auto,
+    /// In every run
+    Always,
+    /// The scenario's own fix must do
+    Never,
 }
 
 /// One scenario under one seed, run.
@@ -89,7 +107,16 @@ impl Run {
         }
         let progress = self.progress(tasks.len(), screen);
         let mut ends = Vec::new();
-        let options = Options { keep_trace: self.trace.is_some(), check_determinism: self.check_determinism };
+        let options = Options {
+            keep_trace: self.trace.is_some(),
+            check_determinism: self.check_determinism,
+            chronicle: self.format == Format::Human,
+            counterfactuals: match self.counterfactuals {
+                Counterfactuals::Auto => self.format == Format::Human && tasks.len() == scenarios.len(),
+                Counterfactuals::Always => true,
+                Counterfactuals::Never => false,
+            },
+        };
         in_order(
             self.jobs,
             &tasks,
@@ -97,6 +124,9 @@ impl Run {
             |place, result| {
                 let (scenario, seed) = tasks[place];
                 progress.inc(1);
+                if self.format == Format::Human && place > 0 {
+                    progress.suspend(|| screen.print("\n"))?;
+                }
                 ends.push(progress.suspend(|| self.show(scenario, seed, result, screen))?);
                 Ok(())
             },
@@ -132,11 +162,13 @@ impl Run {
         }
         let end = end(&run.standing);
         match self.format {
-            Format::Human => screen.print(&human(scenario, &run, &Colours))?,
+            Format::Human => screen.print(&human(scenario, &run, self.verbose, &Colours))?,
             Format::Json => {
-                let as_expected = run.standing == Standing::AsExpected;
-                let report =
-                    RunReport::new(scenario.name(), seed, &run.judgement, run.digest, as_expected, result.wall);
+                let outcome = (run.standing.outcome(), run.standing.reasons().to_vec());
+                let report = RunReport {
+                    counterfactuals: run.counterfactuals.clone(),
+                    ..RunReport::new(scenario.name(), seed, &run.judgement, run.digest, outcome, result.wall)
+                };
                 screen.print(&report.to_line()?)?;
             }
         }
@@ -173,19 +205,28 @@ pub(super) fn end(standing: &Standing) -> End {
 }
 
 /// The verdict, the stories, the topics, and expected against found.
-pub(super) fn human(scenario: &Scenario, run: &runner::Run, style: &dyn Style) -> String {
+pub(super) fn human(scenario: &Scenario, run: &runner::Run, verbose: bool, style: &dyn Style) -> String {
     let names = node_names(scenario);
     let mut out = text::verdict_line(&scenario.name(), run.seed, &run.judgement, style);
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
+    out.push_str(&text::remarks(&contract(scenario), &run.judgement, style));
     if !run.explanation.stories.is_empty() {
         out.push('\n');
         out.push_str(&text::explanation(&run.explanation, &names, style));
         out.push('\n');
     }
-    out.push_str(&topics::topics(&run.judgement));
-    out.push_str(&text::witnesses(&run.judgement, style));
+    let told = run.explanation.stories.is_empty() || verbose;
+    match run.chronicle.as_ref().filter(|(steps, _)| told && !steps.is_empty()) {
+        Some(chronicle) => {
+            out.push_str(&format!("\n{}\n", text::chronicle(chronicle, &names, style)));
+            out.push_str(&topics::topics(&run.judgement));
+            out.push_str(&text::doubts(&run.judgement, style));
+            out.push_str(&text::idle(&run.judgement, style));
+        }
+        None => {
+            out.push_str(&topics::topics(&run.judgement));
+            out.push_str(&text::witnesses(&run.judgement, style));
+        }
+    }
     out.push_str(&standing(scenario, run));
     out
 }

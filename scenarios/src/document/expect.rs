@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::clients::{AtEnd, OnError};
-use super::values::{Count, Properties, Time, Value, Written};
+use super::values::{Count, Properties, Time, Value, Version, Written};
 
 /// What the run must show. Anomalies that are not listed must not occur.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -74,13 +74,36 @@ pub struct Counts {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Fix {
     /// For every broker and the controller.
-    pub cluster: Option<FixedConfig>,
+    pub cluster: Option<FixedCluster>,
     /// For every topic.
-    pub topic: Option<FixedConfig>,
+    pub topic: Option<FixedTopic>,
     /// For every producer.
     pub producer: Option<FixedProducer>,
     /// For every consumer.
     pub consumer: Option<FixedConfig>,
+}
+
+/// What is changed about the cluster.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct FixedCluster {
+    /// By Kafka's names; they win over everything else.
+    pub config: Properties,
+    /// Historical fixes, against what the version has.
+    pub toggles: Properties,
+    /// The Kafka version.
+    #[schemars(with = "Option<Version>")]
+    pub kafka: Option<Written<String>>,
+}
+
+/// What is changed about topics.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct FixedTopic {
+    /// By Kafka's names; they win over everything else.
+    pub config: Properties,
+    /// How many replicas each partition has; a list of replicas gets the next brokers at its end, or loses its last.
+    pub replication_factor: Option<Written<i16>>,
 }
 
 /// Properties that are changed.

@@ -22,7 +22,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use clients::{AtEnd, Consumer, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Topic};
-pub use expect::{Counts, Expect, ExpectedAnomaly, Fix, FixedConfig, FixedProducer, Mutation};
+pub use expect::{
+    Counts, Expect, ExpectedAnomaly, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic, Mutation,
+};
 pub use values::{Properties, Value, Written};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};

@@ -181,7 +181,9 @@ impl Reading<'_> {
     fn consumer(&mut self, place: &Place, written: &Consumer, version: KafkaVersion, fix: &Fix) -> Option<ClientSpec> {
         let version = self.version(written.kafka.as_ref(), version);
         let settings = self.file(place, written.config_file.as_ref());
-        let settings = settings.under(self.table(&written.config)).under(self.fixed(fix.consumer.as_ref()));
+        let settings = settings
+            .under(self.table(&written.config))
+            .under(self.fixed(fix.consumer.as_ref().map(|consumer| &consumer.config)));
         let config = self.consumer_config(version, &settings, &written.name);
         let partitions = self.consumer_partitions(written);
         let workload = ConsumerWorkload {

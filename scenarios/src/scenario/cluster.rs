@@ -13,7 +13,7 @@ use super::amounts;
 use super::reading::Reading;
 use super::settings::Settings;
 use crate::document::Written as At;
-use crate::document::{Broker, Cluster as Written, Fix, FixedConfig, Network, Topic};
+use crate::document::{Broker, Cluster as Written, Fix, FixedTopic, Network, Properties, Topic};
 use crate::library::Place;
 
 /// More brokers than this are not simulated.
@@ -49,9 +49,11 @@ struct Member {
 impl Reading<'_> {
     /// Reads `[cluster]`, which is found at `span`.
     pub fn cluster(&mut self, place: &Place, written: &Written, span: Range<usize>, fix: &Fix) -> Option<Cluster> {
-        let version = self.version(written.kafka.as_ref(), VERSION);
+        let change = fix.cluster.clone().unwrap_or_default();
+        let version = self.version(change.kafka.as_ref().or(written.kafka.as_ref()), VERSION);
         let common = self.file(place, written.config_file.as_ref()).under(self.table(&written.config));
-        let fixed = self.fixed(fix.cluster.as_ref());
+        let fixed = self.table(&change.config);
+        let toggles = [&written.toggles, &change.toggles];
         let members = self.members(place, written, span.clone(), &common);
         let network = self.network(written.network.as_ref());
         let disk = self.disk_spec(written);
@@ -59,7 +61,7 @@ impl Reading<'_> {
         let mut ids = BTreeSet::new();
         for member in &members {
             let settings = member.settings.clone().under(fixed.clone());
-            let Some(config) = self.broker_config(version, &written.toggles, &settings, &member.span) else { continue };
+            let Some(config) = self.broker_config(version, toggles, &settings, &member.span) else { continue };
             if !ids.insert(config.broker_id) {
                 self.report(
                     self.error(member.span.clone(), format!("there are two brokers with id {}", config.broker_id)),
@@ -73,13 +75,13 @@ impl Reading<'_> {
         let first = members.first().filter(|_| brokers.len() == members.len())?;
         let id = ids.last().map_or(CONTROLLER_ID, |last| CONTROLLER_ID.max(last.saturating_add(1)));
         let settings = first.settings.clone().under(own).under(fixed).with_id(id, self.source, &first.span);
-        let controller = Arc::new(self.broker_config(version, &written.toggles, &settings, &first.span)?);
+        let controller = Arc::new(self.broker_config(version, toggles, &settings, &first.span)?);
         Some(Cluster { version, brokers, controller, network, disk })
     }
 
     /// What `[fix]` lays on top.
-    pub fn fixed(&self, fix: Option<&FixedConfig>) -> Settings {
-        fix.map(|fix| self.table(&fix.config)).unwrap_or_default()
+    pub fn fixed(&self, properties: Option<&Properties>) -> Settings {
+        properties.map(|properties| self.table(properties)).unwrap_or_default()
     }
 
     fn members(&mut self, place: &Place, written: &Written, span: Range<usize>, common: &Settings) -> Vec<Member> {
@@ -199,15 +201,16 @@ impl Reading<'_> {
             self.report(self.error(written.name.span(), format!("there are two topics `{name}`")));
             return None;
         }
-        let assignments = self.assignments(written);
+        let change = fix.topic.clone().unwrap_or_default();
+        let assignments = self.assignments(written, &change);
         let partitions = match assignments.len() {
             0 => self.partitions(written),
             explicit => i32::try_from(explicit).unwrap_or(i32::MAX),
         };
         self.names.topics.insert(name.to_owned(), partitions);
         let configured = cluster.controller.default_replication_factor;
-        let replication_factor = self.replication_factor(written, cluster.brokers.len(), configured);
-        let settings = self.table(&written.config).under(self.fixed(fix.topic.as_ref()));
+        let replication_factor = self.replication_factor(written, &change, cluster.brokers.len(), configured);
+        let settings = self.table(&written.config).under(self.table(&change.config));
         let config = self.topic_config(&cluster.controller, &settings, &written.name)?;
         let configs = settings.iter().map(|setting| (setting.name.clone(), setting.value.clone())).collect();
         let name = TopicName(StrBytes::from_string(name.to_owned()));
@@ -225,13 +228,13 @@ impl Reading<'_> {
         (**partitions).clamp(1, PARTITIONS_MAX)
     }
 
-    fn replication_factor(&mut self, written: &Topic, brokers: usize, configured: i16) -> i16 {
-        let (factor, span) = match &written.replication_factor {
+    fn replication_factor(&mut self, written: &Topic, change: &FixedTopic, brokers: usize, configured: i16) -> i16 {
+        let (factor, span) = match change.replication_factor.as_ref().or(written.replication_factor.as_ref()) {
             Some(factor) => (**factor, factor.span()),
             None => (configured, written.name.span()),
         };
         let possible = usize::try_from(factor).is_ok_and(|factor| (1..=brokers).contains(&factor));
-        if !possible && written.replicas.is_none() {
+        if !possible && (written.replicas.is_none() || change.replication_factor.is_some()) {
             let message = match factor {
                 ..=0 => format!("{factor} is not a number of replicas"),
                 1.. => format!("{factor} replicas need {factor} brokers, and there are {brokers}"),
@@ -242,7 +245,7 @@ impl Reading<'_> {
         factor
     }
 
-    fn assignments(&mut self, written: &Topic) -> Vec<Vec<i32>> {
+    fn assignments(&mut self, written: &Topic, change: &FixedTopic) -> Vec<Vec<i32>> {
         let Some(replicas) = &written.replicas else { return Vec::new() };
         let doubled = written.partitions.as_ref().map(At::span).or(written.replication_factor.as_ref().map(At::span));
         if let Some(span) = doubled {
@@ -266,7 +269,22 @@ impl Reading<'_> {
                 }
             }
         }
-        replicas.0.iter().map(|partition| partition.0.iter().map(|id| **id).collect()).collect()
+        let lists = replicas.0.iter().map(|partition| partition.0.iter().map(|id| **id).collect::<Vec<i32>>());
+        match change.replication_factor.as_ref().and_then(|factor| usize::try_from(**factor).ok()) {
+            Some(factor) => lists.map(|list| self.with_replicas(list, factor)).collect(),
+            None => lists.collect(),
+        }
+    }
+
+    /// So many replicas: the next brokers join at the end, or the last ones go.
+    fn with_replicas(&self, mut list: Vec<i32>, factor: usize) -> Vec<i32> {
+        let last = list.last().and_then(|last| self.names.brokers.iter().position(|id| id == last)).unwrap_or(0);
+        let others: Vec<i32> =
+            self.names.brokers.iter().cycle().skip(last + 1).take(self.names.brokers.len()).copied().collect();
+        let joining: Vec<i32> = others.into_iter().filter(|id| !list.contains(id)).collect();
+        list.extend(joining);
+        list.truncate(factor);
+        list
     }
 
     /// A Kafka version that this program knows.

@@ -17,13 +17,16 @@ impl Reading<'_> {
     pub fn broker_config(
         &mut self,
         version: KafkaVersion,
-        toggles: &Properties,
+        toggles: [&Properties; 2],
         settings: &Settings,
         span: &Range<usize>,
     ) -> Option<BrokerConfig> {
         let mut config = self.resolved(settings, span, |properties| BrokerConfig::resolve(version, properties))?;
+        // What a fix switches goes before what the file switches.
+        let [written, fixed] = toggles;
         let switched = self.switched.clone();
-        for (name, value) in toggles.iter().chain(switched.as_ref().map(|(name, value)| (name, value))) {
+        let switched = switched.as_ref().map(|(name, value)| (name, value));
+        for (name, value) in written.iter().chain(switched).chain(fixed) {
             self.toggle(&mut config, name, value);
         }
         Some(config)

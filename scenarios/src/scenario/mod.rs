@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod config;
 mod expect;
+pub(crate) mod fix;
 mod mutation;
 mod reading;
 mod selector;
@@ -93,6 +94,8 @@ pub struct Scenario {
     pub fix: Option<Box<(String, Scenario)>>,
     /// What is worth knowing about the file although nothing is wrong.
     pub notes: Diagnostics,
+    /// The file, to be understood again with changes.
+    written: (Arc<Source>, Arc<Document>),
 }
 
 impl Scenario {
@@ -107,12 +110,10 @@ impl Scenario {
 
     /// Reads a text as if it stood at a place.
     pub fn read(place: &Place, source: &Arc<Source>) -> Result<Scenario, Diagnostics> {
-        let document = Document::read(source)?;
+        let document = Arc::new(Document::read(source)?);
         let mut scenario = Self::understand(place, source, &document, &Fix::default(), Way::Off)?;
         if let Some(fix) = &document.fix {
-            let mut fixed = Self::understand(place, source, &document, fix, Way::Off)?;
-            fixed.expect = Expect::default();
-            scenario.fix = Some(Box::new((describe(fix), fixed)));
+            scenario.fix = Some(Box::new((fix::in_words(fix), scenario.with(fix)?)));
         }
         if let Some(mutation) = &scenario.mutation {
             let fixed = Self::understand(place, source, &document, &Fix::default(), Way::On)?;
@@ -121,10 +122,16 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// The same scenario with something changed; it expects nothing any more. The error says what is impossible about it.
+    pub fn with(&self, change: &Fix) -> Result<Scenario, Diagnostics> {
+        let (source, document) = &self.written;
+        Ok(Scenario { expect: Expect::default(), ..Self::understand(&self.place, source, document, change, Way::Off)? })
+    }
+
     fn understand(
         place: &Place,
         source: &Arc<Source>,
-        document: &Document,
+        document: &Arc<Document>,
         fix: &Fix,
         way: Way,
     ) -> Result<Scenario, Diagnostics> {
@@ -168,7 +175,7 @@ impl Scenario {
 }
 
 impl Reading<'_> {
-    fn scenario(&mut self, place: &Place, document: &Document, fix: &Fix) -> Option<Scenario> {
+    fn scenario(&mut self, place: &Place, document: &Arc<Document>, fix: &Fix) -> Option<Scenario> {
         let title = self.required(document.title.as_ref(), "title", "say in one line what happens: title = \"..\"");
         let expect = self.required(
             document.expect.as_ref(),
@@ -205,6 +212,7 @@ impl Reading<'_> {
             mutation,
             fix: None,
             notes: Diagnostics::default(),
+            written: (Arc::clone(self.source), Arc::clone(document)),
         })
     }
 
@@ -238,32 +246,4 @@ impl Reading<'_> {
             document.step.iter().enumerate().map(|(number, step)| self.open_step(number, step, step.span())).collect();
         steps.into_iter().collect()
     }
-}
-
-/// A fix in one line: `acks=all with min.insync.replicas=2`.
-fn describe(fix: &Fix) -> String {
-    let mut words = Vec::new();
-    let mut properties = |table: &crate::document::Properties| {
-        words.extend(table.iter().map(|(name, value)| format!("{}={}", name.as_str(), **value)));
-    };
-    if let Some(producer) = &fix.producer {
-        properties(&producer.config);
-    }
-    for part in [&fix.consumer, &fix.topic, &fix.cluster].into_iter().flatten() {
-        properties(&part.config);
-    }
-    if let Some(producer) = &fix.producer {
-        use crate::document::{AtEnd, OnError};
-        words.extend(producer.on_error.as_ref().map(|on_error| match **on_error {
-            OnError::Ignore => "errors ignored".to_owned(),
-            OnError::Resend => "failed records sent again by the application".to_owned(),
-            OnError::Stop => "an application that stops at an error".to_owned(),
-        }));
-        words.extend(producer.at_end.as_ref().map(|at_end| match **at_end {
-            AtEnd::Close => "close() at the end".to_owned(),
-            AtEnd::Flush => "flush() at the end".to_owned(),
-            AtEnd::Exit => "exit at the end".to_owned(),
-        }));
-    }
-    words.join(" with ")
 }

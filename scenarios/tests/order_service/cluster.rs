@@ -129,6 +129,7 @@ impl Shop {
                 replication_factor: 3,
                 min_insync_replicas: 2,
                 unclean_leader_election: false,
+                unclean_by_operator: false,
                 flush_messages: u64::MAX,
             }],
             consumers: vec![ConsumerContract { client: 1, name: "orders-in".to_owned(), resets_to_latest: false }],

@@ -1,0 +1,55 @@
+//! A change of configuration in words.
+
+use ackproof_reports::names::listed;
+
+use crate::document::{AtEnd, Fix, OnError, Properties};
+
+/// In one line: `acks=all with enable.idempotence=true and min.insync.replicas=2`.
+pub(crate) fn in_words(fix: &Fix) -> String {
+    let mut words = Vec::new();
+    let producer = fix.producer.as_ref();
+    let consumer = fix.consumer.as_ref().map(|consumer| &consumer.config);
+    let topic = fix.topic.as_ref();
+    let cluster = fix.cluster.as_ref();
+    let tables = [
+        producer.map(|producer| &producer.config),
+        consumer,
+        topic.map(|topic| &topic.config),
+        cluster.map(|cluster| &cluster.config),
+    ];
+    for table in tables.into_iter().flatten() {
+        words.extend(table.iter().map(|(name, value)| format!("{}={}", name.as_str(), **value)));
+    }
+    words.extend(
+        topic.and_then(|topic| topic.replication_factor.as_ref()).map(|factor| format!("{} replicas", **factor)),
+    );
+    words.extend(cluster.into_iter().flat_map(|cluster| toggles(&cluster.toggles)));
+    words.extend(
+        cluster.and_then(|cluster| cluster.kafka.as_ref()).map(|version| format!("Kafka {}", version.as_str())),
+    );
+    if let Some(producer) = producer {
+        words.extend(producer.on_error.as_ref().map(|on_error| match **on_error {
+            OnError::Ignore => "an application that ignores errors".to_owned(),
+            OnError::Resend => "an application that sends failed records again".to_owned(),
+            OnError::Stop => "an application that stops at an error".to_owned(),
+        }));
+        words.extend(producer.at_end.as_ref().map(|at_end| match **at_end {
+            AtEnd::Close => "close() at the end".to_owned(),
+            AtEnd::Flush => "flush() at the end".to_owned(),
+            AtEnd::Exit => "exit at the end".to_owned(),
+        }));
+    }
+    let rest = words.split_off(words.len().min(1));
+    match (words.pop(), rest.is_empty()) {
+        (Some(first), false) => format!("{first} with {}", listed(rest)),
+        (first, _) => first.unwrap_or_default(),
+    }
+}
+
+fn toggles(toggles: &Properties) -> impl Iterator<Item = String> {
+    toggles.iter().map(|(name, value)| match value.to_string().as_str() {
+        "true" => format!("the fix {}", name.as_str()),
+        "false" => format!("no fix {}", name.as_str()),
+        value => format!("the fix {}={value}", name.as_str()),
+    })
+}
