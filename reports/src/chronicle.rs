@@ -87,7 +87,10 @@ impl Chronicle {
     /// The lines, and how many were left out.
     pub fn steps(&self) -> (Vec<Step>, usize) {
         let lineage = Lineage::new(&self.events);
-        let mut partitions: Vec<&TopicPartition> = self.ends.keys().map(|(_, partition)| partition).collect();
+        // Kafka's own topics begin with two underscores.
+        let known = self.ends.keys().map(|(_, partition)| partition);
+        let mut partitions: Vec<&TopicPartition> =
+            known.filter(|known| !known.topic.as_str().starts_with("__")).collect();
         partitions.sort();
         partitions.dedup();
         let lines = (0..self.events.len()).filter_map(|at| self.line(&lineage, at, partitions.len() > 1));

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ackproof_core::types::RecordId;
 use ackproof_reports::{Anomaly, Cause, Counterfactual, Judgement, Kind};
 
+use crate::contract::contract;
 use crate::runner::{Pass, pass};
 use crate::scenario::{Scenario, fix::in_words};
 use knobs::Knob;
@@ -36,8 +37,8 @@ pub fn search(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[Str
         }
     }
     let base = Course::of(judgement, idle);
-    let mut search =
-        Search { scenario, seed, base, targets, tried: 0, seeds: more_seeds(scenario, seed), bases: BTreeMap::new() };
+    let (seeds, is_bug) = (more_seeds(scenario, seed), judgement.has_forbidden());
+    let mut search = Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug };
     search.run();
     search.targets.into_iter().map(|target| target.into_counterfactual(search.tried)).collect()
 }
@@ -140,16 +141,16 @@ struct Search<'a> {
     seeds: Vec<u64>,
     /// What the other seeds show without a change.
     bases: BTreeMap<u64, Course>,
+    /// Whether something happened that the configuration forbids.
+    is_bug: bool,
 }
 
 impl Search<'_> {
     fn run(&mut self) {
-        let mut knobs = knobs::all();
-        knobs.sort_by_key(|knob| knob.cost);
         let plain = pass(self.scenario, self.seed, false);
         let spec = format!("{:?}", self.scenario.plan(self.seed));
         let mut pool: Vec<(Knob, bool)> = Vec::new();
-        for knob in knobs {
+        for knob in knobs::of(self.scenario, self.is_bug) {
             if self.is_over() {
                 return;
             }
@@ -212,7 +213,8 @@ impl Search<'_> {
                 let of = &self.targets[target];
                 let helps = of.found.is_none() && course.is_free_of(of, of.may_remain(&self.base));
                 if let Some(seeds) = helps.then(|| self.confirm(target, &changed)).flatten() {
-                    self.targets[target].found = Some((in_words(&change), seeds, self.tried));
+                    let words = in_words(&change) + &implied(self.scenario, &changed, knobs);
+                    self.targets[target].found = Some((words, seeds, self.tried));
                 }
             }
         }
@@ -232,6 +234,22 @@ impl Search<'_> {
         }
         Some(self.seeds.clone())
     }
+}
+
+/// What the client makes of a change besides: idempotence asks for `acks=all`.
+fn implied(before: &Scenario, after: &Scenario, knobs: &[Knob]) -> String {
+    let names = |name: &str| knobs.iter().any(|knob| knob.name() == name);
+    let (before, after) = (contract(before), contract(after));
+    for (before, after) in before.producers.iter().zip(&after.producers) {
+        if before.acks != after.acks && !names("acks") && !names("request.required.acks") {
+            let acks = if after.acks == -1 { "all".to_owned() } else { after.acks.to_string() };
+            return format!(", and with it acks={acks}");
+        }
+        if !before.idempotence && after.idempotence && !names("enable.idempotence") {
+            return ", and with it enable.idempotence=true".to_owned();
+        }
+    }
+    String::new()
 }
 
 fn course(scenario: &Scenario, seed: u64) -> Course {

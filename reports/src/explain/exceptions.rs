@@ -19,7 +19,9 @@ pub(super) fn exception(error: ErrorCode) -> (String, &'static str) {
         ErrorCode::CLIENT_CLOSED => ("KafkaException", "the producer was closed"),
         ErrorCode::CLIENT_QUEUE_FULL => ("QueueFullException", "queue.buffering.max.messages were waiting"),
         ErrorCode::CLIENT_FAILED_TO_SEND => ("FailedToSendMessageException", "message.send.max.retries are used up"),
-        ErrorCode::CLIENT_DISCONNECTED => ("NetworkException", "disconnected before the answer"),
+        ErrorCode::CLIENT_DISCONNECTED | ErrorCode::NETWORK_EXCEPTION => {
+            ("NetworkException", "disconnected before the answer")
+        }
         ErrorCode::CLIENT_REQUEST_TIMEOUT => ("TimeoutException", "no answer within request.timeout.ms"),
         other => return (other.to_string(), ""),
     };

@@ -21,7 +21,10 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
             process(lineage, at, event)
         }
         Fact::PowerLost { unsynced_bytes, lost_bytes } => {
-            let note = format!("{lost_bytes} of {unsynced_bytes} unsynced bytes gone");
+            let note = match unsynced_bytes {
+                0 => "nothing was unsynced".to_owned(),
+                _ => format!("{lost_bytes} of {unsynced_bytes} unsynced bytes gone"),
+            };
             (Actor::node(event.node), "lost power".to_owned(), join(note, fault(lineage, at)))
         }
         Fact::LeaderElected { .. }
@@ -70,8 +73,13 @@ fn is_own_exit(lineage: &Lineage<'_>, event: &Event) -> bool {
 
 fn decision(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, String) {
     let (what, note) = match &event.fact {
-        Fact::LeaderElected { leader, leader_epoch, clean, .. } => {
-            let whether = if *clean { "clean: in ISR" } else { "unclean: not in ISR" };
+        Fact::LeaderElected { partition, leader, leader_epoch, clean, .. } => {
+            let before = at.checked_sub(1).and_then(|before| lineage.isr(partition, before));
+            let whether = match (clean, before.is_none_or(|isr| isr.contains(leader))) {
+                (true, true) => "clean: in ISR",
+                (true, false) => "clean: an eligible leader replica",
+                (false, _) => "unclean: not in ISR",
+            };
             let end = log_end_of_election(lineage, at).map(|end| format!("; log end offset {end}"));
             (format!("elected broker {leader}, epoch {leader_epoch}"), whether.to_owned() + &end.unwrap_or_default())
         }
@@ -105,7 +113,11 @@ fn log(event: &Event) -> (Actor, String, String) {
                 TruncationReason::OutOfRange => "beyond the leader's end",
                 TruncationReason::CorruptTail => "torn or corrupt batch",
             };
-            (plain, format!("truncated {from} → {to}"), note.to_owned())
+            let what = match from == to {
+                true => format!("cut off what stood beyond {to}"),
+                false => format!("truncated {from} → {to}"),
+            };
+            (plain, what, note.to_owned())
         }
         Fact::LogLoaded { log_end, clean, .. } => {
             let note = if *clean { "after a clean stop" } else { "after an unclean stop" };

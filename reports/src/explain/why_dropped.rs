@@ -129,9 +129,12 @@ fn unasked(
     telling.mark(drop.unwrap_or(told), Mark::Drop);
     if let (Some(sent), Some(broker)) = (sent, broker) {
         let until = drop.unwrap_or(told);
-        telling.tell_all(lineage.dead_since(NodeId::Broker(broker), until).or(dead));
-        not_taken(&mut telling, lineage, record, (sent, broker), until);
-        telling.faults(sent, until);
+        let death = lineage.dead_since(NodeId::Broker(broker), until).or(dead);
+        telling.tell_all(death);
+        let was_refused = not_taken(&mut telling, lineage, record, (sent, broker), until);
+        if death.is_none() && !was_refused {
+            telling.faults(sent, until);
+        }
     }
     Tale::new(Cause::AcknowledgedWithoutAsking, telling.into_steps())
 }
@@ -143,18 +146,19 @@ fn not_taken(
     record: RecordId,
     (sent, broker): (At, i32),
     until: At,
-) {
+) -> bool {
     let is_refused = |at: At| matches!(lineage.events[at].fact, Fact::AppendRefused { .. });
     let refused = match is_refused(until) {
         true => Some(until),
         false => lineage.refused_unasked(record.client, broker, sent, until),
     };
-    let Some(refused) = refused else { return };
-    let Fact::AppendRefused { partition, error } = &lineage.events[refused].fact else { return };
+    let Some(refused) = refused else { return false };
+    let Fact::AppendRefused { partition, error } = &lineage.events[refused].fact else { return false };
     let step = telling.tell(refused);
     step.note = format!("{error}: nobody hears of it, the broker closes the connection");
     if *error == ErrorCode::NOT_LEADER_OR_FOLLOWER {
         let elected = lineage.last_change(partition, refused, |fact| matches!(fact, Fact::LeaderElected { .. }));
         telling.tell_all(elected);
     }
+    true
 }

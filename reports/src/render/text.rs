@@ -302,7 +302,10 @@ fn numbers(counts: &Counts) -> String {
             numbers.push_str(&format!("  {} {count}", words.replace('_', " ")));
         }
         if name == "pending" && counts.surfaced > 0 {
-            numbers.push_str(&format!(" ({} of them in the log)", counts.surfaced));
+            match counts.surfaced == counts.pending + counts.indeterminate {
+                true => numbers.push_str(" (in the log all the same)"),
+                false => numbers.push_str(&format!(" ({} of them in the log)", counts.surfaced)),
+            }
         }
     }
     numbers

@@ -48,19 +48,20 @@ fn a_kill_keeps_the_log_and_the_loss_of_power_does_not() {
     run.elected(2, 1, &[2, 3], true, 2);
     run.isr(&[2, 3], &[2, 3, 1]);
     run.truncated(3, 3, 2, TruncationReason::Diverged);
-    check(
-        &run,
-        "\
-  0.006s  fault 1        the leader dies                  killed broker 1; over at 0.050s
-  0.051s  broker 1       came back with log end offset 2    after an unclean stop; nothing is missing
-  0.052s  fault 2        its machine dies                 cut the power of broker 1
-  0.054s  broker 1       lost power                       300 of 900 unsynced bytes gone
-  0.090s  broker 1       came back with log end offset 1    after an unclean stop; 1 record is missing
-  0.091s  controller     elected broker 2, epoch 1        clean: in ISR; log end offset 2
-  0.093s  controller     ISR {2,3} → {2,3,1}
-  0.094s  broker 3       truncated 3 → 2
-",
-    );
+    run.truncated(3, 2, 2, TruncationReason::CorruptTail);
+    let expected = [
+        "  0.006s  fault 1        the leader dies                    killed broker 1; over at 0.050s",
+        "  0.051s  broker 1       came back with log end offset 2    after an unclean stop; nothing is missing",
+        "  0.052s  fault 2        its machine dies                   cut the power of broker 1",
+        "  0.054s  broker 1       lost power                         300 of 900 unsynced bytes gone",
+        "  0.090s  broker 1       came back with log end offset 1    after an unclean stop; 1 record is missing",
+        "  0.091s  controller     elected broker 2, epoch 1          clean: in ISR; log end offset 2",
+        "  0.093s  controller     ISR {2,3} → {2,3,1}",
+        "  0.094s  broker 3       truncated 3 → 2",
+        "  0.095s  broker 3       cut off what stood beyond 2        torn or corrupt batch",
+        "",
+    ];
+    check(&run, &expected.join("\n"));
 }
 
 #[test]

@@ -6,9 +6,11 @@
 //! Not modelled: properties of one client or broker alone; values between those of the list.
 
 use ackproof_core::config::Toggles;
+use ackproof_sim::ClientKind;
 
 use crate::document::{AtEnd, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic, OnError, Properties};
 use crate::document::{Value, Written};
+use crate::scenario::Scenario;
 
 /// One setting with one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,10 @@ pub(super) struct Knob {
 /// What a knob turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
+    /// Of Java producers.
     Producer(&'static str, &'static str),
+    /// Of Scala producers.
+    Legacy(&'static str, &'static str),
     Consumer(&'static str, &'static str),
     Topic(&'static str, &'static str),
     Cluster(&'static str, &'static str),
@@ -31,24 +36,35 @@ pub(super) enum Setting {
     Version(&'static str),
 }
 
-use Setting::{Cluster, Consumer, Producer, ReplicationFactor, Topic, Version};
+use Setting::{Cluster, Consumer, Legacy, Producer, ReplicationFactor, Topic, Version};
 
+/// A historical fix, where something happened that no configuration permits: a bug is mended before it is worked round.
+const BUG_FIX: u32 = 0;
+/// What a client asks for.
 const CLIENT: u32 = 1;
+/// What a topic promises.
 const PROMISE_OF_TOPIC: u32 = 2;
+/// How long and how much a client waits.
 const LIMIT: u32 = 3;
+/// What the application does.
 const CODE: u32 = 4;
+/// What makes every write slower.
 const THROUGHPUT: u32 = 5;
+/// More disks.
 const HARDWARE: u32 = 6;
+/// What makes the cluster see a failure later, or more often where there is none.
+const LATE: u32 = 7;
+/// Another Kafka.
 const UPGRADE: u32 = 9;
 
 const SETTINGS: &[(u32, Setting)] = &[
     (CLIENT, Producer("acks", "1")),
     (CLIENT, Producer("acks", "all")),
-    (CLIENT, Producer("request.required.acks", "1")),
-    (CLIENT, Producer("request.required.acks", "-1")),
+    (CLIENT, Legacy("request.required.acks", "1")),
+    (CLIENT, Legacy("request.required.acks", "-1")),
     (CLIENT, Producer("enable.idempotence", "true")),
     (CLIENT, Producer("retries", "2147483647")),
-    (CLIENT, Producer("message.send.max.retries", "100")),
+    (CLIENT, Legacy("message.send.max.retries", "100")),
     (CLIENT, Consumer("auto.offset.reset", "earliest")),
     (CLIENT, Consumer("isolation.level", "read_committed")),
     (PROMISE_OF_TOPIC, Topic("min.insync.replicas", "2")),
@@ -62,43 +78,63 @@ const SETTINGS: &[(u32, Setting)] = &[
     (LIMIT, Producer("max.block.ms", "300000")),
     (LIMIT, Producer("buffer.memory", "1073741824")),
     (LIMIT, Producer("max.request.size", "104857600")),
-    (LIMIT, Producer("queue.enqueue.timeout.ms", "-1")),
-    (LIMIT, Producer("queue.buffering.max.messages", "1000000")),
-    (LIMIT, Producer("linger.ms", "0")),
-    (LIMIT, Cluster("broker.session.timeout.ms", "60000")),
-    (LIMIT, Cluster("replica.lag.time.max.ms", "120000")),
-    (LIMIT, Cluster("replica.lag.time.max.ms", "10000")),
+    (LIMIT, Legacy("queue.enqueue.timeout.ms", "-1")),
+    (LIMIT, Legacy("queue.buffering.max.messages", "1000000")),
     (CODE, Setting::AtEnd(AtEnd::Close)),
     (CODE, Setting::OnError(OnError::Resend)),
     (CODE, Consumer("enable.auto.commit", "false")),
-    (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "1")),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "5")),
-    (THROUGHPUT, Producer("producer.type", "sync")),
+    (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "1")),
+    (THROUGHPUT, Producer("linger.ms", "0")),
+    (THROUGHPUT, Legacy("producer.type", "sync")),
     (THROUGHPUT, Topic("flush.messages", "1")),
     (THROUGHPUT, Topic("min.insync.replicas", "3")),
     (HARDWARE, ReplicationFactor(3)),
     (HARDWARE, ReplicationFactor(5)),
+    (LATE, Cluster("broker.session.timeout.ms", "60000")),
+    (LATE, Cluster("replica.lag.time.max.ms", "10000")),
+    (LATE, Cluster("replica.lag.time.max.ms", "120000")),
     (UPGRADE, Version("3.9")),
     (UPGRADE, Version("4.1")),
 ];
 
-/// All of them; historical fixes cost as much as the upgrade that brings them.
-pub(super) fn all() -> Vec<Knob> {
+/// Those that mean something to a scenario, the cheaper ones first. Historical fixes cost as much as the upgrade that brings
+/// them, unless it is a bug that is looked into.
+pub(super) fn of(scenario: &Scenario, is_bug: bool) -> Vec<Knob> {
     let settings = SETTINGS.iter().map(|(cost, setting)| Knob { cost: *cost, setting: *setting });
     let toggles = Toggles::NAMES.iter().map(|name| {
         let value = if *name == "truncation" { "truncate_on_fetch" } else { "true" };
-        Knob { cost: UPGRADE, setting: Setting::Toggle(name, value) }
+        Knob { cost: if is_bug { BUG_FIX } else { UPGRADE }, setting: Setting::Toggle(name, value) }
     });
-    settings.chain(toggles).collect()
+    let mut knobs: Vec<Knob> = settings.chain(toggles).filter(|knob| knob.setting.concerns(scenario)).collect();
+    knobs.sort_by_key(|knob| knob.cost);
+    knobs
+}
+
+impl Setting {
+    /// Whether the scenario has what it is a setting of.
+    fn concerns(self, scenario: &Scenario) -> bool {
+        let has = |fits: fn(&ClientKind) -> bool| scenario.clients.iter().any(|client| fits(&client.kind));
+        match self {
+            Producer(..) => has(|kind| matches!(kind, ClientKind::Producer(..))),
+            Legacy(..) => has(|kind| matches!(kind, ClientKind::LegacyProducer(..))),
+            Consumer(..) => has(|kind| matches!(kind, ClientKind::Consumer(..))),
+            Setting::OnError(_) | Setting::AtEnd(_) => has(|kind| !matches!(kind, ClientKind::Consumer(..))),
+            Topic(..) | Cluster(..) | ReplicationFactor(_) | Setting::Toggle(..) | Version(_) => true,
+        }
+    }
 }
 
 impl Knob {
     /// What it turns, so that one change does not turn it twice.
     pub fn name(&self) -> &'static str {
         match self.setting {
-            Producer(name, _) | Consumer(name, _) | Topic(name, _) | Cluster(name, _) | Setting::Toggle(name, _) => {
-                name
-            }
+            Producer(name, _)
+            | Legacy(name, _)
+            | Consumer(name, _)
+            | Topic(name, _)
+            | Cluster(name, _)
+            | Setting::Toggle(name, _) => name,
             ReplicationFactor(_) => "replication factor",
             Setting::OnError(_) => "on-error",
             Setting::AtEnd(_) => "at-end",
@@ -115,7 +151,7 @@ pub(super) fn change(knobs: &[Knob]) -> Fix {
     let mut cluster = FixedCluster::default();
     for knob in knobs {
         match knob.setting {
-            Producer(name, value) => set(&mut producer.config, name, value),
+            Producer(name, value) | Legacy(name, value) => set(&mut producer.config, name, value),
             Consumer(name, value) => set(&mut consumer.config, name, value),
             Topic(name, value) => set(&mut topic.config, name, value),
             Cluster(name, value) => set(&mut cluster.config, name, value),
