@@ -40,6 +40,7 @@ fn config(idempotence: bool) -> ProducerConfig {
         retry_backoff_max_ms: millis(1000),
         reconnect_backoff_ms: millis(50),
         reconnect_backoff_max_ms: millis(1000),
+        connections_max_idle_ms: None,
         metadata_max_age_ms: millis(300_000),
         compression_type: Compression::None,
         round_robin_partitioner: false,

@@ -29,6 +29,8 @@ pub enum Kind {
     InconsistentOffsets,
     /// Reported as certainly not written, or never sent, and yet in the log (Jepsen `G1a`, aborted read).
     Phantom,
+    /// A record is in a partition that it was not sent to.
+    Misrouted,
     /// Something waits for ever.
     Stuck,
     /// A consumer jumped over a record (Jepsen `poll-skip`).
@@ -41,7 +43,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -50,6 +52,7 @@ impl Kind {
         Kind::ReplayReorder,
         Kind::InconsistentOffsets,
         Kind::Phantom,
+        Kind::Misrouted,
         Kind::Stuck,
         Kind::PollSkip,
         Kind::NonmonotonicPoll,
@@ -67,6 +70,7 @@ impl Kind {
             Kind::ReplayReorder => "replay-reorder",
             Kind::InconsistentOffsets => "inconsistent-offsets",
             Kind::Phantom => "phantom",
+            Kind::Misrouted => "misrouted",
             Kind::Stuck => "stuck",
             Kind::PollSkip => "poll-skip",
             Kind::NonmonotonicPoll => "nonmonotonic-poll",
@@ -85,6 +89,7 @@ impl Kind {
             Kind::ReplayReorder => "REPLAYED",
             Kind::InconsistentOffsets => "INCONSISTENT",
             Kind::Phantom => "PHANTOM",
+            Kind::Misrouted => "MISROUTED",
             Kind::Stuck => "STUCK",
             Kind::PollSkip => "SKIPPED",
             Kind::NonmonotonicPoll => "REREAD",

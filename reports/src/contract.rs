@@ -214,8 +214,17 @@ impl Contract {
             Kind::Duplicate => self.permits_duplicate(anomaly),
             Kind::Reorder | Kind::ReplayReorder => self.permits_reorder(anomaly),
             Kind::Phantom => Permitted::no("what was reported as certainly not written must not appear"),
+            Kind::Misrouted => match anomaly.cause {
+                Some(Cause::CorruptedInFlight) => {
+                    Permitted::yes("the CRC of a batch covers its records, not where they go; TLS would")
+                }
+                Some(_) | None => Permitted::no("a record must arrive in the partition it was sent to"),
+            },
             Kind::Stuck => match anomaly.cause {
                 Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
+                Some(Cause::CorruptRecord) => Permitted::yes(
+                    "a checksum tells that a record is damaged; no replica repairs another's disk on read",
+                ),
                 Some(_) | None => Permitted::unknown("no setting lets anything wait for ever once the faults are over"),
             },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),

@@ -313,6 +313,9 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.payload(key.as_ref());
             d.payload(value.as_ref());
         }
+        Fact::PollFailed { partition, position, error } => {
+            d.put(70u64).put(partition).put(position.0).put(error.0);
+        }
         Fact::PositionReset { partition, from, to, reason } => {
             d.put(40u64).put(partition).put(from.0).put(to.0).put(*reason);
         }

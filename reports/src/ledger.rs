@@ -120,6 +120,12 @@ impl<'a> Ledger<'a> {
         self.history.sends.iter().enumerate().filter(|(index, sent)| sent.root == *index)
     }
 
+    /// Whether a copy is in a partition that none of its record's attempts was sent to.
+    pub(crate) fn is_astray(&self, root: usize, place: Place) -> bool {
+        let mut meant = self.attempts(root).filter_map(|sent| sent.partition).peekable();
+        meant.peek().is_some() && meant.all(|partition| partition != place.partition)
+    }
+
     /// The copy at a place.
     pub(crate) fn copy(&self, place: Place) -> &'a Copy {
         &self.history.partitions[place.partition].copies[place.copy]

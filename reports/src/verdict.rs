@@ -292,6 +292,7 @@ impl Judge {
         checkers::reorder::check(&ledger, findings);
         checkers::inconsistent_offsets::check(&ledger, findings);
         checkers::phantom::check(&ledger, findings);
+        checkers::misrouted::check(&ledger, findings);
         checkers::stuck::check(&ledger, &self.contract, findings);
         checkers::unseen::check(&ledger, findings);
         self.poll_order.check(&self.history, findings);

@@ -24,15 +24,21 @@ fn fields_of(fact: &'static str) -> &'static [&'static str] {
     *fields.borrow()
 }
 
-/// Says what is wrong if `value` can never be in this field of this fact.
+/// Says what is wrong if `value` can never be in this field of this fact; `record.number` is a field of a field.
 pub fn check_field(fact: &str, field: &str, value: &serde_json::Value) -> Result<(), String> {
-    let alone = serde_json::json!({ fact: { field: value } });
+    let inside = |value, name: &str| serde_json::json!({ name: value });
+    let alone = inside(field.rsplit('.').fold(value.clone(), inside), fact);
     match serde_json::from_value::<Fact>(alone) {
         Ok(_) => Ok(()),
         // The field was read; only its siblings are not there.
         Err(error) if error.to_string().starts_with("missing field") => Ok(()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether a field of a field exists: one that does not is passed over, one that does minds nonsense.
+pub fn has_field(fact: &str, field: &str) -> bool {
+    check_field(fact, field, &serde_json::json!({ "": [] })).is_err()
 }
 
 /// Pretends to contain a fact, to hear which variants and fields are asked for.
@@ -122,5 +128,14 @@ mod tests {
         assert!(check_field("appended", "role", &json!("leder")).unwrap_err().contains("leader"));
         assert!(check_field("appended", "last_offset", &json!("six")).is_err());
         assert_eq!(check_field("broker-fenced", "broker", &json!(2)), Ok(()));
+        assert_eq!(check_field("record-acknowledged", "record.number", &json!(2)), Ok(()));
+        assert!(check_field("record-acknowledged", "record.number", &json!("two")).is_err());
+    }
+
+    #[test]
+    fn a_field_of_a_field_is_found_by_its_type() {
+        assert!(has_field("record-acknowledged", "record.number"));
+        assert!(!has_field("record-acknowledged", "record.numbers"));
+        assert!(has_field("produce-answered", "to.client"));
     }
 }

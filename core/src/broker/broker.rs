@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Everything it knows of the cluster it has read from the metadata log, late; the truth it never sees.
-//! Not modelled: groups, transactions, configuration at run time, more than one log directory, a process that is broker
+//! Not modelled: groups, transactions, configuration at run time, a process that is broker
 //! and controller at once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,11 +17,13 @@ use std::sync::Arc;
 
 use super::alter_partition::AlterPartitionManager;
 use super::apis::{Forwarded, PendingFetch, PendingProduce};
+use super::assignments::AssignmentsManager;
 use super::controller_channel::ControllerChannel;
 use super::fetch_session::FetchManager;
 use super::lifecycle::{BrokerLifecycleManager, BrokerState};
 use super::metadata_publisher::MetadataPublisher;
 use super::producer_ids::ProducerIdManager;
+use super::request_handlers::RequestHandlers;
 use super::socket_server::{ReplyTo, SocketServer};
 use crate::config::BrokerConfig;
 use crate::fact::Fact;
@@ -39,10 +41,12 @@ const FORWARDING_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Broker {
     pub(super) config: Arc<BrokerConfig>,
     sockets: SocketServer,
+    handlers: RequestHandlers,
     pub(super) replicas: ReplicaManager,
     pub(super) metadata: MetadataPublisher,
     lifecycle: BrokerLifecycleManager,
     alter_partition: AlterPartitionManager,
+    assignments: AssignmentsManager,
     pub(super) forwarding: ControllerChannel<Forwarded>,
     pub(super) fetch_manager: FetchManager,
     pub(super) producer_ids: ProducerIdManager,
@@ -71,11 +75,13 @@ impl Broker {
     pub fn new(config: Arc<BrokerConfig>, controllers: Vec<NodeId>) -> Self {
         let socket_timeout = config.controller_socket_timeout_ms;
         Self {
-            sockets: SocketServer::default(),
+            sockets: SocketServer::new(config.connections_max_idle_ms),
+            handlers: RequestHandlers::new(config.num_io_threads, config.request_times.clone()),
             replicas: ReplicaManager::new(config.clone()),
             metadata: MetadataPublisher::new(config.broker_id, controllers.clone()),
             lifecycle: BrokerLifecycleManager::new(config.clone(), controllers.clone()),
             alter_partition: AlterPartitionManager::new(config.clone(), controllers.clone()),
+            assignments: AssignmentsManager::new(config.clone(), controllers.clone()),
             forwarding: ControllerChannel::new(controllers, socket_timeout, FORWARDING_TIMEOUT),
             fetch_manager: FetchManager::new(config.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIdManager::default(),
@@ -111,6 +117,8 @@ impl Broker {
             line(self.pending.len() - fetches, "produce request(s) wait for replicas"),
             line(fetches, "fetch request(s) wait for data"),
             line(self.alter_partition.pending(), "ISR proposal(s) wait for the controller"),
+            line(self.handlers.waiting(), "request(s) wait for a thread"),
+            line(self.assignments.pending(), "log director(ies) wait to be told to the controller"),
             line(self.forwarding.pending(), "forwarded request(s) wait for the controller"),
             line(self.producer_ids.waiting(), "request(s) wait for a block of producer ids"),
         ];
@@ -161,17 +169,20 @@ impl Broker {
             Request::AlterPartition(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
+            | Request::AssignReplicasToDirs(_)
             | Request::AllocateProducerIds(_) => self.close_connection(from.connection, ctx),
         }
     }
 
     fn on_connected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
         if self.metadata.owns(connection) {
-            self.metadata.on_connected(connection);
+            self.metadata.on_connected(connection, ctx);
         } else if self.lifecycle.owns(connection) {
             self.lifecycle.channel().on_connected(connection, ctx);
         } else if self.alter_partition.owns(connection) {
             self.alter_partition.channel().on_connected(connection, ctx);
+        } else if self.assignments.owns(connection) {
+            self.assignments.channel().on_connected(connection, ctx);
         } else if self.forwarding.owns(connection) {
             self.forwarding.on_connected(connection, ctx);
         } else {
@@ -189,6 +200,8 @@ impl Broker {
             self.lifecycle.channel().on_disconnected(connection, ctx);
         } else if self.alter_partition.owns(connection) {
             self.alter_partition.channel().on_disconnected(connection, ctx);
+        } else if self.assignments.owns(connection) {
+            self.assignments.channel().on_disconnected(connection, ctx);
         } else if self.forwarding.owns(connection) {
             self.forwarding.on_disconnected(connection, ctx);
         } else {
@@ -211,15 +224,21 @@ impl Broker {
             self.lifecycle.channel().on_response(connection, correlation_id, response, ctx);
         } else if self.alter_partition.owns(connection) {
             self.alter_partition.channel().on_response(connection, correlation_id, response, ctx);
+        } else if self.assignments.owns(connection) {
+            self.assignments.channel().on_response(connection, correlation_id, response, ctx);
         } else if self.forwarding.owns(connection) {
             self.forwarding.on_response(connection, correlation_id, response, ctx);
         }
     }
 
     fn on_deadline(&mut self, ctx: &mut Context<'_>) {
+        for connection in self.sockets.close_idle() {
+            ctx.close(connection);
+        }
         self.metadata.on_deadline(ctx);
         self.lifecycle.channel().on_deadline(ctx);
         self.alter_partition.channel().on_deadline(ctx);
+        self.assignments.channel().on_deadline(ctx);
         self.forwarding.on_deadline(ctx);
         self.replicas.on_deadline(ctx);
     }
@@ -232,7 +251,7 @@ impl Broker {
         loop {
             if let Some(completed) = self.replicas.next_completed() {
                 self.on_completed(completed, ctx);
-            } else if let Some((from, request)) = self.readable.pop_front() {
+            } else if let Some((from, request)) = self.next_request(ctx.now()) {
                 self.serve(from, request, ctx);
             } else if let Some((purpose, outcome)) = self.forwarding.take_outcome() {
                 self.on_forwarded(purpose, outcome, ctx);
@@ -241,7 +260,19 @@ impl Broker {
             }
         }
         self.grant_producer_ids(ctx);
+        for assignment in self.replicas.take_assignments() {
+            self.assignments.submit(&assignment);
+        }
+        self.assignments.poll(self.lifecycle.broker_epoch(), ctx);
         self.metadata.poll(ctx);
+    }
+
+    /// What has been read goes to the threads; the next request that one of them is through with.
+    fn next_request(&mut self, now: Instant) -> Option<(ReplyTo, Request)> {
+        for asked in self.readable.drain(..) {
+            self.handlers.add(asked);
+        }
+        self.handlers.next(now)
     }
 
     fn on_completed(&mut self, completed: Completed, ctx: &mut Context<'_>) {
@@ -276,6 +307,7 @@ impl Broker {
     /// Whether a step of its life was taken that others must hear of.
     fn settle_lifecycle(&mut self, ctx: &mut Context<'_>) -> bool {
         let before = (self.lifecycle.state(), self.lifecycle.broker_epoch());
+        self.lifecycle.note_directories(self.replicas.directories(), ctx.now());
         self.lifecycle.poll(self.metadata.image().last_applied, ctx);
         if let Some(epoch) = self.lifecycle.broker_epoch() {
             self.replicas.set_broker_epoch(epoch);
@@ -299,10 +331,12 @@ impl Broker {
         self.exited = true;
         self.sockets.stop_processing();
         self.readable.clear();
+        self.handlers.stop();
         self.metadata.shutdown(ctx);
         let stopped = self.replicas.shutdown(ctx);
         self.check_storage(stopped, ctx);
         self.alter_partition.channel().shutdown(ctx);
+        self.assignments.channel().shutdown(ctx);
         self.forwarding.shutdown(ctx);
         self.lifecycle.channel().shutdown(ctx);
         ctx.exit();
@@ -325,10 +359,12 @@ impl Machine for Broker {
         if self.exited {
             return;
         }
+        self.sockets.begin(ctx.now());
         match input {
             Input::Start => {
                 let loaded = self.replicas.start(ctx);
                 self.check_storage(loaded, ctx);
+                self.lifecycle.note_directories(self.replicas.directories(), ctx.now());
                 self.lifecycle.start(ctx);
             }
             Input::Deadline => self.on_deadline(ctx),
@@ -365,8 +401,11 @@ impl Machine for Broker {
             self.metadata.next_deadline(),
             self.lifecycle.next_deadline(),
             self.alter_partition.next_deadline(),
+            self.assignments.next_deadline(),
             self.forwarding.next_deadline(),
             self.producer_ids.next_deadline(),
+            self.sockets.next_deadline(),
+            self.handlers.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

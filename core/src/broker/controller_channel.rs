@@ -50,6 +50,7 @@ impl<T> ControllerChannel<T> {
             reconnect_backoff: ExponentialBackoff::constant(Duration::from_millis(50)),
             connection_setup_timeout: Some(NetworkClientConfig::SETUP_TIMEOUT),
             max_in_flight: 1,
+            max_idle: None,
         });
         Self {
             network,
@@ -82,7 +83,7 @@ impl<T> ControllerChannel<T> {
 
     /// `Input::Connected` on a connection of this channel.
     pub fn on_connected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
-        self.network.on_connected(connection);
+        self.network.on_connected(connection, ctx.now());
         self.pump(ctx);
     }
 
@@ -102,7 +103,7 @@ impl<T> ControllerChannel<T> {
         response: Response,
         ctx: &mut Context<'_>,
     ) {
-        let answered = self.network.on_response(connection, correlation_id, response);
+        let answered = self.network.on_response(connection, correlation_id, response, ctx.now());
         if let Some((node, token, response)) = answered
             && let Some((_, item)) = self.in_flight.take_if(|(sent, _)| *sent == token)
         {
@@ -181,6 +182,7 @@ fn says_not_controller(response: &Response) -> bool {
         Response::BrokerRegistration(r) => says(r.error_code),
         Response::BrokerHeartbeat(r) => says(r.error_code),
         Response::AllocateProducerIds(r) => says(r.error_code),
+        Response::AssignReplicasToDirs(r) => says(r.error_code),
         Response::Produce(_)
         | Response::Fetch(_)
         | Response::ListOffsets(_)

@@ -11,7 +11,7 @@
 //! As in Kafka, the registration of a life is never repeated: a broker that is told `STALE_BROKER_EPOCH` or
 //! `BROKER_ID_NOT_REGISTERED` goes on sending heartbeats with the epoch it has. A session that ran out needs no new
 //! registration: the next heartbeat unfences the broker.
-//! Not modelled: failed log directories, features, migration from ZooKeeper, the epoch of the previous life (it lies in
+//! Not modelled: features, migration from ZooKeeper, the epoch of the previous life (it lies in
 //! the clean-shutdown file and serves KIP-966 only). `controlled.shutdown.max.retries` and
 //! `.retry.backoff.ms` of ZooKeeper clusters: their controlled shutdown is KRaft's here.
 
@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::controller_channel::{ControllerChannel, Outcome};
 use crate::client::ExponentialBackoff;
 use crate::config::BrokerConfig;
+use crate::log::log_directories::LogDirectories;
 use crate::machine::Context;
 use crate::protocol::Response;
 use crate::types::{BrokerEpoch, BrokerId, Duration, Instant, NodeId, Offset, Prng, StrBytes};
@@ -69,6 +70,9 @@ pub(super) struct BrokerLifecycleManager {
     incarnation_id: Uuid,
     broker_epoch: Option<BrokerEpoch>,
     ready_to_unfence: bool,
+    /// The ids of the log directories that worked at the start, and of those that have failed since; where they are told.
+    log_dirs: Vec<Uuid>,
+    offline_log_dirs: Vec<Uuid>,
     got_controlled_shutdown_response: bool,
     failed_attempts: u32,
     communication_in_flight: bool,
@@ -89,6 +93,8 @@ impl BrokerLifecycleManager {
             incarnation_id: Uuid::nil(),
             broker_epoch: None,
             ready_to_unfence: false,
+            log_dirs: Vec::new(),
+            offline_log_dirs: Vec::new(),
             got_controlled_shutdown_response: false,
             failed_attempts: 0,
             communication_in_flight: false,
@@ -114,6 +120,25 @@ impl BrokerLifecycleManager {
         self.state = BrokerState::Starting;
         self.give_up_at = Some(ctx.now() + INITIAL_REGISTRATION_TIMEOUT);
         self.send_registration(ctx);
+    }
+
+    /// Takes note of the log directories. One that has failed since the last time is told at once.
+    pub fn note_directories(&mut self, directories: &LogDirectories, now: Instant) {
+        if !self.config.tells_log_directories || !directories.are_several() {
+            return;
+        }
+        if self.state == BrokerState::NotRunning {
+            self.log_dirs = directories.online().map(|(_, directory)| directory.id).collect();
+        }
+        let failed = directories.all().iter().filter(|directory| !directory.online);
+        let count = failed.clone().filter(|directory| self.log_dirs.contains(&directory.id)).count();
+        if count > self.offline_log_dirs.len() {
+            self.offline_log_dirs =
+                failed.map(|directory| directory.id).filter(|id| self.log_dirs.contains(id)).collect();
+            if self.broker_epoch.is_some() {
+                self.schedule(Duration::ZERO, now);
+            }
+        }
     }
 
     /// The first metadata are published; the next heartbeat asks to be unfenced.
@@ -253,6 +278,7 @@ impl BrokerLifecycleManager {
             .with_broker_id(BrokerId(self.config.broker_id))
             .with_incarnation_id(self.incarnation_id)
             .with_listeners(vec![listener])
+            .with_log_dirs(self.log_dirs.clone())
             .with_rack(self.config.broker_rack.clone().map(StrBytes::from_string))
             .with_previous_broker_epoch(-1);
         self.communication_in_flight = true;
@@ -264,6 +290,7 @@ impl BrokerLifecycleManager {
             .with_broker_id(BrokerId(self.config.broker_id))
             .with_broker_epoch(epoch.0)
             .with_current_metadata_offset(metadata_end.0)
+            .with_offline_log_dirs(self.offline_log_dirs.clone())
             .with_want_fence(!self.ready_to_unfence)
             .with_want_shut_down(self.state == BrokerState::PendingControlledShutdown);
         self.communication_in_flight = true;

@@ -49,6 +49,7 @@ impl MetadataPublisher {
             },
             connection_setup_timeout: Some(NetworkClientConfig::SETUP_TIMEOUT),
             max_in_flight: 1,
+            max_idle: None,
         });
         Self {
             broker_id,
@@ -86,8 +87,8 @@ impl MetadataPublisher {
         self.network.owns(connection)
     }
 
-    pub fn on_connected(&mut self, connection: ConnectionId) {
-        self.network.on_connected(connection);
+    pub fn on_connected(&mut self, connection: ConnectionId, ctx: &Context<'_>) {
+        self.network.on_connected(connection, ctx.now());
     }
 
     pub fn on_disconnected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
@@ -103,7 +104,10 @@ impl MetadataPublisher {
         response: Response,
         ctx: &mut Context<'_>,
     ) {
-        let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response) else { return };
+        let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response, ctx.now())
+        else {
+            return;
+        };
         if self.in_flight.take_if(|sent| *sent == token).is_none() {
             return;
         }

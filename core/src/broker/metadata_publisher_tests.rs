@@ -37,7 +37,7 @@ impl Rig {
     fn connect(&mut self) {
         self.publisher.poll(&mut self.bench.context());
         let [(connection, _)] = opened(&mut self.bench)[..] else { panic!("it connects to its controller") };
-        self.publisher.on_connected(connection);
+        self.publisher.on_connected(connection, &self.bench.context());
         self.poll();
     }
 

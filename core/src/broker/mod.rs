@@ -7,6 +7,7 @@
 
 mod alter_partition;
 mod apis;
+mod assignments;
 #[expect(clippy::module_inception, reason = "the machine is what the folder is named after")]
 pub mod broker;
 mod controller_channel;
@@ -15,6 +16,7 @@ mod fetch_session_cache;
 pub mod lifecycle;
 mod metadata_publisher;
 mod producer_ids;
+mod request_handlers;
 mod socket_server;
 #[cfg(test)]
 mod test_cluster;

@@ -4,14 +4,13 @@
 //! A channel is muted when a request has been read from it, and read again when its response was handed over (or, at
 //! acks=0, when it turned out that there is none): one request at a time per connection, in order.
 //! Before the broker is unfenced for the first time connections are accepted by the kernel and nothing is read from them.
-//! Not modelled: that since 3.7 they are refused by then; the pools of network and I/O threads (a request is served in no time but that of the disk),
-//! `queued.max.requests`, `connections.max.idle.ms`, quotas. What waits in the socket when a connection ends is
+//! Not modelled: that since 3.7 they are refused by then; the pool of network threads, quotas. What waits in the socket when a connection ends is
 //! discarded, also where a FIN would have left it readable.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::protocol::Request;
-use crate::types::{ConnectionId, CorrelationId, NodeId};
+use crate::types::{ConnectionId, CorrelationId, Duration, Instant, NodeId};
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +25,11 @@ pub(super) struct ReplyTo {
 pub(super) struct SocketServer {
     channels: BTreeMap<ConnectionId, Channel>,
     processing: Processing,
+    /// `connections.max.idle.ms`.
+    max_idle: Option<Duration>,
+    now: Instant,
+    /// No connection is idle too long before this.
+    next_idle_check: Option<Instant>,
 }
 
 /// Whether requests are read at all: KRaft brokers begin when they are unfenced for the first time.
@@ -40,13 +44,47 @@ enum Processing {
 #[derive(Clone, Debug, Default)]
 struct Channel {
     muted: bool,
+    /// When something was last read from it or answered on it.
+    active: Instant,
     unread: VecDeque<(ReplyTo, Request)>,
 }
 
 impl SocketServer {
+    /// Without a connection. One that is idle for `max_idle` will be closed.
+    pub fn new(max_idle: Option<Duration>) -> Self {
+        Self { max_idle, ..Self::default() }
+    }
+
+    /// An input is handled at this time.
+    pub fn begin(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// The connections that are closed now because nothing was said on them for too long.
+    pub fn close_idle(&mut self) -> Vec<ConnectionId> {
+        let (Some(max), Some(_)) = (self.max_idle, self.next_idle_check.filter(|at| *at <= self.now)) else {
+            return Vec::new();
+        };
+        let now = self.now;
+        let idle = |channel: &Channel| channel.active + max <= now;
+        let closed = self.channels.iter().filter(|(_, it)| idle(it)).map(|(id, _)| *id).collect();
+        self.channels.retain(|_, channel| !idle(channel));
+        self.next_idle_check = self.channels.values().map(|channel| channel.active + max).min();
+        closed
+    }
+
+    /// When [`SocketServer::close_idle`] wants to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.next_idle_check
+    }
+
     /// A request arrived. It is given back if it is to be served now.
     pub fn receive(&mut self, reply_to: ReplyTo, request: Request) -> Option<(ReplyTo, Request)> {
+        if self.next_idle_check.is_none() {
+            self.next_idle_check = self.max_idle.map(|max| self.now + max);
+        }
         let channel = self.channels.entry(reply_to.connection).or_default();
+        channel.active = self.now;
         if channel.muted || self.processing != Processing::Enabled {
             channel.unread.push_back((reply_to, request));
             return None;
@@ -59,6 +97,7 @@ impl SocketServer {
     pub fn done(&mut self, connection: ConnectionId) -> Option<(ReplyTo, Request)> {
         // A connection may have ended while its request was being served.
         let channel = self.channels.get_mut(&connection)?;
+        channel.active = self.now;
         let next = if self.processing == Processing::Enabled { channel.unread.pop_front() } else { None };
         channel.muted = next.is_some();
         next
@@ -132,6 +171,24 @@ mod tests {
         assert!(server.closed(ConnectionId(1)));
         assert_eq!(served(server.done(ConnectionId(1))), None, "10 was served to the end, 11 never was read");
         assert!(!server.closed(ConnectionId(1)));
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_is_said_is_closed() {
+        let seconds = |seconds: u64| Instant(seconds * 1_000_000_000);
+        let mut server = SocketServer::new(Some(Duration::from_secs(600)));
+        server.enable_processing();
+        server.receive(from(1, 10), fetch());
+        server.receive(from(2, 20), fetch());
+        server.begin(seconds(400));
+        server.done(ConnectionId(2));
+        assert_eq!(server.next_deadline(), Some(seconds(600)));
+        server.begin(seconds(600));
+        assert_eq!(server.close_idle(), [ConnectionId(1)]);
+        assert_eq!(server.next_deadline(), Some(seconds(1_000)));
+        server.begin(seconds(1_000));
+        assert_eq!(server.close_idle(), [ConnectionId(2)]);
+        assert_eq!(server.next_deadline(), None);
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl AdminClient {
             reconnect_backoff: ExponentialBackoff { initial: Duration::from_millis(50), max: Duration::from_secs(1) },
             connection_setup_timeout: Some(NetworkClientConfig::SETUP_TIMEOUT),
             max_in_flight: 1,
+            max_idle: None,
         });
         Self { bootstrap, network, calls: VecDeque::new(), in_flight: None, retry_at: None }
     }
@@ -138,7 +139,7 @@ impl Machine for AdminClient {
         match input {
             Input::Call(call) => self.calls.push_back(Pending { call, expires_at: ctx.now() + API_TIMEOUT }),
             Input::Connected(connection) => {
-                self.network.on_connected(connection);
+                self.network.on_connected(connection, ctx.now());
             }
             Input::Disconnected(connection) => {
                 if let Some(disconnection) = self.network.on_disconnected(connection, ctx) {
@@ -146,7 +147,7 @@ impl Machine for AdminClient {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                let answer = self.network.on_response(connection, correlation_id, response);
+                let answer = self.network.on_response(connection, correlation_id, response, ctx.now());
                 if let Some((_, token, response)) = answer
                     && self.in_flight == Some(token)
                 {

@@ -29,6 +29,7 @@ fn client() -> Client {
         reconnect_backoff: ExponentialBackoff::constant(Duration::from_millis(50)),
         connection_setup_timeout: None,
         max_in_flight: 5,
+        max_idle: None,
     });
     let mut metadata = ClientMetadata::new(ClientMetadataConfig {
         bootstrap: vec![NodeId::Broker(1)],
@@ -43,7 +44,7 @@ fn client() -> Client {
     metadata.maybe_update(&mut network, &mut bench.context());
     for effect in bench.take() {
         if let Effect::Connect { connection, .. } = effect {
-            network.on_connected(connection);
+            network.on_connected(connection, bench.now());
         }
     }
     Client { bench, network, metadata }

@@ -14,8 +14,7 @@
 //! `Input::Deadline`, and count [`NetworkClient::next_deadline`] among your own. What it does not know (a connection of
 //! somebody else, an answer to a request that was given up) it answers with `None`.
 //!
-//! Not modelled: authentication, quota throttling, idle connections (`connections.max.idle.ms`), the ApiVersions
-//! exchange after connecting (one round trip), DNS.
+//! Not modelled: authentication, quota throttling, the ApiVersions exchange after connecting (one round trip), DNS.
 
 use std::collections::VecDeque;
 
@@ -33,6 +32,8 @@ pub struct NetworkClientConfig {
     pub connection_setup_timeout: Option<ExponentialBackoff>,
     /// `max.in.flight.requests.per.connection`.
     pub max_in_flight: usize,
+    /// `connections.max.idle.ms`: a connection on which nothing is said for so long is closed.
+    pub max_idle: Option<Duration>,
 }
 
 impl NetworkClientConfig {
@@ -63,6 +64,8 @@ pub enum DisconnectReason {
     RequestTimeout,
     /// Connecting took too long.
     SetupTimeout,
+    /// Nothing was said on it for `connections.max.idle.ms`.
+    Idle,
     /// The owner asked for it.
     Local,
 }
@@ -94,6 +97,8 @@ struct Node {
     in_flight: VecDeque<InFlight>,
     /// Of the last attempt or, once disconnected, of the disconnection: backoff counts from here.
     last_attempt: Instant,
+    /// When something was last said on the connection.
+    active: Instant,
     failures: u32,
     failed_setups: u32,
 }
@@ -203,6 +208,7 @@ impl NetworkClient {
         let token = RequestToken(self.next_token);
         self.next_token += 1;
         ctx.send(connection, correlation_of(token), request.into());
+        entry.active = ctx.now();
         if expect == Expect::Response {
             entry.in_flight.push_back(InFlight { token, times_out_at: ctx.now() + timeout });
         }
@@ -215,9 +221,10 @@ impl NetworkClient {
     }
 
     /// `Input::Connected`: the node that can be sent to now.
-    pub fn on_connected(&mut self, connection: ConnectionId) -> Option<NodeId> {
+    pub fn on_connected(&mut self, connection: ConnectionId, now: Instant) -> Option<NodeId> {
         let node = self.nodes.iter_mut().find(|n| n.connection() == Some(connection))?;
         node.state = State::Ready(connection);
+        node.active = now;
         node.failures = 0;
         node.failed_setups = 0;
         Some(node.id)
@@ -235,19 +242,22 @@ impl NetworkClient {
         connection: ConnectionId,
         correlation_id: CorrelationId,
         response: Response,
+        now: Instant,
     ) -> Option<(NodeId, RequestToken, Response)> {
         let node = self.nodes.iter_mut().find(|n| n.connection() == Some(connection))?;
+        node.active = now;
         let index = node.in_flight.iter().position(|request| correlation_of(request.token) == correlation_id)?;
         let request = node.in_flight.remove(index)?;
         Some((node.id, request.token, response))
     }
 
-    /// `Input::Deadline`: closes connections that took too long to open or to answer. Afterwards the caller asks
+    /// `Input::Deadline`: closes connections that took too long to open or to answer, or were idle too long. Afterwards the caller asks
     /// [`Self::ready`] again for the nodes it wants.
     pub fn on_deadline(&mut self, ctx: &mut Context<'_>) -> Vec<Disconnection> {
         let now = ctx.now();
         let mut gone = Vec::new();
         for index in 0..self.nodes.len() {
+            let max_idle = self.config.max_idle;
             let node = &mut self.nodes[index];
             let reason = match &mut node.state {
                 State::Disconnected { retry_at, wanted } => {
@@ -258,6 +268,7 @@ impl NetworkClient {
                 State::Ready(_) if node.in_flight.iter().any(|request| request.times_out_at <= now) => {
                     DisconnectReason::RequestTimeout
                 }
+                State::Ready(_) if max_idle.is_some_and(|max| node.active + max <= now) => DisconnectReason::Idle,
                 State::Connecting { .. } | State::Ready(_) => continue,
             };
             gone.push(self.close_connection(index, reason, ctx));
@@ -267,7 +278,7 @@ impl NetworkClient {
 
     /// When [`Self::on_deadline`] has something to do, or a backoff that stopped [`Self::ready`] ends.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.nodes.iter().filter_map(Node::next_deadline).min()
+        self.nodes.iter().filter_map(|node| node.next_deadline(self.config.max_idle)).min()
     }
 
     /// When `node` can be asked again: the end of its backoff. `None` if there is nothing to wait for by the clock.
@@ -347,6 +358,7 @@ impl Node {
             state: State::Disconnected { retry_at: now, wanted: false },
             in_flight: VecDeque::new(),
             last_attempt: Instant::START,
+            active: Instant::START,
             failures: 0,
             failed_setups: 0,
         }
@@ -363,11 +375,14 @@ impl Node {
         }
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self, max_idle: Option<Duration>) -> Option<Instant> {
         match self.state {
             State::Disconnected { retry_at, wanted } => wanted.then_some(retry_at),
             State::Connecting { give_up_at, .. } => (give_up_at != Instant::NEVER).then_some(give_up_at),
-            State::Ready(_) => self.in_flight.iter().map(|request| request.times_out_at).min(),
+            State::Ready(_) => {
+                let times_out = self.in_flight.iter().map(|request| request.times_out_at).min();
+                times_out.into_iter().chain(max_idle.map(|max| self.active + max)).min()
+            }
         }
     }
 }

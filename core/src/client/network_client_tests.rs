@@ -14,6 +14,7 @@ fn client(max_in_flight: usize) -> NetworkClient {
         reconnect_backoff: ExponentialBackoff { initial: Duration::from_millis(50), max: Duration::from_secs(1) },
         connection_setup_timeout: Some(NetworkClientConfig::SETUP_TIMEOUT),
         max_in_flight,
+        max_idle: None,
     })
 }
 
@@ -22,7 +23,7 @@ fn connected(max_in_flight: usize, bench: &mut Bench) -> (NetworkClient, Connect
     let mut client = client(max_in_flight);
     assert!(!client.ready(BROKER, &mut bench.context()));
     let connection = opened(bench);
-    assert_eq!(client.on_connected(connection), Some(BROKER));
+    assert_eq!(client.on_connected(connection, bench.now()), Some(BROKER));
     (client, connection)
 }
 
@@ -52,7 +53,7 @@ fn the_first_question_opens_the_connection_and_only_once() {
     assert!(!client.ready(BROKER, &mut bench.context()));
     let connection = opened(&mut bench);
     assert!(!client.can_send(BROKER));
-    client.on_connected(connection);
+    client.on_connected(connection, bench.now());
     assert!(client.ready(BROKER, &mut bench.context()));
     assert!(bench.take().is_empty());
 }
@@ -64,8 +65,11 @@ fn a_response_finds_its_request_once() {
     let token = send(&mut client, Expect::Response, &mut bench);
     let id = correlation(&mut bench);
     let response = || Response::from(MetadataResponse::default());
-    assert_eq!(client.on_response(connection, id, response()).map(|(n, t, _)| (n, t)), Some((BROKER, token)));
-    assert!(client.on_response(connection, id, response()).is_none());
+    assert_eq!(
+        client.on_response(connection, id, response(), bench.now()).map(|(n, t, _)| (n, t)),
+        Some((BROKER, token))
+    );
+    assert!(client.on_response(connection, id, response(), bench.now()).is_none());
     assert_eq!(client.next_deadline(), None);
 }
 
@@ -147,4 +151,18 @@ fn the_least_loaded_node_is_connected_and_idle_before_anything_else() {
     assert_eq!(client.least_loaded_node(&[BROKER], bench.now(), &mut rng), None, "in backoff");
     let others: Vec<_> = (0..20).filter_map(|_| client.least_loaded_node(&nodes, bench.now(), &mut rng)).collect();
     assert!(others.contains(&nodes[0]) && others.contains(&nodes[2]) && !others.contains(&BROKER));
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_said_is_closed() {
+    let mut bench = Bench::default();
+    let (mut client, _) = connected(5, &mut bench);
+    client.config.max_idle = Some(Duration::from_secs(540));
+    let due = client.next_deadline().expect("it will be idle too long some day");
+    assert_eq!(due, bench.now() + Duration::from_secs(540));
+    bench.advance(Duration::from_secs(540));
+    let gone = client.on_deadline(&mut bench.context());
+    let expected = Disconnection { node: BROKER, reason: DisconnectReason::Idle, failed: Vec::new() };
+    assert_eq!(gone, [expected]);
+    assert!(!client.is_connected(BROKER));
 }

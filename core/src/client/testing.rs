@@ -119,6 +119,7 @@ pub(crate) fn producer_config(version: KafkaVersion) -> ProducerConfig {
         retry_backoff_max_ms: millis(100),
         reconnect_backoff_ms: millis(50),
         reconnect_backoff_max_ms: millis(1000),
+        connections_max_idle_ms: Some(millis(540_000)),
         metadata_max_age_ms: millis(300_000),
         compression_type: Compression::None,
         round_robin_partitioner: false,

@@ -5,6 +5,7 @@
 
 use super::definition::{Definition, Kind};
 use super::property::{ConfigProblem, Property, Resolved};
+use super::request_times::RequestTimes;
 use super::values::{Schema, Values};
 use super::{ConfigKind, KafkaVersion, LogConfig, TimestampType, Toggles, known};
 use crate::types::Duration;
@@ -18,6 +19,11 @@ pub struct BrokerConfig {
     pub toggles: Toggles,
     /// `broker.id`, `node.id`.
     pub broker_id: i32,
+    /// `log.dirs`, or `log.dir`: where logs lie.
+    pub log_dirs: Vec<String>,
+    /// Whether the controller hears of log directories: which replica lies where, and which have failed. In ZooKeeper mode,
+    /// and in KRaft mode since 3.7 (KIP-858).
+    pub tells_log_directories: bool,
     /// `broker.rack`.
     pub broker_rack: Option<String>,
     /// `num.partitions`.
@@ -52,6 +58,12 @@ pub struct BrokerConfig {
     pub broker_heartbeat_interval_ms: Duration,
     /// `broker.session.timeout.ms` (KRaft); in the stand-in for ZooKeeper it takes the value of `zookeeper.session.timeout.ms`.
     pub broker_session_timeout_ms: Duration,
+    /// `num.io.threads`: how many requests are served at once, where serving takes time.
+    pub num_io_threads: usize,
+    /// How long serving a request takes; no time unless a scenario says so.
+    pub request_times: RequestTimes,
+    /// `connections.max.idle.ms`: after so long without a request a connection is closed; none if it is negative.
+    pub connections_max_idle_ms: Option<Duration>,
     /// `controlled.shutdown.enable`.
     pub controlled_shutdown_enable: bool,
     /// `max.incremental.fetch.session.cache.slots` (KIP-227).
@@ -88,6 +100,8 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("default.replication.factor", Kind::INT, Some("1"), "How many replicas a topic has unless it says so.").floor(1),
     Definition::new("auto.create.topics.enable", Kind::Boolean, Some("true"), "Whether asking for an unknown topic creates it."),
 
+    Definition::new("log.dir", Kind::Text, Some("/tmp/kafka-logs"), "The directory of the logs; log.dirs goes before it."),
+    Definition::new("log.dirs", Kind::Text, None, "The directories of the logs, with commas: one can fail and the others go on."),
     Definition::new("log.segment.bytes", Kind::int(14), Some("1073741824"), "The size at which a segment is full.").raised(V4_0, 1 << 20),
     Definition::new("log.roll.ms", Kind::LONG, None, "The age at which a segment is full; goes before log.roll.hours.").floor(1),
     Definition::new("log.roll.hours", Kind::int(1), Some("168"), "The age at which a segment is full, in hours."),
@@ -112,6 +126,8 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("replica.high.watermark.checkpoint.interval.ms", Kind::LONG, Some("5000"), "How often the high watermarks are written to disk.").floor(0),
     Definition::new("max.incremental.fetch.session.cache.slots", Kind::int(0), Some("1000"), "How many fetch sessions a broker keeps."),
 
+    Definition::new("num.io.threads", Kind::int(1), Some("8"), "How many requests are served at once, where a scenario lets serving take time."),
+    Definition::new("connections.max.idle.ms", Kind::LONG, Some("600000"), "After how long without a request a broker closes a connection; negative is never."),
     Definition::new("zookeeper.session.timeout.ms", Kind::INT, Some("6000"), "After how long without a sign of life a broker is dead, in ZooKeeper mode.").later(&[(V2_5, "18000")]).until(4, 0).floor(1),
     Definition::new("broker.session.timeout.ms", Kind::INT, Some("9000"), "After how long without a heartbeat a broker is fenced, in KRaft mode.").since(2, 8).floor(1),
     Definition::new("broker.heartbeat.interval.ms", Kind::INT, Some("2000"), "How often a broker sends a heartbeat, in KRaft mode.").since(2, 8).floor(1),
@@ -138,6 +154,16 @@ impl BrokerConfig {
         let mode = MetadataMode::of(&mut values);
         let config = build(&values, mode);
         values.resolved(config)
+    }
+}
+
+impl BrokerConfig {
+    /// Where each of `log.dirs` lies in the broker's storage: a single one is its root.
+    pub fn log_directory_roots(&self) -> Vec<String> {
+        match self.log_dirs.as_slice() {
+            [_] => vec![String::new()],
+            several => several.iter().map(|name| name.trim_matches('/').to_owned()).collect(),
+        }
     }
 }
 
@@ -185,6 +211,13 @@ fn check(values: &mut Values) {
     {
         values.refuse("node.id", "node.id and broker.id must be the same if both are set");
     }
+    let dirs = log_dirs(values);
+    let at_fault = if values.is_set("log.dirs") { "log.dirs" } else { "log.dir" };
+    if dirs.is_empty() {
+        values.refuse(at_fault, format!("at least one log directory must be defined via {at_fault}"));
+    } else if (1..dirs.len()).any(|place| dirs[..place].contains(&dirs[place])) {
+        values.refuse(at_fault, "a log directory is named twice");
+    }
     if values.number("default.replication.factor") > i64::from(i16::MAX) {
         values.refuse("default.replication.factor", "default.replication.factor must be at most 32767");
     }
@@ -211,6 +244,8 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
         toggles: Toggles::of(values.version),
         broker_id: values.int(id),
         broker_rack: values.opt_text("broker.rack"),
+        log_dirs: log_dirs(values),
+        tells_log_directories: mode == MetadataMode::ZooKeeper || values.version >= KafkaVersion::new(3, 7),
         num_partitions: values.int("num.partitions"),
         // A larger number is a problem already, and this configuration is not given out.
         default_replication_factor: i16::try_from(values.number("default.replication.factor")).unwrap_or(i16::MAX),
@@ -228,6 +263,9 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
         replica_socket_timeout_ms: values.millis("replica.socket.timeout.ms"),
         broker_heartbeat_interval_ms: heartbeat_interval,
         broker_session_timeout_ms: session_timeout,
+        num_io_threads: values.size("num.io.threads"),
+        request_times: RequestTimes::default(),
+        connections_max_idle_ms: super::max_idle(values),
         controlled_shutdown_enable: values.boolean("controlled.shutdown.enable"),
         max_incremental_fetch_session_cache_slots: values.size("max.incremental.fetch.session.cache.slots"),
         unclean_leader_election_interval_ms: values.millis("unclean.leader.election.interval.ms"),
@@ -238,6 +276,11 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
         producer_id_expiration_ms: values.millis(producer_id_expiration),
         controller_socket_timeout_ms: values.millis("controller.socket.timeout.ms"),
     }
+}
+
+fn log_dirs(values: &Values) -> Vec<String> {
+    let written = values.opt_text("log.dirs").unwrap_or_else(|| values.text("log.dir"));
+    written.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// The defaults of topics on this broker.

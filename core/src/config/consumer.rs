@@ -54,6 +54,8 @@ pub struct ConsumerConfig {
     pub reconnect_backoff_ms: Duration,
     /// `reconnect.backoff.max.ms`.
     pub reconnect_backoff_max_ms: Duration,
+    /// `connections.max.idle.ms`; none if it is negative.
+    pub connections_max_idle_ms: Option<Duration>,
     /// `metadata.max.age.ms`.
     pub metadata_max_age_ms: Duration,
     /// `check.crcs`.
@@ -81,6 +83,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("retry.backoff.ms", Kind::long(0), Some("100"), "The pause before a request is sent again."),
     Definition::new("reconnect.backoff.ms", Kind::long(0), Some("50"), "The pause before a broker is connected to again."),
     Definition::new("reconnect.backoff.max.ms", Kind::long(0), Some("1000"), "What the pause grows to."),
+    Definition::new("connections.max.idle.ms", Kind::LONG, Some("540000"), "After how long without a word a connection is closed; negative is never."),
     Definition::new("metadata.max.age.ms", Kind::long(0), Some("300000"), "After how long the consumer asks again who leads."),
     Definition::new("check.crcs", Kind::Boolean, Some("true"), "Whether corrupt batches are noticed."),
 ];
@@ -115,6 +118,7 @@ impl ConsumerConfig {
             retry_backoff_ms: values.millis("retry.backoff.ms"),
             reconnect_backoff_ms,
             reconnect_backoff_max_ms,
+            connections_max_idle_ms: super::max_idle(&values),
             metadata_max_age_ms: values.millis("metadata.max.age.ms"),
             check_crcs: values.boolean("check.crcs"),
         };

@@ -162,15 +162,15 @@ pub(super) const BROKER: &[NoEffect] = &[
             listeners port",
     },
     NoEffect {
-        why: "directories: each simulated broker has one disk of its own",
-        names: "log.dir log.dir.failure.timeout.ms log.dirs",
+        why: "a broker that cannot tell the controller of a failed directory is not modelled to give up",
+        names: "log.dir.failure.timeout.ms",
     },
     NoEffect {
         why: "threads, sockets and buffers: the simulated ones have no limit",
-        names: "background.threads connections.max.idle.ms delete.records.purgatory.purge.interval.requests \
+        names: "background.threads delete.records.purgatory.purge.interval.requests \
             fetch.max.bytes fetch.purgatory.purge.interval.requests max.connection.creation.rate \
             max.connections max.connections.per.ip max.connections.per.ip.overrides \
-            max.request.partition.size.limit num.io.threads num.network.threads \
+            max.request.partition.size.limit num.network.threads \
             num.recovery.threads.per.data.dir num.replica.alter.log.dirs.threads num.replica.fetchers \
             producer.purgatory.purge.interval.requests queued.max.request.bytes queued.max.requests \
             replica.socket.receive.buffer.bytes socket.connection.setup.timeout.max.ms \
@@ -260,7 +260,7 @@ pub(super) const CLIENT: &[NoEffect] = &[
     NoEffect { why: "own classes cannot run here", names: "interceptor.classes" },
     NoEffect {
         why: "threads, sockets and buffers: the simulated ones have no limit",
-        names: "connections.max.idle.ms receive.buffer.bytes send.buffer.bytes \
+        names: "receive.buffer.bytes send.buffer.bytes \
             socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms",
     },
 ];

@@ -17,6 +17,7 @@ pub mod legacy_producer;
 pub mod producer;
 pub mod properties;
 pub mod property;
+mod request_times;
 mod toggles;
 pub mod topic;
 mod values;
@@ -28,6 +29,7 @@ pub use definition::{Definition, Kind};
 pub use legacy_producer::{LegacyProducerConfig, LegacyProducerType};
 pub use producer::ProducerConfig;
 pub use property::{ConfigProblem, Part, Place, Property, Resolved, Span};
+pub use request_times::RequestTimes;
 pub use toggles::{ToggleError, Toggles, Truncation};
 pub use topic::{LogConfig, TimestampType};
 pub use version::{KafkaVersion, UnknownVersion};
@@ -109,6 +111,12 @@ impl fmt::Display for ConfigKind {
             ConfigKind::LegacyProducer => "Scala producer",
         })
     }
+}
+
+/// `connections.max.idle.ms`: negative is never.
+fn max_idle(values: &values::Values) -> Option<Duration> {
+    let is_limited = values.number("connections.max.idle.ms") >= 0;
+    is_limited.then(|| values.millis("connections.max.idle.ms"))
 }
 
 /// The pause before a client connects again, and what it grows to. Who sets only the pause wants one that does not grow.

@@ -47,6 +47,8 @@ pub struct ProducerConfig {
     pub reconnect_backoff_ms: Duration,
     /// `reconnect.backoff.max.ms`.
     pub reconnect_backoff_max_ms: Duration,
+    /// `connections.max.idle.ms`; none if it is negative.
+    pub connections_max_idle_ms: Option<Duration>,
     /// `metadata.max.age.ms`.
     pub metadata_max_age_ms: Duration,
     /// `compression.type`.
@@ -91,6 +93,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("retry.backoff.max.ms", Kind::long(0), Some("1000"), "What the pause grows to.").since(3, 7),
     Definition::new("reconnect.backoff.ms", Kind::long(0), Some("50"), "The pause before a broker is connected to again."),
     Definition::new("reconnect.backoff.max.ms", Kind::long(0), Some("1000"), "What the pause grows to."),
+    Definition::new("connections.max.idle.ms", Kind::LONG, Some("540000"), "After how long without a word a connection is closed; negative is never."),
     Definition::new("metadata.max.age.ms", Kind::long(0), Some("300000"), "After how long the producer asks again who leads."),
     Definition::new("compression.type", COMPRESSIONS, Some("none"), "How batches are compressed."),
     Definition::new("partitioner.class", Kind::Text, None, "How a record without a partition gets one; RoundRobinPartitioner is known here."),
@@ -132,6 +135,7 @@ impl ProducerConfig {
             retry_backoff_max_ms,
             reconnect_backoff_ms,
             reconnect_backoff_max_ms,
+            connections_max_idle_ms: super::max_idle(&values),
             metadata_max_age_ms: values.millis("metadata.max.age.ms"),
             compression_type: compression,
             round_robin_partitioner,

@@ -76,6 +76,9 @@ toggles! {
     listoffsets_waits_hw since (2, 2),
     /// The leader answers a batch that it has among the last five of a producer with its old offset (KIP-98).
     idempotence since (0, 11),
+    /// After a failed append nothing more is appended to a log, rather than until its directory has been taken offline
+    /// (KAFKA-10778).
+    append_fence_after_error since (2, 8),
     /// A leader that knows nothing of a producer takes its batch whatever the sequence, instead of answering
     /// UNKNOWN_PRODUCER_ID (KIP-360).
     unknown_producer_accepted since (2, 5),

@@ -2,7 +2,7 @@
 //!
 //! Kafka: `ClusterControlManager`, KIP-631.
 //! Invariant: a new incarnation starts fenced; while the session of the old one lasts it is turned away.
-//! Not modelled: cluster ids, features and their levels, log directories (KIP-858), racks beyond being remembered.
+//! Not modelled: cluster ids, features and their levels, racks beyond being remembered.
 
 use kafka_protocol::messages::BrokerRegistrationRequest;
 

@@ -9,6 +9,7 @@ pub mod broker_heartbeats;
 pub mod cluster_control;
 mod committed;
 pub mod election;
+pub mod log_directories;
 pub mod metadata_fetch;
 pub mod metadata_log;
 pub mod partition_change;

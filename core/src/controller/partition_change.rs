@@ -2,7 +2,7 @@
 //!
 //! Kafka: `PartitionChangeBuilder`.
 //! Invariant: the ISR never becomes empty. The last member stays, and the partition waits for it without a leader.
-//! Not modelled: reassignment (KIP-455), ELR (KIP-966), log directories (KIP-858).
+//! Not modelled: reassignment (KIP-455), ELR (KIP-966).
 
 use uuid::Uuid;
 
@@ -112,6 +112,7 @@ mod tests {
 
     fn partition(leader: i32, isr: &[i32]) -> PartitionRegistration {
         PartitionRegistration {
+            directories: Vec::new(),
             replicas: vec![1, 2, 3],
             isr: isr.to_vec(),
             removing_replicas: Vec::new(),

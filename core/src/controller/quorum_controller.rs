@@ -230,6 +230,10 @@ impl Controller {
                 let decision = self.replication().elect_leaders(&request);
                 self.carry_out(decision, ctx)?.into()
             }
+            Request::AssignReplicasToDirs(request) => {
+                let decision = self.replication().assign_replicas_to_dirs(&request);
+                self.carry_out(decision, ctx)?.into()
+            }
             Request::CreateTopics(request) => {
                 let creation = TopicCreation { image: &self.image, config: &self.config };
                 let decision = creation.create_topics(&request, ctx.rng());
@@ -299,6 +303,8 @@ impl Controller {
             want_fence: request.want_fence,
             want_shut_down: request.want_shut_down,
         };
+        let offline = self.replication().directories_offline(broker, &request.offline_log_dirs);
+        self.commit(&offline, ctx)?;
         let current = self.heartbeats.current_state(broker);
         let replication = self.replication();
         let next = self.heartbeats.next_state(broker, &said, registered_at, || replication.has_leaderships(broker));

@@ -71,7 +71,7 @@ impl ReplicationControl<'_> {
         change.into_iter().chain(self.remove_from_isrs(broker)).collect()
     }
 
-    fn registration_change(
+    pub(super) fn registration_change(
         &self,
         broker: i32,
         fenced: Option<bool>,
@@ -93,6 +93,15 @@ impl ReplicationControl<'_> {
         self.leader_and_isr_updates(Changing::Leaving(broker), partitions.map(|(partition, _)| partition))
     }
 
+    /// Takes the broker out of the ISRs and leaderships of these partitions.
+    pub(super) fn remove_from_isrs_of<'p>(
+        &self,
+        broker: i32,
+        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+    ) -> Vec<MetadataRecord> {
+        self.leader_and_isr_updates(Changing::Leaving(broker), partitions)
+    }
+
     /// Whether the broker leads a partition.
     pub fn has_leaderships(&self, broker: i32) -> bool {
         self.image.partitions.values().any(|partition| partition.leader == broker)
@@ -103,14 +112,17 @@ impl ReplicationControl<'_> {
         changing: Changing,
         partitions: impl IntoIterator<Item = &'p TopicPartition>,
     ) -> Vec<MetadataRecord> {
-        let is_acceptable = |replica: i32| match changing {
-            Changing::Leaving(broker) => replica != broker && self.image.is_active(replica),
-            Changing::Joining(broker) => replica == broker || self.image.is_active(replica),
-        };
         let epoch_bump =
             if self.config.version < KafkaVersion::new(3, 6) { EpochBump::OnIsrShrink } else { EpochBump::Never };
         let updates = partitions.into_iter().filter_map(|partition| {
             let registration = self.image.partitions.get(partition)?;
+            let is_acceptable = |replica: i32| match changing {
+                Changing::Leaving(broker) => replica != broker && self.image.may_lead(registration, replica),
+                Changing::Joining(broker) => {
+                    (replica == broker || self.image.is_active(replica))
+                        && self.image.has_online_directory(registration, replica)
+                }
+            };
             let stays = |replica: &i32| changing != Changing::Leaving(*replica);
             let record = self
                 .builder(partition, registration)?
@@ -178,7 +190,7 @@ impl ReplicationControl<'_> {
             return Err(ErrorCode::ELECTION_NOT_NEEDED);
         }
         let builder = self.builder(partition, registration).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-        builder.election(election).build(|replica| self.image.is_active(replica)).ok_or(unavailable)
+        builder.election(election).build(|replica| self.image.may_lead(registration, replica)).ok_or(unavailable)
     }
 
     /// ElectLeaders (KIP-460).

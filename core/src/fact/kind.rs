@@ -45,6 +45,7 @@ impl Fact {
             Fact::RecordFailed { .. } => "record-failed",
             Fact::RecordAbandoned { .. } => "record-abandoned",
             Fact::Polled { .. } => "polled",
+            Fact::PollFailed { .. } => "poll-failed",
             Fact::PositionReset { .. } => "position-reset",
             Fact::ClientWarned { .. } => "client-warned",
             Fact::ReplicaSurveyed { .. } => "replica-surveyed",

@@ -375,6 +375,15 @@ pub enum Fact {
         /// The value.
         value: Option<Payload>,
     },
+    /// `poll()` threw.
+    PollFailed {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position, where the next `poll()` begins again.
+        position: Offset,
+        /// Why.
+        error: ErrorCode,
+    },
     /// A consumer's position was set, not by reading.
     PositionReset {
         /// The partition.

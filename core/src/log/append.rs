@@ -167,7 +167,14 @@ impl UnifiedLog {
         }
         let interval = self.config.index_interval_bytes;
         let written = self.active_mut().append(set, bytes, interval, ctx.storage());
-        self.checked(written, "appending to", ctx)?;
+        let checked = self.checked(written, "appending to", ctx);
+        if checked.is_err() && !self.toggles.append_fence_after_error {
+            // 1. A part of a batch is in the file, and the thread that takes the directory offline has yet to run.
+            // 2. The next batch is written behind that part, and acknowledged.
+            // 3. Recovery cuts the log at the broken batch: the acknowledged one goes with it.
+            self.offline = false;
+        }
+        checked?;
         self.log_end = set.last_offset.next();
         Ok(())
     }

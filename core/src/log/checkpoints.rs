@@ -35,29 +35,49 @@ impl OffsetCheckpointFile {
     /// The high watermarks.
     pub const HIGH_WATERMARK: OffsetCheckpointFile = OffsetCheckpointFile { path: "replication-offset-checkpoint" };
 
-    /// Replaces the file.
+    /// Replaces the file in the root of the storage.
     pub fn write<'a>(
         &self,
+        offsets: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+        storage: &mut dyn Storage,
+    ) -> io::Result<()> {
+        self.write_at(self.path, offsets, storage)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.path
+    }
+
+    /// Replaces the file at `path`.
+    pub fn write_at<'a>(
+        &self,
+        path: &str,
         offsets: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
         storage: &mut dyn Storage,
     ) -> io::Result<()> {
         let lines = offsets
             .into_iter()
             .map(|(partition, offset)| format!("{} {} {offset}", partition.topic.as_str(), partition.partition));
-        write_lines(self.path, lines, storage)
+        write_lines(path, lines, storage)
     }
 
-    /// Reads the file; empty if there is none, an error if it is malformed.
+    /// Reads the file in the root of the storage; empty if there is none, an error if it is malformed.
     pub fn read(&self, storage: &mut dyn Storage) -> io::Result<BTreeMap<TopicPartition, Offset>> {
+        self.read_at(self.path, storage)
+    }
+
+    /// Reads the file at `path`.
+    pub fn read_at(&self, path: &str, storage: &mut dyn Storage) -> io::Result<BTreeMap<TopicPartition, Offset>> {
         let mut offsets = BTreeMap::new();
-        for line in read_lines(self.path, storage)? {
+        for line in read_lines(path, storage)? {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let [topic, partition, offset] = fields[..] else { return Err(malformed(self.path, &line)) };
+            let [topic, partition, offset] = fields[..] else { return Err(malformed(path, &line)) };
             let (Ok(partition), Ok(offset)) = (partition.parse(), offset.parse()) else {
-                return Err(malformed(self.path, &line));
+                return Err(malformed(path, &line));
             };
             if offsets.insert(TopicPartition::of(topic, partition), Offset(offset)).is_some() {
-                return Err(malformed(self.path, &line));
+                return Err(malformed(path, &line));
             }
         }
         Ok(offsets)

@@ -52,11 +52,26 @@ impl UnifiedLog {
         clean_shutdown: bool,
         ctx: &mut Context<'_>,
     ) -> io::Result<UnifiedLog> {
-        let directory: Arc<str> = partition.to_string().into();
+        let directory = partition.to_string();
+        Self::load_in(&directory, partition, config, toggles, recovery_point, clean_shutdown, ctx)
+    }
+
+    /// As [`UnifiedLog::load`], in a directory of another name: that of one log directory of several.
+    #[expect(clippy::too_many_arguments, reason = "it is `load` with a place")]
+    pub fn load_in(
+        directory: &str,
+        partition: TopicPartition,
+        config: LogConfig,
+        toggles: Toggles,
+        recovery_point: Offset,
+        clean_shutdown: bool,
+        ctx: &mut Context<'_>,
+    ) -> io::Result<UnifiedLog> {
+        let directory: Arc<str> = directory.into();
         let new = !ctx.storage().exists(&directory);
         if new {
             ctx.storage().create_dir(&directory)?;
-            ctx.storage().sync_dir("")?;
+            ctx.storage().sync_dir(directory.rsplit_once('/').map_or("", |(parent, _)| parent))?;
         }
         let stored_epochs = LeaderEpochFileCache::read(&epochs_path(&directory), ctx.storage())?;
         let mut log = UnifiedLog {

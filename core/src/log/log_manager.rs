@@ -7,14 +7,17 @@
 //! ```
 //!
 //! Kafka: `LogManager`.
-//! Not modelled: several log directories, deletion of topics, retention and cleaner threads, recovery in parallel, the
+//! Not modelled: deletion of topics, retention and cleaner threads, recovery in parallel, the
 //! broker epoch in the clean marker (the file is empty, as before 3.8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::checkpoints::OffsetCheckpointFile;
+use super::log_directories::LogDirectories;
 use super::unified_log::UnifiedLog;
 use crate::config::{BrokerConfig, LogConfig};
 use crate::fact::{Fact, TruncationReason};
@@ -36,6 +39,9 @@ const PRODUCER_EXPIRATION_CHECK_INTERVAL: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct LogManager {
     config: Arc<BrokerConfig>,
+    directories: LogDirectories,
+    /// Directories in which something failed that no log knows of.
+    blamed: BTreeSet<usize>,
     logs: BTreeMap<TopicPartition, UnifiedLog>,
     /// The scheduled tasks, once the logs are loaded.
     schedule: Option<Schedule>,
@@ -55,7 +61,8 @@ struct Schedule {
 impl LogManager {
     /// A manager without logs.
     pub fn new(config: Arc<BrokerConfig>) -> Self {
-        Self { config, logs: BTreeMap::new(), schedule: None }
+        let directories = LogDirectories::new(&config);
+        Self { config, directories, blamed: BTreeSet::new(), logs: BTreeMap::new(), schedule: None }
     }
 
     /// The broker's configuration.
@@ -63,22 +70,23 @@ impl LogManager {
         &self.config
     }
 
-    /// Loads every log in the log directory, and recovers them if the last stop was unclean. Topics' own configuration
-    /// comes later, with [`LogManager::get_or_create`].
+    /// Loads every log in every log directory, and recovers them if the last stop was unclean. Topics' own configuration
+    /// comes later, with [`LogManager::get_or_create`]. A directory that cannot be loaded is offline; an error if none is left.
     pub fn load_all(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
-        let clean = ctx.storage().exists(CLEAN_SHUTDOWN_FILE);
-        if clean {
-            // A crash from now on is unclean, even before anything is written.
-            ctx.storage().remove(CLEAN_SHUTDOWN_FILE)?;
-            ctx.storage().sync_dir("")?;
+        for place in 0..self.directories.all().len() {
+            let loaded = self.directories.open(place, ctx).and_then(|()| self.load_directory(place, ctx));
+            match loaded {
+                Err(error) if self.directories.are_several() => {
+                    self.say_failed(place, &error.to_string(), ctx);
+                    self.directories.fail(place);
+                    let directories = &self.directories;
+                    self.logs.retain(|_, log| directories.of(log.directory()) != place);
+                }
+                other => other?,
+            }
         }
-        let recovery_points = self.read_recovery_points(ctx)?;
-        for name in ctx.storage().list("")? {
-            let Some(partition) = name.strip_suffix('/').and_then(partition_of) else { continue };
-            let recovery_point = recovery_points.get(&partition).copied().unwrap_or(Offset(0));
-            let (config, toggles) = (self.config.log.clone(), self.config.toggles);
-            let log = UnifiedLog::load(partition.clone(), config, toggles, recovery_point, clean, ctx)?;
-            self.logs.insert(partition, log);
+        if self.directories.online().next().is_none() {
+            return Err(io::Error::other("no log directory is left"));
         }
         let begin = ctx.now() + INITIAL_TASK_DELAY;
         self.schedule = Some(Schedule {
@@ -87,6 +95,81 @@ impl LogManager {
             expiration: ctx.now() + PRODUCER_EXPIRATION_CHECK_INTERVAL,
         });
         Ok(())
+    }
+
+    fn load_directory(&mut self, place: usize, ctx: &mut Context<'_>) -> io::Result<()> {
+        let directory = self.directories.all()[place].clone();
+        let marker = directory.path(CLEAN_SHUTDOWN_FILE);
+        let clean = ctx.storage().exists(&marker);
+        if clean {
+            // A crash from now on is unclean, even before anything is written.
+            ctx.storage().remove(&marker)?;
+            ctx.storage().sync_dir(&directory.root)?;
+        }
+        let recovery_points =
+            self.read_recovery_points(&directory.path(OffsetCheckpointFile::RECOVERY_POINT.name()), ctx)?;
+        for name in ctx.storage().list(&directory.root)? {
+            let Some(partition) = name.strip_suffix('/').and_then(partition_of) else { continue };
+            let recovery_point = recovery_points.get(&partition).copied().unwrap_or(Offset(0));
+            let (config, toggles) = (self.config.log.clone(), self.config.toggles);
+            let path = directory.path(name.trim_end_matches('/'));
+            let log = UnifiedLog::load_in(&path, partition.clone(), config, toggles, recovery_point, clean, ctx)?;
+            self.logs.insert(partition, log);
+        }
+        Ok(())
+    }
+
+    /// The log directories.
+    pub fn directories(&self) -> &LogDirectories {
+        &self.directories
+    }
+
+    /// The id of the directory in which a log lies.
+    pub fn directory_id(&self, partition: &TopicPartition) -> Option<Uuid> {
+        let log = self.logs.get(partition)?;
+        Some(self.directories.all()[self.directories.of(log.directory())].id)
+    }
+
+    /// Whether a log that is not there may be created. Not where it may lie in a directory that is offline: it would come
+    /// back empty in another one, and be taken for all there ever was.
+    pub fn may_create(&self, partition: &TopicPartition, assigned: Option<Uuid>) -> bool {
+        let online = |id: Uuid| self.directories.online().any(|(_, directory)| directory.id == id);
+        let all_online = self.directories.all().iter().all(|directory| directory.online);
+        self.logs.contains_key(partition) || all_online || assigned.is_none_or(online)
+    }
+
+    /// Takes every directory offline in which something failed. Returns the partitions that went with them; none if no
+    /// directory is left, or no single one is to blame.
+    pub fn fail_directories(&mut self, ctx: &mut Context<'_>) -> Option<Vec<TopicPartition>> {
+        let mut failed = std::mem::take(&mut self.blamed);
+        let offline = self.logs.values().filter(|log| log.is_offline());
+        failed.extend(offline.map(|log| self.directories.of(log.directory())));
+        if failed.is_empty() || !self.directories.are_several() {
+            return None;
+        }
+        for place in &failed {
+            self.say_failed(*place, "its logs are offline", ctx);
+            self.directories.fail(*place);
+        }
+        self.directories.online().next()?;
+        let is_gone = |log: &UnifiedLog| failed.contains(&self.directories.of(log.directory()));
+        let gone: Vec<_> = self.logs.iter().filter(|(_, log)| is_gone(log)).map(|(name, _)| name.clone()).collect();
+        for name in &gone {
+            self.logs.remove(name);
+        }
+        Some(gone)
+    }
+
+    /// Something failed in the directory of a log, which does not know it.
+    pub fn blame(&mut self, partition: &TopicPartition) {
+        if let Some(log) = self.logs.get(partition) {
+            self.blamed.insert(self.directories.of(log.directory()));
+        }
+    }
+
+    fn say_failed(&self, place: usize, why: &str, ctx: &mut Context<'_>) {
+        let name = &self.directories.all()[place].name;
+        ctx.fact(Fact::StorageFailed { what: format!("log directory {name} is offline: {why}") });
     }
 
     /// A log.
@@ -100,15 +183,20 @@ impl LogManager {
         self.logs.get_mut(partition)
     }
 
-    /// A log with the topic's configuration, created if there is none.
+    /// A log with the topic's configuration, created if there is none: in the directory `assigned`, or in the one with the
+    /// fewest logs.
     pub fn get_or_create(
         &mut self,
         partition: &TopicPartition,
         config: &LogConfig,
+        assigned: Option<Uuid>,
         ctx: &mut Context<'_>,
     ) -> io::Result<&mut UnifiedLog> {
         if !self.logs.contains_key(partition) {
-            let log = UnifiedLog::load(
+            let place = self.place_for_new(assigned);
+            let directory = self.directories.all()[place].path(&partition.to_string());
+            let loaded = UnifiedLog::load_in(
+                &directory,
                 partition.clone(),
                 config.clone(),
                 self.config.toggles,
@@ -116,14 +204,28 @@ impl LogManager {
                 // What is in a directory that was not there at the start is nothing to be trusted.
                 false,
                 ctx,
-            )?;
-            self.logs.insert(partition.clone(), log);
+            );
+            if loaded.is_err() {
+                self.blamed.insert(place);
+            }
+            self.logs.insert(partition.clone(), loaded?);
         }
         let log = self.logs.get_mut(partition).expect("it was there, or was just inserted");
         if log.config() != config {
             log.update_config(config.clone());
         }
         Ok(log)
+    }
+
+    fn place_for_new(&self, assigned: Option<Uuid>) -> usize {
+        let assigned = self.directories.online().find(|(_, directory)| Some(directory.id) == assigned);
+        let logs_in =
+            |place: usize| self.logs.values().filter(|log| self.directories.of(log.directory()) == place).count();
+        let fewest = || self.directories.online().min_by_key(|(place, _)| logs_in(*place));
+        match assigned.filter(|_| self.directories.are_several()) {
+            Some((place, _)) => place,
+            None => fewest().map_or(0, |(place, _)| place),
+        }
     }
 
     /// All logs, by partition.
@@ -197,13 +299,47 @@ impl LogManager {
     }
 
     /// Writes the recovery point of every log.
-    pub fn checkpoint_recovery_points(&self, ctx: &mut Context<'_>) -> io::Result<()> {
-        let points = self.logs.iter().map(|(partition, log)| (partition, log.recovery_point()));
-        let written = OffsetCheckpointFile::RECOVERY_POINT.write(points, ctx.storage());
+    pub fn checkpoint_recovery_points(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        let points = self.logs.iter().map(|(name, log)| (name.clone(), log.recovery_point())).collect::<Vec<_>>();
+        let written = self.checkpoint(&OffsetCheckpointFile::RECOVERY_POINT, &points, ctx);
         if let Err(error) = &written {
             ctx.fact(Fact::StorageFailed { what: format!("writing the recovery points: {error}") });
         }
         written
+    }
+
+    /// Writes offsets of logs, in each directory those of its own logs.
+    pub fn checkpoint(
+        &mut self,
+        file: &OffsetCheckpointFile,
+        offsets: &[(TopicPartition, Offset)],
+        ctx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        for (place, directory) in self.directories.online() {
+            let lies_here = |name: &TopicPartition| {
+                self.logs.get(name).is_some_and(|log| self.directories.of(log.directory()) == place)
+            };
+            let lines = offsets.iter().filter(|(name, _)| lies_here(name)).map(|(name, offset)| (name, *offset));
+            let written = file.write_at(&directory.path(file.name()), lines, ctx.storage());
+            if written.is_err() {
+                self.blamed.insert(place);
+                return written;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads such a file of every directory.
+    pub fn read_checkpoint(
+        &self,
+        file: &OffsetCheckpointFile,
+        ctx: &mut Context<'_>,
+    ) -> io::Result<BTreeMap<TopicPartition, Offset>> {
+        let mut all = BTreeMap::new();
+        for (_, directory) in self.directories.online() {
+            all.extend(file.read_at(&directory.path(file.name()), ctx.storage())?);
+        }
+        Ok(all)
     }
 
     /// Flushes everything, writes the recovery points and the clean marker: the next start needs no recovery. After an
@@ -214,16 +350,19 @@ impl LogManager {
             log.close(ctx)?;
         }
         self.checkpoint_recovery_points(ctx)?;
-        let marker = ctx.storage().open(CLEAN_SHUTDOWN_FILE, OpenMode::Truncate)?;
-        let synced = ctx.storage().sync(marker);
-        ctx.storage().close(marker);
-        synced?;
-        ctx.storage().sync_dir("")
+        for (_, directory) in self.directories.online() {
+            let marker = ctx.storage().open(&directory.path(CLEAN_SHUTDOWN_FILE), OpenMode::Truncate)?;
+            let synced = ctx.storage().sync(marker);
+            ctx.storage().close(marker);
+            synced?;
+            ctx.storage().sync_dir(&directory.root)?;
+        }
+        Ok(())
     }
 
     /// A file that cannot be read means that nothing is known to be on the device; only a disk error is an error.
-    fn read_recovery_points(&self, ctx: &mut Context<'_>) -> io::Result<BTreeMap<TopicPartition, Offset>> {
-        match OffsetCheckpointFile::RECOVERY_POINT.read(ctx.storage()) {
+    fn read_recovery_points(&self, path: &str, ctx: &mut Context<'_>) -> io::Result<BTreeMap<TopicPartition, Offset>> {
+        match OffsetCheckpointFile::RECOVERY_POINT.read_at(path, ctx.storage()) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 ctx.fact(Fact::StorageFailed { what: format!("{error}: all logs are recovered from their beginning") });
                 Ok(BTreeMap::new())
@@ -267,7 +406,7 @@ mod tests {
         let mut manager = manager(&mut bench, config());
         let partitions = [partition(), TopicPartition::of("with-dash", 11)];
         for partition in &partitions {
-            bench.with(|ctx| manager.get_or_create(partition, &config(), ctx).map(|_| ())).unwrap();
+            bench.with(|ctx| manager.get_or_create(partition, &config(), None, ctx).map(|_| ())).unwrap();
             append(&mut manager, &mut bench, partition, 3);
         }
         bench.facts();
@@ -343,7 +482,7 @@ mod tests {
         let (mut bench, mut manager, partitions) = two_logs();
         let small = LogConfig { segment_bytes: Batch::of(1).build().len() as u64, ..config() };
         bench.now = Instant(5);
-        bench.with(|ctx| manager.get_or_create(&partitions[0], &small, ctx).map(|_| ())).unwrap();
+        bench.with(|ctx| manager.get_or_create(&partitions[0], &small, None, ctx).map(|_| ())).unwrap();
         append(&mut manager, &mut bench, &partitions[0], 1);
         assert_eq!(manager.next_deadline(), Some(Instant(5)));
         bench.with(|ctx| manager.on_deadline(ctx)).unwrap();

@@ -11,6 +11,7 @@ pub mod checkpoints;
 mod index_file;
 pub mod leader_epoch_cache;
 mod loader;
+pub mod log_directories;
 pub mod log_manager;
 pub mod offset_index;
 pub mod producer_state;

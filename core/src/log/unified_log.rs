@@ -65,6 +65,11 @@ impl UnifiedLog {
         &self.partition
     }
 
+    /// Where it lies in the storage.
+    pub fn directory(&self) -> &str {
+        &self.directory
+    }
+
     /// The configuration.
     pub fn config(&self) -> &LogConfig {
         &self.config

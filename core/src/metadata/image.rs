@@ -30,6 +30,8 @@ pub struct BrokerRegistration {
     pub in_controlled_shutdown: bool,
     /// Its rack.
     pub rack: Option<StrBytes>,
+    /// Its log directories that work; empty where directories are not told.
+    pub log_dirs: Vec<Uuid>,
     /// Where in the log it registered last; it differs from the epoch where a registration was amended.
     pub registered_at: Offset,
 }
@@ -148,6 +150,18 @@ impl MetadataImage {
         self.brokers.get(&broker).is_some_and(BrokerRegistration::is_active)
     }
 
+    /// Whether a broker may lead this partition: it is active, and the log directory of its replica works.
+    pub fn may_lead(&self, partition: &PartitionRegistration, broker: i32) -> bool {
+        self.is_active(broker) && self.has_online_directory(partition, broker)
+    }
+
+    /// Whether the log directory of a broker's replica works, as far as that is known.
+    pub fn has_online_directory(&self, partition: &PartitionRegistration, broker: i32) -> bool {
+        let Some(registration) = self.brokers.get(&broker) else { return false };
+        let online = |id: Uuid| registration.log_dirs.is_empty() || registration.log_dirs.contains(&id);
+        partition.directory_of(broker).is_none_or(online)
+    }
+
     /// A property that a topic overrides.
     pub fn topic_config(&self, topic: &TopicName, name: &str) -> Option<&str> {
         self.topic_configs.get(topic)?.get(name).map(String::as_str)
@@ -192,6 +206,7 @@ impl MetadataImage {
             fenced: record.fenced,
             in_controlled_shutdown: record.in_controlled_shutdown,
             rack: record.rack.clone(),
+            log_dirs: record.log_dirs.clone(),
             registered_at: offset,
         };
         self.brokers.insert(record.broker_id, registration);
@@ -213,6 +228,9 @@ impl MetadataImage {
         let registration = self.registration(record.broker_id, record.broker_epoch)?;
         registration.fenced = record.fenced.unwrap_or(registration.fenced);
         registration.in_controlled_shutdown |= record.in_controlled_shutdown;
+        if !record.log_dirs.is_empty() {
+            registration.log_dirs.clone_from(&record.log_dirs);
+        }
         delta.brokers.insert(record.broker_id);
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! The state of one partition at the controller.
 //!
 //! Kafka: `PartitionRegistration`, `LeaderRecoveryState`.
-//! Not modelled: log directories (they are carried in records, not kept).
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::records::{PartitionChangeRecord, PartitionRecord};
 use crate::types::{LeaderEpoch, PartitionEpoch};
@@ -43,6 +43,8 @@ impl LeaderRecoveryState {
 pub struct PartitionRegistration {
     /// The replicas, preferred leader first.
     pub replicas: Vec<i32>,
+    /// The log directory of each replica, nil where it is not known (KIP-858); empty where no directory is told.
+    pub directories: Vec<Uuid>,
     /// The in-sync replicas, in the order in which they were given. Never empty while there is no ELR.
     pub isr: Vec<i32>,
     /// Replicas on their way out (KIP-455).
@@ -68,6 +70,7 @@ impl PartitionRegistration {
     pub fn new(record: &PartitionRecord) -> Self {
         Self {
             replicas: record.replicas.clone(),
+            directories: record.directories.clone(),
             isr: record.isr.clone(),
             removing_replicas: record.removing_replicas.clone(),
             adding_replicas: record.adding_replicas.clone(),
@@ -93,6 +96,9 @@ impl PartitionRegistration {
         set(&mut self.adding_replicas, &change.adding_replicas);
         set(&mut self.elr, &change.eligible_leader_replicas);
         set(&mut self.last_known_elr, &change.last_known_elr);
+        if let Some(directories) = &change.directories {
+            self.directories.clone_from(directories);
+        }
         if let Some(leader) = change.leader {
             self.leader = leader;
             self.leader_epoch = LeaderEpoch(self.leader_epoch.0.saturating_add(1));
@@ -101,6 +107,20 @@ impl PartitionRegistration {
             self.leader_recovery_state = state;
         }
         self.partition_epoch = PartitionEpoch(self.partition_epoch.0.saturating_add(1));
+    }
+
+    /// The log directory of a broker's replica, if it is known.
+    pub fn directory_of(&self, broker: i32) -> Option<Uuid> {
+        let place = self.replicas.iter().position(|replica| *replica == broker)?;
+        self.directories.get(place).copied().filter(|id| !id.is_nil())
+    }
+
+    /// The log directories with another one for a broker's replica.
+    pub fn directories_with(&self, broker: i32, directory: Uuid) -> Vec<Uuid> {
+        let of = |replica: &i32| {
+            if *replica == broker { directory } else { self.directory_of(*replica).unwrap_or_default() }
+        };
+        self.replicas.iter().map(of).collect()
     }
 
     /// Whether there is a leader.

@@ -147,7 +147,9 @@ impl ReplicaManager {
                     answer.result
                 }
                 Err(error) => {
-                    if error == ErrorCode::KAFKA_STORAGE_ERROR && !self.offline {
+                    let known = self.offline || self.offline_partitions.contains(name);
+                    if error == ErrorCode::KAFKA_STORAGE_ERROR && !known {
+                        self.logs.blame(name);
                         self.storage_failed(ctx);
                     }
                     FetchResult::failed(error)

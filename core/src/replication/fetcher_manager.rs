@@ -44,6 +44,7 @@ impl FetcherManager {
             reconnect_backoff: ExponentialBackoff::constant(Duration::ZERO),
             connection_setup_timeout: Some(setup),
             max_in_flight: 1,
+            max_idle: None,
         });
         Self { fetchers: BTreeMap::new(), network, flush_due: None }
     }
@@ -90,7 +91,7 @@ impl FetcherManager {
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
-        let Some(node) = self.network.on_connected(connection) else { return Ok(()) };
+        let Some(node) = self.network.on_connected(connection, ctx.now()) else { return Ok(()) };
         let Self { fetchers, network, .. } = self;
         match fetcher_of(fetchers, node) {
             Some(fetcher) => pump(fetcher, network, around, logs, ctx),
@@ -120,7 +121,8 @@ impl FetcherManager {
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
-        let Some((node, token, response)) = self.network.on_response(connection, correlation_id, response) else {
+        let Some((node, token, response)) = self.network.on_response(connection, correlation_id, response, ctx.now())
+        else {
             return Ok(());
         };
         let Self { fetchers, network, .. } = self;

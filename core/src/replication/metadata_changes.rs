@@ -7,7 +7,7 @@ use std::io;
 
 use super::fetcher::FetchFrom;
 use super::partition::{Partition, ReplicaRole};
-use super::replica_manager::ReplicaManager;
+use super::replica_manager::{DirectoryAssignment, ReplicaManager};
 use crate::config::Truncation;
 use crate::fact::Fact;
 use crate::machine::Context;
@@ -33,10 +33,16 @@ impl ReplicaManager {
                 None => self.stop_replica(name, ctx),
             }
         }
-        let result = self.make_leaders(image, &leaders, ctx).and_then(|()| self.make_followers(image, &followers, ctx));
-        if result.is_err() {
+        // A log directory that fails meanwhile takes its replicas with it; the others go on.
+        while self
+            .make_leaders(image, &leaders, ctx)
+            .and_then(|()| self.make_followers(image, &followers, ctx))
+            .is_err()
+        {
             self.storage_failed(ctx);
-            return;
+            if self.offline {
+                return;
+            }
         }
         let result = self.fetchers.on_partitions_changed(&self.around, &mut self.logs, ctx);
         self.check_fetchers(result, ctx);
@@ -63,7 +69,7 @@ impl ReplicaManager {
             self.fetchers.remove(name);
         }
         for &(name, state) in leaders {
-            self.host(image, name, ctx)?;
+            self.host(image, name, state, ctx)?;
             let (Some(partition), Some(log)) = (self.partitions.get_mut(name), self.logs.get_mut(name)) else {
                 continue;
             };
@@ -83,7 +89,7 @@ impl ReplicaManager {
     ) -> io::Result<()> {
         let local = self.around.config.broker_id;
         for &(name, state) in followers {
-            self.host(image, name, ctx)?;
+            self.host(image, name, state, ctx)?;
             let (Some(partition), Some(log)) = (self.partitions.get_mut(name), self.logs.get(name)) else {
                 continue;
             };
@@ -121,13 +127,26 @@ impl ReplicaManager {
         self.fetchers.add(leader, name.clone(), from);
     }
 
-    /// Makes sure that there is a replica, with its log.
-    fn host(&mut self, image: &MetadataImage, name: &TopicPartition, ctx: &mut Context<'_>) -> io::Result<()> {
-        if self.partitions.contains_key(name) {
+    /// Makes sure that there is a replica, with its log, unless it may lie in a log directory that is offline.
+    fn host(
+        &mut self,
+        image: &MetadataImage,
+        name: &TopicPartition,
+        state: &PartitionRegistration,
+        ctx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        if self.partitions.contains_key(name) || self.offline_partitions.contains(name) {
+            return Ok(());
+        }
+        let assigned = state.directory_of(self.around.config.broker_id);
+        if !self.logs.may_create(name, assigned) {
+            self.offline_partitions.insert(name.clone());
+            let what = format!("{name} is not created anew: it may lie in a log directory that is offline");
+            ctx.fact(Fact::StorageFailed { what });
             return Ok(());
         }
         let config = self.around.log_config(image, &name.topic);
-        match self.logs.get_or_create(name, &config, ctx) {
+        match self.logs.get_or_create(name, &config, assigned, ctx) {
             Ok(log) => log.update_config(config),
             Err(error) => {
                 ctx.fact(Fact::StorageFailed { what: format!("creating the log of {name}: {error}") });
@@ -136,10 +155,16 @@ impl ReplicaManager {
         }
         let topic_id = image.topics.get(&name.topic).map_or(uuid::Uuid::nil(), |topic| topic.id);
         self.partitions.insert(name.clone(), Partition::new(name.clone(), topic_id));
+        if self.around.config.tells_log_directories
+            && self.logs.directories().are_several()
+            && let Some(directory) = self.logs.directory_id(name).filter(|id| Some(*id) != assigned)
+        {
+            self.assignments.push(DirectoryAssignment { topic_id, partition: name.partition, directory });
+        }
         Ok(())
     }
 
-    fn stop_replica(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
+    pub(super) fn stop_replica(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
         self.fetchers.remove(name);
         let Some(mut partition) = self.partitions.remove(name) else { return };
         partition.role = ReplicaRole::Follower { leader: None };

@@ -29,7 +29,7 @@ pub use api::{
     AppendRequest, Completed, FetchCompleted, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
     LeaderAndIsr, ListOffsetsQuery, ListedOffset, ProduceCompleted, ProduceResult, ReplicaDescription,
 };
-pub use replica_manager::ReplicaManager;
+pub use replica_manager::{DirectoryAssignment, ReplicaManager};
 
 #[cfg(test)]
 mod tests;

@@ -110,7 +110,7 @@ impl ReplicaManager {
             }
             Err(AppendError::Refused(error)) => Err(error),
             Err(AppendError::Storage(_)) => {
-                self.storage_failed(ctx);
+                self.append_failed(name, ctx);
                 Err(ErrorCode::KAFKA_STORAGE_ERROR)
             }
         }
@@ -124,7 +124,8 @@ impl ReplicaManager {
         }
         let mut tokens = std::mem::take(&mut partition.waiting_produces);
         let mut done = Vec::new();
-        let (offline, around) = (self.offline, &self.around);
+        let offline = self.offline || self.offline_partitions.contains(name);
+        let around = &self.around;
         let (leader, log) = (partition.leader(), self.logs.get(name));
         let verdict = |required: Offset| match (leader, log) {
             _ if offline => Some(ErrorCode::KAFKA_STORAGE_ERROR),

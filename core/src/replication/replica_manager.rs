@@ -14,7 +14,7 @@
 //!
 //! Not modelled: several log directories, deletion of partitions, reassignment beyond what metadata says, quotas.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -26,10 +26,25 @@ use super::purgatory::{Delayed, Purgatory};
 use super::surroundings::Surroundings;
 use crate::config::BrokerConfig;
 use crate::fact::{Fact, Role};
+use crate::log::log_directories::LogDirectories;
 use crate::log::{LogManager, OffsetCheckpointFile, UnifiedLog};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Response};
 use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, Offset, TopicPartition};
+
+/// A replica lies in this log directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryAssignment {
+    /// The topic.
+    pub topic_id: uuid::Uuid,
+    /// The partition.
+    pub partition: i32,
+    /// The directory.
+    pub directory: uuid::Uuid,
+}
+
+/// How long the thread that handles failed log directories takes, where that matters.
+const FAILURE_HANDLER_DELAY: Duration = Duration::from_millis(100);
 
 /// All replicas of a broker.
 #[derive(Clone, Debug)]
@@ -44,8 +59,14 @@ pub struct ReplicaManager {
     pub(super) next_proposal: u64,
     /// The disk has failed.
     pub(super) offline: bool,
+    /// Replicas in log directories that have failed while others go on.
+    pub(super) offline_partitions: BTreeSet<TopicPartition>,
+    /// Replicas whose log directory the controller does not know, since the last look.
+    pub(super) assignments: Vec<DirectoryAssignment>,
     /// During a controlled shutdown replicas that nobody needs stop fetching.
     pub(super) in_controlled_shutdown: bool,
+    /// When the failure of an append will have been noticed.
+    pub(super) failure_due: Option<Instant>,
     next_isr_check: Option<Instant>,
     /// None until the first metadata, as in Kafka: before it nobody knows which replicas this broker has.
     next_checkpoint: Option<Instant>,
@@ -69,7 +90,10 @@ impl ReplicaManager {
             proposals: Vec::new(),
             next_proposal: 0,
             offline: false,
+            offline_partitions: BTreeSet::new(),
+            assignments: Vec::new(),
             in_controlled_shutdown: false,
+            failure_due: None,
             next_isr_check: None,
             next_checkpoint: None,
             next_log_task: None,
@@ -90,7 +114,7 @@ impl ReplicaManager {
 
     fn load(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
         self.logs.load_all(ctx)?;
-        let high_watermarks = OffsetCheckpointFile::HIGH_WATERMARK.read(ctx.storage())?;
+        let high_watermarks = self.logs.read_checkpoint(&OffsetCheckpointFile::HIGH_WATERMARK, ctx)?;
         for (partition, high_watermark) in high_watermarks {
             if let Some(log) = self.logs.get_mut(&partition) {
                 log.set_high_watermark(high_watermark);
@@ -204,6 +228,9 @@ impl ReplicaManager {
                 Delayed::Fetch(token) => self.complete_fetch(token, ctx),
             }
         }
+        if self.failure_due.is_some_and(|at| at <= ctx.now()) {
+            self.storage_failed(ctx);
+        }
         if self.offline {
             return;
         }
@@ -239,7 +266,7 @@ impl ReplicaManager {
         if self.offline {
             return purgatory;
         }
-        let timers = [purgatory, self.next_isr_check, self.next_checkpoint];
+        let timers = [purgatory, self.next_isr_check, self.next_checkpoint, self.failure_due];
         timers.into_iter().chain([self.next_log_task, self.fetchers.next_deadline()]).flatten().min()
     }
 
@@ -269,6 +296,22 @@ impl ReplicaManager {
     /// All logs, hosted or left over.
     pub fn logs(&self) -> impl Iterator<Item = (&TopicPartition, &UnifiedLog)> {
         self.logs.logs()
+    }
+
+    /// The log directories.
+    pub fn directories(&self) -> &LogDirectories {
+        self.logs.directories()
+    }
+
+    /// Where replicas lie that the controller does not know to lie there, since the last call.
+    pub fn take_assignments(&mut self) -> Vec<DirectoryAssignment> {
+        std::mem::take(&mut self.assignments)
+    }
+
+    /// The directory of a replica has failed: those who wait for it hear so.
+    fn take_offline(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
+        self.offline_partitions.insert(name.clone());
+        self.stop_replica(name, ctx);
     }
 
     /// Whether the disk has failed; the broker has said that it exits.
@@ -313,6 +356,9 @@ impl ReplicaManager {
         }
         if self.partitions.contains_key(name) {
             return Ok(());
+        }
+        if self.offline_partitions.contains(name) {
+            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
         let exists = self.around.topics.get(&name.topic).is_some_and(|&count| (0..count).contains(&name.partition));
         Err(if exists { ErrorCode::NOT_LEADER_OR_FOLLOWER } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION })
@@ -362,8 +408,7 @@ impl ReplicaManager {
             return Ok(());
         }
         let current: Vec<(TopicPartition, Offset)> = current.collect();
-        let lines = current.iter().map(|(name, high_watermark)| (name, *high_watermark));
-        OffsetCheckpointFile::HIGH_WATERMARK.write(lines, ctx.storage())?;
+        self.logs.checkpoint(&OffsetCheckpointFile::HIGH_WATERMARK, &current, ctx)?;
         self.checkpointed = current;
         Ok(())
     }
@@ -374,10 +419,28 @@ impl ReplicaManager {
         }
     }
 
+    /// An append failed. Another thread takes the log directory offline (`LogDirFailureHandler`); where logs are not fenced
+    /// until then, it matters that it does so a little later.
+    pub(super) fn append_failed(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
+        self.logs.blame(name);
+        if self.around.config.toggles.append_fence_after_error {
+            self.storage_failed(ctx);
+        } else {
+            self.failure_due.get_or_insert(ctx.now() + FAILURE_HANDLER_DELAY);
+        }
+    }
+
     /// The disk failed (the log has said how), and with it the only log directory: every replica is offline, and the
     /// process ends.
     pub(super) fn storage_failed(&mut self, ctx: &mut Context<'_>) {
         if self.offline {
+            return;
+        }
+        if let Some(gone) = self.logs.fail_directories(ctx) {
+            for name in gone {
+                self.take_offline(&name, ctx);
+            }
+            self.failure_due = None;
             return;
         }
         self.offline = true;

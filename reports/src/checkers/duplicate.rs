@@ -2,6 +2,8 @@
 //!
 //! Source: Jepsen `jepsen.tests.kafka` `duplicate-cases` ("a value occurs at two offsets of a key's log"), with content
 //! counted: what the application sent k times as k records may be there k times.
+//!
+//! When not to accuse: the copy is in a partition that it was not sent to; that is `misrouted`.
 
 use ackproof_core::types::Offset;
 
@@ -10,7 +12,7 @@ use crate::anomaly::Kind;
 use crate::ledger::Ledger;
 
 pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
-    for extra in &ledger.extra {
+    for extra in ledger.extra.iter().filter(|extra| !ledger.is_astray(extra.root, extra.place)) {
         findings.counts.duplicated += 1;
         let mut anomaly = at(ledger, of_record(ledger, Kind::Duplicate, extra.root), extra.place);
         anomaly.other_offset = ledger.first[extra.root].map(|first| Offset(ledger.history.offset(first)));

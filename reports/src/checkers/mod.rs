@@ -7,6 +7,7 @@ pub mod poll_order;
 pub(crate) mod duplicate;
 pub(crate) mod inconsistent_offsets;
 pub(crate) mod lost_write;
+pub(crate) mod misrouted;
 pub(crate) mod phantom;
 pub(crate) mod reorder;
 pub(crate) mod silent_drop;

@@ -87,11 +87,15 @@ causes! {
         "the application sent the record again, which is a new record to the broker";
     RetryOvertakenInFlight = "retry-overtaken-in-flight",
         "the batch was refused or lost while a later one in flight was appended, and was then sent again";
+    CorruptedInFlight = "corrupted-in-flight",
+        "a bit of the request flipped on its way, where no checksum covers it";
     // ---- read, stuck ----
     PositionReset = "position-reset",
         "the consumer's position was set, not reached by reading";
     LogReplaced = "log-replaced",
         "the log was cut and written anew below what had been told or read";
+    CorruptRecord = "corrupt-record",
+        "the bytes of the record do not match their checksum, and nobody offers others";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
     // ---- neither ----

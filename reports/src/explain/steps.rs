@@ -172,6 +172,9 @@ fn client(event: &Event) -> (Actor, String, String) {
             (plain, "abandoned the record".to_owned(), note.to_owned())
         }
         Fact::ClientWarned { what } => (plain, "warned".to_owned(), one_sentence(what).to_owned()),
+        Fact::PollFailed { position, error, .. } => {
+            (plain, format!("could not read at offset {position}"), error.to_string())
+        }
         Fact::Polled { offset, .. } => (plain, format!("polled offset {offset}"), String::new()),
         Fact::PositionReset { from, to, reason, .. } => {
             let why = crate::render::describe::reset_reason(*reason);

@@ -1,8 +1,11 @@
-//! Why a partition has no leader, and which faults keep something else from its end.
+//! Why a partition has no leader, why a consumer cannot read what its position points at, and which faults keep something else
+//! from its end.
 //!
-//! Source: `failure-catalog.md` PA-06, RE-02: without unclean election the partition waits for the last in-sync replica.
+//! Source: `failure-catalog.md` PA-06, RE-02: without unclean election the partition waits for the last in-sync replica. ST-08: a
+//! consumer does not get past a record whose checksum is wrong.
 
-use ackproof_core::fact::Fact;
+use ackproof_core::fact::{Event, Fact};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::NodeId;
 
 use super::Tale;
@@ -13,7 +16,7 @@ use super::telling::Telling;
 use crate::anomaly::{Anomaly, Kind};
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    let Some(partition) = Tale::partition(anomaly) else { return waiting(lineage, anomaly) };
+    let Some(partition) = Tale::partition(anomaly) else { return without_partition(lineage, anomaly) };
     let Some(line) = lineage.partitions.get(&partition) else { return waiting(lineage, anomaly) };
     if line.final_leader.is_some() || (anomaly.kind == Kind::Stuck && anomaly.record.is_some()) {
         return waiting(lineage, anomaly);
@@ -52,4 +55,29 @@ fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let verb = if open.len() == 1 { "is" } else { "are" };
     let unhealed = (!open.is_empty()).then(|| format!("{names} {verb} in force to the end"));
     Tale { unhealed, ..Tale::new(Cause::Unknown, telling.into_steps()) }
+}
+
+fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    unreadable(lineage, anomaly).unwrap_or_else(|| waiting(lineage, anomaly))
+}
+
+/// A consumer stands at an offset, and the last thing that its `poll()` said is that the bytes there are corrupt.
+fn unreadable(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let failed = |event: &Event| match &event.fact {
+        Fact::PollFailed { partition, position, error: ErrorCode::CORRUPT_MESSAGE } => {
+            note.contains(&format!("is at offset {position} of {partition}, "))
+        }
+        _ => false,
+    };
+    let at = lineage.events.iter().rposition(failed)?;
+    let reader = lineage.events[at].node;
+    let went_on =
+        lineage.events[at..].iter().any(|event| event.node == reader && matches!(event.fact, Fact::Polled { .. }));
+    if went_on {
+        return None;
+    }
+    let faults = (0..at).filter(|at| matches!(lineage.events[*at].fact, Fact::FaultBit { .. }));
+    let places: Vec<usize> = faults.chain([at]).collect();
+    Some(Tale::new(Cause::CorruptRecord, places.into_iter().map(|at| step(lineage, at)).collect()))
 }

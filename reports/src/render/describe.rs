@@ -170,6 +170,9 @@ fn client(event: &Event, who: &str) -> Option<String> {
         Fact::Polled { partition, offset, key, value } => {
             format!("{who} polled offset {offset} of {partition}: {}", content(key.as_ref(), value.as_ref()))
         }
+        Fact::PollFailed { partition, position, error } => {
+            format!("{who} could not read {partition} at offset {position}: {error}")
+        }
         Fact::PositionReset { partition, from, to, reason } => {
             format!("{who} set its position in {partition} from {from} to {to}: {}", reset_reason(*reason))
         }

@@ -2,12 +2,12 @@
 
 use ackproof_core::fact::{Fact, RetryReason, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::NodeId;
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use crate::run::{P1, Run, acks, orders, with_producer, with_topic};
+use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, with_producer, with_topic};
 
 /// The first anomaly of a kind has this cause, these contributing ones, and is permitted or not.
 #[track_caller]
@@ -444,4 +444,49 @@ fn losses_that_differ_in_nothing_but_the_record_are_told_once_and_counted() {
     assert!(judgement.anomalies.iter().all(|anomaly| anomaly.is_due_to(Cause::AcknowledgedBeforeReplicated)));
     assert_eq!(explanation.stories.len(), 1);
     assert_eq!(explanation.more.iter().map(|more| more.times).collect::<Vec<_>>(), [9]);
+}
+
+#[test]
+fn st_08_a_consumer_does_not_get_past_a_damaged_record() {
+    let reads = |reads_on: bool| {
+        let mut run = appended(-1);
+        run.acked(0, 0, -1);
+        let error = ErrorCode::CORRUPT_MESSAGE;
+        run.say(C1, Fact::PollFailed { partition: orders(), position: Offset(0), error });
+        if reads_on {
+            run.polled(0, "a");
+        }
+        run.say(CONTROLLER, Fact::Stuck { what: "c1 is at offset 0 of orders-0, which ends at 1".into() });
+        run.ends_with(1, &["a"]);
+        run
+    };
+    check(&reads(false), &acks(-1), Kind::Stuck, Cause::CorruptRecord, &[], Answer::Yes);
+    check(&reads(true), &acks(-1), Kind::Stuck, Cause::Unknown, &[], Answer::Unknown);
+}
+
+#[test]
+fn nc_04_a_flipped_partition_number_takes_a_record_astray() {
+    let strays = |flipped: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits(1, 1, 1);
+        if flipped {
+            let what = "flipped a bit of Produce request from p1 to broker 1".into();
+            run.because(sent, P1, Fact::FaultBit { fault: 1, what });
+        }
+        run.failed(0, ErrorCode::UNKNOWN_SERVER_ERROR);
+        let partition = TopicPartition::of("orders", 1);
+        run.surveyed(&partition, 1, &["a"]);
+        run.ends_with(1, &[]);
+        run
+    };
+    check(&strays(true), &acks(-1), Kind::Misrouted, Cause::CorruptedInFlight, &[], Answer::Yes);
+    check(&strays(false), &acks(-1), Kind::Misrouted, Cause::Unknown, &[], Answer::No);
+    // Where it was sent is where it belongs.
+    let mut run = appended(-1);
+    run.acked(0, 0, -1);
+    run.ends_with(1, &["a"]);
+    assert_eq!(run.judge(&acks(-1)).of_kind(Kind::Misrouted).count(), 0);
 }

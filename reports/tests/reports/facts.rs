@@ -98,6 +98,7 @@ pub fn all() -> Vec<Fact> {
         Fact::RecordFailed { record: p1(42), partition: Some(partition.clone()), error, definite: false },
         Fact::RecordAbandoned { record: p1(42), unsent: true },
         Fact::Polled { partition: partition.clone(), offset: o(17), key: key.clone(), value: value.clone() },
+        Fact::PollFailed { partition: partition.clone(), position: o(17), error: ErrorCode::CORRUPT_MESSAGE },
         Fact::PositionReset { partition: partition.clone(), from: o(-1), to: o(17), reason: ResetReason::NoPosition },
         Fact::ClientWarned { what: "idempotence is disabled because acks is set to 1".into() },
         Fact::ReplicaSurveyed {

@@ -292,6 +292,34 @@ impl Run {
         self.ends_from(None, 0, on_disk)
     }
 
+    /// What the leader of another partition has on its disk.
+    pub fn surveyed(&mut self, partition: &TopicPartition, leader: i32, log: &[&str]) {
+        let end = Offset(log.len() as i64);
+        let replica = Fact::ReplicaSurveyed {
+            partition: partition.clone(),
+            broker: leader,
+            running: true,
+            leader: true,
+            in_isr: true,
+            log_start: Offset(0),
+            high_watermark: end,
+            log_end: end,
+            leader_epoch: LeaderEpoch(5),
+        };
+        self.say(CONTROLLER, replica);
+        for (offset, value) in (0..).zip(log) {
+            let record = Fact::RecordSurveyed {
+                partition: partition.clone(),
+                broker: leader,
+                offset: Offset(offset),
+                leader_epoch: LeaderEpoch(5),
+                key: None,
+                value: payload(value),
+            };
+            self.say(CONTROLLER, record);
+        }
+    }
+
     pub fn ends_from(&mut self, leader: Option<i32>, start: i64, log: &[&str]) -> &mut Self {
         let world = CONTROLLER;
         let end = Offset(start + log.len() as i64);

@@ -29,6 +29,8 @@ pub struct Cluster {
     pub network: Option<Network>,
     /// How disks behave.
     pub disk: Option<Disk>,
+    /// How long brokers take to serve requests; no time if not given.
+    pub requests: Option<Requests>,
 }
 
 /// One broker.
@@ -80,6 +82,25 @@ pub struct Disk {
     /// Age at which the operating system writes a dirty page back; 30s if not given.
     #[schemars(with = "Option<Time>")]
     pub writeback: Option<Written<String>>,
+    /// How often the operating system looks for such pages; 5s if not given.
+    #[schemars(with = "Option<Time>")]
+    pub writeback_interval: Option<Written<String>>,
+    /// When more bytes than this are dirty, the oldest are written back at once; no limit if not given.
+    pub dirty_bytes: Option<Written<u64>>,
+    /// How many bytes fit into each log directory; unlimited if not given.
+    pub capacity: Option<Written<u64>>,
+}
+
+/// How long brokers take to serve requests, each on one of `num.io.threads`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Requests {
+    /// Every request; no time if not given.
+    #[schemars(with = "Option<Time>")]
+    pub time: Option<Written<String>>,
+    /// Requests of some APIs, by Kafka's names: `{ Produce = "20ms" }`.
+    #[schemars(with = "std::collections::BTreeMap<String, Time>")]
+    pub apis: std::collections::BTreeMap<Written<String>, Written<String>>,
 }
 
 /// A topic, created before the clients start.

@@ -8,6 +8,7 @@
 pub mod clients;
 pub mod cluster;
 pub mod expect;
+pub mod faults;
 pub mod steps;
 pub mod values;
 
@@ -21,7 +22,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use clients::{AtEnd, Consumer, OnError, Producer, ProducerKind};
-pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Topic};
+pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
 pub use expect::{
     Counts, Expect, ExpectedAnomaly, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic, Mutation,
 };

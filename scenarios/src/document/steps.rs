@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::values::{FactPatterns, Nodes, NumberOrRange, PartitionName, SignedTime, Time, TimeOrRange, Value, Written};
+use super::faults::{DiskFault, FilePart, Link, Messages, Rollback};
+use super::values::{FactPatterns, Nodes, PartitionName, SignedTime, TimeOrRange, Value, Written};
 
 /// Something that is done to the cluster, and when.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -64,13 +65,31 @@ pub struct Step {
     pub hold: Option<Written<Messages>>,
     /// Action: messages vanish and their connections are reset.
     pub reset: Option<Written<Messages>>,
+    /// Action: requests are executed once more, as a proxy that repeats them does; nobody waits for the second answer.
+    pub duplicate: Option<Written<Messages>>,
+    /// Action: messages arrive with a bit flipped that TCP's checksum did not catch.
+    pub corrupt: Option<Written<Messages>>,
     /// Action: connections between these nodes are reset.
     pub disconnect: Option<Written<Disconnect>>,
+    /// Action: the connections that there are between these nodes carry nothing any more, and neither end is told.
+    pub silence: Option<Written<Disconnect>>,
+    /// Action: links get slower, lossier or narrower.
+    pub link: Option<Written<Link>>,
     /// Action: disks misbehave.
     pub disk: Option<Written<DiskFault>>,
     /// Action: disks are replaced by empty ones; the processes must not run.
     #[schemars(with = "Option<Nodes>")]
     pub wipe: Option<Written<Value>>,
+    /// Action: disks are as they were when an earlier step happened; the processes must not run.
+    pub rollback: Option<Written<Rollback>>,
+    /// Action: one bit of a file is another.
+    pub flip_bit: Option<Written<FilePart>>,
+    /// Action: the end of a file is gone.
+    pub truncate: Option<Written<FilePart>>,
+    /// Action: the end of a file reads as zeros.
+    pub zero_tail: Option<Written<FilePart>>,
+    /// Action: a file is gone. A process that has it open keeps it until it ends.
+    pub delete: Option<Written<FilePart>>,
     /// Action: wall clocks jump.
     pub clock_jump: Option<Written<ClockJump>>,
     /// Action: clocks run too fast or too slow.
@@ -172,44 +191,6 @@ pub enum CutDirection {
     OneWay,
 }
 
-/// A class of messages. What is not given matches everything.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Messages {
-    /// The API by Kafka's name: Produce, Fetch, Metadata, ...
-    pub api: Option<Written<String>>,
-    /// Requests or responses.
-    pub message: Option<MessageKind>,
-    /// The senders.
-    #[schemars(with = "Option<Nodes>")]
-    pub from: Option<Written<Value>>,
-    /// The receivers.
-    #[schemars(with = "Option<Nodes>")]
-    pub to: Option<Written<Value>>,
-    /// A partition that the message carries (Produce and Fetch).
-    #[schemars(with = "Option<PartitionName>")]
-    pub partition: Option<Written<String>>,
-    /// How many matching messages pass first; none if not given.
-    #[schemars(with = "Option<NumberOrRange>")]
-    pub skip: Option<Written<Value>>,
-    /// How many messages are concerned; all until the step ends if not given.
-    #[schemars(with = "Option<NumberOrRange>")]
-    pub times: Option<Written<Value>>,
-    /// With `delay` only: how much later.
-    #[schemars(with = "Option<TimeOrRange>")]
-    pub by: Option<Written<String>>,
-}
-
-/// Requests or responses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum MessageKind {
-    /// From the one who opened the connection.
-    Request,
-    /// From the one who accepted it.
-    Response,
-}
-
 /// Connections that are reset.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -220,35 +201,6 @@ pub struct Disconnect {
     /// and those.
     #[schemars(with = "Nodes")]
     pub to: Written<Value>,
-}
-
-/// Disks that misbehave.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DiskFault {
-    /// Whose disks.
-    #[schemars(with = "Nodes")]
-    pub nodes: Written<Value>,
-    /// What is wrong with them.
-    #[serde(default)]
-    pub faults: Vec<DiskFaultKind>,
-    /// Every call takes so much longer.
-    #[schemars(with = "Option<Time>")]
-    pub slow: Option<Written<String>>,
-}
-
-/// What is wrong with a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DiskFaultKind {
-    /// Every call fails with EIO.
-    IoError,
-    /// Every write fails with ENOSPC.
-    Full,
-    /// Every fsync fails with EIO.
-    SyncError,
-    /// Every fsync says yes and does nothing.
-    SyncLies,
 }
 
 /// Wall clocks that jump.

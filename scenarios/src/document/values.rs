@@ -210,7 +210,7 @@ schemas! {
     Nodes: {
         "description": "Nodes by role or name, or a list of them: `leader of orders-0`, `a follower of orders-0`, \
             `followers of orders-0`, `in-sync followers of orders-0`, `isr of orders-0`, `replicas of orders-0`, `broker 2`, \
-            `controller`, `all brokers`, `all clients`, a client's name, a name given by `as`; `X except Y`.",
+            `rack r1`, `controller`, `all brokers`, `all clients`, a client's name, a name given by `as`; `X except Y`.",
         "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }]
     };
     /// `"all"`, `[0, 1]`

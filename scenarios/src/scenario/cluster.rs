@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ackproof_core::client::NewTopic;
-use ackproof_core::config::{BrokerConfig, KafkaVersion, LogConfig, UnknownVersion};
-use ackproof_core::types::{StrBytes, TopicName};
+use ackproof_core::config::{BrokerConfig, KafkaVersion, LogConfig, RequestTimes, UnknownVersion};
+use ackproof_core::types::{Duration, StrBytes, TopicName};
 use ackproof_sim::world::{DiskSpec, LinkSpec};
 
 use super::amounts;
 use super::reading::Reading;
 use super::settings::Settings;
 use crate::document::Written as At;
-use crate::document::{Broker, Cluster as Written, Fix, FixedTopic, Network, Properties, Topic};
+use crate::document::{Broker, Cluster as Written, Fix, FixedTopic, Network, Properties, Requests, Topic};
 use crate::library::Place;
 
 /// More brokers than this are not simulated.
@@ -57,11 +57,13 @@ impl Reading<'_> {
         let members = self.members(place, written, span.clone(), &common);
         let network = self.network(written.network.as_ref());
         let disk = self.disk_spec(written);
+        let request_times = self.request_times(written.requests.as_ref());
         let mut brokers = Vec::new();
         let mut ids = BTreeSet::new();
         for member in &members {
             let settings = member.settings.clone().under(fixed.clone());
-            let Some(config) = self.broker_config(version, toggles, &settings, &member.span) else { continue };
+            let Some(mut config) = self.broker_config(version, toggles, &settings, &member.span) else { continue };
+            config.request_times = request_times.clone();
             if !ids.insert(config.broker_id) {
                 self.report(
                     self.error(member.span.clone(), format!("there are two brokers with id {}", config.broker_id)),
@@ -70,6 +72,9 @@ impl Reading<'_> {
             brokers.push(Arc::new(config));
         }
         self.names.brokers = ids.iter().copied().collect();
+        self.names.log_dirs =
+            brokers.iter().flat_map(|broker: &Arc<BrokerConfig>| broker.log_dirs.iter().cloned()).collect();
+        self.names.racks = brokers.iter().filter_map(|broker: &Arc<BrokerConfig>| broker.broker_rack.clone()).collect();
         let own = written.controller.as_ref().map(|controller| self.table(&controller.config)).unwrap_or_default();
         // What is wrong with a broker has been told; without it, whatever names it would look wrong too.
         let first = members.first().filter(|_| brokers.len() == members.len())?;
@@ -180,7 +185,24 @@ impl Reading<'_> {
             write: self.time(disk.write.as_ref(), otherwise.write),
             sync: self.time(disk.sync.as_ref(), otherwise.sync),
             writeback: self.time(disk.writeback.as_ref(), otherwise.writeback),
+            writeback_interval: self.time(disk.writeback_interval.as_ref(), otherwise.writeback_interval),
+            dirty_bytes: disk.dirty_bytes.as_ref().map(|bytes| **bytes),
+            capacity: disk.capacity.as_ref().map(|bytes| **bytes),
         }
+    }
+
+    fn request_times(&mut self, written: Option<&Requests>) -> RequestTimes {
+        let Some(written) = written else { return RequestTimes::default() };
+        let each = self.time(written.time.as_ref(), Duration::ZERO);
+        let mut by_api = Vec::new();
+        for (api, time) in &written.apis {
+            if !ackproof_core::protocol::APIS.contains(&api.as_str()) {
+                let found = self.error(api.span(), format!("there is no API `{}`", api.as_str()));
+                self.report(found.nearest(api, ackproof_core::protocol::APIS.iter().copied()));
+            }
+            by_api.push((api.to_string(), self.time(Some(time), Duration::ZERO)));
+        }
+        RequestTimes::new(each, by_api)
     }
 
     /// Reads `[[topic]]`s.

@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod config;
 mod expect;
+mod faults;
 pub(crate) mod fix;
 mod mutation;
 mod reading;

@@ -1,6 +1,6 @@
 //! What every part of the reading shares: the file, the names in it, and the mistakes found so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +18,10 @@ const A_TIME_OR_RANGE: &str = "write a time or a range of times: \"5s\", \"1s..3
 pub(super) struct Names {
     /// The ids of the brokers.
     pub brokers: Vec<i32>,
+    /// Their log directories.
+    pub log_dirs: BTreeSet<String>,
+    /// Their racks.
+    pub racks: BTreeSet<String>,
     /// The topics and how many partitions each has.
     pub topics: BTreeMap<String, i32>,
     /// Producers and consumers.

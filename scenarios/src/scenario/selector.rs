@@ -28,6 +28,7 @@ const KEYWORDS: [&str; 3] = ["controller", "all brokers", "all clients"];
 pub(super) fn is_free_name(name: &str) -> bool {
     !KEYWORDS.contains(&name)
         && !name.starts_with("broker ")
+        && !name.starts_with("rack ")
         && !name.contains(" except ")
         && ROLES.iter().all(|(role, _)| !name.starts_with(role))
 }
@@ -79,6 +80,9 @@ impl Reading<'_> {
         if let Some(id) = text.strip_prefix("broker ").and_then(|id| id.trim().parse().ok()) {
             return self.broker(id, span);
         }
+        if let Some(rack) = text.strip_prefix("rack ").map(str::trim).filter(|rack| self.names.racks.contains(*rack)) {
+            return Some(Selector::Rack(rack.to_owned()));
+        }
         if self.names.bound.iter().any(|name| name == text) {
             return Some(Selector::Bound(text.to_owned()));
         }
@@ -104,6 +108,7 @@ impl Reading<'_> {
         let mut known: Vec<String> = ROLES.iter().map(|(role, _)| format!("{role} {topic}-0")).collect();
         known.extend(KEYWORDS.map(String::from));
         known.extend(self.names.brokers.iter().map(|id| format!("broker {id}")));
+        known.extend(self.names.racks.iter().map(|rack| format!("rack {rack}")));
         known.extend(self.names.clients.iter().chain(&self.names.bound).cloned());
         let found = self.error(span, format!("`{text}` names no node"));
         self.report(found.nearest(text, known.iter().map(String::as_str)));

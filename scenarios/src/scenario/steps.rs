@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use ackproof_core::types::{Duration, Prng};
 use ackproof_sim::faults::{Action, MessageFault, Selector, Step, Trigger};
-use ackproof_sim::world::{Direction, DiskFaults, Interference, Keep};
+use ackproof_sim::world::{Corruption, Damage, Interference, Keep};
 
 use super::amounts::{self, Between};
 use super::reading::Reading;
 use super::selector::is_free_name;
-use crate::document::steps as written;
 use crate::document::{Value, Written};
+use crate::document::{faults, steps as written};
 
 /// A step with its choices still open.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ pub enum Choice {
     Wait(Between<Duration>),
     /// `for`.
     Lasts(Between<Duration>),
-    /// `by` of a delay.
+    /// `by` of a delay or a copy.
     DelayBy(Between<Duration>),
     /// `times` of the n-th fact that is waited for.
     FactTimes(usize, Between<u64>),
@@ -56,7 +56,10 @@ impl OpenStep {
                 }
                 Choice::DelayBy(range) => {
                     let by = range.draw(&mut stream("by"));
-                    with_messages(&mut step.action, |fault| fault.interference = Interference::Delay(by));
+                    with_messages(&mut step.action, |fault| match &mut fault.interference {
+                        Interference::Delay(later) | Interference::Duplicate(later) => *later = by,
+                        Interference::Hold | Interference::Drop | Interference::Reset | Interference::Corrupt(_) => {}
+                    });
                 }
                 Choice::MessageTimes(range) => {
                     let times = range.draw(&mut stream("times"));
@@ -101,9 +104,13 @@ enum What<'a> {
     Nodes(fn(Selector) -> Action, &'a Written<Value>),
     PowerLoss(&'a written::PowerLoss),
     Cut(&'a written::Cut),
-    Messages(&'a written::Messages, Interference),
+    Messages(&'a faults::Messages, Interference),
     Disconnect(&'a written::Disconnect),
-    Disk(&'a written::DiskFault),
+    Silence(&'a written::Disconnect),
+    Link(&'a faults::Link),
+    Disk(&'a faults::DiskFault),
+    RollBack(&'a faults::Rollback),
+    File(&'a faults::FilePart, Damage),
     ClockJump(&'a written::ClockJump),
     ClockDrift(&'a written::ClockDrift),
     Elect(&'a written::Elect),
@@ -132,6 +139,15 @@ fn given(step: &written::Step) -> Vec<Given<'_>> {
         delay "delay" => |it| What::Messages(it, Interference::Delay(Duration::ZERO));
         hold "hold" => |it| What::Messages(it, Interference::Hold);
         reset "reset" => |it| What::Messages(it, Interference::Reset);
+        duplicate "duplicate" => |it| What::Messages(it, Interference::Duplicate(Duration::ZERO));
+        corrupt "corrupt" => |it| What::Messages(it, Interference::Corrupt(Corruption::Records));
+        silence "silence" => |it| What::Silence(it);
+        link "link" => |it| What::Link(it);
+        rollback "rollback" => |it| What::RollBack(it);
+        flip_bit "flip-bit" => |it| What::File(it, Damage::FlipBit);
+        truncate "truncate" => |it| What::File(it, Damage::Truncate);
+        zero_tail "zero-tail" => |it| What::File(it, Damage::ZeroTail);
+        delete "delete" => |it| What::File(it, Damage::Delete);
         disconnect "disconnect" => |it| What::Disconnect(it);
         disk "disk" => |it| What::Disk(it);
         wipe "wipe" => |nodes| What::Nodes(Action::Wipe, nodes);
@@ -289,7 +305,17 @@ impl Reading<'_> {
                 let (from, to) = (self.nodes(&it.from), self.nodes(&it.to));
                 Some(Action::Disconnect { from: from?, to: to? })
             }
+            What::Silence(it) => {
+                let (from, to) = (self.nodes(&it.from), self.nodes(&it.to));
+                Some(Action::Silence { from: from?, to: to? })
+            }
+            What::Link(it) => self.link(it, first.span.clone()),
             What::Disk(it) => self.disk(it, first.span.clone()),
+            What::RollBack(it) => {
+                let (nodes, to) = (self.nodes(&it.nodes), self.step(&it.to));
+                Some(Action::RollBack(nodes?, to?))
+            }
+            What::File(it, damage) => self.file_damage(it, *damage, first.span.clone()),
             What::ClockJump(it) => {
                 let nodes = self.nodes(&it.nodes);
                 let remedy = "write a time with its sign: \"+5s\", \"-1h\"";
@@ -310,76 +336,6 @@ impl Reading<'_> {
             What::Heal(name) => self.step(name).map(Action::Heal),
             What::Mark => Some(Action::Mark),
         }
-    }
-
-    fn messages(
-        &mut self,
-        it: &written::Messages,
-        interference: Interference,
-        span: Range<usize>,
-        choices: &mut Vec<Choice>,
-    ) -> Option<MessageFault> {
-        let from = it.from.as_ref().map(|nodes| self.nodes(nodes));
-        let to = it.to.as_ref().map(|nodes| self.nodes(nodes));
-        let partition = it.partition.as_ref().map(|name| self.partition(name, name.span()));
-        let by = it.by.as_ref().map(|by| (self.time_or_range(by), by.span()));
-        if let Some(api) = &it.api
-            && !ackproof_core::protocol::APIS.contains(&api.as_str())
-        {
-            let found = self.error(api.span(), format!("there is no API `{}`", api.as_str()));
-            self.report(found.nearest(api, ackproof_core::protocol::APIS.iter().copied()));
-        }
-        let interference = match (interference, by) {
-            (Interference::Delay(_), Some((by, _))) => {
-                let by = by?;
-                choices.push(Choice::DelayBy(by));
-                Interference::Delay(by.low)
-            }
-            (Interference::Delay(_), None) => {
-                self.report(self.error(span, "`by` is missing here").remedy("say how much later: by = \"200ms\""));
-                return None;
-            }
-            (other, None) => other,
-            (_, Some((_, by))) => {
-                self.report(self.error(by, "only `delay` has `by`").remedy("leave it out, or use `delay`"));
-                return None;
-            }
-        };
-        let mut number = |written: &Option<Written<Value>>, choice: fn(Between<u64>) -> Choice| {
-            let range = self.number_or_range(written.as_ref()?)?;
-            choices.push(choice(range));
-            Some(range.low)
-        };
-        let times = number(&it.times, Choice::MessageTimes);
-        let skip = number(&it.skip, Choice::MessageSkip).unwrap_or(0);
-        let direction = it.message.map(|kind| match kind {
-            written::MessageKind::Request => Direction::Request,
-            written::MessageKind::Response => Direction::Response,
-        });
-        // `None` inside `Some` is a selector that could not be read.
-        let (from, to) = (from.map_or(Some(None), |it| it.map(Some))?, to.map_or(Some(None), |it| it.map(Some))?);
-        let partition = partition.map_or(Some(None), |it| it.map(Some))?;
-        let api = it.api.as_ref().map(ToString::to_string);
-        Some(MessageFault { api, direction, from, to, partition, interference, times, skip })
-    }
-
-    fn disk(&mut self, it: &written::DiskFault, span: Range<usize>) -> Option<Action> {
-        let nodes = self.nodes(&it.nodes);
-        let slow = self.time(it.slow.as_ref(), Duration::ZERO);
-        if it.faults.is_empty() && it.slow.is_none() {
-            let found = self.error(span, "nothing is wrong with this disk");
-            self.report(found.remedy("add `faults = [\"full\"]` or `slow = \"10ms\"`"));
-            return None;
-        }
-        let has = |kind| it.faults.contains(&kind);
-        let faults = DiskFaults {
-            io_error: has(written::DiskFaultKind::IoError),
-            full: has(written::DiskFaultKind::Full),
-            sync_error: has(written::DiskFaultKind::SyncError),
-            sync_lies: has(written::DiskFaultKind::SyncLies),
-            slow,
-        };
-        nodes.map(|nodes| Action::Disk(nodes, faults))
     }
 }
 

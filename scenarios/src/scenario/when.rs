@@ -9,7 +9,7 @@ use super::amounts::Between;
 use super::reading::Reading;
 use crate::document::steps::Pattern;
 use crate::document::{Value, Written};
-use crate::facts::{check_field, facts};
+use crate::facts::{check_field, facts, has_field};
 
 /// A pattern, and how many such facts it takes if the seed draws that.
 pub(super) struct Waited {
@@ -61,7 +61,8 @@ impl Reading<'_> {
         value: &Written<Value>,
     ) -> Option<(String, Condition)> {
         let field = name.replace('-', "_");
-        if !fields.contains(&field.as_str()) {
+        let (first, inside) = field.split_once('.').map_or((field.as_str(), None), |(first, rest)| (first, Some(rest)));
+        if !fields.contains(&first) || (inside.is_some() && !has_field(fact, &field)) {
             let known: Vec<String> = fields.iter().map(|field| field.replace('_', "-")).collect();
             let found = self.error(name.span(), format!("the fact `{fact}` has no `{}`", name.as_str()));
             let known = known.iter().map(String::as_str).chain(["node", "times"]);
@@ -180,6 +181,8 @@ mod tests {
         assert_eq!(read("appended", "role", "leader"), Ok(Condition::Is(json!("leader"))));
         assert_eq!(read("isr-changed", "to", "length 1"), Ok(Condition::Length(1)));
         assert_eq!(read("isr-changed", "to", "contains 2"), Ok(Condition::Contains(2)));
+        assert_eq!(read("record-acknowledged", "record.number", ">= 5"), Ok(Condition::AtLeast(5)));
+        assert_eq!(read("produce-answered", "to.client", "0"), Ok(Condition::Is(json!(0))));
         assert_eq!(read("produce-answered", "error", "!= NONE"), Ok(Condition::IsNot(json!("NONE"))));
     }
 

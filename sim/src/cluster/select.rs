@@ -42,6 +42,13 @@ impl World {
             }),
             Selector::ReplicasOf(partition) => self.registration(partition, |state| brokers(&state.replicas)),
             Selector::AllBrokers => self.servers().brokers.clone(),
+            Selector::Rack(rack) => self
+                .spec()
+                .brokers
+                .iter()
+                .filter(|config| config.broker_rack.as_ref().is_some_and(|own| **own == **rack))
+                .map(|config| NodeId::Broker(config.broker_id))
+                .collect(),
             Selector::AllClients => self.nodes().iter().filter(|node| is_client(node.id)).map(|node| node.id).collect(),
             Selector::Controller => self.servers().controllers.clone(),
             Selector::Bound(name) => self.bound().get(name).cloned().unwrap_or_default(),

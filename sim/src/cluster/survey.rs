@@ -92,15 +92,15 @@ impl World {
             return broker.replica_manager().log(partition).cloned();
         }
         let config = self.broker_config(node.id)?;
-        if !node.disk.exists(&partition.to_string()) {
-            return None;
-        }
+        let name = partition.to_string();
+        let inside = |root: String| if root.is_empty() { name.clone() } else { format!("{root}/{name}") };
+        let directory = config.log_directory_roots().into_iter().map(inside).find(|path| node.disk.exists(path))?;
         let mut disk = node.disk.clone();
         let mut effects = Effects::default();
         let mut rng = Prng::new(0);
         let mut ctx = Context::new(self.now(), Timestamp(0), &mut rng, &mut disk, &mut effects);
         let log: LogConfig = config.log.clone();
-        UnifiedLog::load(partition.clone(), log, config.toggles, Offset(0), false, &mut ctx).ok()
+        UnifiedLog::load_in(&directory, partition.clone(), log, config.toggles, Offset(0), false, &mut ctx).ok()
     }
 
     fn broker_config(&self, id: NodeId) -> Option<&BrokerConfig> {

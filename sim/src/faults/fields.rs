@@ -27,8 +27,13 @@ impl SerializeStructVariant for Fields<'_> {
     type Error = Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
-        for (_, condition) in self.wanted.iter().filter(|(wanted, _)| wanted == name) {
-            if !condition.holds(&serde_json::to_value(value)?) {
+        for (wanted, condition) in self.wanted {
+            let Some(inside) = inside(wanted, name) else { continue };
+            let found = serde_json::to_value(value)?;
+            // `record.number`: a field of a field.
+            let found =
+                inside.split('.').filter(|part| !part.is_empty()).try_fold(&found, |found, part| found.get(part));
+            if !found.is_some_and(|found| condition.holds(found)) {
                 return Err(Error::custom("not as wanted"));
             }
             self.held += 1;
@@ -39,6 +44,11 @@ impl SerializeStructVariant for Fields<'_> {
     fn end(self) -> Result<(), Error> {
         if self.held == self.wanted.len() { Ok(()) } else { Err(Error::custom("a field is missing")) }
     }
+}
+
+/// What is wanted of the field `name`: nothing more than itself (`""`), or something in it (`.number`).
+fn inside<'a>(wanted: &'a str, name: &str) -> Option<&'a str> {
+    wanted.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 macro_rules! refuse {

@@ -2,8 +2,10 @@
 
 pub mod engine;
 mod fields;
+mod files;
 pub mod plan;
 pub mod trigger;
 
 pub use engine::{FaultEngine, StepState};
-pub use plan::{Action, Condition, FactPattern, MessageFault, Selector, Step, Trigger};
+pub use files::{FileDamage, FileKind, Place, SegmentChoice};
+pub use plan::{Action, Condition, FactPattern, LinkChange, MessageFault, Selector, Step, Trigger};

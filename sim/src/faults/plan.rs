@@ -1,7 +1,8 @@
 //! Faults as data: what is done, to whom, when, and how it ends.
 
-use ackproof_core::types::{Duration, NodeId, TopicPartition};
+use ackproof_core::types::{Duration, NodeId, Ratio, TopicPartition};
 
+use super::files::FileDamage;
 use crate::world::{Direction, DiskFaults, Interference, Keep};
 
 /// One step of the plan.
@@ -91,6 +92,8 @@ pub enum Selector {
     AllBrokers,
     /// Every client.
     AllClients,
+    /// The brokers whose `broker.rack` is this.
+    Rack(String),
     /// The active controller.
     Controller,
     /// Nodes that an earlier step named.
@@ -134,10 +137,23 @@ pub enum Action {
         /// and those.
         to: Selector,
     },
+    /// Connections between these nodes carry nothing any more, and neither end is told; new ones do.
+    Silence {
+        /// Between these
+        from: Selector,
+        /// and those.
+        to: Selector,
+    },
+    /// Links get slower, lossier or narrower. Heals.
+    Link(LinkChange),
     /// Disks misbehave. Heals.
     Disk(Selector, DiskFaults),
     /// Disks are replaced by empty ones.
     Wipe(Selector),
+    /// Disks are as they were when another step happened (its number in the plan, from 0).
+    RollBack(Selector, usize),
+    /// Files are damaged.
+    Damage(Selector, FileDamage),
     /// Wall clocks jump by so many milliseconds.
     ClockJump(Selector, i64),
     /// Clocks run so many parts per million fast. Heals.
@@ -153,6 +169,23 @@ pub enum Action {
     Heal(usize),
     /// Nothing: a name for a moment.
     Mark,
+}
+
+/// What becomes of links. What is not given stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkChange {
+    /// From these nodes
+    pub from: Selector,
+    /// to those,
+    pub to: Selector,
+    /// and back, unless it is one-way.
+    pub both_ways: bool,
+    /// The least and the most time a message takes.
+    pub latency: Option<(Duration, Duration)>,
+    /// How many packets have to be sent again.
+    pub loss: Option<Ratio>,
+    /// Bytes per second.
+    pub bandwidth: Option<u64>,
 }
 
 /// A [`crate::world::MessageRule`] with its nodes by role.

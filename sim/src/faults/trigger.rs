@@ -91,7 +91,7 @@ impl Condition {
 mod tests {
     use super::*;
     use ackproof_core::fact::{Fact, Role};
-    use ackproof_core::types::{Instant, LeaderEpoch, Offset, Sequence, TopicPartition};
+    use ackproof_core::types::{Instant, LeaderEpoch, Offset, RecordId, Sequence, TopicPartition};
 
     fn appended(last_offset: i64) -> Event {
         Event {
@@ -131,6 +131,17 @@ mod tests {
         let met: Vec<bool> =
             [5, 6, 2, 7].map(|offset| waiting.take(&trigger, &appended(offset), &mut |_, _| true)).into();
         assert_eq!(met, [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_field_of_a_field_is_named_with_a_dot() {
+        let fact = Fact::RecordAbandoned { record: RecordId { client: 2, number: 7 }, unsent: true };
+        let holds = |name: &str, condition| fields::all_hold(&fact, &[(name.to_owned(), condition)]);
+        assert!(holds("record.number", Condition::AtLeast(7)));
+        assert!(!holds("record.number", Condition::AtLeast(8)));
+        assert!(holds("record.client", Condition::Is(2.into())));
+        assert!(!holds("record.topic", Condition::IsNot(2.into())), "there is no such field");
+        assert!(!holds("rec", Condition::IsNot(2.into())), "nor this");
     }
 
     #[test]

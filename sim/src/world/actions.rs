@@ -10,7 +10,7 @@ use ackproof_core::types::{Instant, NodeId};
 use super::message::{MessageFilter, MessageRule};
 use super::node::Process;
 use super::run::{ActiveRule, Happening};
-use super::{DiskFaults, End, Keep, NodeIndex, World};
+use super::{End, Keep, NodeIndex, World};
 use crate::faults::{Action, FaultEngine, MessageFault, Selector, StepState, Trigger};
 
 impl World {
@@ -48,6 +48,7 @@ impl World {
         node.process = if lost_power { Process::PowerOff } else { Process::Down };
         node.died_at = now;
         node.deferred.clear();
+        node.stalled.clear();
         node.wakes_at = None;
         let abandoned = node.machine.as_ref().map(super::SimMachine::abandoned).unwrap_or_default();
         node.machine = None;
@@ -133,7 +134,7 @@ impl World {
         }
     }
 
-    fn resolve(&mut self, selector: &Selector, step: usize) -> Vec<NodeIndex> {
+    pub(super) fn resolve(&mut self, selector: &Selector, step: usize) -> Vec<NodeIndex> {
         let mut rng = self.faults_rng.fork(&format!("select/{step}"));
         let nodes = self.select(selector, &mut rng);
         nodes.into_iter().filter_map(|id| self.find(id)).collect()
@@ -156,6 +157,7 @@ impl World {
         }
         self.act(number, &step.action, &targets, cause, observer);
         self.targets.insert(number, targets);
+        self.remember_disks(number);
         if let Some(lasts) = step.lasts {
             self.queue.push(self.now + lasts, Happening::Heal(number));
         }
@@ -165,23 +167,10 @@ impl World {
     }
 
     /// Counts a process or machine fault as having done something, with its witness.
-    fn hit(&mut self, step: usize, target: NodeIndex, did: &str, cause: u64, observer: &mut dyn Observer) {
+    pub(super) fn hit(&mut self, step: usize, target: NodeIndex, did: &str, cause: u64, observer: &mut dyn Observer) {
         self.faults.bite(step);
         let what = format!("{did} {}", self.node(target).name);
         self.emit(target, cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
-    }
-
-    /// A disk has failed a call, lied or been slow: the first time is the witness of the step that made it so.
-    pub(super) fn disk_bit(&mut self, target: NodeIndex, cause: u64, observer: &mut dyn Observer) {
-        let steps = self.faults.steps().clone();
-        for (number, step) in steps.iter().enumerate() {
-            let Action::Disk(_, faults) = &step.action else { continue };
-            let in_force = self.faults.state(number) == StepState::InForce;
-            let is_target = self.targets.get(&number).is_some_and(|targets| targets.contains(&target));
-            if in_force && is_target && self.faults.bites(number) == 0 {
-                self.hit(number, target, faults.did(), cause, observer);
-            }
-        }
     }
 
     fn act(&mut self, number: usize, action: &Action, targets: &[NodeIndex], cause: u64, observer: &mut dyn Observer) {
@@ -203,11 +192,9 @@ impl World {
                 self.rules.push(ActiveRule { step: number, rule, seen: 0 });
             }
             Action::Disconnect { from, to } => self.disconnect(number, from, to, cause, observer),
-            Action::Disk(_, faults) => {
-                for target in targets {
-                    self.node_mut(*target).disk.faults = *faults;
-                }
-            }
+            Action::Silence { from, to } => self.silence(number, from, to),
+            Action::Link(change) => self.change_links(number, change, cause, observer),
+            Action::Disk(_, faults) => self.harm_disks(number, faults, targets),
             Action::Wipe(_) => {
                 for target in targets {
                     if self.node_mut(*target).disk.wipe() > 0 {
@@ -215,6 +202,8 @@ impl World {
                     }
                 }
             }
+            Action::RollBack(_, to) => self.roll_back(number, *to, targets, cause, observer),
+            Action::Damage(_, damage) => self.damage_files(number, damage, targets, cause, observer),
             Action::ClockJump(_, by) => {
                 for target in targets {
                     self.node_mut(*target).clock.jump(*by);
@@ -266,54 +255,6 @@ impl World {
                 self.resume(target, cause, observer);
             }
             _ => {}
-        }
-    }
-
-    fn cut(
-        &mut self,
-        number: usize,
-        from: &Selector,
-        to: &Selector,
-        both_ways: bool,
-        cause: u64,
-        observer: &mut dyn Observer,
-    ) {
-        let (from, to) = (self.resolve(from, number), self.resolve(to, number));
-        let mut pairs = Vec::new();
-        for a in &from {
-            for b in to.iter().filter(|b| *b != a) {
-                pairs.push((*a, *b));
-                if both_ways {
-                    pairs.push((*b, *a));
-                }
-            }
-        }
-        pairs.sort_unstable();
-        pairs.dedup();
-        for (a, b) in &pairs {
-            self.network.cut(*a, *b);
-        }
-        if let Some((a, _)) = pairs.first() {
-            self.hit(number, *a, "cut links of", cause, observer);
-        }
-        self.cuts.insert(number, pairs);
-    }
-
-    fn disconnect(&mut self, number: usize, from: &Selector, to: &Selector, cause: u64, observer: &mut dyn Observer) {
-        let (from, to) = (self.resolve(from, number), self.resolve(to, number));
-        let between = |a: NodeIndex, b: NodeIndex| {
-            (from.contains(&a) && to.contains(&b)) || (from.contains(&b) && to.contains(&a))
-        };
-        let hit: Vec<_> = self
-            .network
-            .connections
-            .iter()
-            .filter(|(_, connection)| between(connection.node(End::Client), connection.node(End::Server)))
-            .map(|(id, connection)| (*id, connection.node(End::Client)))
-            .collect();
-        for (id, client) in hit {
-            self.hit(number, client, "reset connections of", cause, observer);
-            self.reset(id, cause, observer);
         }
     }
 
@@ -378,11 +319,8 @@ impl World {
                 self.retransmit();
             }
             Action::Messages(_) => self.end_rule(number, observer),
-            Action::Disk(..) => {
-                for target in targets {
-                    self.node_mut(target).disk.faults = DiskFaults::default();
-                }
-            }
+            Action::Disk(..) => self.mend_disks(number, &targets, observer),
+            Action::Link(_) => self.restore_links(number),
             Action::ClockDrift(..) => {
                 let now = self.now;
                 for target in targets {
@@ -395,7 +333,10 @@ impl World {
             Action::Start(_)
             | Action::Resume(_)
             | Action::Disconnect { .. }
+            | Action::Silence { .. }
             | Action::Wipe(_)
+            | Action::RollBack(..)
+            | Action::Damage(..)
             | Action::ClockJump(..)
             | Action::Elect { .. }
             | Action::Heal(_)
@@ -423,22 +364,6 @@ impl World {
     }
 }
 
-impl DiskFaults {
-    fn did(&self) -> &'static str {
-        if self.io_error {
-            "failed a call to the disk of"
-        } else if self.full {
-            "refused a write to the disk of"
-        } else if self.sync_error {
-            "failed a sync of the disk of"
-        } else if self.sync_lies {
-            "lied about a sync to"
-        } else {
-            "slowed the disk of"
-        }
-    }
-}
-
 impl Action {
     /// Whether there is an end to it.
     pub fn heals(&self) -> bool {
@@ -450,11 +375,15 @@ impl Action {
             | Action::Cut { .. }
             | Action::Messages(_)
             | Action::Disk(..)
+            | Action::Link(_)
             | Action::ClockDrift(..) => true,
             Action::Start(_)
             | Action::Resume(_)
             | Action::Disconnect { .. }
+            | Action::Silence { .. }
             | Action::Wipe(_)
+            | Action::RollBack(..)
+            | Action::Damage(..)
             | Action::ClockJump(..)
             | Action::Elect { .. }
             | Action::Heal(_)
@@ -473,9 +402,12 @@ impl Action {
             | Action::PowerLoss(nodes, _)
             | Action::Disk(nodes, _)
             | Action::Wipe(nodes)
+            | Action::RollBack(nodes, _)
+            | Action::Damage(nodes, _)
             | Action::ClockJump(nodes, _)
             | Action::ClockDrift(nodes, _) => Some(nodes),
-            Action::Cut { from, .. } | Action::Disconnect { from, .. } => Some(from),
+            Action::Cut { from, .. } | Action::Disconnect { from, .. } | Action::Silence { from, .. } => Some(from),
+            Action::Link(change) => Some(&change.from),
             Action::Messages(_) | Action::Elect { .. } | Action::Heal(_) | Action::Mark => None,
         }
     }

@@ -2,8 +2,10 @@
 
 use ackproof_core::Input;
 use ackproof_core::fact::{Fact, Observer};
-use ackproof_core::types::{ConnectionId, Instant, NodeId};
+use ackproof_core::protocol::Request;
+use ackproof_core::types::{ConnectionId, Duration, Instant, NodeId};
 
+use super::message::Corruption;
 use super::network::{Connection, End, Lane, retransmitted_at};
 use super::run::Happening;
 use super::{Body, Interference, NodeIndex, Packet, World};
@@ -14,8 +16,25 @@ const KERNEL: u32 = u32::MAX;
 /// What the rules in force do to a packet.
 enum Fate {
     Passes,
-    Waits { until: Option<Instant>, step: usize },
-    Vanishes { step: usize, reset: bool },
+    Waits {
+        until: Option<Instant>,
+        step: usize,
+    },
+    Vanishes {
+        step: usize,
+        reset: bool,
+    },
+    /// It passes, and a copy comes after it.
+    Repeats {
+        step: usize,
+        by: Duration,
+    },
+    /// It passes, and is not what it was.
+    Corrupts {
+        step: usize,
+        corruption: Corruption,
+        number: u64,
+    },
 }
 
 impl World {
@@ -27,6 +46,8 @@ impl World {
             server: (server, None),
             client_open: true,
             server_open: true,
+            unaccepted: false,
+            resets: 0,
             lanes: [Lane::default(), Lane::default()],
         };
         self.network.connections.insert(id, connection);
@@ -57,7 +78,7 @@ impl World {
         if !is_open && !matches!(packet.body, Body::End) {
             return;
         }
-        let arrives = packet.departs + self.network.travel_time(sender, receiver, packet.body.size());
+        let arrives = self.network.arrival(sender, receiver, packet.departs, packet.body.size());
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let lane = connection.lane(from);
         lane.last_arrival = lane.last_arrival.max(arrives);
@@ -79,7 +100,8 @@ impl World {
         if never_left {
             return;
         }
-        let blocked = self.network.is_cut(sender, receiver) || !self.node(receiver).has_power();
+        let unread = from == End::Client && connection.unaccepted && !matches!(packet.body, Body::End);
+        let blocked = unread || self.network.is_cut(sender, receiver) || !self.node(receiver).has_power();
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let lane = connection.lane(from);
         if blocked || !lane.waiting.is_empty() {
@@ -93,7 +115,8 @@ impl World {
     fn pass_rules(&mut self, id: ConnectionId, from: End, packet: Packet, observer: &mut dyn Observer) {
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let (sender, receiver) = (connection.node(from), connection.node(from.other()));
-        if connection.lane(from).silenced {
+        if let Some(step) = connection.lane(from).silenced_by {
+            self.bite(step, "swallowed", id, from, &packet, observer);
             self.lost(id, from, &packet, observer);
             return;
         }
@@ -116,12 +139,46 @@ impl World {
                 self.bite(step, did, id, from, &packet, observer);
                 self.lost(id, from, &packet, observer);
                 if reset {
-                    self.reset(id, packet.cause, observer);
+                    self.reset(id, step, packet.cause);
                 } else if let Some(connection) = self.network.connections.get_mut(&id) {
-                    connection.lane(from).silenced = true;
+                    connection.lane(from).silenced_by = Some(step);
                 }
             }
+            Fate::Repeats { step, by } => {
+                if let Body::Request(_, request) = &packet.body {
+                    self.bite(step, "repeated", id, from, &packet, observer);
+                    let (request, cause) = (request.clone(), packet.cause);
+                    let copy = Happening::Copy { from: sender, to: receiver, cause, request };
+                    self.queue.push(self.now + by, copy);
+                }
+                self.deliver(id, from, packet, observer);
+            }
+            Fate::Corrupts { step, corruption, number } => {
+                let mut rng = self.faults_rng.fork(&format!("corrupt/{step}/{number}"));
+                let mut packet = packet;
+                if packet.body.corrupt(corruption, &mut rng) {
+                    self.bite(step, "flipped a bit of", id, from, &packet, observer);
+                }
+                self.deliver(id, from, packet, observer);
+            }
         }
+    }
+
+    /// A request is executed once more, on a connection that nobody waits on.
+    pub(super) fn deliver_copy(
+        &mut self,
+        (from, to): (NodeIndex, NodeIndex),
+        request: Request,
+        cause: u64,
+        observer: &mut dyn Observer,
+    ) {
+        let listening = self.node(to).machine.as_ref().is_some_and(super::SimMachine::is_listening);
+        if self.network.is_cut(from, to) || !self.node(to).is_alive() || !listening {
+            return;
+        }
+        let connection = self.next_connection();
+        let from = self.node(from).id;
+        self.input(to, Input::Request { connection, from, correlation_id: 0, request }, cause, observer);
     }
 
     fn fate(&mut self, from: NodeIndex, to: NodeIndex, body: &Body) -> Fate {
@@ -130,7 +187,7 @@ impl World {
         }
         let now = self.now;
         for active in &mut self.rules {
-            if !active.rule.filter.matches(from, to, body) {
+            if !active.rule.filter.matches(from, to, body) || !active.rule.interference.concerns(body) {
                 continue;
             }
             active.seen += 1;
@@ -143,6 +200,8 @@ impl World {
                 Interference::Hold => Fate::Waits { until: None, step: active.step },
                 Interference::Drop => Fate::Vanishes { step: active.step, reset: false },
                 Interference::Reset => Fate::Vanishes { step: active.step, reset: true },
+                Interference::Duplicate(by) => Fate::Repeats { step: active.step, by },
+                Interference::Corrupt(corruption) => Fate::Corrupts { step: active.step, corruption, number },
             };
         }
         Fate::Passes
@@ -192,7 +251,8 @@ impl World {
         loop {
             let Some(connection) = self.network.connections.get(&id) else { return };
             let (sender, receiver) = (connection.node(from), connection.node(from.other()));
-            if self.network.is_cut(sender, receiver) || !self.node(receiver).has_power() {
+            let unread = from == End::Client && connection.unaccepted;
+            if unread || self.network.is_cut(sender, receiver) || !self.node(receiver).has_power() {
                 return;
             }
             let Some(connection) = self.network.connections.get_mut(&id) else { return };
@@ -219,6 +279,7 @@ impl World {
                 let (sender, receiver) = (connection.node(from), connection.node(from.other()));
                 if let Some((due, _)) = lane.waiting.front()
                     && lane.held_by.is_none()
+                    && !(from == End::Client && connection.unaccepted)
                     && !self.network.is_cut(sender, receiver)
                     && self.node(receiver).has_power()
                 {
@@ -287,9 +348,11 @@ impl World {
         let node = self.node(server);
         let (life, alive) =
             (node.life, node.is_alive() && node.machine.as_ref().is_some_and(super::SimMachine::is_listening));
+        let no_descriptor = node.disk.is_out_of_handles();
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let body = if alive {
             connection.server.1 = Some(life);
+            connection.unaccepted = no_descriptor;
             Body::Accepted
         } else {
             Body::End
@@ -318,13 +381,45 @@ impl World {
         }
     }
 
-    /// Both ends learn at once that the connection is gone.
-    pub(super) fn reset(&mut self, id: ConnectionId, cause: u64, observer: &mut dyn Observer) {
-        let ends: Vec<End> = [End::Client, End::Server].into_iter().filter(|end| self.is_listening(id, *end)).collect();
-        let Some(connection) = self.network.connections.remove(&id) else { return };
-        for end in ends {
-            self.input(connection.node(end), Input::Disconnected(id), cause, observer);
+    /// The connection is reset by something on its way: each end learns it after the latency of the direction to it, and
+    /// nothing arrives any more.
+    pub(super) fn reset(&mut self, id: ConnectionId, step: usize, cause: u64) {
+        let now = self.now;
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        for from in [End::Client, End::Server] {
+            connection.lane(from).silenced_by.get_or_insert(step);
         }
+        let (client, server) = (connection.node(End::Client), connection.node(End::Server));
+        for (end, from, to) in [(End::Client, server, client), (End::Server, client, server)] {
+            let at = self.network.arrival(from, to, now, 0);
+            self.queue.push(at, Happening::Reset { connection: id, end, cause });
+        }
+    }
+
+    /// The reset of a connection reaches an end. Once it has reached both, nothing is left of it.
+    pub(super) fn reset_arrives(&mut self, id: ConnectionId, end: End, cause: u64, observer: &mut dyn Observer) {
+        let listening = self.is_listening(id, end);
+        let Some(connection) = self.network.connections.get_mut(&id) else { return };
+        let node = connection.node(end);
+        match end {
+            End::Client => connection.client_open = false,
+            End::Server => connection.server_open = false,
+        }
+        connection.resets += 1;
+        if connection.resets == 2 {
+            self.network.connections.remove(&id);
+        }
+        if listening {
+            self.input(node, Input::Disconnected(id), cause, observer);
+        }
+    }
+
+    /// A process can take connections again: what waited for it is read.
+    pub(super) fn accept_waiting(&mut self, node: NodeIndex) {
+        for connection in self.network.connections.values_mut().filter(|connection| connection.server.0 == node) {
+            connection.unaccepted = false;
+        }
+        self.retransmit();
     }
 
     /// The process of a node has ended while its machine has power: the kernel ends its connections.

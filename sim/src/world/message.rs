@@ -66,8 +66,26 @@ pub enum Interference {
     Hold,
     /// It vanishes, and so does everything behind it in this direction: the connection has gone silent.
     Drop,
-    /// It vanishes, and the connection is reset at both ends.
+    /// It vanishes, and the connection is reset: each end learns it after the latency of the direction to it.
     Reset,
+    /// A request that is executed once more, so much later: a proxy or a load balancer repeated it on a connection of its
+    /// own, whose answer nobody waits for. TCP itself delivers nothing twice.
+    Duplicate(Duration),
+    /// It arrives with a bit flipped that TCP's checksum did not catch.
+    Corrupt(Corruption),
+}
+
+/// Where a bit of a message is flipped. Messages without such a part pass unharmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corruption {
+    /// In the records of a Produce request or a Fetch response, where the CRC covers them; the bit is drawn.
+    Records,
+    /// In the base offset of the first batch, which the CRC does not cover.
+    BaseOffset,
+    /// In the leader epoch of the first batch, which the CRC does not cover.
+    LeaderEpoch,
+    /// In the number of the first partition of a Produce request: its lowest bit.
+    Partition,
 }
 
 /// A fault on a class of messages.
@@ -81,6 +99,17 @@ pub struct MessageRule {
     pub times: Option<u64>,
     /// How many matching messages pass first.
     pub skip: u64,
+}
+
+impl Interference {
+    /// Whether it can be done to this message at all.
+    pub fn concerns(self, body: &Body) -> bool {
+        match self {
+            Interference::Delay(_) | Interference::Hold | Interference::Drop | Interference::Reset => true,
+            Interference::Duplicate(_) => matches!(body, Body::Request(..)),
+            Interference::Corrupt(corruption) => body.has(corruption),
+        }
+    }
 }
 
 impl Body {

@@ -2,9 +2,12 @@
 
 mod actions;
 mod clock;
+mod corruption;
 mod delivery;
 mod disk;
+mod disk_actions;
 mod event_queue;
+mod link_actions;
 mod message;
 mod network;
 mod node;
@@ -12,9 +15,9 @@ mod run;
 mod setup;
 
 pub use clock::{NodeClock, RUN_STARTS_AT};
-pub use disk::{DiskFaults, DiskSpec, Keep, PowerLoss, SimDisk};
+pub use disk::{Damage, DiskFault, DiskFaults, DiskSpec, Extent, Keep, PowerLoss, SimDisk};
 pub use event_queue::EventQueue;
-pub use message::{Body, Direction, Interference, MessageFilter, MessageRule, Packet};
+pub use message::{Body, Corruption, Direction, Interference, MessageFilter, MessageRule, Packet};
 pub use network::{Connection, End, LinkSpec, Network};
 pub use node::{Node, Process, SimMachine};
 pub use run::{Outcome, World};

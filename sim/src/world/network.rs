@@ -5,9 +5,12 @@
 //!   retransmission: the message comes later, and everything behind it on the connection too.
 //! * A cut link carries nothing, not even the end of a connection. What was under way waits, as TCP's sender does,
 //!   and comes with the first retransmission after the link has healed. A machine without power is a link cut.
+//! * The bandwidth of a link is shared by everything that travels on it in this direction, in order.
 //! * A killed process resets its connections: the other end learns it one latency later. A machine that lost power
 //!   says nothing; when it is up again it resets connections that it no longer knows.
-//! * A message rule can delay, hold, swallow or repeat a class of messages (see [`MessageRule`]).
+//! * A reset reaches each end after the latency of the direction to it; what is under way by then is lost.
+//! * A connection can go silent: neither end is told, nothing arrives any more (a firewall forgot the flow).
+//! * A message rule can delay, hold, swallow, repeat or corrupt a class of messages (see [`MessageRule`]).
 //!
 //! Not modelled: congestion, window sizes, back-pressure of a slow reader, the kernel giving up after its last
 //! retransmission (Kafka's own timeouts come first).
@@ -76,8 +79,8 @@ pub struct Lane {
     pub waiting: VecDeque<(Instant, Packet)>,
     /// A hold rule keeps the first waiting packet until it is released.
     pub held_by: Option<usize>,
-    /// A drop rule swallowed a message: the rest of this direction vanishes too, since TCP has no holes.
-    pub silenced: bool,
+    /// A step swallowed a message, or the whole direction: what follows vanishes too, since TCP has no holes.
+    pub silenced_by: Option<usize>,
 }
 
 /// A connection as the world knows it.
@@ -91,6 +94,10 @@ pub struct Connection {
     pub client_open: bool,
     /// Whether the server's end is open.
     pub server_open: bool,
+    /// The server's kernel has accepted, and its process has no descriptor to take the connection with.
+    pub unaccepted: bool,
+    /// How many ends have learned of a reset.
+    pub resets: u8,
     /// From client to server, and back.
     pub lanes: [Lane; 2],
 }
@@ -115,6 +122,8 @@ struct Link {
     spec: LinkSpec,
     rng: Prng,
     cuts: u32,
+    /// When the last byte that was sent so far has left, where bandwidth is limited.
+    free_at: Instant,
 }
 
 /// All links and connections.
@@ -134,6 +143,7 @@ impl Network {
                 spec: spec.clone(),
                 rng: rng.fork(&format!("{}>{}", pair / nodes, pair % nodes)),
                 cuts: 0,
+                free_at: Instant::START,
             })
             .collect();
         Self { links, nodes, connections: BTreeMap::new() }
@@ -146,6 +156,11 @@ impl Network {
     /// Gives one direction of one link another behaviour.
     pub fn set_link(&mut self, from: NodeIndex, to: NodeIndex, spec: LinkSpec) {
         self.link(from, to).spec = spec;
+    }
+
+    /// How one direction of one link behaves.
+    pub fn link_spec(&self, from: NodeIndex, to: NodeIndex) -> &LinkSpec {
+        &self.links[from.0 as usize * self.nodes + to.0 as usize].spec
     }
 
     /// Cuts one direction of a link, once more if it was cut already.
@@ -164,13 +179,19 @@ impl Network {
         self.links[from.0 as usize * self.nodes + to.0 as usize].cuts > 0
     }
 
-    /// Draws how long a message of `bytes` takes from one node to another.
-    pub fn travel_time(&mut self, from: NodeIndex, to: NodeIndex, bytes: usize) -> Duration {
+    /// Draws when a message of `bytes` that leaves at `departs` arrives.
+    pub fn arrival(&mut self, from: NodeIndex, to: NodeIndex, departs: Instant, bytes: usize) -> Instant {
+        let time = self.latency(from, to);
+        let link = self.link(from, to);
+        let Some(bandwidth) = link.spec.bandwidth else { return departs + time };
+        let takes = Duration(((bytes as u128) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
+        link.free_at = link.free_at.max(departs) + takes;
+        link.free_at + time
+    }
+
+    fn latency(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
         let link = self.link(from, to);
         let mut time = Duration(link.rng.between(link.spec.latency_min.0, link.spec.latency_max.0));
-        if let Some(bandwidth) = link.spec.bandwidth {
-            time += Duration(((bytes as u128) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
-        }
         let mut timeout = RETRANSMISSION_FIRST;
         while timeout < RETRANSMISSION_MAX && link.spec.loss.happens(&mut link.rng) {
             time += timeout;
@@ -209,9 +230,21 @@ mod tests {
         let mut quiet = Network::new(3, &LinkSpec::default(), &rng);
         let mut busy = Network::new(3, &LinkSpec::default(), &rng);
         for _ in 0..10 {
-            busy.travel_time(a, c, 0);
+            busy.arrival(a, c, Instant::START, 0);
         }
-        assert_eq!(quiet.travel_time(a, b, 0), busy.travel_time(a, b, 0));
+        assert_eq!(quiet.arrival(a, b, Instant::START, 0), busy.arrival(a, b, Instant::START, 0));
+    }
+
+    #[test]
+    fn messages_share_the_bandwidth_of_their_link() {
+        let latency = Duration::from_millis(1);
+        let spec =
+            LinkSpec { latency_min: latency, latency_max: latency, bandwidth: Some(1_000), ..LinkSpec::default() };
+        let mut network = Network::new(2, &spec, &Prng::new(1));
+        let (a, b) = (NodeIndex(0), NodeIndex(1));
+        let arrives: Vec<u64> = (0..3).map(|_| network.arrival(a, b, Instant::START, 100).0 / 1_000_000).collect();
+        assert_eq!(arrives, [101, 201, 301]);
+        assert_eq!(network.arrival(b, a, Instant::START, 100).0 / 1_000_000, 101, "the way back is another one");
     }
 
     #[test]

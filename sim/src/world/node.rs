@@ -10,8 +10,8 @@ use ackproof_core::broker::Broker;
 use ackproof_core::client::{AdminClient, Call, Completion, Consumer, LegacyProducer, Producer, producer::Abandoned};
 use ackproof_core::config::BrokerConfig;
 use ackproof_core::controller::Controller;
-use ackproof_core::types::{Instant, NodeId, Prng};
-use ackproof_core::{Context, Input, Machine};
+use ackproof_core::types::{Duration, Instant, NodeId, Prng};
+use ackproof_core::{Context, Effect, Input, Machine};
 
 use super::{NodeClock, NodeIndex, SimDisk};
 use crate::cluster::ClientKind;
@@ -101,6 +101,8 @@ pub struct Node {
     pub app_progress: (u64, u64),
     /// Its disk.
     pub disk: SimDisk,
+    /// What was said after a call that its disk has not answered yet, with the device time before it and its cause.
+    pub stalled: Vec<(Duration, u64, Effect)>,
     /// Its clocks.
     pub clock: NodeClock,
     /// Its stream of random numbers.
@@ -176,6 +178,21 @@ impl Blueprint {
             Blueprint::Controller(_) | Blueprint::Broker(_) => false,
             Blueprint::Client(kind) => kind.is_external(),
         }
+    }
+
+    /// The log directories, where there are several.
+    pub fn devices(&self) -> Vec<String> {
+        match self {
+            Blueprint::Broker(config) if config.log_dirs.len() > 1 => config.log_directory_roots(),
+            Blueprint::Broker(_) | Blueprint::Controller(_) | Blueprint::Client(_) => Vec::new(),
+        }
+    }
+
+    /// Where the log directory of this name lies on its disk.
+    pub fn root_of(&self, directory: &str) -> Option<String> {
+        let (Blueprint::Broker(config) | Blueprint::Controller(config)) = self else { return None };
+        let place = config.log_dirs.iter().position(|name| name == directory)?;
+        config.log_directory_roots().into_iter().nth(place)
     }
 
     /// A new process of this kind, and the program that uses it.

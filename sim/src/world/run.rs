@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use ackproof_core::client::{Call, Completion};
 use ackproof_core::fact::{Event, Fact, Observer};
+use ackproof_core::protocol::Request;
 use ackproof_core::types::{Instant, NodeId, Prng};
 use ackproof_core::{Context, Effect, Effects, Input};
 
 use super::message::Packet;
-use super::network::{End, Network};
+use super::network::{End, LinkSpec, Network};
 use super::node::{App, Blueprint, Deferred, Node, Process, Servers};
 use super::setup::Phase;
 use super::{Body, EventQueue, MessageRule, NodeClock, NodeIndex, SimDisk};
@@ -35,6 +36,10 @@ pub(super) enum Happening {
     Start(NodeIndex),
     /// A packet reaches the other end.
     Arrive { connection: ConnectionId, from: End, packet: Packet },
+    /// A request that was repeated on its way arrives once more.
+    Copy { from: NodeIndex, to: NodeIndex, cause: u64, request: Request },
+    /// The reset of a connection reaches an end.
+    Reset { connection: ConnectionId, end: End, cause: u64 },
     /// What waited on a connection may go on.
     Release { connection: ConnectionId, from: End, held_by: Option<usize> },
     /// A node, in the life it had then, may have something to do.
@@ -45,6 +50,14 @@ pub(super) enum Happening {
     Heal(usize),
     /// The world looks whether the cluster is ready, or the run is over.
     Check,
+}
+
+/// When and in which life of its node something is sent, and what led to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packaging {
+    pub life: u32,
+    pub departs: Instant,
+    pub cause: u64,
 }
 
 /// A message rule in force.
@@ -74,6 +87,10 @@ pub struct World {
     pub(super) targets: BTreeMap<usize, Vec<NodeIndex>>,
     /// The links that each step in force has cut.
     pub(super) cuts: BTreeMap<usize, Vec<(NodeIndex, NodeIndex)>>,
+    /// The links that each step in force has changed, with what they were like before.
+    pub(super) changed_links: BTreeMap<usize, Vec<(NodeIndex, NodeIndex, LinkSpec)>>,
+    /// The disks as they were when a step happened to which disks will be rolled back.
+    pub(super) snapshots: BTreeMap<usize, Vec<SimDisk>>,
     pub(super) phase: Phase,
     pub(super) outcome: Outcome,
     pub(super) admin: NodeIndex,
@@ -125,6 +142,8 @@ impl World {
             bound: BTreeMap::new(),
             targets: BTreeMap::new(),
             cuts: BTreeMap::new(),
+            changed_links: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             phase: Phase::Starting,
             outcome: Outcome::Running,
             admin,
@@ -201,6 +220,8 @@ impl World {
         match happening {
             Happening::Start(node) => self.start(node, 0, observer),
             Happening::Arrive { connection, from, packet } => self.arrive(connection, from, packet, observer),
+            Happening::Copy { from, to, cause, request } => self.deliver_copy((from, to), request, cause, observer),
+            Happening::Reset { connection, end, cause } => self.reset_arrives(connection, end, cause, observer),
             Happening::Release { connection, from, held_by } => self.release(connection, from, held_by, observer),
             Happening::Wake { node, life } => self.wake(node, life, observer),
             Happening::Step(step) => self.perform(step, observer),
@@ -371,36 +392,64 @@ impl World {
         let mut ctx = Context::new(local, node.clock.wall(now), &mut node.rng, &mut node.disk, &mut effects);
         machine.handle(input, &mut ctx);
         let life = node.life;
-        let disk_bit = std::mem::take(&mut node.disk.bitten) > 0;
+        let bitten = node.disk.take_bitten();
         let mut said = std::mem::take(&mut effects.said);
         self.effects = effects;
         for (after, effect) in said.drain(..) {
-            let departs = now + after;
-            match effect {
-                Effect::Fact(fact) => cause = self.emit(index, cause, fact, observer),
-                Effect::Connect { connection, to } => {
-                    self.open(connection, index, to, Packet { life, departs, cause, body: Body::Connect })
-                }
-                Effect::Send { connection, correlation_id, request } => {
-                    let body = Body::Request(correlation_id, request);
-                    self.transmit(connection, End::Client, Packet { life, departs, cause, body });
-                }
-                Effect::Reply { connection, correlation_id, response } => {
-                    let body = Body::Response(correlation_id, response);
-                    self.transmit(connection, End::Server, Packet { life, departs, cause, body });
-                }
-                Effect::Close(connection) => {
-                    self.close(connection, index, Packet { life, departs, cause, body: Body::End })
-                }
-                Effect::Complete(completion) => self.node_mut(index).app.completed(completion, local),
-                Effect::Exit => self.end_process(index, Fact::NodeStopped, cause, observer),
+            if self.must_wait_for_the_disk(index, after, &effect) {
+                self.node_mut(index).stalled.push((after, cause, effect));
+                continue;
             }
+            let departs = now + after;
+            cause = self.carry_out(index, effect, Packaging { life, departs, cause }, observer);
         }
         self.effects.said = said;
-        if disk_bit {
-            self.disk_bit(index, cause, observer);
+        for step in bitten {
+            self.disk_bit(step, index, cause, observer);
         }
         cause
+    }
+
+    /// Does what a node said. Returns the cause of what follows.
+    pub(super) fn carry_out(
+        &mut self,
+        index: NodeIndex,
+        effect: Effect,
+        how: Packaging,
+        observer: &mut dyn Observer,
+    ) -> u64 {
+        let Packaging { life, departs, cause } = how;
+        match effect {
+            Effect::Fact(fact) => return self.emit(index, cause, fact, observer),
+            Effect::Connect { connection, to } => {
+                self.open(connection, index, to, Packet { life, departs, cause, body: Body::Connect });
+            }
+            Effect::Send { connection, correlation_id, request } => {
+                let body = Body::Request(correlation_id, request);
+                self.transmit(connection, End::Client, Packet { life, departs, cause, body });
+            }
+            Effect::Reply { connection, correlation_id, response } => {
+                let body = Body::Response(correlation_id, response);
+                self.transmit(connection, End::Server, Packet { life, departs, cause, body });
+            }
+            Effect::Close(connection) => {
+                self.close(connection, index, Packet { life, departs, cause, body: Body::End });
+            }
+            Effect::Complete(completion) => {
+                let now = self.now;
+                let node = self.node_mut(index);
+                node.app.completed(completion, node.clock.local(now));
+            }
+            Effect::Exit => self.end_process(index, Fact::NodeStopped, cause, observer),
+        }
+        cause
+    }
+
+    /// A number for a connection that no node opens.
+    pub(super) fn next_connection(&mut self) -> ConnectionId {
+        let connection = ConnectionId(self.effects.next_connection);
+        self.effects.next_connection += 1;
+        connection
     }
 
     /// Makes sure that the node is woken for its next deadline.
@@ -435,7 +484,8 @@ fn node(id: NodeId, name: String, blueprint: Blueprint, spec: &ClusterSpec, root
         machine: None,
         app: App::None,
         app_progress: (0, 0),
-        disk: SimDisk::new(spec.disk.clone()),
+        disk: SimDisk::new(spec.disk.clone(), root.fork(&format!("disk/{id}"))).with_devices(blueprint.devices()),
+        stalled: Vec::new(),
         clock: NodeClock::default(),
         wakes_at: None,
         starts_again: false,

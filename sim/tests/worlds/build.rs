@@ -48,6 +48,7 @@ impl Facts {
 pub struct Build {
     version: KafkaVersion,
     broker: Vec<Property>,
+    racks: Vec<(i32, &'static str)>,
     producer: Vec<Property>,
     records: u64,
     every: Duration,
@@ -92,6 +93,7 @@ impl Build {
         Self {
             version: version.parse().expect("a version of Kafka"),
             broker: Vec::new(),
+            racks: Vec::new(),
             producer: Vec::new(),
             records: 100,
             every: Duration::from_millis(10),
@@ -103,6 +105,11 @@ impl Build {
 
     pub fn broker(mut self, name: &str, value: &str) -> Self {
         self.broker.push(Property::new(name, value));
+        self
+    }
+
+    pub fn rack(mut self, broker: i32, rack: &'static str) -> Self {
+        self.racks.push((broker, rack));
         self
     }
 
@@ -157,6 +164,8 @@ impl Build {
         let server = |id: i32| {
             let mut properties = vec![Property::new("broker.id", id.to_string())];
             properties.extend(self.broker.iter().cloned());
+            let rack = self.racks.iter().find(|(broker, _)| *broker == id);
+            properties.extend(rack.map(|(_, rack)| Property::new("broker.rack", *rack)));
             Arc::new(BrokerConfig::resolve(self.version, &properties).expect("known properties").config)
         };
         let mut spec = ClusterSpec::new(seed, server(100), (1..=3).map(server).collect());

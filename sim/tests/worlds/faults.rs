@@ -9,11 +9,11 @@ use ackproof_sim::world::{Direction, Interference, Keep};
 
 use crate::build::{Build, Facts, leader, step, when_appended};
 
-fn lasting(seconds: u64, step: Step) -> Step {
+pub fn lasting(seconds: u64, step: Step) -> Step {
     Step { lasts: Some(Duration::from_secs(seconds)), ..step }
 }
 
-fn messages(api: &str, direction: Direction, interference: Interference) -> Action {
+pub fn messages(api: &str, direction: Direction, interference: Interference) -> Action {
     Action::Messages(MessageFault {
         api: Some(api.to_owned()),
         direction: Some(direction),
@@ -26,15 +26,16 @@ fn messages(api: &str, direction: Direction, interference: Interference) -> Acti
     })
 }
 
-fn safe() -> Build {
+pub fn safe() -> Build {
     Build::new("3.9").broker("min.insync.replicas", "2").records(100)
 }
 
 /// Nothing acknowledged is lost, everything came to rest, and the fault bit.
-fn check_harmless(build: Build, seed: u64) -> Facts {
+pub fn check_harmless(build: Build, seed: u64) -> Facts {
     let (world, facts) = build.run(seed);
     assert_eq!(world.outcome(), Outcome::Quiescent, "seed {seed}: {:#?}", facts.events.last_chunk::<8>());
-    assert_eq!(facts.acknowledged(), 100, "seed {seed}");
+    let failed = || facts.events.iter().find(|event| matches!(event.fact, Fact::RecordFailed { .. }));
+    assert_eq!(facts.acknowledged(), 100, "seed {seed}: {:#?}", failed());
     assert_eq!(facts.surveyed(), 100, "seed {seed}");
     assert_eq!(facts.polled_offsets(), (0..100).collect::<Vec<i64>>(), "seed {seed}");
     assert!(facts.count(|fact| matches!(fact, Fact::FaultBit { .. })) > 0, "seed {seed}: the fault never bit");

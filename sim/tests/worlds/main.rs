@@ -1,7 +1,9 @@
 //! Whole worlds: without faults, with them, forked, and twice.
 
 mod build;
+mod disk_faults;
 mod faults;
+mod network_faults;
 
 use ackproof_core::fact::Fact;
 use ackproof_core::types::Duration;

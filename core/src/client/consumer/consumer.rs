@@ -82,6 +82,7 @@ impl Consumer {
             connection_setup_timeout: (config.version >= KafkaVersion::new(2, 7))
                 .then_some(NetworkClientConfig::SETUP_TIMEOUT),
             max_in_flight: 100,
+            max_idle: config.connections_max_idle_ms,
         });
         let metadata = ClientMetadata::new(ClientMetadataConfig {
             bootstrap,
@@ -161,7 +162,7 @@ impl Consumer {
 
     fn answer_poll(&mut self, ctx: &mut Context<'_>) {
         let Some(until) = self.polling_until else { return };
-        if let Some(error) = self.exception() {
+        if let Some(error) = self.exception(ctx) {
             self.polling_until = None;
             ctx.complete(Completion::Polled(Err(error)));
             return;
@@ -176,8 +177,10 @@ impl Consumer {
     }
 
     /// What `poll()` throws: a failure, or that a partition has no position and `auto.offset.reset=none`.
-    fn exception(&mut self) -> Option<ErrorCode> {
-        if let Some((_, error)) = self.failure.take() {
+    fn exception(&mut self, ctx: &mut Context<'_>) -> Option<ErrorCode> {
+        if let Some((partition, error)) = self.failure.take() {
+            let position = self.subscription.partitions.get(&partition).map_or(Offset::NONE, |state| state.position);
+            ctx.fact(Fact::PollFailed { partition, position, error });
             return Some(error);
         }
         if self.config.auto_offset_reset != AutoOffsetReset::None {
@@ -518,7 +521,7 @@ impl Machine for Consumer {
         match input {
             Input::Call(call) => self.call(call, ctx),
             Input::Connected(connection) => {
-                self.network.on_connected(connection);
+                self.network.on_connected(connection, ctx.now());
             }
             Input::Disconnected(connection) => {
                 if let Some(disconnection) = self.network.on_disconnected(connection, ctx) {
@@ -526,7 +529,9 @@ impl Machine for Consumer {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                if let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response) {
+                if let Some((_, token, response)) =
+                    self.network.on_response(connection, correlation_id, response, ctx.now())
+                {
                     self.answered(token, response, ctx);
                 }
             }

@@ -143,6 +143,7 @@ impl EventHandler {
             reconnect_backoff: ExponentialBackoff::constant(Duration::ZERO),
             connection_setup_timeout: Some(ExponentialBackoff::constant(config.request_timeout_ms)),
             max_in_flight: 1,
+            max_idle: None,
         });
         Self {
             config,

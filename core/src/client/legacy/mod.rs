@@ -253,7 +253,7 @@ impl Machine for LegacyProducer {
                 }
             }
             Input::Connected(connection) => {
-                self.handler.network.on_connected(connection);
+                self.handler.network.on_connected(connection, ctx.now());
             }
             Input::Disconnected(connection) => {
                 if let Some(disconnection) = self.handler.network.on_disconnected(connection, ctx) {
@@ -261,7 +261,7 @@ impl Machine for LegacyProducer {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                let answer = self.handler.network.on_response(connection, correlation_id, response);
+                let answer = self.handler.network.on_response(connection, correlation_id, response, ctx.now());
                 if let Some((_, token, response)) = answer {
                     self.handler.on_response(token, response);
                 }

@@ -92,6 +92,7 @@ impl Producer {
             },
             connection_setup_timeout: since(2, 7).then_some(NetworkClientConfig::SETUP_TIMEOUT),
             max_in_flight: config.max_in_flight_requests_per_connection,
+            max_idle: config.connections_max_idle_ms,
         });
         let metadata = ClientMetadata::new(ClientMetadataConfig {
             bootstrap,
@@ -226,7 +227,7 @@ impl Machine for Producer {
                 }
             }
             Input::Connected(connection) => {
-                self.network.on_connected(connection);
+                self.network.on_connected(connection, ctx.now());
             }
             Input::Disconnected(connection) => {
                 if let Some(disconnection) = self.network.on_disconnected(connection, ctx) {
@@ -234,7 +235,9 @@ impl Machine for Producer {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                if let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response) {
+                if let Some((_, token, response)) =
+                    self.network.on_response(connection, correlation_id, response, ctx.now())
+                {
                     self.on_response(token, response, ctx);
                 }
             }

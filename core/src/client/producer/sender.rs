@@ -211,14 +211,11 @@ impl Producer {
                 .filter(|topic| topic.name == partition.topic)
                 .flat_map(|topic| &topic.partition_responses)
                 .find(|answer| answer.index == partition.partition);
-            let outcome = match answer {
-                Some(answer) => Outcome::from_response(answer),
-                None => Outcome::of(ErrorCode::UNKNOWN_SERVER_ERROR, RetryReason::Disconnected),
-            };
-            self.on_outcome(number, outcome, ctx);
-            if let Some(answer) = answer {
-                self.take_leader_hint(&partition, answer);
-            }
+            // Kafka trips over an answer that says nothing of the batch (a NullPointerException in the callback): the batch stays
+            // where it is and expires.
+            let Some(answer) = answer else { continue };
+            self.on_outcome(number, Outcome::from_response(answer), ctx);
+            self.take_leader_hint(&partition, answer);
         }
     }
 

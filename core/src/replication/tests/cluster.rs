@@ -36,6 +36,11 @@ pub(super) fn config(broker_id: i32, version: KafkaVersion, min_insync_replicas:
         toggles: Toggles::of(version),
         broker_id,
         broker_rack: None,
+        log_dirs: vec!["/tmp/kafka-logs".to_owned()],
+        tells_log_directories: true,
+        num_io_threads: 8,
+        request_times: crate::config::RequestTimes::default(),
+        connections_max_idle_ms: None,
         num_partitions: 1,
         default_replication_factor: 2,
         auto_create_topics_enable: false,
@@ -134,6 +139,7 @@ impl Cluster {
         let mut image = MetadataImage::default();
         for &id in replicas {
             let registration = BrokerRegistration {
+                log_dirs: Vec::new(),
                 epoch: BrokerEpoch(i64::from(id) * 10),
                 incarnation_id: Uuid::from_u128(id as u128),
                 fenced: false,
@@ -147,6 +153,7 @@ impl Cluster {
         image.topics.insert(orders().topic, TopicImage { id, partitions: 1 });
         image.topic_names.insert(id, orders().topic);
         let registration = PartitionRegistration {
+            directories: Vec::new(),
             replicas: replicas.to_vec(),
             isr: replicas.to_vec(),
             removing_replicas: vec![],
