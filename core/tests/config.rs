@@ -382,9 +382,20 @@ fn a_name_that_comes_twice_counts_as_it_stands_last() {
 }
 
 #[test]
+fn log_directories_are_a_list_without_repetition() {
+    let dirs = |text: &str| broker(V3_9, text).config.log_dirs;
+    assert_eq!(dirs(""), ["/tmp/kafka-logs"]);
+    assert_eq!(dirs("log.dir=/a"), ["/a"]);
+    assert_eq!(dirs("log.dir=/a log.dirs=/data/d1,/data/d2"), ["/data/d1", "/data/d2"]);
+    let config = broker(V3_9, "log.dirs=/data/d1,/data/d2").config;
+    assert_eq!(config.log_directory_roots(), ["data/d1", "data/d2"]);
+    assert_eq!(broker(V3_9, "log.dirs=/data").config.log_directory_roots(), [""]);
+}
+
+#[test]
 fn what_kafka_knows_and_nothing_here_uses_is_said_aloud() {
     let table = [
-        ("log.dirs=/data", "directories: each simulated broker has one disk of its own"),
+        ("queued.max.requests=5", "threads, sockets and buffers: the simulated ones have no limit"),
         ("listeners=PLAINTEXT://:9092", "addresses: the simulated network connects everyone with everyone"),
         ("ssl.keystore.location=/etc/x", "security: nobody is refused for who they are"),
         ("delete.topic.enable=true", "retention and compaction are not modelled: nothing is deleted"),

@@ -265,7 +265,7 @@ impl Contract {
                 ),
                 None => Permitted::unknown("it depends on flush.messages, which is not known"),
             },
-            Cause::DiskLostData => {
+            Cause::DiskLostData | Cause::CorruptRecord => {
                 Permitted::unknown("a disk that loses what was synced breaks Kafka's own assumption")
             }
             Cause::TruncatedToHighWatermark => Permitted::no("an acknowledged record must survive a change of leader"),

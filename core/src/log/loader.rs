@@ -57,7 +57,6 @@ impl UnifiedLog {
     }
 
     /// As [`UnifiedLog::load`], in a directory of another name: that of one log directory of several.
-    #[expect(clippy::too_many_arguments, reason = "it is `load` with a place")]
     pub fn load_in(
         directory: &str,
         partition: TopicPartition,

@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use ackproof_core::fact::{Event, Fact, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{LeaderEpoch, NodeId, RecordId, TopicPartition};
 
 use super::Tale;
@@ -91,6 +92,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
         Some(promise) => {
             let mut tale = follow(lineage, record, &partition, &promise);
+            if tale.cause == Cause::Unknown
+                && let Some(at) = unreadable(lineage, &partition, promise.offset)
+            {
+                tale.cause = Cause::CorruptRecord;
+                tale.steps.push(step(lineage, at));
+                tale.steps.sort_by_key(|step| step.event);
+            }
             if anomaly.kind == Kind::InconsistentOffsets {
                 tale.steps.extend(replaced(lineage, anomaly, &partition, &promise));
                 tale.steps.sort_by_key(|step| step.event);
@@ -100,6 +108,17 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         }
         None => Tale::told_only(lineage, record),
     }
+}
+
+/// Where a consumer could not read the record: its bytes are there, and do not match their checksum (ST-08).
+fn unreadable(lineage: &Lineage<'_>, partition: &TopicPartition, offset: i64) -> Option<At> {
+    let failed = |event: &Event| match &event.fact {
+        Fact::PollFailed { partition: of, position, error: ErrorCode::CORRUPT_MESSAGE } => {
+            of == partition && position.0 == offset
+        }
+        _ => false,
+    };
+    lineage.events.iter().position(failed)
 }
 
 /// The record that took the offset: its transmission, where that is certain, and its append by a leader.

@@ -461,6 +461,12 @@ fn st_08_a_consumer_does_not_get_past_a_damaged_record() {
         run
     };
     check(&reads(false), &acks(-1), Kind::Stuck, Cause::CorruptRecord, &[], Answer::Yes);
+    // Whoever reads the leader's log in the end cannot read it either.
+    let mut run = appended(-1);
+    run.acked(0, 0, -1);
+    run.say(C1, Fact::PollFailed { partition: orders(), position: Offset(0), error: ErrorCode::CORRUPT_MESSAGE });
+    run.ends_with(1, &[]);
+    check(&run, &acks(-1), Kind::LostWrite, Cause::CorruptRecord, &[], Answer::Unknown);
     check(&reads(true), &acks(-1), Kind::Stuck, Cause::Unknown, &[], Answer::Unknown);
 }
 

@@ -65,7 +65,7 @@ impl World {
         log: &UnifiedLog,
         observer: &mut dyn Observer,
     ) {
-        let mut disk = self.node_at(node).disk.clone();
+        let mut disk = self.node_at(node).disk.without_faults();
         let chunks = log.survey(log.log_start_offset(), &mut disk).unwrap_or_default();
         for batch in chunks {
             if batch.is_control() {
@@ -89,13 +89,16 @@ impl World {
     fn load(&self, index: NodeIndex, partition: &TopicPartition) -> Option<UnifiedLog> {
         let node = self.node_at(index);
         if let Some(SimMachine::Broker(broker)) = &node.machine {
-            return broker.replica_manager().log(partition).cloned();
+            // A log in a directory that has failed is on the disk only.
+            if let Some(log) = broker.replica_manager().log(partition) {
+                return Some(log.clone());
+            }
         }
         let config = self.broker_config(node.id)?;
         let name = partition.to_string();
         let inside = |root: String| if root.is_empty() { name.clone() } else { format!("{root}/{name}") };
         let directory = config.log_directory_roots().into_iter().map(inside).find(|path| node.disk.exists(path))?;
-        let mut disk = node.disk.clone();
+        let mut disk = node.disk.without_faults();
         let mut effects = Effects::default();
         let mut rng = Prng::new(0);
         let mut ctx = Context::new(self.now(), Timestamp(0), &mut rng, &mut disk, &mut effects);

@@ -174,6 +174,14 @@ impl SimDisk {
         before.abs_diff(self.used(""))
     }
 
+    /// What is on it, read by somebody for whom nothing is wrong with it.
+    pub fn without_faults(&self) -> SimDisk {
+        let mut well = self.clone();
+        well.active.clear();
+        well.spec.capacity = None;
+        well
+    }
+
     /// How many bytes of a file would survive a loss of power at `now`, and its length.
     pub fn durable_length(&self, path: &str, now: Instant) -> Option<(u64, u64)> {
         let mut file = self.file_at(path)?.clone();

@@ -77,7 +77,8 @@ impl Storage for SimDisk {
 
     fn append(&mut self, file: FileId, data: Bytes) -> io::Result<()> {
         if self.meet_file(Call::Write, file, self.spec.write)? == Meets::PartialWrite {
-            let written = self.rng.below(data.len() as u64) as usize;
+            let most = (data.len() as u64).saturating_sub(1);
+            let written = self.rng.between(most.min(1), most) as usize;
             let now = self.now;
             self.file(file)?.append(data.slice(..written), now);
             return Err(io::Error::other("EIO: input/output error, after a part of the write"));
