@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use ackproof_core::config::{KafkaVersion, LogConfig, TimestampType, Toggles};
+use ackproof_core::config::{BrokerConfig, KafkaVersion, LogConfig, Toggles};
 use ackproof_core::log::UnifiedLog;
 use ackproof_core::machine::{Context, Effects};
 use ackproof_core::record::{BatchBuilder, Compression, RecordBatch, with_offset_and_epoch};
@@ -29,18 +29,8 @@ impl Bench {
 
     fn new() -> (Bench, UnifiedLog) {
         let mut bench = Bench { disk: MemoryStorage::default(), rng: Prng::new(1), effects: Effects::default() };
-        let config = LogConfig {
-            segment_bytes: 1 << 30,
-            segment_ms: Duration::FOREVER,
-            segment_index_bytes: 10 << 20,
-            index_interval_bytes: 4096,
-            flush_messages: u64::MAX,
-            flush_ms: Duration::FOREVER,
-            max_message_bytes: 1 << 20,
-            min_insync_replicas: 1,
-            unclean_leader_election_enable: false,
-            message_timestamp_type: TimestampType::CreateTime,
-        };
+        let defaults = BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]).expect("the defaults are in order").config;
+        let config = LogConfig { segment_ms: Duration::FOREVER, ..defaults.log };
         let (partition, toggles) = (TopicPartition::of("orders", 0), Toggles::of(KafkaVersion::new(3, 9)));
         let log = bench.with(|ctx| UnifiedLog::load(partition, config, toggles, Offset(0), true, ctx));
         (bench, log.expect("a new log"))

@@ -108,13 +108,14 @@ fn topics_override_their_broker() {
         min_insync_replicas: 3,
         unclean_leader_election_enable: true,
         message_timestamp_type: TimestampType::LogAppendTime,
+        ..broker.log.clone()
     };
     assert_eq!(resolve(text).expect("good").config, expected);
     let map = properties(text).into_iter().map(|property| (property.name, property.value)).collect();
-    assert_eq!(broker.log.with_overrides(&map), expected, "and so at run time");
-    let broken = [("flush.ms", "x"), ("retention.ms", "5"), ("colour", "red")];
+    assert_eq!(broker.log.with_overrides(&map, V3_9), expected, "and so at run time");
+    let broken = [("flush.ms", "x"), ("local.retention.ms", "5"), ("colour", "red")];
     let broken = broken.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    assert_eq!(broker.log.with_overrides(&broken), broker.log);
+    assert_eq!(broker.log.with_overrides(&broken, V3_9), broker.log);
 
     assert_eq!(
         messages(resolve("log.flush.interval.ms=5").expect_err("a broker's")),
@@ -398,7 +399,7 @@ fn what_kafka_knows_and_nothing_here_uses_is_said_aloud() {
         ("queued.max.requests=5", "threads, sockets and buffers: the simulated ones have no limit"),
         ("listeners=PLAINTEXT://:9092", "addresses: the simulated network connects everyone with everyone"),
         ("ssl.keystore.location=/etc/x", "security: nobody is refused for who they are"),
-        ("delete.topic.enable=true", "retention and compaction are not modelled: nothing is deleted"),
+        ("delete.topic.enable=true", "topics are not deleted here"),
         ("listener.name.internal.ssl.keystore.location=/etc/x", "it belongs to a plug-in"),
     ];
     for (text, why) in table {
@@ -465,6 +466,10 @@ fn tables_are_sound() {
                         }
                         Kind::Choice(words) => assert!(words.contains(&default), "{}", info.name),
                         Kind::Boolean => assert!(default.parse::<bool>().is_ok(), "{}", info.name),
+                        Kind::List(words) => {
+                            assert!(default.split(',').all(|word| words.contains(&word)), "{}", info.name)
+                        }
+                        Kind::Ratio => assert!(default.starts_with("0."), "{}", info.name),
                         Kind::Text => {}
                     }
                 }

@@ -3,7 +3,7 @@
 //! Appends as leader and as follower, truncations, flushes, clean stops, kills and torn tails in any order, with small
 //! segments and dense or sparse indexes. After each step everything that the log says is what the list says.
 
-use ackproof_core::config::{KafkaVersion, LogConfig, TimestampType, Toggles};
+use ackproof_core::config::{BrokerConfig, KafkaVersion, LogConfig, TimestampType, Toggles};
 use ackproof_core::fact::TruncationReason;
 use ackproof_core::log::{ProducerStateManager, UnifiedLog};
 use ackproof_core::machine::{Context, Effects};
@@ -76,6 +76,7 @@ fn configuration() -> impl Strategy<Value = LogConfig> {
             min_insync_replicas: 1,
             unclean_leader_election_enable: false,
             message_timestamp_type: TimestampType::CreateTime,
+            ..BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]).expect("the defaults are in order").config.log
         })
 }
 
@@ -244,7 +245,13 @@ impl World {
         self.check_epochs();
         let mut producers = ProducerStateManager::default();
         self.batches.iter().for_each(|batch| producers.update(batch));
-        assert_eq!(*self.log.producers(), producers);
+        assert_eq!(self.log.producers().entries().len(), producers.entries().len());
+        for entry in producers.entries() {
+            let found = self.log.producers().entry(entry.producer_id).expect("it has written to the log");
+            // A snapshot has the last batch of a producer only, so after a start or a truncation there may be fewer.
+            assert!(!found.batches().is_empty() && entry.batches().ends_with(found.batches()), "{found:?}");
+            assert_eq!(found.producer_epoch, entry.producer_epoch);
+        }
         self.check_reads();
         self.check_timestamps();
     }

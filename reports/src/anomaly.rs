@@ -39,11 +39,15 @@ pub enum Kind {
     NonmonotonicPoll,
     /// Acknowledged and in the log, but no consumer got it although one read beyond it (Jepsen `unseen`).
     Unseen,
+    /// Acknowledged, and deleted by retention before any consumer got it.
+    ExpiredUnread,
+    /// A consumer believes that a key has a value, and the key was deleted.
+    StaleKey,
 }
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -57,6 +61,8 @@ impl Kind {
         Kind::PollSkip,
         Kind::NonmonotonicPoll,
         Kind::Unseen,
+        Kind::ExpiredUnread,
+        Kind::StaleKey,
     ];
 
     /// The name in reports and expectations: `lost-write`.
@@ -75,6 +81,8 @@ impl Kind {
             Kind::PollSkip => "poll-skip",
             Kind::NonmonotonicPoll => "nonmonotonic-poll",
             Kind::Unseen => "unseen",
+            Kind::ExpiredUnread => "expired-unread",
+            Kind::StaleKey => "stale-key",
         }
     }
 
@@ -94,6 +102,8 @@ impl Kind {
             Kind::PollSkip => "SKIPPED",
             Kind::NonmonotonicPoll => "REREAD",
             Kind::Unseen => "UNSEEN",
+            Kind::ExpiredUnread => "EXPIRED",
+            Kind::StaleKey => "STALE",
         }
     }
 

@@ -98,6 +98,12 @@ pub struct TopicContract {
     pub unclean_by_operator: bool,
     /// `flush.messages`.
     pub flush_messages: u64,
+    /// Whether `cleanup.policy` has `compact`.
+    #[serde(default)]
+    pub compacted: bool,
+    /// `delete.retention.ms`.
+    #[serde(default)]
+    pub delete_retention_ms: u64,
 }
 
 /// What a consumer's configuration promises.
@@ -228,6 +234,14 @@ impl Contract {
                 Some(_) | None => Permitted::unknown("no setting lets anything wait for ever once the faults are over"),
             },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
+            Kind::ExpiredUnread => Permitted::yes("a log keeps records for as long as retention says, read or not"),
+            Kind::StaleKey => match anomaly.cause {
+                Some(Cause::ReaderSlowerThanTombstones) => {
+                    Permitted::yes("who takes longer than delete.retention.ms may miss a deletion")
+                }
+                Some(_) => Permitted::no("delete.retention.ms promises every reader that is fast enough all deletions"),
+                None => Permitted::unknown("it depends on how long the consumer took"),
+            },
         }
     }
 
@@ -265,6 +279,11 @@ impl Contract {
                 ),
                 None => Permitted::unknown("it depends on flush.messages, which is not known"),
             },
+            Cause::DeletedBeforeCommit => Permitted::no("retention must not delete what is not committed"),
+            Cause::CompactedWithoutKey => {
+                Permitted::yes("cleanup.policy=compact keeps the last record of each key, and there is no key")
+            }
+            Cause::CompactedAway => Permitted::no("cleanup.policy=compact keeps the last record of each key"),
             Cause::DiskLostData | Cause::CorruptRecord => {
                 Permitted::unknown("a disk that loses what was synced breaks Kafka's own assumption")
             }
@@ -307,6 +326,9 @@ impl Contract {
         match (anomaly.cause, anomaly.record.and_then(|record| self.producer(record.client))) {
             (Some(Cause::ResentByApplication), _) => resend,
             (_, None) => Permitted::unknown("it depends on the producer's configuration, which is not known"),
+            (Some(Cause::ProducerForgotten), Some(_)) => {
+                Permitted::yes("a leader remembers a producer for producer.id.expiration.ms after its last batch")
+            }
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use ackproof_core::fact::{Event, Fact, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{
+    Event, Fact, LogStartReason, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason,
+};
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
 /// Takes facts and holds their digest.
@@ -152,6 +154,17 @@ impl Words for TruncationReason {
     }
 }
 
+impl Words for LogStartReason {
+    fn absorb(self, digest: &mut Digest) {
+        digest.word(match self {
+            LogStartReason::RetentionMs => 0,
+            LogStartReason::RetentionBytes => 1,
+            LogStartReason::DeleteRecords => 2,
+            LogStartReason::Leader => 3,
+        });
+    }
+}
+
 impl Words for ResetReason {
     fn absorb(self, digest: &mut Digest) {
         digest.word(match self {
@@ -243,6 +256,18 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         }
         Fact::SegmentRolled { partition, base_offset } => {
             d.put(23u64).put(partition).put(base_offset.0);
+        }
+        Fact::LogStartOffsetAdvanced { partition, from, to, reason } => {
+            d.put(60u64).put(partition).put(from.0).put(to.0).put(*reason);
+        }
+        Fact::Cleaned { partition, from, to, records_before, records_after } => {
+            d.put(61u64).put(partition).put(from.0).put(to.0).put(*records_before).put(*records_after);
+        }
+        Fact::CleaningFailed { partition, what } => {
+            d.put(62u64).put(partition).put(what.as_str());
+        }
+        Fact::ProducerExpired { partition, producer_id } => {
+            d.put(63u64).put(partition).put(*producer_id);
         }
         Fact::StorageFailed { what } => {
             d.put(24u64).put(what.as_str());

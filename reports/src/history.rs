@@ -5,14 +5,15 @@
 //! The history is streaming: it keeps one entry per `send()` and per offset read, never an event. Keys and values are
 //! reference counts on the bytes that the facts carry; everything is compared by a 64-bit digest of its content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ackproof_core::fact::{Event, Fact, Observer, Payload};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{Instant, LeaderEpoch, Offset, RecordId, TopicPartition};
+use ackproof_core::types::{Instant, LeaderEpoch, NodeId, Offset, RecordId, TopicPartition};
 
 use crate::digest::{self, Digest};
 use crate::numbered::Numbered;
+use crate::removal::Removal;
 
 /// What the application was told of one `send()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,10 @@ pub(crate) struct PartitionHistory {
     pub copies: Vec<Copy>,
     /// The newest epoch that a leader was elected for.
     pub leader_epoch: Option<LeaderEpoch>,
+    /// Where each consumer began to read.
+    pub first_positions: BTreeMap<u32, i64>,
+    /// What may be gone.
+    pub removal: Removal,
 }
 
 /// Where a value was seen.
@@ -236,6 +241,14 @@ impl History {
         offsets.sort_unstable();
         offsets.dedup();
         offsets
+    }
+
+    /// The keys in the surviving log of a partition.
+    pub(crate) fn surviving_keys(&self, name: &TopicPartition) -> BTreeSet<Payload> {
+        let partition = self.partition_index.get(name).map(|index| &self.partitions[*index]);
+        let leader = partition.and_then(PartitionHistory::leader).map(|replica| replica.broker);
+        let copies = partition.into_iter().flat_map(|partition| &partition.copies);
+        copies.filter(|copy| leader.is_none_or(|leader| leader == copy.broker)).filter_map(|copy| copy.key.clone()).collect()
     }
 
     pub(crate) fn topic_name(&self, topic: usize) -> &str {
@@ -378,6 +391,24 @@ impl Observer for History {
             }
             Fact::Polled { partition, offset, key, value } => {
                 self.polled(partition, *offset, key.as_ref(), value.as_ref());
+            }
+            Fact::PositionReset { partition, to, .. } => {
+                let index = self.partition(partition);
+                if let NodeId::Client(client) = event.node {
+                    self.partitions[index].first_positions.entry(client).or_insert(to.0);
+                }
+            }
+            Fact::HighWatermarkAdvanced { partition, to, .. } => {
+                let index = self.partition(partition);
+                self.partitions[index].removal.committed(event.node, *to);
+            }
+            Fact::LogStartOffsetAdvanced { partition, to, .. } => {
+                let index = self.partition(partition);
+                self.partitions[index].removal.begins(event.node, *to);
+            }
+            Fact::Cleaned { partition, to, .. } => {
+                let index = self.partition(partition);
+                self.partitions[index].removal.cleaned(*to);
             }
             Fact::TopicCreated { topic, replicas } => {
                 self.replica_lists.insert(topic.clone(), replicas.clone());

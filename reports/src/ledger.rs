@@ -64,7 +64,7 @@ impl Sent {
         }
     }
 
-    fn acknowledged_offset(&self) -> Option<i64> {
+    pub(crate) fn acknowledged_offset(&self) -> Option<i64> {
         match self.outcome {
             Outcome::Acknowledged { offset, .. } if offset.0 >= 0 => Some(offset.0),
             _ => None,

@@ -26,6 +26,7 @@ pub mod history;
 mod ledger;
 pub mod names;
 mod numbered;
+mod removal;
 pub mod render;
 pub mod trace;
 pub mod verdict;

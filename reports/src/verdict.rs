@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::poll_order::PollOrder;
+use crate::checkers::stale_key::StaleKeys;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
 use crate::history::{History, Outcome, Replica};
@@ -106,6 +107,12 @@ counts! {
     nonmonotonic_polls,
     /// Records that retention may have removed.
     removed,
+    /// Of those: that no consumer had got.
+    expired,
+    /// Records that compaction may have removed.
+    compacted,
+    /// Keys that a consumer believes to have a value and that were deleted.
+    stale_keys,
 }
 
 /// A fault that did something.
@@ -187,6 +194,7 @@ pub struct Judge {
     contract: Contract,
     history: History,
     poll_order: PollOrder,
+    stale_keys: StaleKeys,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
     stuck: Vec<(String, Instant)>,
@@ -212,6 +220,7 @@ impl Observer for Judge {
             _ => {
                 self.history.observe(event);
                 self.poll_order.observe(event);
+                self.stale_keys.observe(event);
             }
         }
     }
@@ -220,7 +229,9 @@ impl Observer for Judge {
 impl Judge {
     /// A judge who knows what was promised and has seen nothing yet.
     pub fn new(contract: Contract) -> Self {
+        let compacted = contract.topics.iter().filter(|topic| topic.compacted).map(|topic| topic.name.clone());
         Self {
+            stale_keys: StaleKeys::new(compacted.collect()),
             contract,
             history: History::new(),
             poll_order: PollOrder::default(),
@@ -286,7 +297,7 @@ impl Judge {
 
     fn check(&self, findings: &mut Findings) {
         let ledger = Ledger::new(&self.history);
-        checkers::lost_write::check(&ledger, findings);
+        checkers::lost_write::check(&ledger, &self.contract, findings);
         checkers::silent_drop::check(&ledger, &self.contract, findings);
         checkers::duplicate::check(&ledger, findings);
         checkers::reorder::check(&ledger, findings);
@@ -296,6 +307,7 @@ impl Judge {
         checkers::stuck::check(&ledger, &self.contract, findings);
         checkers::unseen::check(&ledger, findings);
         self.poll_order.check(&self.history, findings);
+        self.stale_keys.check(&self.history, findings);
         for (what, at) in &self.stuck {
             findings.anomalies.push(Anomaly {
                 note: Some(what.clone()),

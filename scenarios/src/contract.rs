@@ -81,6 +81,8 @@ fn topic_contract(scenario: &Scenario, topic: &ackproof_core::client::NewTopic, 
         unclean_leader_election: config.unclean_leader_election_enable,
         unclean_by_operator: elected_uncleanly,
         flush_messages: config.flush_messages,
+        compacted: config.cleanup_policy.compact,
+        delete_retention_ms: config.delete_retention_ms.as_millis(),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod counterfactual;
 pub mod diagnostics;
 pub mod document;
 pub mod expectation;
+pub mod export;
 pub mod facts;
 pub mod library;
 pub mod runner;

@@ -65,6 +65,7 @@ pub struct Broker {
 pub(super) enum Pending {
     Produce(PendingProduce),
     Fetch(PendingFetch),
+    DeleteRecords(ReplyTo),
 }
 
 impl Broker {
@@ -112,9 +113,11 @@ impl Broker {
     /// What waits inside it, a line each: for a run that does not come to an end.
     pub fn waiting(&self) -> Vec<String> {
         let line = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
-        let fetches = self.pending.values().filter(|pending| matches!(pending, Pending::Fetch(_))).count();
+        let count = |is: fn(&Pending) -> bool| self.pending.values().filter(|pending| is(pending)).count();
+        let fetches = count(|pending| matches!(pending, Pending::Fetch(_)));
         let lines = [
-            line(self.pending.len() - fetches, "produce request(s) wait for replicas"),
+            line(count(|pending| matches!(pending, Pending::Produce(_))), "produce request(s) wait for replicas"),
+            line(count(|pending| matches!(pending, Pending::DeleteRecords(_))), "DeleteRecords request(s) wait for replicas"),
             line(fetches, "fetch request(s) wait for data"),
             line(self.alter_partition.pending(), "ISR proposal(s) wait for the controller"),
             line(self.handlers.waiting(), "request(s) wait for a thread"),
@@ -162,6 +165,7 @@ impl Broker {
             Request::Metadata(request) => self.handle_metadata(from, *request, ctx),
             Request::ApiVersions(_) => self.handle_api_versions(from, ctx),
             Request::CreateTopics(request) => self.forward_create_topics(from, *request, ctx),
+            Request::DeleteRecords(request) => self.handle_delete_records(from, *request, ctx),
             Request::InitProducerId(request) => self.handle_init_producer_id(from, &request, ctx),
             Request::OffsetForLeaderEpoch(request) => self.handle_offset_for_leader_epoch(from, *request, ctx),
             Request::ElectLeaders(request) => self.forward_elect_leaders(from, *request, ctx),
@@ -276,17 +280,22 @@ impl Broker {
     }
 
     fn on_completed(&mut self, completed: Completed, ctx: &mut Context<'_>) {
-        match completed {
-            Completed::Produce(completed) => match self.pending.remove(&completed.token) {
-                Some(Pending::Produce(pending)) => self.finish_produce(pending, completed.results, ctx),
-                Some(Pending::Fetch(_)) | None => panic!("the replicas completed a produce request twice, or a fetch"),
-            },
-            Completed::Fetch(completed) => match self.pending.remove(&completed.token) {
-                Some(Pending::Fetch(pending)) => self.finish_fetch(pending, completed.results, ctx),
-                Some(Pending::Produce(_)) | None => {
-                    panic!("the replicas completed a fetch request twice, or a produce")
-                }
-            },
+        let token = match &completed {
+            Completed::Produce(completed) => completed.token,
+            Completed::Fetch(completed) => completed.token,
+            Completed::DeleteRecords(completed) => completed.token,
+        };
+        match (completed, self.pending.remove(&token)) {
+            (Completed::Produce(completed), Some(Pending::Produce(pending))) => {
+                self.finish_produce(pending, completed.results, ctx);
+            }
+            (Completed::Fetch(completed), Some(Pending::Fetch(pending))) => {
+                self.finish_fetch(pending, completed.results, ctx);
+            }
+            (Completed::DeleteRecords(completed), Some(Pending::DeleteRecords(reply_to))) => {
+                self.finish_delete_records(reply_to, completed.results, ctx);
+            }
+            (completed, pending) => panic!("the replicas completed {completed:?}, and what waited was {pending:?}"),
         }
     }
 

@@ -188,6 +188,7 @@ fn says_not_controller(response: &Response) -> bool {
         | Response::ListOffsets(_)
         | Response::Metadata(_)
         | Response::ApiVersions(_)
+        | Response::DeleteRecords(_)
         | Response::InitProducerId(_)
         | Response::OffsetForLeaderEpoch(_) => false,
     }

@@ -6,8 +6,9 @@
 use super::definition::{Definition, Kind};
 use super::property::{ConfigProblem, Property, Resolved};
 use super::request_times::RequestTimes;
+use super::topic::{COMPRESSIONS, POLICIES, compression_of};
 use super::values::{Schema, Values};
-use super::{ConfigKind, KafkaVersion, LogConfig, TimestampType, Toggles, known};
+use super::{CleanupPolicy, ConfigKind, KafkaVersion, LogConfig, TimestampType, Toggles, known};
 use crate::types::Duration;
 
 /// The configuration of a broker or controller.
@@ -76,6 +77,18 @@ pub struct BrokerConfig {
     pub leader_imbalance_check_interval_seconds: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: Duration,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_id_expiration_check_interval_ms: Duration,
+    /// `log.initial.task.delay.ms`: how long after the start the scheduled tasks begin.
+    pub log_initial_task_delay_ms: Duration,
+    /// `log.retention.check.interval.ms`.
+    pub log_retention_check_interval_ms: Duration,
+    /// `log.flush.start.offset.checkpoint.interval.ms`: how often the log start offsets are written.
+    pub log_flush_start_offset_checkpoint_interval_ms: Duration,
+    /// `log.cleaner.enable`.
+    pub log_cleaner_enable: bool,
+    /// `log.cleaner.backoff.ms`: how long the cleaner rests when there is nothing to clean.
+    pub log_cleaner_backoff_ms: Duration,
     /// `request.timeout.ms` of broker-to-controller requests (`controller.socket.timeout.ms`).
     pub controller_socket_timeout_ms: Duration,
 }
@@ -114,6 +127,27 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("message.max.bytes", Kind::int(0), Some("1000012"), "The largest batch that a broker takes.").later(&[(V2_5, "1048588")]),
     Definition::new("min.insync.replicas", Kind::int(1), Some("1"), "How many replicas must be in sync for a write with acks=all."),
     Definition::new("unclean.leader.election.enable", Kind::Boolean, Some("false"), "Whether a replica out of sync may lead when no other can; records may be lost."),
+    Definition::new("log.cleanup.policy", POLICIES, Some("delete"), "Whether old segments are deleted, or of each key only the last record is kept, or both."),
+    Definition::new("log.retention.ms", Kind::LONG, None, "After how long a segment that is no longer written may be deleted; goes before log.retention.minutes.").floor(-1),
+    Definition::new("log.retention.minutes", Kind::INT, None, "The same in minutes; goes before log.retention.hours.").floor(-1),
+    Definition::new("log.retention.hours", Kind::INT, Some("168"), "The same in hours.").floor(-1),
+    Definition::new("log.retention.bytes", Kind::LONG, Some("-1"), "Above how many bytes a partition loses its oldest segments."),
+    Definition::new("log.retention.check.interval.ms", Kind::long(1), Some("300000"), "How often logs are looked at whether something is to be deleted."),
+    Definition::new("log.segment.delete.delay.ms", Kind::long(0), Some("60000"), "How long a deleted file lies there under another name."),
+    Definition::new("log.flush.start.offset.checkpoint.interval.ms", Kind::int(0), Some("60000"), "How often the log start offsets are written."),
+    Definition::new("log.initial.task.delay.ms", Kind::long(0), Some("30000"), "How long after the start the scheduled tasks of the logs begin.").since(3, 6),
+    Definition::new("log.cleaner.enable", Kind::Boolean, Some("true"), "Whether logs are compacted at all."),
+    Definition::new("log.cleaner.backoff.ms", Kind::long(0), Some("15000"), "How long the cleaner rests when there is nothing to clean.").floor(1),
+    Definition::new("log.cleaner.delete.retention.ms", Kind::long(0), Some("86400000"), "How long the cleaner keeps a tombstone."),
+    Definition::new("log.cleaner.min.compaction.lag.ms", Kind::long(0), Some("0"), "How long a record is safe from compaction."),
+    Definition::new("log.cleaner.max.compaction.lag.ms", Kind::long(1), LONG_MAX, "After how long a record is compacted however clean the log is.").since(2, 3),
+    Definition::new("log.cleaner.min.cleanable.ratio", Kind::Ratio, Some("0.5"), "Which part of a log must be dirty before it is compacted."),
+    Definition::new("log.roll.jitter.ms", Kind::LONG, None, "By how much a segment may be rolled too early; goes before log.roll.jitter.hours.").floor(0),
+    Definition::new("log.roll.jitter.hours", Kind::int(0), Some("0"), "The same in hours."),
+    Definition::new("compression.type", COMPRESSIONS, Some("producer"), "How the broker compresses what it stores."),
+    Definition::new("log.message.timestamp.difference.max.ms", Kind::long(0), LONG_MAX, "How far a timestamp may be from the leader's clock.").until(4, 0),
+    Definition::new("log.message.timestamp.before.max.ms", Kind::long(0), LONG_MAX, "How far a timestamp may lie behind the leader's clock.").since(3, 6),
+    Definition::new("log.message.timestamp.after.max.ms", Kind::long(0), LONG_MAX, "How far a timestamp may lie ahead of the leader's clock.").later(&[(V4_0, "3600000")]).since(3, 6),
     Definition::new("log.message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), Some("CreateTime"), "Whether the producer's clock or the leader's stamps a record."),
 
     Definition::new("replica.lag.time.max.ms", Kind::LONG, Some("10000"), "After how long a follower that has not caught up leaves the ISR.").later(&[(V2_5, "30000")]).floor(0),
@@ -137,6 +171,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("auto.leader.rebalance.enable", Kind::Boolean, Some("true"), "Whether the controller gives leadership back to the preferred replica."),
     Definition::new("leader.imbalance.check.interval.seconds", Kind::long(1), Some("300"), "How often the controller looks whether a preferred replica should lead."),
     Definition::new("producer.id.expiration.ms", Kind::int(1), Some("86400000"), "How long a broker remembers the sequences of a silent producer.").since(3, 4),
+    Definition::new("producer.id.expiration.check.interval.ms", Kind::int(1), Some("600000"), "How often silent producers are looked for.").since(3, 4),
     Definition::new("transactional.id.expiration.ms", Kind::int(1), Some("604800000"), "Before 3.4: how long a broker remembers the sequences of a silent producer."),
 ];
 
@@ -274,6 +309,12 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
             values.count("leader.imbalance.check.interval.seconds"),
         ),
         producer_id_expiration_ms: values.millis(producer_id_expiration),
+        producer_id_expiration_check_interval_ms: values.millis("producer.id.expiration.check.interval.ms"),
+        log_initial_task_delay_ms: values.millis("log.initial.task.delay.ms"),
+        log_retention_check_interval_ms: values.millis("log.retention.check.interval.ms"),
+        log_flush_start_offset_checkpoint_interval_ms: values.millis("log.flush.start.offset.checkpoint.interval.ms"),
+        log_cleaner_enable: values.boolean("log.cleaner.enable"),
+        log_cleaner_backoff_ms: values.millis("log.cleaner.backoff.ms"),
         controller_socket_timeout_ms: values.millis("controller.socket.timeout.ms"),
     }
 }
@@ -287,6 +328,10 @@ fn log_dirs(values: &Values) -> Vec<String> {
 fn log_defaults(values: &Values) -> LogConfig {
     let roll_hours = Duration::from_secs(values.count("log.roll.hours").saturating_mul(3600));
     let flush_ms = values.opt_millis("log.flush.interval.ms");
+    let jitter_hours = Duration::from_secs(values.count("log.roll.jitter.hours").saturating_mul(3600));
+    let difference = values.millis("log.message.timestamp.difference.max.ms");
+    let bound =
+        |name: &str| if values.is_set(name) { values.millis(name) } else { difference.min(values.millis(name)) };
     LogConfig {
         segment_bytes: values.count("log.segment.bytes"),
         segment_ms: values.opt_millis("log.roll.ms").unwrap_or(roll_hours),
@@ -298,5 +343,25 @@ fn log_defaults(values: &Values) -> LogConfig {
         min_insync_replicas: u32::try_from(values.count("min.insync.replicas")).unwrap_or(u32::MAX),
         unclean_leader_election_enable: values.boolean("unclean.leader.election.enable"),
         message_timestamp_type: TimestampType::of(&values.text("log.message.timestamp.type")),
+        message_timestamp_before_max_ms: bound("log.message.timestamp.before.max.ms"),
+        message_timestamp_after_max_ms: bound("log.message.timestamp.after.max.ms"),
+        segment_jitter_ms: values.opt_millis("log.roll.jitter.ms").unwrap_or(jitter_hours),
+        compression_type: compression_of(&values.text("compression.type")),
+        cleanup_policy: CleanupPolicy::of(&values.text("log.cleanup.policy")),
+        retention_ms: retention(values),
+        retention_bytes: u64::try_from(values.number("log.retention.bytes")).ok(),
+        file_delete_delay_ms: values.millis("log.segment.delete.delay.ms"),
+        delete_retention_ms: values.millis("log.cleaner.delete.retention.ms"),
+        min_compaction_lag_ms: values.millis("log.cleaner.min.compaction.lag.ms"),
+        max_compaction_lag_ms: values.millis("log.cleaner.max.compaction.lag.ms"),
+        min_cleanable_dirty_ratio: values.ratio("log.cleaner.min.cleanable.ratio"),
     }
+}
+
+/// Milliseconds go before minutes, and those before hours; any number below zero is for ever.
+fn retention(values: &Values) -> Duration {
+    let units = [("log.retention.ms", 1), ("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)];
+    let written = units.into_iter().find_map(|(name, unit)| values.opt_number(name).map(|number| (number, unit)));
+    let (number, unit) = written.unwrap_or((-1, 1));
+    u64::try_from(number).map_or(Duration::FOREVER, |number| Duration::from_millis(number.saturating_mul(unit)))
 }

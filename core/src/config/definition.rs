@@ -44,6 +44,10 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Some of these words, separated by commas.
+    List(&'static [&'static str]),
+    /// A number from 0 to 1 with decimals, kept in millionths.
+    Ratio,
     /// Any text.
     Text,
 }
@@ -68,6 +72,8 @@ impl Kind {
             Kind::Boolean => "BOOLEAN",
             Kind::Number { of, .. } => of,
             Kind::Choice(_) | Kind::Text => "STRING",
+            Kind::List(_) => "LIST",
+            Kind::Ratio => "DOUBLE",
         }
     }
 
@@ -75,7 +81,8 @@ impl Kind {
     pub fn valid(self) -> String {
         match self {
             Kind::Boolean => "[true, false]".to_owned(),
-            Kind::Choice(words) => format!("[{}]", words.join(", ")),
+            Kind::Choice(words) | Kind::List(words) => format!("[{}]", words.join(", ")),
+            Kind::Ratio => "[0,...,1]".to_owned(),
             Kind::Number { min, .. } if min <= i64::from(i32::MIN) => String::new(),
             Kind::Number { of: "LONG", min, max: i64::MAX } => format!("[{min},...]"),
             Kind::Number { min, max, .. } => format!("[{min},...,{max}]"),
@@ -160,6 +167,8 @@ impl Definition {
             Kind::Boolean => Err("Expected value to be either true or false".to_owned()),
             Kind::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Kind::Choice(words) => Err(format!("String must be one of: {}", words.join(", "))),
+            Kind::List(words) => read_list(text, words),
+            Kind::Ratio => read_ratio(text),
             Kind::Number { of, min, max } => self.read_number(text, of, min, max).map(Value::Number),
         }
     }
@@ -183,6 +192,30 @@ impl Definition {
             Some(_) | None => Ok(number),
         }
     }
+}
+
+/// The words of a list, without the blanks between them.
+fn read_list(text: &str, words: &[&str]) -> Result<Value, String> {
+    let found: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    match found.iter().find(|word| !words.contains(word)) {
+        Some(_) => Err(format!("String must be one of: {}", words.join(", "))),
+        None => Ok(Value::Text(found.join(","))),
+    }
+}
+
+/// Decimals beyond the sixth are cut off: nobody tells a cleaner about millionths.
+fn read_ratio(text: &str) -> Result<Value, String> {
+    let wrong = || "Not a number from 0 to 1, such as 0.5".to_owned();
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || (whole.is_empty() && decimals.is_empty()) {
+        return Err(wrong());
+    }
+    let millionths: String = decimals.chars().chain("000000".chars()).take(6).collect();
+    let millionths: i64 = millionths.parse().map_err(|_| wrong())?;
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| wrong())? };
+    let value = whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(millionths)).ok_or_else(wrong)?;
+    if value > 1_000_000 { Err(wrong()) } else { Ok(Value::Number(value)) }
 }
 
 fn range(min: i64, max: i64, type_min: i64) -> String {

@@ -105,10 +105,8 @@ pub(super) const BROKER: &[NoEffect] = &[
     },
     NoEffect {
         why: "transactions are not modelled yet",
-        names: "producer.id.expiration.check.interval.ms \
-            transaction.abort.timed.out.transaction.cleanup.interval.ms transaction.max.timeout.ms \
-            transaction.partition.verification.enable \
-            transaction.remove.expired.transaction.cleanup.interval.ms \
+        names: "transaction.abort.timed.out.transaction.cleanup.interval.ms transaction.max.timeout.ms \
+            transaction.partition.verification.enable transaction.remove.expired.transaction.cleanup.interval.ms \
             transaction.state.log.load.buffer.size transaction.state.log.min.isr \
             transaction.state.log.num.partitions transaction.state.log.replication.factor \
             transaction.state.log.segment.bytes",
@@ -124,14 +122,11 @@ pub(super) const BROKER: &[NoEffect] = &[
             replication.quota.window.num replication.quota.window.size.seconds",
     },
     NoEffect {
-        why: "retention and compaction are not modelled: nothing is deleted",
-        names: "delete.topic.enable log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size \
-            log.cleaner.delete.retention.ms log.cleaner.enable log.cleaner.io.buffer.load.factor \
-            log.cleaner.io.buffer.size log.cleaner.max.compaction.lag.ms log.cleaner.min.cleanable.ratio \
-            log.cleaner.min.compaction.lag.ms log.cleaner.threads log.cleanup.policy log.retention.bytes \
-            log.retention.check.interval.ms log.retention.hours log.retention.minutes log.retention.ms \
-            log.segment.delete.delay.ms",
+        why: "the cleaner works at once and has all the memory it needs",
+        names: "log.cleaner.dedupe.buffer.size log.cleaner.io.buffer.load.factor log.cleaner.io.buffer.size \
+            log.cleaner.threads",
     },
+    NoEffect { why: "topics are not deleted here", names: "delete.topic.enable" },
     NoEffect {
         why: "the timing of the controller quorum and its snapshots is not configurable here",
         names: "controller.quorum.append.linger.ms controller.quorum.bootstrap.servers \
@@ -184,29 +179,20 @@ pub(super) const BROKER: &[NoEffect] = &[
     },
     NoEffect {
         why: "not modelled",
-        names: "alter.config.policy.class.name broker.id.generation.enable compression.type \
-            controlled.shutdown.max.retries controlled.shutdown.retry.backoff.ms \
-            create.topic.policy.class.name leader.imbalance.per.broker.percentage \
-            log.compression.gzip.level log.compression.lz4.level log.compression.zstd.level \
-            log.flush.start.offset.checkpoint.interval.ms log.initial.task.delay.ms \
-            log.max.id.map.snapshots log.message.timestamp.after.max.ms \
-            log.message.timestamp.before.max.ms log.message.timestamp.difference.max.ms log.preallocate \
-            log.roll.jitter.hours log.roll.jitter.ms replica.selector.class request.timeout.ms \
-            reserved.broker.max.id",
+        names: "alter.config.policy.class.name broker.id.generation.enable controlled.shutdown.max.retries \
+            controlled.shutdown.retry.backoff.ms create.topic.policy.class.name \
+            leader.imbalance.per.broker.percentage log.compression.gzip.level log.compression.lz4.level \
+            log.compression.zstd.level log.max.id.map.snapshots log.preallocate replica.selector.class \
+            request.timeout.ms reserved.broker.max.id",
     },
 ];
 
 /// Names that a topic may have and that change nothing here.
 pub(super) const TOPIC: &[NoEffect] = &[
     NoEffect {
-        why: "retention and compaction are not modelled: nothing is deleted",
-        names: "cleanup.policy delete.retention.ms file.delete.delay.ms local.retention.bytes \
-            local.retention.ms max.compaction.lag.ms min.cleanable.dirty.ratio min.compaction.lag.ms \
-            retention.bytes retention.ms",
-    },
-    NoEffect {
         why: "remote storage is not modelled",
-        names: "remote.log.copy.disable remote.log.delete.on.disable remote.storage.enable",
+        names: "local.retention.bytes local.retention.ms remote.log.copy.disable remote.log.delete.on.disable \
+            remote.storage.enable",
     },
     NoEffect {
         why: "quotas are not modelled",
@@ -218,9 +204,7 @@ pub(super) const TOPIC: &[NoEffect] = &[
     },
     NoEffect {
         why: "not modelled",
-        names: "compression.gzip.level compression.lz4.level compression.type compression.zstd.level \
-            message.timestamp.after.max.ms message.timestamp.before.max.ms \
-            message.timestamp.difference.max.ms preallocate segment.jitter.ms",
+        names: "compression.gzip.level compression.lz4.level compression.zstd.level preallocate",
     },
 ];
 

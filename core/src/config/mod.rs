@@ -31,7 +31,7 @@ pub use producer::ProducerConfig;
 pub use property::{ConfigProblem, Part, Place, Property, Resolved, Span};
 pub use request_times::RequestTimes;
 pub use toggles::{ToggleError, Toggles, Truncation};
-pub use topic::{LogConfig, TimestampType};
+pub use topic::{CleanupPolicy, LogConfig, TimestampType};
 pub use version::{KafkaVersion, UnknownVersion};
 
 use crate::types::Duration;

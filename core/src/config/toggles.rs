@@ -82,6 +82,11 @@ toggles! {
     /// A leader that knows nothing of a producer takes its batch whatever the sequence, instead of answering
     /// UNKNOWN_PRODUCER_ID (KIP-360).
     unknown_producer_accepted since (2, 5),
+    /// Retention never deletes what is not committed (KAFKA-5634).
+    retention_bounded_by_hw since (1, 0),
+    /// A tombstone may go `delete.retention.ms` after the cleaner has first seen it, which it writes into the batch; before,
+    /// that counted from the last modification of the segment in which the clean part ends (KIP-534).
+    delete_horizon since (3, 1),
 }
 
 impl Toggles {

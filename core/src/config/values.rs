@@ -9,7 +9,7 @@ use super::definition::{Definition, Value};
 use super::known::NoEffect;
 use super::property::{ConfigProblem, Part, Property, Resolved};
 use super::{ConfigKind, KafkaVersion};
-use crate::types::Duration;
+use crate::types::{Duration, Ratio};
 
 /// The properties of one kind of configuration.
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +194,12 @@ impl Values {
         u64::try_from(self.number(name)).expect("a count is not negative")
     }
 
+    /// A property of type DOUBLE from 0 to 1.
+    pub fn ratio(&self, name: &str) -> Ratio {
+        let millionths = u32::try_from(self.number(name)).expect("a ratio is at most 1");
+        Ratio::new(millionths, 1_000_000)
+    }
+
     pub fn opt_millis(&self, name: &str) -> Option<Duration> {
         self.opt_number(name).map(millis)
     }
@@ -240,7 +246,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>, join
 fn suggest_value(definition: &Definition, value: &str) -> Option<String> {
     let value = value.trim();
     match definition.kind {
-        super::Kind::Choice(words) => words
+        super::Kind::Choice(words) | super::Kind::List(words) => words
             .iter()
             .find(|word| word.eq_ignore_ascii_case(value))
             .copied()
@@ -251,7 +257,7 @@ fn suggest_value(definition: &Definition, value: &str) -> Option<String> {
         super::Kind::Number { .. } => {
             Some(value.replace(['_', ','], "")).filter(|plain| plain != value && plain.parse::<i64>().is_ok())
         }
-        super::Kind::Text => None,
+        super::Kind::Text | super::Kind::Ratio => None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::config::{BrokerConfig, LogConfig, TimestampType};
+use crate::config::{BrokerConfig, CleanupPolicy, LogConfig, TimestampType};
 use crate::log::{AppendError, UnifiedLog};
 use crate::machine::Context;
 use crate::metadata::{CLUSTER_METADATA_TOPIC, MetadataBatch, MetadataRecord, ReplayError, WireError, decode, encode};
@@ -126,6 +126,11 @@ fn log_config(broker_defaults: &LogConfig) -> LogConfig {
         min_insync_replicas: 1,
         unclean_leader_election_enable: false,
         message_timestamp_type: TimestampType::CreateTime,
+        message_timestamp_before_max_ms: Duration::FOREVER,
+        message_timestamp_after_max_ms: Duration::FOREVER,
+        segment_jitter_ms: Duration::ZERO,
+        compression_type: None,
+        cleanup_policy: CleanupPolicy { delete: true, compact: false },
         ..broker_defaults.clone()
     }
 }

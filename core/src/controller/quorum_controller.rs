@@ -252,6 +252,7 @@ impl Controller {
             | Request::ListOffsets(_)
             | Request::Metadata(_)
             | Request::ApiVersions(_)
+            | Request::DeleteRecords(_)
             | Request::InitProducerId(_)
             | Request::OffsetForLeaderEpoch(_) => {
                 self.fetches.forget(connection);

@@ -10,7 +10,7 @@ mod payload;
 mod reasons;
 
 pub use payload::Payload;
-pub use reasons::{ResetReason, RetryReason, Role, TruncationReason};
+pub use reasons::{LogStartReason, ResetReason, RetryReason, Role, TruncationReason};
 
 use crate::protocol::ErrorCode;
 use crate::types::{
@@ -221,6 +221,45 @@ pub enum Fact {
         partition: TopicPartition,
         /// Its base offset.
         base_offset: Offset,
+    },
+    /// A log begins later than before: the records below are gone here because a rule says so, which is no loss of
+    /// the log's.
+    LogStartOffsetAdvanced {
+        /// The partition.
+        partition: TopicPartition,
+        /// Log start offset before.
+        from: Offset,
+        /// Log start offset after.
+        to: Offset,
+        /// Which rule.
+        reason: LogStartReason,
+    },
+    /// The cleaner went over a log: of the records below `to`, those are left here that are the last of their key.
+    Cleaned {
+        /// The partition.
+        partition: TopicPartition,
+        /// The first offset that had not been cleaned before.
+        from: Offset,
+        /// The end of what it looked at.
+        to: Offset,
+        /// Records below `to` before.
+        records_before: u64,
+        /// Records below `to` after.
+        records_after: u64,
+    },
+    /// The cleaner gave a partition up until the process starts again.
+    CleaningFailed {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why.
+        what: String,
+    },
+    /// A replica forgot a producer that was silent for too long: it will take any sequence from it.
+    ProducerExpired {
+        /// The partition.
+        partition: TopicPartition,
+        /// Producer id.
+        producer_id: i64,
     },
     /// A disk operation failed.
     StorageFailed {

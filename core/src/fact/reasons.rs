@@ -28,6 +28,20 @@ pub enum TruncationReason {
     CorruptTail,
 }
 
+/// Why a log begins later than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogStartReason {
+    /// Segments were older than `retention.ms`.
+    RetentionMs,
+    /// The log was larger than `retention.bytes`.
+    RetentionBytes,
+    /// An operator deleted records (DeleteRecords).
+    DeleteRecords,
+    /// The leader's log begins there.
+    Leader,
+}
+
 /// Why a consumer's position was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

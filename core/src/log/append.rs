@@ -11,13 +11,13 @@ use bytes::Bytes;
 use super::producer_state::{BatchMetadata, Verdict};
 use super::segment::LogSegment;
 use super::unified_log::UnifiedLog;
-use super::validator::{Analysis, validate_from_client, validate_from_leader};
+use super::validator::{Analysis, in_compression_of, validate_from_client, validate_from_leader};
 use crate::config::TimestampType;
 use crate::fact::{Fact, Role};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::record::{RecordBatch, batches, with_max_timestamp, with_offset_and_epoch};
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{Duration, LeaderEpoch, Offset, Timestamp};
 
 /// What an append did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +76,12 @@ impl UnifiedLog {
         ctx: &mut Context<'_>,
     ) -> Result<AppendInfo, AppendError> {
         self.check_online()?;
-        let verdict = validate_from_client(batches, &self.config)
-            .map(|batch| (self.producers.check(&batch, self.toggles), batch));
+        let verdict = validate_from_client(batches, &self.config, ctx.wall_clock())
+            .map(|batch| (self.producers.check(&batch, self.toggles), batch))
+            .and_then(|(verdict, batch)| match verdict {
+                Verdict::Append => Ok((verdict, in_compression_of(&self.config, batch)?)),
+                Verdict::Duplicate(_) | Verdict::Refuse(_) => Ok((verdict, batch)),
+            });
         match verdict {
             Ok((Verdict::Append, batch)) => self.append_batch(&batch, epoch, ctx),
             Ok((Verdict::Duplicate(first), batch)) => Ok(self.answer_duplicate(&batch, first, epoch, ctx)),
@@ -165,8 +169,8 @@ impl UnifiedLog {
             // Only a leader that sends offsets which are 2^31 apart in one response gets here.
             return Err(AppendError::Refused(ErrorCode::UNKNOWN_SERVER_ERROR));
         }
-        let interval = self.config.index_interval_bytes;
-        let written = self.active_mut().append(set, bytes, interval, ctx.storage());
+        let (interval, now) = (self.config.index_interval_bytes, ctx.wall_clock());
+        let written = self.active_mut().append(set, bytes, interval, now, ctx.storage());
         let checked = self.checked(written, "appending to", ctx);
         if checked.is_err() && !self.toggles.append_fence_after_error {
             // 1. A part of a batch is in the file, and the thread that takes the directory offline has yet to run.
@@ -189,23 +193,31 @@ impl UnifiedLog {
             return Ok(());
         }
         let rolled = self.roll(base_offset, ctx);
-        self.checked(rolled, "rolling a segment of", ctx)?;
-        self.rolled_at.get_or_insert(ctx.now());
-        ctx.fact(Fact::SegmentRolled { partition: self.partition.clone(), base_offset });
-        Ok(())
+        self.checked(rolled, "rolling a segment of", ctx)
     }
 
-    fn roll(&mut self, base_offset: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
+    /// The active segment is closed and a new one begun.
+    pub(super) fn roll(&mut self, base_offset: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
         self.active_mut().close_time_index(ctx.storage())?;
         let now = ctx.wall_clock();
-        let (segment, _) = LogSegment::open(&self.directory, base_offset, now, ctx.storage())?;
+        let (mut segment, _) = LogSegment::open(&self.directory, base_offset, now, ctx.storage())?;
+        let jitter = self.config.segment_jitter_ms.min(self.config.segment_ms).as_millis();
+        if jitter > 0 {
+            segment.set_roll_jitter(Duration::from_millis(ctx.rng().below(jitter)));
+        }
         self.segments.push(segment);
+        self.producers.set_map_end(base_offset);
+        let snapshot = self.producers.take_snapshot(&self.directory, false, ctx.storage())?;
+        self.unsynced_snapshots.extend(snapshot);
+        self.rolled_at.get_or_insert(ctx.now());
+        ctx.fact(Fact::SegmentRolled { partition: self.partition.clone(), base_offset });
         Ok(())
     }
 
     /// A batch is in the file: remembers what is to be remembered of it, and says so.
     fn appended(&mut self, batch: &RecordBatch, role: Role, ctx: &mut Context<'_>) {
         self.producers.update(batch);
+        self.producers.set_map_end(batch.next_offset());
         ctx.fact(Fact::Appended {
             partition: self.partition.clone(),
             role,
@@ -353,7 +365,10 @@ mod tests {
         let names = bench.disk.list("orders-0").unwrap();
         let expected = ["00000000000000000000", "00000000000000000006"]
             .map(|base| [format!("{base}.index"), format!("{base}.log"), format!("{base}.timeindex")]);
-        assert_eq!(names[..6], expected.concat());
+        let segments: Vec<String> = names.iter().filter(|name| !name.ends_with("checkpoint")).cloned().collect();
+        let mut expected = expected.concat();
+        expected.insert(5, "00000000000000000006.snapshot".to_owned());
+        assert_eq!(segments, expected);
         let rolled: Vec<Fact> =
             bench.facts().into_iter().filter(|fact| matches!(fact, Fact::SegmentRolled { .. })).collect();
         assert_eq!(rolled, [Fact::SegmentRolled { partition: partition(), base_offset: Offset(6) }]);

@@ -10,7 +10,6 @@
 //! ```
 //!
 //! A file is written beside the old one, synced and renamed over it, so that a crash leaves the old or the new one.
-//! Not modelled: log-start-offset-checkpoint (nothing deletes records).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +22,8 @@ use crate::types::{Offset, TopicPartition};
 
 const VERSION: &str = "0";
 
-/// A file of offsets by partition: `recovery-point-offset-checkpoint`, `replication-offset-checkpoint`.
+/// A file of offsets by partition: `recovery-point-offset-checkpoint`, `replication-offset-checkpoint`,
+/// `log-start-offset-checkpoint`, `cleaner-offset-checkpoint`.
 #[derive(Clone, Debug)]
 pub struct OffsetCheckpointFile {
     path: &'static str,
@@ -32,6 +32,10 @@ pub struct OffsetCheckpointFile {
 impl OffsetCheckpointFile {
     /// Below it, everything is on the device.
     pub const RECOVERY_POINT: OffsetCheckpointFile = OffsetCheckpointFile { path: "recovery-point-offset-checkpoint" };
+    /// Where logs begin, as far as that is not where their first segment begins.
+    pub const LOG_START: OffsetCheckpointFile = OffsetCheckpointFile { path: "log-start-offset-checkpoint" };
+    /// How far the cleaner has come.
+    pub const CLEANER: OffsetCheckpointFile = OffsetCheckpointFile { path: "cleaner-offset-checkpoint" };
     /// The high watermarks.
     pub const HIGH_WATERMARK: OffsetCheckpointFile = OffsetCheckpointFile { path: "replication-offset-checkpoint" };
 

@@ -12,24 +12,36 @@
 //! 3. Everything from the first bad batch on is cut. If this replica is elected next, the others follow it.
 //!
 //! Kafka: `LogLoader`, `LogSegment.recover`, `UnifiedLog.rebuildProducerState`.
-//! Not modelled: `.swap`, `.cleaned` and `.deleted` files, splitting of overflowed segments, snapshots of the producer
-//! state (all segments are read instead, so a start reads more than Kafka's, and damage to the frame of an old batch is
-//! an error at the start instead of at the fetch).
+//! Not modelled: splitting of overflowed segments. All segments are read, for the positions of their batches, so a start
+//! reads more than Kafka's, and damage to the frame of an old batch is an error at the start instead of at the fetch.
 
 use std::io;
 use std::sync::Arc;
 
-use super::batch_scanner::Scanned;
+use super::batch_scanner::{BatchScanner, Scanned};
+use super::cleaner::{CLEANED_SUFFIX, SWAP_SUFFIX};
 use super::leader_epoch_cache::LeaderEpochFileCache;
+use super::producer_loading::Rebuild;
+use super::producer_snapshot::offset_in;
 use super::producer_state::ProducerStateManager;
-use super::segment::{INDEX_SUFFIX, Indexes, LOG_SUFFIX, LogSegment, TIME_INDEX_SUFFIX};
+use super::retention::DELETED_SUFFIX;
+use super::segment::{INDEX_SUFFIX, Indexes, LOG_SUFFIX, LogSegment, TIME_INDEX_SUFFIX, path as segment_path};
 use super::unified_log::{UnifiedLog, epochs_path};
 use super::validator::offsets_follow;
 use crate::config::{LogConfig, Toggles};
 use crate::fact::{Fact, TruncationReason};
 use crate::machine::Context;
-use crate::storage::Storage;
+use crate::storage::{OpenMode, Storage};
 use crate::types::{Offset, TopicPartition};
+
+/// What the broker's checkpoint files say of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// Below it everything is on the device.
+    pub recovery_point: Offset,
+    /// Where the log begins at the earliest.
+    pub log_start: Offset,
+}
 
 /// How much a segment is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +65,18 @@ impl UnifiedLog {
         ctx: &mut Context<'_>,
     ) -> io::Result<UnifiedLog> {
         let directory = partition.to_string();
-        Self::load_in(&directory, partition, config, toggles, recovery_point, clean_shutdown, ctx)
+        let checkpointed = Checkpointed { recovery_point, log_start: Offset(0) };
+        Self::load_in(&directory, partition, config, toggles, checkpointed, clean_shutdown, ctx)
     }
 
-    /// As [`UnifiedLog::load`], in a directory of another name: that of one log directory of several.
+    /// As [`UnifiedLog::load`], in a directory of another name: that of one log directory of several; and of a log that may
+    /// begin within its first segment.
     pub fn load_in(
         directory: &str,
         partition: TopicPartition,
         config: LogConfig,
         toggles: Toggles,
-        recovery_point: Offset,
+        checkpointed: Checkpointed,
         clean_shutdown: bool,
         ctx: &mut Context<'_>,
     ) -> io::Result<UnifiedLog> {
@@ -81,16 +95,23 @@ impl UnifiedLog {
             segments: Vec::new(),
             leader_epochs: stored_epochs.clone(),
             producers: ProducerStateManager::default(),
-            log_start: Offset(0),
+            log_start: checkpointed.log_start,
             log_end: Offset(0),
             high_watermark: Offset(0),
-            recovery_point,
+            recovery_point: checkpointed.recovery_point,
             last_flush: ctx.now(),
             rolled_at: None,
+            unsynced_snapshots: Vec::new(),
             offline: false,
+            deleted: Vec::new(),
         };
+        remove_leftovers(&log.directory, ctx.storage())?;
+        finish_swaps(&log.directory, ctx.storage())?;
         let cut = log.load_segments(clean_shutdown, ctx)?;
-        log.settle(clean_shutdown);
+        let recovered_from = log.recovered_from();
+        log.settle(clean_shutdown, ctx)?;
+        let rebuild = if clean_shutdown { Rebuild::CleanStart } else { Rebuild::Recovery(recovered_from) };
+        log.rebuild_producer_state(log.log_end, rebuild, ctx.storage())?;
         if log.leader_epochs != stored_epochs {
             log.write_leader_epochs(ctx)?;
         }
@@ -122,7 +143,7 @@ impl UnifiedLog {
             if cut.is_some() || (trust == Trust::Unflushed && base < expected) {
                 // It lies behind a hole, or on top of what is there already.
                 cut = cut.max(Some(readable_end(&segment, 0, ctx.storage())?));
-                segment.delete(&self.directory, ctx.storage())?;
+                self.mark_deleted([segment], ctx)?;
                 continue;
             }
             if base < expected {
@@ -131,9 +152,7 @@ impl UnifiedLog {
             cut = self.load_segment(segment, indexes, trust, ctx.storage())?;
         }
         if self.segments.is_empty() {
-            let now = ctx.wall_clock();
-            let (segment, _) = LogSegment::open(&self.directory, Offset(0), now, ctx.storage())?;
-            self.segments.push(segment);
+            self.begin_at(self.log_start, ctx)?;
         }
         Ok(cut)
     }
@@ -188,58 +207,103 @@ impl UnifiedLog {
                 }
             }
             segment.note(position, &batch);
-            self.producers.update(&batch);
             end = position + batch.size_in_bytes() as u64;
         }
     }
 
     /// The segments are known: so are the offsets, and the leader epochs follow them.
-    fn settle(&mut self, clean: bool) {
-        self.log_start = self.segments[0].base_offset();
+    fn settle(&mut self, clean: bool, ctx: &mut Context<'_>) -> io::Result<()> {
+        if self.active().next_offset() < self.log_start {
+            // Files are missing: what is left lies below the log start, and nothing of it may be seen.
+            let all = std::mem::take(&mut self.segments);
+            self.mark_deleted(all, ctx)?;
+            self.begin_at(self.log_start, ctx)?;
+        }
+        self.log_start = self.log_start.max(self.segments[0].base_offset());
         self.log_end = self.active().next_offset();
         self.high_watermark = self.log_start;
         // The recovery point moves when the log is flushed, not here: a second crash must find it where it was.
         self.recovery_point = if clean { self.log_end } else { self.recovery_point.min(self.log_end) };
         self.leader_epochs.truncate_from_end(self.log_end);
         self.leader_epochs.truncate_from_start(self.log_start);
-    }
-
-    /// Reads all batches and forgets what it knew of producers before.
-    pub(super) fn rebuild_producer_state(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
-        self.producers.clear();
-        for segment in &self.segments {
-            let mut scanner = segment.scanner(0);
-            loop {
-                match scanner.next(storage)? {
-                    Scanned::Batch { batch, .. } => self.producers.update(&batch),
-                    Scanned::End => break,
-                    Scanned::Broken => return Err(segment.damaged()),
-                }
-            }
-        }
         Ok(())
     }
+
+    /// The first segment of a log without any.
+    pub(super) fn begin_at(&mut self, offset: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
+        let now = ctx.wall_clock();
+        let (segment, _) = LogSegment::open(&self.directory, offset, now, ctx.storage())?;
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    /// The base offset of the first segment that an unclean stop makes doubtful.
+    fn recovered_from(&self) -> Offset {
+        let doubtful = self.segments.partition_point(|segment| segment.base_offset() <= self.recovery_point);
+        self.segments[doubtful.saturating_sub(1)].base_offset()
+    }
+}
+
+/// What was deleted before the stop goes now, whatever its delay, and so does a copy that the cleaner had not finished.
+fn remove_leftovers(directory: &str, storage: &mut dyn Storage) -> io::Result<()> {
+    for name in storage.list(directory)? {
+        if name.ends_with(DELETED_SUFFIX) || name.ends_with(CLEANED_SUFFIX) {
+            storage.remove(&format!("{directory}/{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A copy of the cleaner that was finished takes the place of the originals: what lies between its base offset and its end
+/// goes.
+fn finish_swaps(directory: &str, storage: &mut dyn Storage) -> io::Result<()> {
+    let names = storage.list(directory)?;
+    let swapped = |name: &String| name.strip_suffix(SWAP_SUFFIX).map(str::to_owned);
+    let mut replaced: Option<(Offset, Offset)> = None;
+    for base in names.iter().filter_map(swapped).filter_map(|name| offset_in(&name, LOG_SUFFIX)) {
+        let path = format!("{}{SWAP_SUFFIX}", segment_path(directory, base, LOG_SUFFIX));
+        let end = end_of_file(&path, base, storage)?;
+        replaced = Some(replaced.map_or((base, end), |(first, last)| (first.min(base), last.max(end))));
+    }
+    for name in &names {
+        let base = name.get(..20).and_then(|digits| digits.parse().ok()).map(Offset);
+        if let (Some((first, end)), Some(base)) = (replaced, base)
+            && !name.ends_with(SWAP_SUFFIX)
+            && (first..end).contains(&base)
+        {
+            storage.remove(&format!("{directory}/{name}"))?;
+        }
+    }
+    for name in names.iter().filter_map(swapped) {
+        storage.rename(&format!("{directory}/{name}{SWAP_SUFFIX}"), &format!("{directory}/{name}"))?;
+    }
+    Ok(())
+}
+
+/// The offset after the last batch of a file.
+fn end_of_file(path: &str, base: Offset, storage: &mut dyn Storage) -> io::Result<Offset> {
+    let file = storage.open(path, OpenMode::Existing)?;
+    let mut scanner = BatchScanner::new(file, 0, storage.len(file)?);
+    let mut end = base;
+    while let Scanned::Batch { batch, .. } = scanner.next(storage)? {
+        end = batch.next_offset();
+    }
+    storage.close(file);
+    Ok(end)
 }
 
 /// The base offsets of the `.log` files in a directory, in order. Index files without one are removed.
 fn base_offsets(directory: &str, storage: &mut dyn Storage) -> io::Result<Vec<Offset>> {
     let names = storage.list(directory)?;
-    let mut bases: Vec<Offset> = names.iter().filter_map(|name| base_offset(name, LOG_SUFFIX)).collect();
+    let mut bases: Vec<Offset> = names.iter().filter_map(|name| offset_in(name, LOG_SUFFIX)).collect();
     bases.sort_unstable();
     for name in &names {
-        let of_index = base_offset(name, INDEX_SUFFIX).or_else(|| base_offset(name, TIME_INDEX_SUFFIX));
+        let of_index = offset_in(name, INDEX_SUFFIX).or_else(|| offset_in(name, TIME_INDEX_SUFFIX));
         if of_index.is_some_and(|base| bases.binary_search(&base).is_err()) {
             storage.remove(&format!("{directory}/{name}"))?;
         }
     }
     Ok(bases)
-}
-
-/// The base offset in the name of a segment's file: twenty digits and an ending.
-fn base_offset(name: &str, suffix: &str) -> Option<Offset> {
-    let digits = name.strip_suffix(suffix)?;
-    let number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if number { digits.parse().ok().map(Offset) } else { None }
 }
 
 fn rebuild_indexes(segment: &mut LogSegment, index_interval_bytes: u64, storage: &mut dyn Storage) -> io::Result<()> {
@@ -284,6 +348,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::log::producer_state::BatchMetadata;
     use crate::log::testing::{Batch, Bench, config, partition, toggles};
     use crate::record::RecordBatch;
     use crate::storage::OpenMode;
@@ -315,10 +380,13 @@ mod tests {
     fn state(
         log: &UnifiedLog,
         bench: &mut Bench,
-    ) -> (Vec<Bytes>, LeaderEpochFileCache, ProducerStateManager, [Offset; 2]) {
+    ) -> (Vec<Bytes>, LeaderEpochFileCache, Vec<(i64, Option<BatchMetadata>)>, [Offset; 2]) {
         let batches = log.survey(Offset(0), &mut bench.disk).unwrap();
         let bytes = batches.iter().map(|batch| batch.bytes().clone()).collect();
-        (bytes, log.leader_epochs.clone(), log.producers.clone(), [log.log_start, log.log_end])
+        // Of a producer the snapshots know the last batch.
+        let producers = log.producers.entries().iter();
+        let producers = producers.map(|entry| (entry.producer_id, entry.batches().last().copied())).collect();
+        (bytes, log.leader_epochs.clone(), producers, [log.log_start, log.log_end])
     }
 
     #[test]

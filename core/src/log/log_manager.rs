@@ -3,11 +3,13 @@
 //! ```text
 //! .kafka_cleanshutdown               there: the last stop was clean. Removed as soon as it was seen
 //! recovery-point-offset-checkpoint   per partition, below which offset everything is on the device
+//! log-start-offset-checkpoint        per partition, where it begins, if that is within its first segment
+//! cleaner-offset-checkpoint          per partition, up to which offset it is compacted
 //! orders-0/ orders-1/ ...            one directory per log
 //! ```
 //!
 //! Kafka: `LogManager`.
-//! Not modelled: deletion of topics, retention and cleaner threads, recovery in parallel, the
+//! Not modelled: deletion of topics, recovery in parallel, the
 //! broker epoch in the clean marker (the file is empty, as before 3.8).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,20 +19,18 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::checkpoints::OffsetCheckpointFile;
-use super::log_directories::LogDirectories;
+use super::cleaner_manager::{Cleaned, CleanerManager};
+use super::loader::Checkpointed;
+use super::log_directories::{LogDirectories, LogDirectory};
 use super::unified_log::UnifiedLog;
 use crate::config::{BrokerConfig, LogConfig};
 use crate::fact::{Fact, TruncationReason};
 use crate::machine::Context;
 use crate::storage::OpenMode;
-use crate::types::{Duration, Instant, Offset, TopicPartition};
+use crate::types::{Instant, Offset, TopicPartition};
 
 /// The file that says that the last stop was clean.
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
-/// How long after the start the scheduled tasks begin (`log.initial.task.delay.ms`).
-const INITIAL_TASK_DELAY: Duration = Duration::from_secs(30);
-/// How often old producers are looked for (`producer.id.expiration.check.interval.ms`).
-const PRODUCER_EXPIRATION_CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
 /// All logs of a broker.
 ///
@@ -45,6 +45,11 @@ pub struct LogManager {
     logs: BTreeMap<TopicPartition, UnifiedLog>,
     /// The scheduled tasks, once the logs are loaded.
     schedule: Option<Schedule>,
+    /// A log got something to do since [`LogManager::next_deadline`] was asked.
+    noted: Option<Instant>,
+    cleaner: CleanerManager,
+    /// What the file of log start offsets holds; the same again is not written.
+    checkpointed_starts: Vec<(TopicPartition, Offset)>,
 }
 
 /// When each task runs next.
@@ -56,13 +61,28 @@ struct Schedule {
     checkpoint: Instant,
     /// `PeriodicProducerExpirationCheck`.
     expiration: Instant,
+    /// `kafka-log-retention`.
+    retention: Instant,
+    /// `kafka-log-start-offset-checkpoint`.
+    log_starts: Instant,
+    /// The cleaner's thread; never if it is off.
+    clean: Instant,
 }
 
 impl LogManager {
     /// A manager without logs.
     pub fn new(config: Arc<BrokerConfig>) -> Self {
         let directories = LogDirectories::new(&config);
-        Self { config, directories, blamed: BTreeSet::new(), logs: BTreeMap::new(), schedule: None }
+        Self {
+            config,
+            directories,
+            blamed: BTreeSet::new(),
+            logs: BTreeMap::new(),
+            schedule: None,
+            noted: None,
+            cleaner: CleanerManager::default(),
+            checkpointed_starts: Vec::new(),
+        }
     }
 
     /// The broker's configuration.
@@ -88,11 +108,14 @@ impl LogManager {
         if self.directories.online().next().is_none() {
             return Err(io::Error::other("no log directory is left"));
         }
-        let begin = ctx.now() + INITIAL_TASK_DELAY;
+        let begin = ctx.now() + self.config.log_initial_task_delay_ms;
         self.schedule = Some(Schedule {
             flush: begin,
             checkpoint: begin,
-            expiration: ctx.now() + PRODUCER_EXPIRATION_CHECK_INTERVAL,
+            expiration: ctx.now() + self.config.producer_id_expiration_check_interval_ms,
+            retention: begin,
+            log_starts: begin,
+            clean: if self.config.log_cleaner_enable { ctx.now() + self.config.log_cleaner_backoff_ms } else { Instant::NEVER },
         });
         Ok(())
     }
@@ -106,14 +129,21 @@ impl LogManager {
             ctx.storage().remove(&marker)?;
             ctx.storage().sync_dir(&directory.root)?;
         }
-        let recovery_points =
-            self.read_recovery_points(&directory.path(OffsetCheckpointFile::RECOVERY_POINT.name()), ctx)?;
+        let recovered = "all logs are recovered from their beginning";
+        let recovery_points = read(&directory, &OffsetCheckpointFile::RECOVERY_POINT, recovered, ctx)?;
+        let log_starts =
+            read(&directory, &OffsetCheckpointFile::LOG_START, "logs begin with their first segments", ctx)?;
+        let cleaned = read(&directory, &OffsetCheckpointFile::CLEANER, "compacted logs count as dirty", ctx)?;
+        self.cleaner.load(cleaned);
         for name in ctx.storage().list(&directory.root)? {
             let Some(partition) = name.strip_suffix('/').and_then(partition_of) else { continue };
-            let recovery_point = recovery_points.get(&partition).copied().unwrap_or(Offset(0));
+            let checkpointed = Checkpointed {
+                recovery_point: recovery_points.get(&partition).copied().unwrap_or(Offset(0)),
+                log_start: log_starts.get(&partition).copied().unwrap_or(Offset(0)),
+            };
             let (config, toggles) = (self.config.log.clone(), self.config.toggles);
             let path = directory.path(name.trim_end_matches('/'));
-            let log = UnifiedLog::load_in(&path, partition.clone(), config, toggles, recovery_point, clean, ctx)?;
+            let log = UnifiedLog::load_in(&path, partition.clone(), config, toggles, checkpointed, clean, ctx)?;
             self.logs.insert(partition, log);
         }
         Ok(())
@@ -200,7 +230,7 @@ impl LogManager {
                 partition.clone(),
                 config.clone(),
                 self.config.toggles,
-                Offset(0),
+                Checkpointed::default(),
                 // What is in a directory that was not there at the start is nothing to be trusted.
                 false,
                 ctx,
@@ -243,7 +273,11 @@ impl LogManager {
     ) -> io::Result<bool> {
         let Some(log) = self.logs.get_mut(partition) else { return Ok(false) };
         let cut = log.truncate_to(to, reason, ctx)?;
+        self.noted = self.noted.into_iter().chain(log.task_due()).min();
         if cut {
+            let active = log.active().base_offset();
+            self.cleaner.truncated(partition, active);
+            self.checkpoint_cleaner(ctx)?;
             self.checkpoint_recovery_points(ctx)?;
         }
         Ok(cut)
@@ -258,23 +292,33 @@ impl LogManager {
     ) -> io::Result<()> {
         let Some(log) = self.logs.get_mut(partition) else { return Ok(()) };
         log.truncate_fully_and_start_at(offset, ctx)?;
+        self.noted = self.noted.into_iter().chain(log.task_due()).min();
+        self.cleaner.truncated(partition, offset);
+        self.checkpoint_cleaner(ctx)?;
         self.checkpoint_recovery_points(ctx)
     }
 
-    /// When [`LogManager::on_deadline`] wants to be called.
+    /// When [`LogManager::on_deadline`] wants to be called. It looks at every log.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let schedule = self.schedule?;
-        let rolled = self.logs.values().filter_map(UnifiedLog::flush_due).min().unwrap_or(Instant::NEVER);
-        let next = rolled.min(schedule.flush).min(schedule.checkpoint).min(schedule.expiration);
+        let Schedule { flush, checkpoint, expiration, retention, log_starts, clean } = self.schedule?;
+        let scheduled = [flush, checkpoint, expiration, retention, log_starts, clean];
+        let next = self.logs.values().filter_map(UnifiedLog::task_due).chain(scheduled).min()?;
         (next < Instant::NEVER).then_some(next)
+    }
+
+    /// The earliest of what has become due for the background by truncations since the last [`LogManager::on_deadline`];
+    /// it looks at no log.
+    pub fn noted_deadline(&self) -> Option<Instant> {
+        self.noted
     }
 
     /// Flushes, writes checkpoints and forgets producers, as far as any of it is due.
     pub fn on_deadline(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
         let Some(mut schedule) = self.schedule else { return Ok(()) };
         let now = ctx.now();
-        for log in self.logs.values_mut() {
-            log.flush_rolled(ctx)?;
+        self.noted = None;
+        for log in self.logs.values_mut().filter(|log| log.task_due().is_some_and(|at| at <= now)) {
+            log.run_tasks(ctx)?;
         }
         if schedule.flush <= now {
             schedule.flush = now + self.config.log_flush_scheduler_interval_ms;
@@ -284,11 +328,34 @@ impl LogManager {
             }
         }
         if schedule.expiration <= now {
-            schedule.expiration = now + PRODUCER_EXPIRATION_CHECK_INTERVAL;
+            schedule.expiration = now + self.config.producer_id_expiration_check_interval_ms;
             self.schedule = Some(schedule);
             for log in self.logs.values_mut() {
                 log.remove_expired_producers(self.config.producer_id_expiration_ms, ctx);
             }
+        }
+        if schedule.retention <= now {
+            schedule.retention = now + self.config.log_retention_check_interval_ms;
+            self.schedule = Some(schedule);
+            // Compacted logs are the cleaner's.
+            for log in self.logs.values_mut().filter(|log| !log.config().cleanup_policy.compact) {
+                log.delete_old_segments(ctx)?;
+            }
+        }
+        if schedule.clean <= now {
+            // One log at a time: whatever else is due comes in between.
+            let cleaned = self.cleaner.run(&mut self.logs, ctx)?;
+            self.checkpoint_cleaner(ctx)?;
+            schedule.clean = match cleaned {
+                Cleaned::One => now,
+                Cleaned::Nothing => now + self.config.log_cleaner_backoff_ms,
+            };
+            self.schedule = Some(schedule);
+        }
+        if schedule.log_starts <= now {
+            schedule.log_starts = now + self.config.log_flush_start_offset_checkpoint_interval_ms;
+            self.schedule = Some(schedule);
+            self.checkpoint_log_starts(ctx)?;
         }
         if schedule.checkpoint <= now {
             schedule.checkpoint = now + self.config.log_flush_offset_checkpoint_interval_ms;
@@ -342,10 +409,42 @@ impl LogManager {
         Ok(all)
     }
 
+    /// Writes where logs begin, of those that begin within their first segment.
+    pub fn checkpoint_log_starts(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        let within =
+            |log: &UnifiedLog| log.segments().first().is_some_and(|first| log.log_start_offset() > first.base_offset());
+        let starts: Vec<(TopicPartition, Offset)> = self
+            .logs
+            .iter()
+            .filter(|(_, log)| within(log))
+            .map(|(partition, log)| (partition.clone(), log.log_start_offset()))
+            .collect();
+        if starts == self.checkpointed_starts {
+            return Ok(());
+        }
+        let written = self.checkpoint(&OffsetCheckpointFile::LOG_START, &starts, ctx);
+        match &written {
+            Ok(()) => self.checkpointed_starts = starts,
+            Err(error) => ctx.fact(Fact::StorageFailed { what: format!("writing the log start offsets: {error}") }),
+        }
+        written
+    }
+
+    /// Writes how far the cleaner has come, if that has changed.
+    fn checkpoint_cleaner(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        let Some(offsets) = self.cleaner.changed_checkpoints() else { return Ok(()) };
+        let written = self.checkpoint(&OffsetCheckpointFile::CLEANER, &offsets, ctx);
+        if let Err(error) = &written {
+            ctx.fact(Fact::StorageFailed { what: format!("writing the offsets of the cleaner: {error}") });
+        }
+        written
+    }
+
     /// Flushes everything, writes the recovery points and the clean marker: the next start needs no recovery. After an
     /// error there is no marker.
     pub fn shutdown(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
         self.schedule = None;
+        self.checkpoint_log_starts(ctx)?;
         for log in self.logs.values_mut() {
             log.close(ctx)?;
         }
@@ -359,16 +458,21 @@ impl LogManager {
         }
         Ok(())
     }
+}
 
-    /// A file that cannot be read means that nothing is known to be on the device; only a disk error is an error.
-    fn read_recovery_points(&self, path: &str, ctx: &mut Context<'_>) -> io::Result<BTreeMap<TopicPartition, Offset>> {
-        match OffsetCheckpointFile::RECOVERY_POINT.read_at(path, ctx.storage()) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                ctx.fact(Fact::StorageFailed { what: format!("{error}: all logs are recovered from their beginning") });
-                Ok(BTreeMap::new())
-            }
-            other => other,
+/// A file that cannot be read says nothing, which has a `consequence`; only a disk error is an error.
+fn read(
+    directory: &LogDirectory,
+    file: &OffsetCheckpointFile,
+    consequence: &str,
+    ctx: &mut Context<'_>,
+) -> io::Result<BTreeMap<TopicPartition, Offset>> {
+    match file.read_at(&directory.path(file.name()), ctx.storage()) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            ctx.fact(Fact::StorageFailed { what: format!("{error}: {consequence}") });
+            Ok(BTreeMap::new())
         }
+        other => other,
     }
 }
 

@@ -1,12 +1,14 @@
 //! One replica's data: segments, indexes, epochs, producer state, checkpoints, recovery.
 //!
 //! Reading order: [`unified_log`] is the whole of one replica (what it takes in is in `append`, how it is cut in
-//! `truncation`, how it starts in `loader`); [`segment`] is one file of batches with its [`offset_index`] and [`time_index`];
+//! `truncation`, how it starts in `loader`, what it may forget in `retention` and `cleaner`); [`segment`] is one file of batches with its [`offset_index`] and [`time_index`];
 //! [`leader_epoch_cache`] and [`producer_state`] are what is remembered about the batches; [`log_manager`] is all logs
 //! of a broker with their [`checkpoints`].
 
 mod append;
 mod batch_scanner;
+mod cleaner;
+mod cleaner_manager;
 pub mod checkpoints;
 mod index_file;
 pub mod leader_epoch_cache;
@@ -14,7 +16,10 @@ mod loader;
 pub mod log_directories;
 pub mod log_manager;
 pub mod offset_index;
+mod producer_loading;
+pub mod producer_snapshot;
 pub mod producer_state;
+mod retention;
 pub mod segment;
 #[cfg(test)]
 mod testing;
@@ -26,6 +31,7 @@ mod validator;
 pub use append::{AppendError, AppendInfo};
 pub use checkpoints::OffsetCheckpointFile;
 pub use leader_epoch_cache::{EpochEntry, LeaderEpochFileCache};
+pub use loader::Checkpointed;
 pub use log_manager::LogManager;
 pub use producer_state::{ProducerStateEntry, ProducerStateManager};
 pub use segment::LogSegment;

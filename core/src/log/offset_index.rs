@@ -51,6 +51,11 @@ impl OffsetIndex {
         self.entries.len()
     }
 
+    /// The bytes of the entries.
+    pub(super) fn size_in_bytes(&self) -> u64 {
+        (self.entries.len() * ENTRY_BYTES) as u64
+    }
+
     /// The entries: offset and position.
     pub fn iter(&self) -> impl Iterator<Item = (Offset, u64)> + '_ {
         (0..self.entries.len()).map(|slot| self.at(slot))

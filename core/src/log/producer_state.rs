@@ -1,8 +1,8 @@
 //! The last five batches of every idempotent producer: what a leader recognises a duplicate by.
 //!
 //! Kafka: `ProducerStateManager`, `ProducerStateEntry`, `ProducerAppendInfo`; KIP-98, KIP-360.
-//! Invariant: it is a function of the batches in the log. Followers keep it too, so that a new leader knows what the
-//! old one has appended; recovery and truncation build it anew by reading the log.
+//! Invariant: what is remembered is in the log, or was. Followers keep it too, so that a new leader knows what the old one
+//! has appended; start and truncation build it anew from a snapshot ([`super::producer_snapshot`]) and the log above it.
 //!
 //! A batch from a client is checked against what is known of its producer:
 //!
@@ -18,7 +18,9 @@
 //! nothing             anything else     append; before 2.5 UNKNOWN_PRODUCER_ID
 //! ```
 //!
-//! Not modelled: `.snapshot` files (the log is read instead), transactions and their markers.
+//! Not modelled: transactions and their markers; the fields for them are kept as the snapshots have them.
+
+use std::collections::BTreeSet;
 
 use crate::config::Toggles;
 use crate::protocol::ErrorCode;
@@ -50,6 +52,12 @@ pub struct ProducerStateEntry {
     pub producer_id: i64,
     /// Its newest epoch.
     pub producer_epoch: ProducerEpoch,
+    /// The epoch of the last transaction coordinator that ended a transaction; -1 without one.
+    pub coordinator_epoch: i32,
+    /// Where its open transaction began.
+    pub current_txn_first_offset: Option<Offset>,
+    /// When it was heard of last, where no batch says so.
+    pub(super) timestamp_without_batch: Timestamp,
     /// Its batches in that epoch, oldest first; only the first `count` mean anything.
     batches: [BatchMetadata; BATCHES_TO_RETAIN],
     count: usize,
@@ -71,6 +79,12 @@ pub enum Verdict {
 pub struct ProducerStateManager {
     /// By producer id. Producers are few, so a sorted list does.
     entries: Vec<ProducerStateEntry>,
+    /// It is the state below this offset.
+    pub(super) map_end: Offset,
+    /// Where the last snapshot was taken.
+    pub(super) last_snapshot: Offset,
+    /// The snapshots on the disk.
+    pub(super) snapshots: BTreeSet<Offset>,
 }
 
 impl ProducerStateEntry {
@@ -79,13 +93,27 @@ impl ProducerStateEntry {
         &self.batches[..self.count]
     }
 
-    fn new(producer_id: i64, producer_epoch: ProducerEpoch) -> ProducerStateEntry {
-        ProducerStateEntry { producer_id, producer_epoch, batches: Default::default(), count: 0 }
+    /// When it was heard of last.
+    pub fn last_timestamp(&self) -> Timestamp {
+        self.batches().last().map_or(self.timestamp_without_batch, |batch| batch.timestamp)
     }
 
-    fn add(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
+    pub(super) fn new(producer_id: i64, producer_epoch: ProducerEpoch) -> ProducerStateEntry {
+        ProducerStateEntry {
+            producer_id,
+            producer_epoch,
+            coordinator_epoch: -1,
+            current_txn_first_offset: None,
+            timestamp_without_batch: Timestamp::NONE,
+            batches: Default::default(),
+            count: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
         if self.producer_epoch != epoch {
-            *self = ProducerStateEntry::new(self.producer_id, epoch);
+            self.producer_epoch = epoch;
+            self.count = 0;
         }
         if self.count == BATCHES_TO_RETAIN {
             self.batches.rotate_left(1);
@@ -172,13 +200,15 @@ impl ProducerStateManager {
         &self.entries
     }
 
-    /// Forgets the producers whose last record is `expiration` old (`producer.id.expiration.ms`).
-    pub fn remove_expired(&mut self, now: Timestamp, expiration: Duration) {
+    /// Forgets the producers whose last record is `expiration` old (`producer.id.expiration.ms`); says which.
+    pub fn remove_expired(&mut self, now: Timestamp, expiration: Duration) -> Vec<i64> {
         let limit = i64::try_from(expiration.as_millis()).unwrap_or(i64::MAX);
-        self.entries.retain(|entry| {
-            let last = entry.batches().last().map_or(Timestamp::NONE, |batch| batch.timestamp);
-            now.0.saturating_sub(last.0) < limit
-        });
+        let expired = |entry: &ProducerStateEntry| {
+            entry.current_txn_first_offset.is_none() && now.0.saturating_sub(entry.last_timestamp().0) >= limit
+        };
+        let gone = self.entries.iter().filter(|entry| expired(entry)).map(|entry| entry.producer_id).collect();
+        self.entries.retain(|entry| !expired(entry));
+        gone
     }
 
     /// Forgets everything.
@@ -186,9 +216,27 @@ impl ProducerStateManager {
         self.entries.clear();
     }
 
-    /// Whether any remembered batch reaches `offset`: if not, cutting the log there changes nothing here.
-    pub fn knows_of(&self, offset: Offset) -> bool {
-        self.entries.iter().any(|entry| entry.batches().iter().any(|batch| batch.last_offset >= offset))
+    /// It is the state below `end` now, whether or not a producer had a part in that.
+    pub(super) fn set_map_end(&mut self, end: Offset) {
+        self.map_end = end;
+    }
+
+    /// Takes over what a snapshot says.
+    pub(super) fn load(&mut self, mut entries: Vec<ProducerStateEntry>) {
+        entries.sort_by_key(|entry| entry.producer_id);
+        entries.dedup_by_key(|entry| entry.producer_id);
+        self.entries = entries;
+    }
+
+    /// The log begins later.
+    pub(super) fn on_log_start_incremented(&mut self, log_start: Offset) {
+        self.map_end = self.map_end.max(log_start);
+        self.last_snapshot = self.snapshots.last().copied().unwrap_or(log_start);
+    }
+
+    /// Whether there is a snapshot of `offset`; it is not counted any more.
+    pub(super) fn forget_snapshot(&mut self, offset: Offset) -> bool {
+        self.snapshots.remove(&offset)
     }
 }
 

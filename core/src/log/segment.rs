@@ -12,7 +12,7 @@
 //! Reads do not search the sparse index and then the file: the position of every batch is kept in memory (8 bytes a
 //! batch), so that a read costs one look into the disk. The indexes are written, loaded and rebuilt as Kafka's are, and
 //! searches by timestamp use them.
-//! Not modelled: `.txnindex`, roll jitter, the `.deleted` suffix and its delay (files are removed at once).
+//! Not modelled: `.txnindex`; times of files (a segment counts as modified when it was opened or last written to).
 
 use std::io;
 
@@ -25,12 +25,13 @@ use super::validator::Analysis;
 use crate::config::LogConfig;
 use crate::record::{RecordBatch, batches};
 use crate::storage::{FileId, OpenMode, Storage};
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{Duration, LeaderEpoch, Offset, Timestamp};
 
 /// The endings of a segment's files.
 pub(super) const LOG_SUFFIX: &str = ".log";
 pub(super) const INDEX_SUFFIX: &str = ".index";
 pub(super) const TIME_INDEX_SUFFIX: &str = ".timeindex";
+const SUFFIXES: [&str; 3] = [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX];
 
 /// A segment.
 #[derive(Clone, Debug)]
@@ -48,6 +49,10 @@ pub struct LogSegment {
     rolling_timestamp: Option<Timestamp>,
     /// When it was created or opened, by the wall clock: the age counts from it where batches have no timestamp.
     created: Timestamp,
+    /// When it was written to last, by the wall clock.
+    modified: Timestamp,
+    /// It rolls so much earlier than its age demands.
+    roll_jitter: Duration,
     unsynced: bool,
 }
 
@@ -82,10 +87,20 @@ impl LogSegment {
         now: Timestamp,
         storage: &mut dyn Storage,
     ) -> io::Result<(LogSegment, Indexes)> {
-        let (index_path, time_index_path) =
-            (path(directory, base_offset, INDEX_SUFFIX), path(directory, base_offset, TIME_INDEX_SUFFIX));
+        LogSegment::open_as(directory, base_offset, "", now, storage)
+    }
+
+    fn open_as(
+        directory: &str,
+        base_offset: Offset,
+        suffix: &str,
+        now: Timestamp,
+        storage: &mut dyn Storage,
+    ) -> io::Result<(LogSegment, Indexes)> {
+        let name = |ending: &str| format!("{}{suffix}", path(directory, base_offset, ending));
+        let (index_path, time_index_path) = (name(INDEX_SUFFIX), name(TIME_INDEX_SUFFIX));
         let there = storage.exists(&index_path) && storage.exists(&time_index_path);
-        let log = storage.open(&path(directory, base_offset, LOG_SUFFIX), OpenMode::Create)?;
+        let log = storage.open(&name(LOG_SUFFIX), OpenMode::Create)?;
         let size = storage.len(log)?;
         if size > i32::MAX as u64 {
             return Err(io::Error::new(
@@ -106,10 +121,42 @@ impl LogSegment {
             max_timestamp: (Timestamp::NONE, base_offset),
             rolling_timestamp: None,
             created: now,
+            modified: now,
+            roll_jitter: Duration::ZERO,
             unsynced: true,
         };
         let sane = there && offsets_sane && times_sane;
         Ok((segment, if sane { Indexes::Sane } else { Indexes::Unusable }))
+    }
+
+    /// Creates the files of a segment under names with another ending; what is there is emptied.
+    pub(super) fn create(
+        directory: &str,
+        base_offset: Offset,
+        suffix: &str,
+        now: Timestamp,
+        storage: &mut dyn Storage,
+    ) -> io::Result<LogSegment> {
+        for ending in SUFFIXES {
+            let file = storage.open(&path(directory, base_offset, &format!("{ending}{suffix}")), OpenMode::Truncate)?;
+            storage.close(file);
+        }
+        LogSegment::open_as(directory, base_offset, suffix, now, storage).map(|(segment, _)| segment)
+    }
+
+    /// Renames the files of a segment from one ending to another; the segment stays as it is.
+    pub(super) fn rename(
+        directory: &str,
+        base_offset: Offset,
+        from: &str,
+        to: &str,
+        storage: &mut dyn Storage,
+    ) -> io::Result<()> {
+        for ending in SUFFIXES {
+            let name = path(directory, base_offset, ending);
+            storage.rename(&format!("{name}{from}"), &format!("{name}{to}"))?;
+        }
+        Ok(())
     }
 
     /// The first offset that it may hold.
@@ -142,6 +189,36 @@ impl LogSegment {
         self.max_timestamp.0
     }
 
+    /// The largest timestamp of its records; without any, when it was written to last.
+    pub fn largest_timestamp(&self) -> Timestamp {
+        if self.max_timestamp.0 >= Timestamp(0) { self.max_timestamp.0 } else { self.modified }
+    }
+
+    /// The largest timestamp of its first append; none if it has none.
+    pub(super) fn first_timestamp(&self) -> Option<Timestamp> {
+        self.rolling_timestamp.filter(|first| *first > Timestamp(0))
+    }
+
+    /// When it was written to last.
+    pub(super) fn modified(&self) -> Timestamp {
+        self.modified
+    }
+
+    /// A copy is as old as the original.
+    pub(super) fn set_modified(&mut self, modified: Timestamp) {
+        self.modified = modified;
+    }
+
+    /// The bytes of its indexes.
+    pub(super) fn index_sizes(&self) -> (u64, u64) {
+        (self.offset_index.size_in_bytes(), self.time_index.size_in_bytes())
+    }
+
+    /// It is to roll so much earlier than its age demands.
+    pub(super) fn set_roll_jitter(&mut self, jitter: Duration) {
+        self.roll_jitter = jitter;
+    }
+
     /// Whether a record at `offset` can be in this file: offsets are stored relative to the base, in 31 bits.
     pub(super) fn can_hold(&self, offset: Offset) -> bool {
         (0..=i64::from(i32::MAX)).contains(&offset.0.saturating_sub(self.base_offset.0))
@@ -153,7 +230,8 @@ impl LogSegment {
             Some(first) if first >= Timestamp(0) => set.max_timestamp.0.saturating_sub(first.0),
             Some(_) | None => now.0.saturating_sub(self.created.0),
         };
-        let old = u64::try_from(waited).is_ok_and(|waited| waited > config.segment_ms.as_millis());
+        let age_max = Duration(config.segment_age_max().as_nanos().saturating_sub(self.roll_jitter.as_nanos()));
+        let old = u64::try_from(waited).is_ok_and(|waited| waited > age_max.as_millis());
         self.size + set.valid_bytes as u64 > config.segment_bytes
             || (self.size > 0 && old)
             || self.offset_index.is_full(config.segment_index_bytes)
@@ -167,11 +245,13 @@ impl LogSegment {
         set: &Analysis,
         bytes: Bytes,
         index_interval_bytes: u64,
+        now: Timestamp,
         storage: &mut dyn Storage,
     ) -> io::Result<()> {
         let position = self.size;
         let len = bytes.len() as u64;
         self.unsynced = true;
+        self.modified = now;
         storage.append(self.log, bytes.clone())?;
         if position == 0 {
             self.rolling_timestamp = Some(set.max_timestamp);
@@ -286,6 +366,11 @@ impl LogSegment {
         BatchScanner::new(self.log, position, self.size)
     }
 
+    /// Where the first batch begins that reaches `offset` or beyond.
+    pub(super) fn position_reaching(&self, offset: Offset) -> u64 {
+        self.position_of(self.first_reaching(offset))
+    }
+
     /// The bytes at a position, fewer at the end of the file.
     pub(super) fn bytes_at(&self, position: u64, len: usize, storage: &mut dyn Storage) -> io::Result<Bytes> {
         storage.read_at(self.log, position, len)
@@ -364,14 +449,15 @@ impl LogSegment {
         self.time_index.file().close(storage);
     }
 
-    /// Removes the files.
-    pub(super) fn delete(self, directory: &str, storage: &mut dyn Storage) -> io::Result<()> {
+    /// Forgets the handles; says which files it has.
+    pub(super) fn into_paths(self, directory: &str, storage: &mut dyn Storage) -> Vec<String> {
         let base_offset = self.base_offset;
         self.close(storage);
-        for suffix in [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
-            storage.remove(&path(directory, base_offset, suffix))?;
-        }
-        Ok(())
+        SUFFIXES
+            .into_iter()
+            .map(|suffix| path(directory, base_offset, suffix))
+            .filter(|path| storage.exists(path))
+            .collect()
     }
 
     /// The number of the first batch that reaches `offset` or beyond.
@@ -434,7 +520,7 @@ mod tests {
         for (n, size) in [139, 200, 158, 333].into_iter().enumerate() {
             let sent = parse(&Batch::of_size(size));
             let bytes = crate::record::with_offset_and_epoch(&sent, Offset(368_769 + n as i64), LeaderEpoch(0));
-            segment.append(&Analysis::of(&parse(&bytes)), bytes, 496, &mut disk).unwrap();
+            segment.append(&Analysis::of(&parse(&bytes)), bytes, 496, Timestamp(0), &mut disk).unwrap();
         }
         let index = disk.content("orders-0/00000000000000368769.index").unwrap();
         assert_eq!(index, [0, 0, 0, 3, 0, 0, 1, 0xF1][..]);
@@ -455,7 +541,7 @@ mod tests {
         let aged = LogConfig { segment_ms: crate::types::Duration::from_secs(60), ..config() };
         // An empty segment is not rolled for its age.
         assert!(!segment.should_roll(&set(&old), &aged, Timestamp(i64::MAX)));
-        segment.append(&set(&first), first, 0, &mut bench.disk).unwrap();
+        segment.append(&set(&first), first, 0, Timestamp(0), &mut bench.disk).unwrap();
 
         let next = Batch::of(1).at(11, 0).timestamp(1_001).build();
         let far = Batch::of(1).at(10 + (1 << 31), 0).build();
@@ -480,7 +566,7 @@ mod tests {
         let (mut segment, _) = LogSegment::open("orders-0", Offset(0), Timestamp(0), &mut disk).unwrap();
         for n in 0..4 {
             let bytes = Batch::of(2).at(n * 2, 0).build();
-            segment.append(&Analysis::of(&parse(&bytes)), bytes, 4096, &mut disk).unwrap();
+            segment.append(&Analysis::of(&parse(&bytes)), bytes, 4096, Timestamp(0), &mut disk).unwrap();
         }
         let len = Batch::of(2).build().len();
         // (from, up to, max bytes, min one, batches read)

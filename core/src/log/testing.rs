@@ -100,7 +100,13 @@ pub fn config() -> LogConfig {
         min_insync_replicas: 1,
         unclean_leader_election_enable: false,
         message_timestamp_type: TimestampType::CreateTime,
+        ..defaults()
     }
+}
+
+/// What a topic has by default in 3.9.
+fn defaults() -> LogConfig {
+    BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]).expect("the defaults are in order").config.log
 }
 
 pub fn toggles() -> Toggles {

@@ -45,6 +45,11 @@ impl TimeIndex {
         }
     }
 
+    /// The bytes of the entries.
+    pub(super) fn size_in_bytes(&self) -> u64 {
+        (self.entries.len() * ENTRY_BYTES) as u64
+    }
+
     /// The entries: timestamp and offset.
     pub fn iter(&self) -> impl Iterator<Item = (Timestamp, Offset)> + '_ {
         (0..self.entries.len()).map(|slot| self.at(slot))

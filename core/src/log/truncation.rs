@@ -8,6 +8,7 @@
 
 use std::io;
 
+use super::producer_loading::Rebuild;
 use super::segment::LogSegment;
 use super::unified_log::UnifiedLog;
 use crate::fact::{Fact, TruncationReason};
@@ -40,10 +41,8 @@ impl UnifiedLog {
         if self.leader_epochs.truncate_from_end(to) {
             self.write_leader_epochs(ctx)?;
         }
-        if self.producers.knows_of(to) {
-            let rebuilt = self.rebuild_producer_state(ctx.storage());
-            self.checked(rebuilt, "rebuilding the producer state of", ctx)?;
-        }
+        let rebuilt = self.rebuild_producer_state(to, Rebuild::Truncation, ctx.storage());
+        self.checked(rebuilt, "rebuilding the producer state of", ctx)?;
         ctx.fact(Fact::Truncated { partition: self.partition.clone(), from, to, reason });
         Ok(true)
     }
@@ -56,9 +55,8 @@ impl UnifiedLog {
 
     fn cut_segments(&mut self, to: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
         let keep = self.segments.partition_point(|segment| segment.base_offset() <= to);
-        for segment in self.segments.drain(keep..) {
-            segment.delete(&self.directory, ctx.storage())?;
-        }
+        let beyond: Vec<LogSegment> = self.segments.drain(keep..).collect();
+        self.mark_deleted(beyond, ctx)?;
         let now = ctx.wall_clock();
         self.active_mut().truncate_to(to, now, ctx.storage())
     }
@@ -69,7 +67,8 @@ impl UnifiedLog {
         self.checked(done, "starting anew", ctx)?;
         (self.log_start, self.log_end, self.high_watermark) = (offset, offset, offset);
         self.recovery_point = self.recovery_point.min(offset);
-        self.producers.clear();
+        let emptied = self.producers.start_at(offset, &self.directory, ctx.storage());
+        self.checked(emptied, "removing the snapshots of", ctx)?;
         if self.leader_epochs.clear() {
             self.write_leader_epochs(ctx)?;
         }
@@ -78,13 +77,9 @@ impl UnifiedLog {
     }
 
     fn replace_segments(&mut self, offset: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
-        for segment in self.segments.drain(..) {
-            segment.delete(&self.directory, ctx.storage())?;
-        }
-        let now = ctx.wall_clock();
-        let (segment, _) = LogSegment::open(&self.directory, offset, now, ctx.storage())?;
-        self.segments.push(segment);
-        Ok(())
+        let all = std::mem::take(&mut self.segments);
+        self.mark_deleted(all, ctx)?;
+        self.begin_at(offset, ctx)
     }
 }
 

@@ -14,7 +14,7 @@
 //! Kafka: `UnifiedLog`, `LocalLog`, `LogSegments`.
 //! Invariants: log start ≤ high watermark ≤ log end; recovery point ≤ log end; segments lie in order of their base
 //! offsets and the last one is active.
-//! Not modelled: retention, compaction, DeleteRecords, remote storage, transactions (no last stable offset).
+//! Not modelled: remote storage, transactions (no last stable offset).
 //!
 //! An I/O error takes the log offline until the process starts again, as it does with Kafka's log directory: what is in
 //! the file is no longer known.
@@ -32,7 +32,7 @@ use crate::fact::Fact;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::record::RecordBatch;
-use crate::storage::Storage;
+use crate::storage::{OpenMode, Storage};
 use crate::types::{Duration, Instant, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// The log of one replica.
@@ -56,7 +56,11 @@ pub struct UnifiedLog {
     pub(super) last_flush: Instant,
     /// Since when the segments below the active one wait to be flushed, if they do.
     pub(super) rolled_at: Option<Instant>,
+    /// Snapshots of the producer state that are not synced yet.
+    pub(super) unsynced_snapshots: Vec<String>,
     pub(super) offline: bool,
+    /// Files that are to be removed, and when; the next one first.
+    pub(super) deleted: Vec<(Instant, String)>,
 }
 
 impl UnifiedLog {
@@ -231,17 +235,24 @@ impl UnifiedLog {
         self.flush_up_to(self.log_end, ctx)
     }
 
-    /// Since when a flush in the background is due, if one is: that of the segments which were rolled.
-    pub fn flush_due(&self) -> Option<Instant> {
-        self.rolled_at
+    /// When something is to be done in the background, if anything is: flush the segments which were rolled, remove files
+    /// that were deleted.
+    pub fn task_due(&self) -> Option<Instant> {
+        self.rolled_at.into_iter().chain(self.deleted.first().map(|(at, _)| *at)).min()
     }
 
-    /// Flushes what was rolled. Kafka's scheduler does it as soon as it can, the append does not wait for it.
-    pub fn flush_rolled(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
-        if self.rolled_at.take().is_none() || self.offline {
+    /// Does it. Kafka's scheduler flushes as soon as it can, the append does not wait for it.
+    pub fn run_tasks(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        if self.offline {
+            (self.rolled_at, self.deleted) = (None, Vec::new());
             return Ok(());
         }
-        self.flush_up_to(self.active().base_offset(), ctx)
+        if self.rolled_at.take().is_some() {
+            let synced = self.sync_snapshots(ctx.storage());
+            self.checked(synced, "flushing", ctx)?;
+            self.flush_up_to(self.active().base_offset(), ctx)?;
+        }
+        self.remove_deleted_files(ctx)
     }
 
     /// Flushes if `flush.ms` has passed since the last flush; asked every `log.flush.scheduler.interval.ms`.
@@ -250,8 +261,10 @@ impl UnifiedLog {
     }
 
     /// Forgets producers that were quiet for `expiration` (`producer.id.expiration.ms`).
-    pub fn remove_expired_producers(&mut self, expiration: Duration, ctx: &Context<'_>) {
-        self.producers.remove_expired(ctx.wall_clock(), expiration);
+    pub fn remove_expired_producers(&mut self, expiration: Duration, ctx: &mut Context<'_>) {
+        for producer_id in self.producers.remove_expired(ctx.wall_clock(), expiration) {
+            ctx.fact(Fact::ProducerExpired { partition: self.partition.clone(), producer_id });
+        }
     }
 
     /// Makes everything durable and closes the files. There is nothing to be done with the log after that.
@@ -314,7 +327,22 @@ impl UnifiedLog {
         if new_file { storage.sync_dir(&self.directory) } else { Ok(()) }
     }
 
+    /// A file that was removed in the meantime needs no sync.
+    fn sync_snapshots(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
+        for path in std::mem::take(&mut self.unsynced_snapshots) {
+            if storage.exists(&path) {
+                let file = storage.open(&path, OpenMode::Existing)?;
+                let synced = storage.sync(file);
+                storage.close(file);
+                synced?;
+            }
+        }
+        Ok(())
+    }
+
     fn close_segments(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
+        self.sync_snapshots(storage)?;
+        self.producers.take_snapshot(&self.directory, true, storage)?;
         self.active_mut().close_time_index(storage)?;
         // The active segment too if it is empty: its file must be there at the next start.
         self.sync_segments(self.log_end.next(), storage)?;
@@ -459,8 +487,8 @@ mod tests {
 
         log.update_config(one_batch_each());
         append(&mut log, &mut bench, &[0, 0]);
-        assert_eq!(log.flush_due(), Some(bench.now));
-        bench.with(|ctx| log.flush_rolled(ctx)).unwrap();
-        assert_eq!((log.recovery_point(), log.flush_due()), (Offset(4), None));
+        assert_eq!(log.task_due(), Some(bench.now));
+        bench.with(|ctx| log.run_tasks(ctx)).unwrap();
+        assert_eq!((log.recovery_point(), log.task_due()), (Offset(4), None));
     }
 }

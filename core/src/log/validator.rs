@@ -1,15 +1,17 @@
 //! What an append must satisfy before a byte of it is written.
 //!
 //! Kafka: `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`, `ProduceRequest.validateRecords`.
-//! Not modelled: reading the records one by one (their offsets, keys and timestamps are taken as the batch's header
-//! says), conversion between formats, recompression (`compression.type` is `producer`), `message.timestamp.*.max.ms`.
+//! Records are read one by one only where their keys or times matter: a compacted topic takes no record without a key, and
+//! times may be bounded. Otherwise what the batch's header says is believed.
+//! Not modelled: conversion between formats, the errors of single records in the response (KIP-467).
 
 use bytes::Bytes;
 
-use crate::config::LogConfig;
+use crate::config::{LogConfig, TimestampType};
 use crate::protocol::ErrorCode;
+use crate::record::filter::recompress;
 use crate::record::{BatchError, RecordBatch, batches};
-use crate::types::{LeaderEpoch, Offset, Sequence, Timestamp};
+use crate::types::{Duration, LeaderEpoch, Offset, Sequence, Timestamp};
 
 /// What a set of batches amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,14 @@ impl Analysis {
         }
     }
 
+    /// Of several, in order; none of none.
+    pub(super) fn of_all(batches: &[RecordBatch]) -> Option<Analysis> {
+        let (first, rest) = batches.split_first()?;
+        let mut analysis = Analysis::of(first);
+        rest.iter().for_each(|batch| analysis.add(batch));
+        Some(analysis)
+    }
+
     fn add(&mut self, batch: &RecordBatch) {
         let next = Analysis::of(batch);
         self.last_offset = next.last_offset;
@@ -58,7 +68,8 @@ impl Analysis {
 }
 
 /// The one batch that a produce request holds for a partition; since format v2 there is never more than one.
-pub(super) fn validate_from_client(bytes: Bytes, config: &LogConfig) -> Result<RecordBatch, ErrorCode> {
+/// `now` is the leader's wall clock.
+pub(super) fn validate_from_client(bytes: Bytes, config: &LogConfig, now: Timestamp) -> Result<RecordBatch, ErrorCode> {
     let mut found = batches(bytes);
     let batch = found.next().ok_or(ErrorCode::INVALID_RECORD)?.map_err(|error| error_code(&error))?;
     if let Some(second) = found.next() {
@@ -76,10 +87,51 @@ pub(super) fn validate_from_client(bytes: Bytes, config: &LogConfig) -> Result<R
     if !counts_agree || !sequence_fits || batch.is_control() || batch.compression().is_err() {
         return Err(ErrorCode::INVALID_RECORD);
     }
+    check_records(&batch, config, now)?;
     if batch.size_in_bytes() as u64 > config.segment_bytes {
         return Err(ErrorCode::RECORD_LIST_TOO_LARGE);
     }
     Ok(batch)
+}
+
+/// Keys and times, where the topic has rules for them.
+fn check_records(batch: &RecordBatch, config: &LogConfig, now: Timestamp) -> Result<(), ErrorCode> {
+    let compact = config.cleanup_policy.compact;
+    let (before, after) = (config.message_timestamp_before_max_ms, config.message_timestamp_after_max_ms);
+    let bounded = config.message_timestamp_type == TimestampType::CreateTime;
+    let further = |difference: i64, limit: Duration| {
+        limit < Duration::FOREVER && u64::try_from(difference).is_ok_and(|difference| difference > limit.as_millis())
+    };
+    // The header has the largest time.
+    if bounded && further(batch.max_timestamp().0.saturating_sub(now.0), after) {
+        return Err(ErrorCode::INVALID_TIMESTAMP);
+    }
+    if !compact && (!bounded || before == Duration::FOREVER) {
+        return Ok(());
+    }
+    for record in batch.records() {
+        let record = record.map_err(|error| error_code(&error))?;
+        if compact && record.key.is_none() {
+            return Err(ErrorCode::INVALID_RECORD);
+        }
+        let has_time = record.timestamp != Timestamp::NONE;
+        if bounded && has_time && further(now.0.saturating_sub(record.timestamp.0), before) {
+            return Err(ErrorCode::INVALID_TIMESTAMP);
+        }
+    }
+    Ok(())
+}
+
+/// The batch in the compression that the topic asks for.
+pub(super) fn in_compression_of(config: &LogConfig, batch: RecordBatch) -> Result<RecordBatch, ErrorCode> {
+    let Some(wanted) = config.compression_type.filter(|wanted| batch.compression() != Ok(*wanted)) else {
+        return Ok(batch);
+    };
+    let bytes = recompress(&batch, wanted).map_err(|error| error_code(&error))?;
+    if bytes.len() as u64 > config.max_message_bytes {
+        return Err(ErrorCode::MESSAGE_TOO_LARGE);
+    }
+    RecordBatch::parse(&bytes, 0).map_err(|error| error_code(&error))
 }
 
 /// What a leader sent: batches with growing offsets from `log_end` on. `None` if there is no whole one.
@@ -139,7 +191,9 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
+    use crate::config::CleanupPolicy;
     use crate::log::testing::{Batch, config};
+    use crate::record::{BatchBuilder, Compression};
 
     fn corrupt(batch: &Bytes, at: usize) -> Bytes {
         let mut bytes = batch.to_vec();
@@ -172,8 +226,58 @@ mod tests {
             ("above segment.bytes", good.clone(), tiny_segment, Err(ErrorCode::RECORD_LIST_TOO_LARGE)),
         ];
         for (what, bytes, config, expected) in table {
-            assert_eq!(validate_from_client(bytes, &config).map(|_| ()), expected, "{what}");
+            assert_eq!(validate_from_client(bytes, &config, Timestamp(1_000)).map(|_| ()), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn times_are_bounded_where_the_topic_says_so() {
+        // Records at 1000 and 1001.
+        let batch = Batch::of(2).build();
+        let times = |before: u64, after: u64| LogConfig {
+            message_timestamp_before_max_ms: Duration::from_millis(before),
+            message_timestamp_after_max_ms: Duration::from_millis(after),
+            ..config()
+        };
+        let table = [
+            ("within", times(100, 100), 1_050, Ok(())),
+            ("as old as may be", times(100, 100), 1_100, Ok(())),
+            ("the first one too old", times(100, 100), 1_101, Err(ErrorCode::INVALID_TIMESTAMP)),
+            ("as early as may be", times(100, 100), 901, Ok(())),
+            ("the last one too early", times(100, 100), 900, Err(ErrorCode::INVALID_TIMESTAMP)),
+            (
+                "the leader's clock counts",
+                LogConfig { message_timestamp_type: TimestampType::LogAppendTime, ..times(0, 0) },
+                9_000,
+                Ok(()),
+            ),
+        ];
+        for (what, config, now, expected) in table {
+            let found = validate_from_client(batch.clone(), &config, Timestamp(now)).map(|_| ());
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_compacted_topic_takes_no_record_without_a_key() {
+        let compact = CleanupPolicy { delete: true, compact: true };
+        let config = LogConfig { cleanup_policy: compact, ..config() };
+        let found = validate_from_client(Batch::of(2).build(), &config, Timestamp(0));
+        assert_eq!(found.map(|_| ()), Err(ErrorCode::INVALID_RECORD));
+        let mut keyed = BatchBuilder::new(Compression::Gzip, usize::MAX);
+        keyed.append(Timestamp(5), Some(b"k"), None, &[]);
+        assert!(validate_from_client(keyed.build().unwrap(), &config, Timestamp(0)).is_ok());
+    }
+
+    #[test]
+    fn a_topic_may_have_a_compression_of_its_own() {
+        let batch = validate_from_client(Batch::of(3).build(), &config(), Timestamp(0)).unwrap();
+        let zipped = LogConfig { compression_type: Some(Compression::Gzip), ..config() };
+        let found = in_compression_of(&zipped, batch.clone()).unwrap();
+        assert_eq!((found.compression(), found.records().count()), (Ok(Compression::Gzip), 3));
+        assert_eq!(in_compression_of(&config(), batch.clone()), Ok(batch.clone()), "the producer's");
+        let tiny = LogConfig { max_message_bytes: 70, ..zipped };
+        assert_eq!(in_compression_of(&tiny, batch), Err(ErrorCode::MESSAGE_TOO_LARGE));
     }
 
     #[test]

@@ -57,6 +57,8 @@ messages! {
     ApiVersions(ApiVersionsRequest, ApiVersionsResponse),
     /// Key 19: create topics.
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse),
+    /// Key 21: forget the records below an offset (KIP-107).
+    DeleteRecords(DeleteRecordsRequest, DeleteRecordsResponse),
     /// Key 22: a producer id and epoch (KIP-98).
     InitProducerId(InitProducerIdRequest, InitProducerIdResponse),
     /// Key 23: where a leader epoch ends (KIP-101, KIP-279).

@@ -156,6 +156,10 @@ impl Attributes {
         self.with(Self::CONTROL, control)
     }
 
+    pub(super) fn with_delete_horizon(self, has: bool) -> Attributes {
+        self.with(Self::DELETE_HORIZON, has)
+    }
+
     fn with(self, bit: i16, set: bool) -> Attributes {
         Attributes(if set { self.0 | bit } else { self.0 & !bit })
     }

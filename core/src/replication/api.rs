@@ -115,9 +115,45 @@ pub struct FetchCompleted {
     pub results: Vec<(TopicPartition, FetchResult)>,
 }
 
+/// A DeleteRecords request.
+#[derive(Clone, Debug)]
+pub struct DeleteRecordsRequest {
+    /// Names the request in its [`DeleteRecordsCompleted`].
+    pub token: u64,
+    /// How long to wait for the followers.
+    pub timeout: Duration,
+    /// Below which offset records are to be forgotten.
+    pub entries: Vec<(TopicPartition, Offset)>,
+}
+
+impl DeleteRecordsRequest {
+    /// Instead of an offset: everything that is committed.
+    pub const HIGH_WATERMARK: Offset = Offset(-1);
+}
+
+/// What became of it in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletedRecords {
+    /// `NONE` if all replicas that are alive have forgotten the records.
+    pub error: ErrorCode,
+    /// The smallest log start offset of them; -1 with an error before that.
+    pub low_watermark: Offset,
+}
+
+/// A DeleteRecords request is answered.
+#[derive(Clone, Debug)]
+pub struct DeleteRecordsCompleted {
+    /// That of the request.
+    pub token: u64,
+    /// Per partition, in the order of the request.
+    pub results: Vec<(TopicPartition, DeletedRecords)>,
+}
+
 /// A request that was handed over is answered.
 #[derive(Clone, Debug)]
 pub enum Completed {
+    /// A DeleteRecords request.
+    DeleteRecords(DeleteRecordsCompleted),
     /// A produce request.
     Produce(ProduceCompleted),
     /// A fetch request.

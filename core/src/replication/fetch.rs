@@ -50,6 +50,9 @@ impl ReplicaManager {
             self.check_produces(&partition, ctx);
             self.check_fetches(&partition, ctx);
         }
+        if params.is_from_follower() {
+            self.check_delete_records(ctx);
+        }
         let bytes: usize = results.iter().map(|(_, result)| result.records.len()).sum();
         let urgent = results.iter().any(|(_, result)| !result.error.is_none() || result.diverging.is_some());
         let enough = bytes >= usize::try_from(params.min_bytes).unwrap_or(0);

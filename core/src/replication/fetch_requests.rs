@@ -159,6 +159,7 @@ pub(super) fn on_fetch_response(
             let fetched = FetchedPartition {
                 error: ErrorCode(data.error_code),
                 high_watermark: Offset(data.high_watermark),
+                log_start: Offset(data.log_start_offset),
                 diverging: (diverging.epoch >= 0)
                     .then_some((LeaderEpoch(diverging.epoch), Offset(diverging.end_offset))),
                 records: data.records.unwrap_or_default(),

@@ -16,8 +16,7 @@
 //! A partition with an error rests for `replica.fetch.backoff.ms`; one whose leader is in a newer epoch is dropped until
 //! metadata brings that epoch. A lost connection lets all of them rest.
 //!
-//! Not modelled: throttling, several fetchers per leader, tiered storage, the log start offset of the leader (nothing
-//! deletes records), rotation of partitions in a full fetch that does not fit a response.
+//! Not modelled: throttling, several fetchers per leader, tiered storage, rotation of partitions in a full fetch that does not fit a response.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -29,7 +28,7 @@ use super::surroundings::Surroundings;
 use super::truncation::{TruncationPoint, truncation_point};
 use crate::client::network_client::RequestToken;
 use crate::config::Truncation;
-use crate::fact::{Fact, Role, TruncationReason};
+use crate::fact::{Fact, LogStartReason, Role, TruncationReason};
 use crate::log::{AppendError, LogManager, UnifiedLog};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
@@ -93,6 +92,7 @@ pub(super) enum InFlight {
 pub(super) struct FetchedPartition {
     pub(super) error: ErrorCode,
     pub(super) high_watermark: Offset,
+    pub(super) log_start: Offset,
     pub(super) diverging: Option<(LeaderEpoch, Offset)>,
     pub(super) records: bytes::Bytes,
 }
@@ -107,8 +107,8 @@ pub(super) struct ReplicaFetcher {
     pub(super) truncating: BTreeSet<TopicPartition>,
     pub(super) out_of_range: VecDeque<TopicPartition>,
     resting: BTreeSet<(Instant, TopicPartition)>,
-    /// Since when a segment that an append rolled waits to be flushed.
-    pub(super) flush_due: Option<Instant>,
+    /// When a log that was appended to has something to do in the background.
+    pub(super) task_due: Option<Instant>,
 }
 
 impl FetchState {
@@ -131,7 +131,7 @@ impl ReplicaFetcher {
             truncating: BTreeSet::new(),
             out_of_range: VecDeque::new(),
             resting: BTreeSet::new(),
-            flush_due: None,
+            task_due: None,
         }
     }
 
@@ -336,7 +336,7 @@ impl ReplicaFetcher {
                     state.from.offset = info.last_offset.next();
                     state.from.last_fetched_epoch = Some(info.leader_epoch);
                     self.session.changed(name);
-                    self.flush_due = self.flush_due.into_iter().chain(log.flush_due()).min();
+                    self.task_due = self.task_due.into_iter().chain(log.task_due()).min();
                 }
                 Ok(None) => {}
                 Err(AppendError::Refused(_)) => {
@@ -347,7 +347,12 @@ impl ReplicaFetcher {
             }
         }
         follow_high_watermark(name, fetched.high_watermark, log, ctx);
-        Ok(())
+        match log.maybe_increment_log_start_offset(fetched.log_start, LogStartReason::Leader, ctx) {
+            Ok(_) => Ok(()),
+            // Its own high watermark has to get there first.
+            Err(ErrorCode::OFFSET_OUT_OF_RANGE) => Ok(()),
+            Err(_) => Err(StorageFailure),
+        }
     }
 
     /// The leader's log ends at `end`. Its own log reaches further: that is cut, and it fetches from there. Otherwise

@@ -27,8 +27,8 @@ const SETUP_TIMEOUTS: KafkaVersion = KafkaVersion::new(2, 7);
 pub struct FetcherManager {
     fetchers: BTreeMap<i32, ReplicaFetcher>,
     network: NetworkClient,
-    /// Since when a segment that a fetcher's append rolled waits to be flushed.
-    flush_due: Option<Instant>,
+    /// When a log that a fetcher appended to has something to do in the background.
+    task_due: Option<Instant>,
 }
 
 impl FetcherManager {
@@ -46,7 +46,7 @@ impl FetcherManager {
             max_in_flight: 1,
             max_idle: None,
         });
-        Self { fetchers: BTreeMap::new(), network, flush_due: None }
+        Self { fetchers: BTreeMap::new(), network, task_due: None }
     }
 
     /// Fetches a partition from `leader`; first call [`FetcherManager::remove`].
@@ -129,7 +129,7 @@ impl FetcherManager {
         let Some(fetcher) = fetcher_of(fetchers, node) else { return Ok(()) };
         let Some((_, in_flight)) = fetcher.in_flight.take_if(|(asked, _)| *asked == token) else { return Ok(()) };
         take_answer(fetcher, in_flight, response, around, logs, ctx)?;
-        self.flush_due = fetcher.flush_due.take();
+        self.task_due = fetcher.task_due.take();
         pump(fetcher, network, around, logs, ctx)
     }
 
@@ -152,9 +152,9 @@ impl FetcherManager {
         self.fetchers.values().filter_map(ReplicaFetcher::next_deadline).chain(self.network.next_deadline()).min()
     }
 
-    /// Since when a segment that the last answer rolled waits to be flushed, if it rolled one.
-    pub fn take_flush_due(&mut self) -> Option<Instant> {
-        self.flush_due.take()
+    /// When a log that the last answer appended to has something to do in the background.
+    pub fn take_task_due(&mut self) -> Option<Instant> {
+        self.task_due.take()
     }
 
     /// Ends all fetching.

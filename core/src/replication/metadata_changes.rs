@@ -44,6 +44,7 @@ impl ReplicaManager {
                 return;
             }
         }
+        self.check_delete_records(ctx);
         let result = self.fetchers.on_partitions_changed(&self.around, &mut self.logs, ctx);
         self.check_fetchers(result, ctx);
     }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`high_watermark`] and [`isr`] are the rules in their pure form, [`replica`] is what a leader knows of a
 //! follower, [`truncation`] what a follower has to give up; `leader` and `partition` put them together for one replica.
-//! `fetcher` copies from a leader. [`replica_manager`] is all replicas of a broker: `produce`, `fetch` and `offsets` are
+//! `fetcher` copies from a leader. [`replica_manager`] is all replicas of a broker: `produce`, `fetch`, `offsets` and `delete_records` are
 //! its requests ([`api`]), `metadata_changes` is what moves replicas between roles, `purgatory` is where requests wait.
 
 pub mod api;
@@ -12,6 +12,7 @@ pub mod replica;
 pub mod replica_manager;
 pub mod truncation;
 
+mod delete_records;
 mod fetch;
 mod fetch_requests;
 mod fetch_session;
@@ -26,7 +27,7 @@ mod purgatory;
 mod surroundings;
 
 pub use api::{
-    AppendRequest, Completed, FetchCompleted, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
+    AppendRequest, Completed, DeleteRecordsCompleted, DeleteRecordsRequest, DeletedRecords, FetchCompleted, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
     LeaderAndIsr, ListOffsetsQuery, ListedOffset, ProduceCompleted, ProduceResult, ReplicaDescription,
 };
 pub use replica_manager::{DirectoryAssignment, ReplicaManager};

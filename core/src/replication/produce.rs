@@ -104,8 +104,8 @@ impl ReplicaManager {
         match log.append_as_leader(batches, partition.leader_epoch, ctx) {
             Ok(info) => {
                 let high_watermark_moved = leader.maybe_advance_high_watermark(name, log, around, ctx);
-                let flush_due = log.flush_due();
-                self.note_roll(flush_due);
+                let task_due = log.task_due();
+                self.note_roll(task_due);
                 Ok(Appended { info, high_watermark_moved })
             }
             Err(AppendError::Refused(error)) => Err(error),

@@ -1,6 +1,6 @@
-//! Requests that wait: produce requests for their replicas, fetch requests for bytes.
+//! Requests that wait: produce and DeleteRecords requests for their replicas, fetch requests for bytes.
 //!
-//! Kafka: `DelayedOperationPurgatory`, `DelayedProduce`, `DelayedFetch`.
+//! Kafka: `DelayedOperationPurgatory`, `DelayedProduce`, `DelayedFetch`, `DelayedDeleteRecords`.
 //!
 //! Who waits for which partition is kept at the partition; here is what they wait for and until when. A waiting request
 //! is looked at when something happens to one of its partitions, and then only that partition is.
@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::api::{FetchParams, FetchPartition, ProduceResult};
+use super::api::{DeletedRecords, FetchParams, FetchPartition, ProduceResult};
 use crate::protocol::ErrorCode;
 use crate::types::{Instant, NodeId, Offset, TopicPartition};
 
@@ -59,6 +59,17 @@ pub struct FetchWait {
     pub available: u64,
 }
 
+/// A DeleteRecords request whose leaders have done their part.
+#[derive(Clone, Debug)]
+pub struct DelayedDeleteRecords {
+    /// When it is answered at the latest.
+    pub expires: Instant,
+    /// The answer. Partitions that are still waited for say `REQUEST_TIMED_OUT`.
+    pub results: Vec<(TopicPartition, DeletedRecords)>,
+    /// Partitions that are still waited for: their place in the results, and the low watermark that satisfies them.
+    pub waits: Vec<(usize, Offset)>,
+}
+
 /// What a waiting fetch finds when it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {
@@ -73,6 +84,7 @@ pub enum Availability {
 pub struct Purgatory {
     produces: BTreeMap<u64, DelayedProduce>,
     fetches: BTreeMap<u64, DelayedFetch>,
+    delete_records: BTreeMap<u64, DelayedDeleteRecords>,
     deadlines: BTreeSet<(Instant, Delayed)>,
 }
 
@@ -83,6 +95,8 @@ pub enum Delayed {
     Produce(u64),
     /// A fetch request.
     Fetch(u64),
+    /// A DeleteRecords request.
+    DeleteRecords(u64),
 }
 
 impl Purgatory {
@@ -120,6 +134,24 @@ impl Purgatory {
         let delayed = self.fetches.remove(&token)?;
         self.deadlines.remove(&(delayed.expires, Delayed::Fetch(token)));
         Some(delayed)
+    }
+
+    /// A DeleteRecords request begins to wait.
+    pub fn park_delete_records(&mut self, token: u64, delayed: DelayedDeleteRecords) {
+        self.deadlines.insert((delayed.expires, Delayed::DeleteRecords(token)));
+        self.delete_records.insert(token, delayed);
+    }
+
+    /// A DeleteRecords request waits no more.
+    pub fn take_delete_records(&mut self, token: u64) -> Option<DelayedDeleteRecords> {
+        let delayed = self.delete_records.remove(&token)?;
+        self.deadlines.remove(&(delayed.expires, Delayed::DeleteRecords(token)));
+        Some(delayed)
+    }
+
+    /// The DeleteRecords requests that wait; nearly always none.
+    pub fn waiting_delete_records(&self) -> Vec<u64> {
+        self.delete_records.keys().copied().collect()
     }
 
     /// The next request whose time is up.

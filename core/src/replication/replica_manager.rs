@@ -214,8 +214,8 @@ impl ReplicaManager {
         }
         let answer = (connection, correlation_id, response);
         let result = self.fetchers.on_response(answer, &self.around, &mut self.logs, ctx);
-        let flush_due = self.fetchers.take_flush_due();
-        self.note_roll(flush_due);
+        let task_due = self.fetchers.take_task_due();
+        self.note_roll(task_due);
         self.check_fetchers(result, ctx);
         None
     }
@@ -226,6 +226,7 @@ impl ReplicaManager {
             match delayed {
                 Delayed::Produce(token) => self.complete_produce(token, ctx),
                 Delayed::Fetch(token) => self.complete_fetch(token, ctx),
+                Delayed::DeleteRecords(_) => self.check_delete_records(ctx),
             }
         }
         if self.failure_due.is_some_and(|at| at <= ctx.now()) {
@@ -246,7 +247,7 @@ impl ReplicaManager {
                 return;
             }
         }
-        if self.next_log_task.is_some_and(|at| at <= ctx.now()) {
+        if self.log_deadline().is_some_and(|at| at <= ctx.now()) {
             let result = self.logs.on_deadline(ctx);
             self.next_log_task = self.logs.next_deadline();
             if result.is_err() {
@@ -267,7 +268,7 @@ impl ReplicaManager {
             return purgatory;
         }
         let timers = [purgatory, self.next_isr_check, self.next_checkpoint, self.failure_due];
-        timers.into_iter().chain([self.next_log_task, self.fetchers.next_deadline()]).flatten().min()
+        timers.into_iter().chain([self.log_deadline(), self.fetchers.next_deadline()]).flatten().min()
     }
 
     /// A clean stop: fetchers end, high watermarks and logs are written, and the marker that says so.
@@ -371,8 +372,12 @@ impl ReplicaManager {
     }
 
     /// Something was appended: if that rolled a segment, the one before waits to be flushed.
-    pub(super) fn note_roll(&mut self, flush_due: Option<Instant>) {
-        self.next_log_task = self.next_log_task.into_iter().chain(flush_due).min();
+    pub(super) fn note_roll(&mut self, task_due: Option<Instant>) {
+        self.next_log_task = self.next_log_task.into_iter().chain(task_due).min();
+    }
+
+    fn log_deadline(&self) -> Option<Instant> {
+        self.next_log_task.into_iter().chain(self.logs.noted_deadline()).min()
     }
 
     fn isr_check_interval(&self) -> Duration {

@@ -46,7 +46,7 @@ impl Surroundings {
     /// The configuration of a topic's logs.
     pub fn log_config(&self, image: &MetadataImage, topic: &TopicName) -> LogConfig {
         match image.topic_configs.get(topic) {
-            Some(overrides) => self.config.log.with_overrides(overrides),
+            Some(overrides) => self.config.log.with_overrides(overrides, self.config.version),
             None => self.config.log.clone(),
         }
     }

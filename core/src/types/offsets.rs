@@ -82,4 +82,15 @@ impl Sequence {
         let room = i32::MAX - self.0;
         if increment > room { Sequence(increment - room - 1) } else { Sequence(self.0 + increment) }
     }
+
+    /// The sequence `decrement` before, wrapping from 0 to `i32::MAX`; the inverse of [`Sequence::plus`]. What a file says
+    /// may be anything, so it wraps where that is no sequence.
+    #[must_use]
+    pub fn minus(self, decrement: i32) -> Sequence {
+        if self.0 < decrement {
+            Sequence(i32::MAX.wrapping_sub(decrement.wrapping_sub(self.0)).wrapping_add(1))
+        } else {
+            Sequence(self.0.wrapping_sub(decrement))
+        }
+    }
 }

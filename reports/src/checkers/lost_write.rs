@@ -3,7 +3,8 @@
 //! Source: Jepsen `jepsen.tests.kafka` `lost-write-cases`, with the disks as ground truth instead of what was read
 //! (`failure-catalog.md` section 4 (a)).
 //!
-//! When not to accuse: retention removed it (the offset lies below the log start); the failure was indeterminate; acks=0,
+//! When not to accuse: retention removed it (the offset lies below the log start, and was committed: then it may be
+//! `expired-unread`); compaction did (there is a later record of its key, or it was a tombstone); the failure was indeterminate; acks=0,
 //! where no broker ever answered (that is `silent-drop`); the partition has no leader but some disk has the record
 //! (`unavailable`, one per partition); nobody looked at the log (then the verdict is unknown).
 
@@ -11,12 +12,15 @@ use std::collections::BTreeMap;
 
 use ackproof_core::types::Offset;
 
-use super::{Findings, of_partition, of_record};
+use super::compaction::Newest;
+use super::{Findings, expired_unread, of_partition, of_record};
 use crate::anomaly::Kind;
+use crate::contract::Contract;
 use crate::history::Outcome;
 use crate::ledger::{Ledger, Standing};
 
-pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
+pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Findings) {
+    let newest = Newest::new(ledger);
     let mut waiting: BTreeMap<usize, u64> = BTreeMap::new();
     for (root, _) in ledger.roots() {
         let (Standing::Acknowledged, told) = ledger.standing(root) else { continue };
@@ -32,9 +36,17 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             findings.doubt(format!("nobody looked at the log of {}", ledger.history.partition_name(partition)));
             continue;
         }
-        let removed = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
-        if removed {
+        let forgotten = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
+        if forgotten && history.removal.may_be_forgotten(offset) {
             findings.counts.removed += 1;
+            expired_unread::check(ledger, contract, (root, told, partition, offset), findings);
+            continue;
+        }
+        let superseded = told.key.as_ref().is_some_and(|key| {
+            told.value.is_none() || newest.is_superseded(partition, key, offset.0)
+        });
+        if superseded && history.removal.is_compacted(offset) {
+            findings.counts.compacted += 1;
             continue;
         }
         findings.counts.lost += 1;

@@ -1,10 +1,13 @@
 //! Checkers: one property per file, with its published name and source.
 //!
-//! [`poll_order`] judges while the run goes on; the others read the ledger once, when it is over.
+//! [`poll_order`] and [`stale_key`] judge while the run goes on; the others read the ledger once, when it is over.
 
 pub mod poll_order;
+pub mod stale_key;
 
+pub(crate) mod compaction;
 pub(crate) mod duplicate;
+pub(crate) mod expired_unread;
 pub(crate) mod inconsistent_offsets;
 pub(crate) mod lost_write;
 pub(crate) mod misrouted;

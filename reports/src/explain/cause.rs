@@ -47,6 +47,12 @@ causes! {
         "recovery cut a log at a torn or corrupt batch";
     TruncatedToHighWatermark = "truncated-to-high-watermark",
         "a replica cut its log to a high watermark that was behind (before KIP-101)";
+    DeletedBeforeCommit = "deleted-before-commit",
+        "retention deleted the record while it was not committed";
+    CompactedWithoutKey = "compacted-without-key",
+        "the cleaner of a compacted topic drops records without a key";
+    CompactedAway = "compacted-away",
+        "the cleaner dropped the last record of a key";
     // ---- dropped ----
     ClientBufferExhausted = "client-buffer-exhausted",
         "send() found no room in buffer.memory within max.block.ms and failed the record";
@@ -89,7 +95,17 @@ causes! {
         "the batch was refused or lost while a later one in flight was appended, and was then sent again";
     CorruptedInFlight = "corrupted-in-flight",
         "a bit of the request flipped on its way, where no checksum covers it";
+    ProducerForgotten = "producer-forgotten",
+        "the leader had forgotten the producer by the time its batch came again";
     // ---- read, stuck ----
+    DeletedByRetention = "deleted-by-retention",
+        "the record was beyond retention.ms or retention.bytes before it was read";
+    DeletedByOperator = "deleted-by-operator",
+        "an operator deleted the record before it was read";
+    TombstoneRemovedEarly = "tombstone-removed-early",
+        "the cleaner removed a tombstone before delete.retention.ms had passed for its readers";
+    ReaderSlowerThanTombstones = "reader-slower-than-tombstones",
+        "the consumer took longer than delete.retention.ms to get from the value to where its deletion had been";
     PositionReset = "position-reset",
         "the consumer's position was set, not reached by reading";
     LogReplaced = "log-replaced",

@@ -39,6 +39,10 @@ pub(crate) struct PartitionLine {
     pub structure: Vec<At>,
     /// Refused appends.
     pub refused: Vec<At>,
+    /// What retention and the cleaner did.
+    pub removals: Vec<At>,
+    /// Where a replica forgot a producer.
+    pub forgotten: Vec<At>,
     /// The broker that leads at the end.
     pub final_leader: Option<i32>,
     /// How many replicas it has.
@@ -237,6 +241,12 @@ impl<'a> Lineage<'a> {
             | Fact::Truncated { partition, .. }
             | Fact::LogLoaded { partition, .. } => {
                 self.partitions.entry(partition).or_default().structure.push(at);
+            }
+            Fact::LogStartOffsetAdvanced { partition, .. } | Fact::Cleaned { partition, .. } => {
+                self.partitions.entry(partition).or_default().removals.push(at);
+            }
+            Fact::ProducerExpired { partition, .. } => {
+                self.partitions.entry(partition).or_default().forgotten.push(at);
             }
             Fact::ReplicaSurveyed { partition, broker, leader, .. } => {
                 let line = self.partitions.entry(partition).or_default();

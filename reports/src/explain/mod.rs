@@ -15,6 +15,7 @@ mod why_duplicated;
 mod why_lost;
 mod why_misrouted;
 mod why_read;
+mod why_removed;
 mod why_reordered;
 mod why_stuck;
 
@@ -146,7 +147,12 @@ impl Told {
 
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     match anomaly.kind {
-        Kind::LostWrite | Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly),
+        Kind::LostWrite => {
+            why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly))
+        }
+        Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly),
+        Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
+        Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),
         Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),
         Kind::Duplicate => why_duplicated::explain(lineage, anomaly),
         Kind::Reorder | Kind::ReplayReorder => why_reordered::explain(lineage, anomaly),

@@ -1,6 +1,6 @@
 //! Facts as steps of a story: who, what, and what a reader needs beside it.
 
-use ackproof_core::fact::{Event, Fact, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, LogStartReason, RetryReason, Role, TruncationReason};
 use ackproof_core::types::NodeId;
 
 use super::exceptions::exception;
@@ -36,6 +36,7 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         | Fact::Truncated { .. }
         | Fact::LogLoaded { .. }
         | Fact::BecameLeader { .. } => log(event),
+        Fact::LogStartOffsetAdvanced { .. } | Fact::Cleaned { .. } | Fact::ProducerExpired { .. } => forgotten(event),
         Fact::FaultInjected { fault, what } => {
             let until = lineage.healed(*fault).map(|at| format!("in force until {}", lineage.events[at].time));
             (Actor::fault(event.node, *fault), what.clone(), until.unwrap_or_default())
@@ -125,6 +126,28 @@ fn log(event: &Event) -> (Actor, String, String) {
         }
         Fact::BecameLeader { leader_epoch, log_end, .. } => {
             (plain, format!("leads, epoch {leader_epoch}"), format!("log end offset {log_end}"))
+        }
+        _ => (plain, event.fact.kind().to_owned(), String::new()),
+    }
+}
+
+fn forgotten(event: &Event) -> (Actor, String, String) {
+    let plain = Actor::node(event.node);
+    match &event.fact {
+        Fact::LogStartOffsetAdvanced { from, to, reason, .. } => {
+            let why = match reason {
+                LogStartReason::RetentionMs => "retention.ms",
+                LogStartReason::RetentionBytes => "retention.bytes",
+                LogStartReason::DeleteRecords => "an operator's wish",
+                LogStartReason::Leader => "as its leader",
+            };
+            (plain, format!("deleted offsets {from} to {}", to.0 - 1), why.to_owned())
+        }
+        Fact::Cleaned { to, records_before, records_after, .. } => {
+            (plain, format!("compacted up to {to}"), format!("{records_after} of {records_before} records left"))
+        }
+        Fact::ProducerExpired { producer_id, .. } => {
+            (plain, format!("forgot producer id {producer_id}"), "it was silent for too long".to_owned())
         }
         _ => (plain, event.fact.kind().to_owned(), String::new()),
     }

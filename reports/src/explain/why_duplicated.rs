@@ -1,7 +1,7 @@
 //! Why one logical record is in the log twice.
 //!
 //! Source: `failure-catalog.md` NC-01 (lost response), NC-02 (late request), CR-01 (through a fail-over), CR-05 (the application),
-//! CR-02, CR-03 (what idempotence must recognise).
+//! CR-02, CR-03 (what idempotence must recognise), CR-08, NC-08 (what it has forgotten).
 
 use ackproof_core::fact::{Fact, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
@@ -27,7 +27,11 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let first = copied(anomaly.other_offset.map(|offset| offset.0));
     let second = copied(anomaly.offset.map(|offset| offset.0));
     let (Some(first), Some(second)) = (first, second) else { return apart(lineage, record) };
-    let cause = cause(lineage, record, first, second);
+    let forgotten = forgotten(lineage, &partition, first, second);
+    let cause = match (cause(lineage, record, first, second), forgotten) {
+        (Cause::DuplicateNotRecognised, Some(_)) => Cause::ProducerForgotten,
+        (cause, _) => cause,
+    };
     let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
     let start = [first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent).min();
     let start = start.map_or(earlier, |sent| sent.min(earlier));
@@ -47,6 +51,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
             }
         }
     }
+    telling.tell_all(forgotten.filter(|_| cause == Cause::ProducerForgotten));
     for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
         let is_late = cause == Cause::LateRequestAppendedAfterRetry;
         let attempt = copy.origin.filter(|_| is_late).map(|origin| attempt_of(lineage, origin));
@@ -70,6 +75,16 @@ fn resends(telling: &mut Telling<'_, '_>, lineage: &Lineage<'_>, record: RecordI
             telling.faults(sent, failed);
         }
     }
+}
+
+/// Where the leader that appended the second copy had forgotten the producer since the first.
+fn forgotten(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied, second: Copied) -> Option<At> {
+    let (id, _) = sequence(lineage, second.append)?;
+    let places = lineage.partitions.get(partition)?.forgotten.iter().copied();
+    places.filter(|at| (first.append..second.append).contains(at)).find(|at| {
+        lineage.events[*at].node == lineage.events[second.append].node
+            && matches!(&lineage.events[*at].fact, Fact::ProducerExpired { producer_id, .. } if *producer_id == id)
+    })
 }
 
 /// The append that the record at an offset survives from.

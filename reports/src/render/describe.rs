@@ -1,6 +1,6 @@
 //! Every fact as a sentence.
 
-use ackproof_core::fact::{Event, Fact, Payload, ResetReason, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, LogStartReason, Payload, ResetReason, RetryReason, Role, TruncationReason};
 
 use crate::explain::steps::set;
 use crate::names::NodeNames;
@@ -13,6 +13,7 @@ pub fn describe(event: &Event, names: &NodeNames) -> String {
     let who = names.name(event.node);
     world(event, names, &who)
         .or_else(|| broker(event, names, &who))
+        .or_else(|| forgotten(event, &who))
         .or_else(|| controller(event, &who))
         .or_else(|| client(event, &who))
         .or_else(|| survey(event))
@@ -96,7 +97,46 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             format!("{who} truncated {partition} from {from} to {to}: {why}")
         }
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
+        Fact::LogStartOffsetAdvanced { partition, from, to, reason } => {
+            let why = match reason {
+                LogStartReason::RetentionMs => "older than retention.ms",
+                LogStartReason::RetentionBytes => "above retention.bytes",
+                LogStartReason::DeleteRecords => "an operator deleted them",
+                LogStartReason::Leader => "its leader begins there",
+            };
+            format!("{who} dropped {partition} below {to}, from {from} on: {why}")
+        }
+        Fact::Cleaned { partition, from, to, records_before, records_after } => format!(
+            "{who} compacted {partition} up to {to}, new since {from}: {records_after} of {records_before} records are left"
+        ),
+        Fact::CleaningFailed { partition, what } => format!("{who} compacts {partition} no more: {what}"),
+        Fact::ProducerExpired { partition, producer_id } => {
+            format!("{who} forgot producer id {producer_id} in {partition}: it was silent for too long")
+        }
         Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
+        _ => return None,
+    })
+}
+
+/// What a log forgets, and of whom.
+fn forgotten(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::LogStartOffsetAdvanced { partition, from, to, reason } => {
+            let why = match reason {
+                LogStartReason::RetentionMs => "older than retention.ms",
+                LogStartReason::RetentionBytes => "above retention.bytes",
+                LogStartReason::DeleteRecords => "an operator deleted them",
+                LogStartReason::Leader => "its leader begins there",
+            };
+            format!("{who} dropped {partition} below {to}, from {from} on: {why}")
+        }
+        Fact::Cleaned { partition, from, to, records_before, records_after } => format!(
+            "{who} compacted {partition} up to {to}, new since {from}: {records_after} of {records_before} records are left"
+        ),
+        Fact::CleaningFailed { partition, what } => format!("{who} compacts {partition} no more: {what}"),
+        Fact::ProducerExpired { partition, producer_id } => {
+            format!("{who} forgot producer id {producer_id} in {partition}: it was silent for too long")
+        }
         _ => return None,
     })
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ackproof_core::fact::{Event, Fact, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{
+    Event, Fact, LogStartReason, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason,
+};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
     BrokerEpoch, ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence,
@@ -57,6 +59,15 @@ pub fn all() -> Vec<Fact> {
         Fact::BecameFollower { partition: partition.clone(), leader_epoch: epoch, leader: 2, log_end: o(17) },
         Fact::Truncated { partition: partition.clone(), from: o(18), to: o(17), reason: TruncationReason::Diverged },
         Fact::SegmentRolled { partition: partition.clone(), base_offset: o(17) },
+        Fact::LogStartOffsetAdvanced {
+            partition: partition.clone(),
+            from: o(3),
+            to: o(17),
+            reason: LogStartReason::RetentionBytes,
+        },
+        Fact::Cleaned { partition: partition.clone(), from: o(3), to: o(17), records_before: 12, records_after: 5 },
+        Fact::CleaningFailed { partition: partition.clone(), what: "a batch is damaged".into() },
+        Fact::ProducerExpired { partition: partition.clone(), producer_id: 7 },
         Fact::StorageFailed { what: "append: no space left".into() },
         Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) },
         Fact::BrokerUnfenced { broker: 1 },

@@ -6,6 +6,7 @@ mod circumstances;
 mod facts;
 mod losses;
 mod refusals;
+mod removals;
 mod run;
 mod texts;
 mod traces;

@@ -60,6 +60,8 @@ pub fn acks(acks: i16) -> Contract {
             unclean_leader_election: false,
             unclean_by_operator: false,
             flush_messages: i64::MAX as u64,
+            compacted: false,
+            delete_retention_ms: 86_400_000,
         }],
         ..Contract::default()
     }

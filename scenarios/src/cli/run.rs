@@ -21,6 +21,7 @@ use super::End;
 use super::screen::{Colours, Format, Screen};
 use super::select::{SeedChoice, Selection};
 use crate::contract::{contract, node_names};
+use crate::export;
 use crate::expectation::Standing;
 use crate::runner::{self, Difference, Options, replay};
 use crate::scenario::Scenario;
@@ -32,6 +33,7 @@ Examples:
   ackproof run durability
   ackproof run durability --seeds 0..20 --format json --jobs 2
   ackproof run --catalog PA-03 --seed 7 --trace run.ndjson
+  ackproof run --catalog CP-04 --seed 7 --export-disk disks
   ackproof run my-scenario.toml --seeds 0..200 --check-determinism")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -47,6 +49,9 @@ pub(super) struct Run {
     /// Write every fact of the run to this file (one scenario and one seed only)
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Write the log directory of each broker, as it is at the end, below this folder (one scenario and one seed only)
+    #[arg(long, value_name = "DIR")]
+    export_disk: Option<PathBuf>,
     /// Run each twice and compare all facts
     #[arg(long)]
     check_determinism: bool,
@@ -93,12 +98,17 @@ impl Run {
             .iter()
             .flat_map(|scenario| self.seeds.of(scenario).into_iter().map(move |seed| (scenario, seed)))
             .collect();
-        if self.trace.is_some() && tasks.len() != 1 {
+        let of_one = [("--trace", self.trace.is_some()), ("--export-disk", self.export_disk.is_some())];
+        if let Some((option, _)) = of_one.iter().find(|(_, given)| *given && tasks.len() != 1) {
             screen.complain(&format!(
-                "error: --trace takes one run, and this is {} of them; choose one with --seed",
+                "error: {option} takes one run, and this is {} of them; choose one with --seed",
                 tasks.len()
             ));
             return Ok(End::WrongInput);
+        }
+        if let (Some(folder), [(scenario, seed)]) = (&self.export_disk, &tasks[..]) {
+            let files = export::export(scenario, *seed, folder)?;
+            screen.complain(&format!("{files} files of the brokers' disks are in {}", folder.display()));
         }
         if self.format == Format::Human {
             for scenario in scenarios.iter().filter(|scenario| !scenario.notes.is_empty()) {

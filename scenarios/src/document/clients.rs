@@ -43,6 +43,9 @@ pub struct Producer {
     pub value: Option<Written<String>>,
     /// Every value is filled with dots up to so many bytes.
     pub value_bytes: Option<Written<u32>>,
+    /// Values are null: each record deletes its key.
+    #[serde(default)]
+    pub tombstones: bool,
     /// The partition; the partitioner chooses if not given.
     pub partition: Option<Written<i32>>,
     /// What the program does when a callback, or `send()` itself, brings an error.

@@ -124,6 +124,7 @@ impl Reading<'_> {
                 Some(template) => Some(template?),
             },
             value: value?.padded_to(value_bytes),
+            tombstones: written.tombstones,
             on_error: match on_error {
                 None | Some(document::OnError::Ignore) => OnError::Ignore,
                 Some(document::OnError::Resend) => OnError::Resend,

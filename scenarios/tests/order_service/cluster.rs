@@ -94,6 +94,7 @@ impl Shop {
             burst: 1,
             key: None,
             value: Template::parse("order {n}").expect("a template"),
+            tombstones: false,
             on_error: workload::OnError::Ignore,
             at_end: AtEnd::Close(Duration::FOREVER),
         });
@@ -131,6 +132,8 @@ impl Shop {
                 unclean_leader_election: false,
                 unclean_by_operator: false,
                 flush_messages: u64::MAX,
+                compacted: false,
+                delete_retention_ms: 86_400_000,
             }],
             consumers: vec![ConsumerContract { client: 1, name: "orders-in".to_owned(), resets_to_latest: false }],
             notes: Vec::new(),

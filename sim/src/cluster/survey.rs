@@ -7,7 +7,7 @@
 
 use ackproof_core::config::{BrokerConfig, LogConfig};
 use ackproof_core::fact::{Fact, Observer, Payload};
-use ackproof_core::log::UnifiedLog;
+use ackproof_core::log::{Checkpointed, OffsetCheckpointFile, UnifiedLog};
 use ackproof_core::storage::Storage as _;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Prng, Timestamp, TopicPartition};
 use ackproof_core::{Context, Effects};
@@ -99,11 +99,15 @@ impl World {
         let inside = |root: String| if root.is_empty() { name.clone() } else { format!("{root}/{name}") };
         let directory = config.log_directory_roots().into_iter().map(inside).find(|path| node.disk.exists(path))?;
         let mut disk = node.disk.without_faults();
+        let starts = format!("{}{}", directory.strip_suffix(&name)?, OffsetCheckpointFile::LOG_START.name());
+        let starts = OffsetCheckpointFile::LOG_START.read_at(&starts, &mut disk).unwrap_or_default();
+        let log_start = starts.get(partition).copied().unwrap_or(Offset(0));
+        let checkpointed = Checkpointed { recovery_point: Offset(0), log_start };
         let mut effects = Effects::default();
         let mut rng = Prng::new(0);
         let mut ctx = Context::new(self.now(), Timestamp(0), &mut rng, &mut disk, &mut effects);
         let log: LogConfig = config.log.clone();
-        UnifiedLog::load_in(&directory, partition.clone(), log, config.toggles, Offset(0), false, &mut ctx).ok()
+        UnifiedLog::load_in(&directory, partition.clone(), log, config.toggles, checkpointed, false, &mut ctx).ok()
     }
 
     fn broker_config(&self, id: NodeId) -> Option<&BrokerConfig> {

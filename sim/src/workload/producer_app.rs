@@ -51,6 +51,8 @@ pub struct ProducerWorkload {
     pub key: Option<Template>,
     /// The values.
     pub value: Template,
+    /// Values are null instead.
+    pub tombstones: bool,
     /// What an error leads to.
     pub on_error: OnError,
     /// How it ends.
@@ -179,7 +181,7 @@ impl ProducerApp {
             topic: self.workload.topic.clone(),
             partition: self.workload.partition,
             key: self.workload.key.as_ref().map(|key| key.render(number)),
-            value: Some(self.workload.value.render(number)),
+            value: (!self.workload.tombstones).then(|| self.workload.value.render(number)),
             timestamp: None,
             headers: Vec::new(),
         })))

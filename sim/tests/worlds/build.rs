@@ -189,6 +189,7 @@ impl Build {
             burst: 1,
             key: Template::parse("k{n%5}").ok(),
             value: Template::parse("order {n}").expect("a template").padded_to(self.value_bytes),
+            tombstones: false,
             on_error: OnError::Ignore,
             at_end: self.at_end,
         };

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::Controller;
 use crate::Fact;
-use crate::config::{BrokerConfig, KafkaVersion, LogConfig, TimestampType, Toggles};
+use crate::config::{BrokerConfig, KafkaVersion};
 use crate::machine::{Context, Effect, Effects, Input, Machine};
 use crate::metadata::PartitionRegistration;
 use crate::protocol::{ErrorCode, Request, Response};
@@ -34,52 +34,13 @@ const SESSION: Duration = Duration::from_secs(9);
 const UNCLEAN_SCAN: Duration = Duration::from_secs(300);
 
 fn config() -> BrokerConfig {
-    let version = KafkaVersion::new(3, 9);
-    let millis = Duration::from_millis(500);
+    let defaults = BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]).expect("the defaults are in order").config;
     BrokerConfig {
-        version,
-        toggles: Toggles::of(version),
         broker_id: 100,
-        broker_rack: None,
-        log_dirs: vec!["/tmp/kafka-logs".to_owned()],
-        tells_log_directories: true,
-        num_io_threads: 8,
-        request_times: crate::config::RequestTimes::default(),
-        connections_max_idle_ms: None,
-        num_partitions: 1,
-        default_replication_factor: 1,
-        auto_create_topics_enable: true,
-        log: LogConfig {
-            segment_bytes: 1 << 30,
-            segment_ms: Duration::FOREVER,
-            segment_index_bytes: 10 << 20,
-            index_interval_bytes: 4096,
-            flush_messages: u64::MAX,
-            flush_ms: Duration::FOREVER,
-            max_message_bytes: 1_048_588,
-            min_insync_replicas: 1,
-            unclean_leader_election_enable: false,
-            message_timestamp_type: TimestampType::CreateTime,
-        },
-        log_flush_scheduler_interval_ms: Duration::FOREVER,
-        log_flush_offset_checkpoint_interval_ms: Duration::from_secs(60),
-        replica_high_watermark_checkpoint_interval_ms: Duration::from_secs(5),
-        replica_lag_time_max_ms: Duration::from_secs(30),
-        replica_fetch_wait_max_ms: millis,
-        replica_fetch_min_bytes: 1,
-        replica_fetch_max_bytes: 1 << 20,
-        replica_fetch_response_max_bytes: 10 << 20,
-        replica_fetch_backoff_ms: millis,
-        replica_socket_timeout_ms: Duration::from_secs(30),
-        broker_heartbeat_interval_ms: Duration::from_secs(2),
         broker_session_timeout_ms: SESSION,
-        controlled_shutdown_enable: true,
-        max_incremental_fetch_session_cache_slots: 1000,
         unclean_leader_election_interval_ms: UNCLEAN_SCAN,
         auto_leader_rebalance_enable: false,
-        leader_imbalance_check_interval_seconds: Duration::from_secs(300),
-        producer_id_expiration_ms: Duration::from_secs(86_400),
-        controller_socket_timeout_ms: Duration::from_secs(30),
+        ..defaults
     }
 }
 

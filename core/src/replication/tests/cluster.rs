@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::failing_disk::FailingDisk;
-use crate::config::{BrokerConfig, KafkaVersion, LogConfig, TimestampType, Toggles};
+use crate::config::{BrokerConfig, KafkaVersion, LogConfig};
 use crate::fact::{Fact, Role};
 use crate::metadata::{
     BrokerRegistration, LeaderRecoveryState, MetadataDelta, MetadataImage, PartitionRegistration, TopicImage,
@@ -30,51 +30,15 @@ pub(super) fn orders() -> TopicPartition {
 
 /// The defaults of a version, with a lag time of one second.
 pub(super) fn config(broker_id: i32, version: KafkaVersion, min_insync_replicas: u32) -> BrokerConfig {
-    let millis = Duration::from_millis;
+    let defaults = BrokerConfig::resolve(version, &[]).expect("the defaults are in order").config;
     BrokerConfig {
-        version,
-        toggles: Toggles::of(version),
         broker_id,
-        broker_rack: None,
-        log_dirs: vec!["/tmp/kafka-logs".to_owned()],
-        tells_log_directories: true,
-        num_io_threads: 8,
-        request_times: crate::config::RequestTimes::default(),
-        connections_max_idle_ms: None,
-        num_partitions: 1,
         default_replication_factor: 2,
         auto_create_topics_enable: false,
-        log: LogConfig {
-            segment_bytes: 1 << 30,
-            segment_ms: millis(7 * 24 * 3_600_000),
-            segment_index_bytes: 10 << 20,
-            index_interval_bytes: 4096,
-            flush_messages: u64::MAX,
-            flush_ms: Duration::FOREVER,
-            max_message_bytes: 1_048_588,
-            min_insync_replicas,
-            unclean_leader_election_enable: false,
-            message_timestamp_type: TimestampType::CreateTime,
-        },
-        log_flush_scheduler_interval_ms: Duration::FOREVER,
-        log_flush_offset_checkpoint_interval_ms: millis(60_000),
-        replica_high_watermark_checkpoint_interval_ms: millis(5_000),
-        replica_lag_time_max_ms: millis(1_000),
-        replica_fetch_wait_max_ms: millis(500),
-        replica_fetch_min_bytes: 1,
-        replica_fetch_max_bytes: 1 << 20,
-        replica_fetch_response_max_bytes: 10 << 20,
-        replica_fetch_backoff_ms: millis(100),
-        replica_socket_timeout_ms: millis(30_000),
-        broker_heartbeat_interval_ms: millis(2_000),
-        broker_session_timeout_ms: millis(9_000),
-        controlled_shutdown_enable: true,
-        max_incremental_fetch_session_cache_slots: 1_000,
-        unclean_leader_election_interval_ms: millis(300_000),
-        producer_id_expiration_ms: millis(86_400_000),
-        controller_socket_timeout_ms: millis(30_000),
-        auto_leader_rebalance_enable: true,
-        leader_imbalance_check_interval_seconds: millis(300_000),
+        log: LogConfig { min_insync_replicas, ..defaults.log.clone() },
+        replica_lag_time_max_ms: Duration::from_millis(1_000),
+        replica_fetch_backoff_ms: Duration::from_millis(100),
+        ..defaults
     }
 }
 

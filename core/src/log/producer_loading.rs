@@ -1,0 +1,98 @@
+//! How the state of the producers comes back: from the newest snapshot that fits, and the log above it.
+//!
+//! Kafka: `UnifiedLog.rebuildProducerState`, `loadProducersFromRecords`.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::batch_scanner::Scanned;
+use super::segment::LogSegment;
+use super::unified_log::UnifiedLog;
+use crate::storage::Storage;
+use crate::types::Offset;
+
+/// Why the state is built anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rebuild {
+    /// The process starts after a clean stop. Without any snapshot nothing is read: this version has just been installed
+    /// over one that had none, or somebody has removed them.
+    CleanStart,
+    /// The process starts after an unclean stop. Segments from this base offset on were looked at batch by batch, and no
+    /// snapshot above it is believed.
+    Recovery(Offset),
+    /// The log was cut.
+    Truncation,
+}
+
+impl UnifiedLog {
+    /// The state of all producers below `end`.
+    pub(super) fn rebuild_producer_state(
+        &mut self,
+        end: Offset,
+        why: Rebuild,
+        storage: &mut dyn Storage,
+    ) -> io::Result<()> {
+        let directory = self.directory.clone();
+        let bases: Vec<Offset> = self.segments.iter().map(LogSegment::base_offset).collect();
+        let mut snapshot_at: BTreeSet<Offset> = bases.iter().rev().take(2).copied().collect();
+        let producers = &mut self.producers;
+        match why {
+            Rebuild::CleanStart => {
+                producers.find_snapshots(&directory, &bases, storage)?;
+                if producers.snapshots.is_empty() {
+                    for at in snapshot_at.into_iter().chain([end]) {
+                        producers.set_map_end(at);
+                        producers.take_snapshot(&directory, true, storage)?;
+                    }
+                    return Ok(());
+                }
+            }
+            Rebuild::Recovery(from) => {
+                producers.find_snapshots(&directory, &bases, storage)?;
+                let doubtful: Vec<Offset> = producers.snapshots.iter().copied().filter(|at| *at > from).collect();
+                for at in doubtful {
+                    producers.remove_snapshot(at, &directory, storage)?;
+                }
+                snapshot_at.extend(bases.iter().filter(|base| **base > from));
+            }
+            Rebuild::Truncation => {}
+        }
+        let nothing_known = why == Rebuild::Truncation && producers.entries().is_empty() && producers.map_end >= end;
+        producers.truncate_and_reload(self.log_start, end, &directory, storage)?;
+        if end > producers.map_end && !nothing_known {
+            self.read_producers(end, &snapshot_at, storage)?;
+        }
+        self.producers.set_map_end(end);
+        self.producers.take_snapshot(&directory, true, storage)?;
+        Ok(())
+    }
+
+    /// Reads the batches from the end of the map up to `end`.
+    fn read_producers(
+        &mut self,
+        end: Offset,
+        snapshot_at: &BTreeSet<Offset>,
+        storage: &mut dyn Storage,
+    ) -> io::Result<()> {
+        let UnifiedLog { producers, segments, directory, log_start, .. } = self;
+        let from = producers.map_end;
+        let first = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+        for segment in segments[first..].iter().take_while(|segment| segment.base_offset() < end) {
+            let start = segment.base_offset().max(producers.map_end).max(*log_start);
+            producers.set_map_end(start);
+            if snapshot_at.contains(&segment.base_offset()) {
+                producers.take_snapshot(directory, true, storage)?;
+            }
+            let mut scanner = segment.scanner(segment.position_reaching(start));
+            loop {
+                match scanner.next(storage)? {
+                    Scanned::Batch { batch, .. } if batch.base_offset() >= end => break,
+                    Scanned::Batch { batch, .. } => producers.update(&batch),
+                    Scanned::End => break,
+                    Scanned::Broken => return Err(segment.damaged()),
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! What compaction may take: a record with a later one of its key, and a tombstone.
+//!
+//! Source: Kafka's documentation of log compaction; `failure-catalog.md` CP-04, CP-05.
+
+use std::collections::BTreeMap;
+
+use ackproof_core::fact::Payload;
+use ackproof_core::types::Offset;
+
+use crate::history::History;
+use crate::ledger::Ledger;
+
+/// The last offset of each key of the partitions that the cleaner has been to.
+#[derive(Debug, Default)]
+pub(crate) struct Newest<'a> {
+    by_key: BTreeMap<(usize, &'a [u8]), i64>,
+}
+
+impl<'a> Newest<'a> {
+    /// From what was acknowledged and what is in the logs.
+    pub(crate) fn new(ledger: &Ledger<'a>) -> Self {
+        let mut newest = Newest::default();
+        let history: &'a History = ledger.history;
+        let any: Vec<bool> =
+            history.partitions.iter().map(|partition| partition.removal.is_compacted(Offset(0))).collect();
+        for sent in history.sends() {
+            let (Some(partition), Some(offset)) = (sent.partition, sent.acknowledged_offset()) else { continue };
+            if any[partition] {
+                newest.note(partition, sent.key.as_ref(), offset);
+            }
+        }
+        for (partition, log) in history.partitions.iter().enumerate().filter(|(partition, _)| any[*partition]) {
+            for copy in &log.copies {
+                newest.note(partition, copy.key.as_ref(), copy.offset);
+            }
+        }
+        newest
+    }
+
+    fn note(&mut self, partition: usize, key: Option<&'a Payload>, offset: i64) {
+        if let Some(key) = key {
+            let last = self.by_key.entry((partition, &key.0)).or_insert(offset);
+            *last = (*last).max(offset);
+        }
+    }
+
+    /// Whether a later record has the same key.
+    pub(crate) fn is_superseded(&self, partition: usize, key: &Payload, offset: i64) -> bool {
+        self.by_key.get(&(partition, &key.0[..])).is_some_and(|last| *last > offset)
+    }
+}

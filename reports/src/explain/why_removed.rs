@@ -1,0 +1,113 @@
+//! Why a record that a log has forgotten by a rule is missed.
+//!
+//! Source: `failure-catalog.md` CP-01, NC-05, NC-06 (deleted unread), CP-09 (deleted before it was committed), CP-05 (compacted
+//! without a key), KIP-534 (tombstones).
+
+use ackproof_core::fact::{Event, Fact, LogStartReason};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
+
+use super::Tale;
+use super::cause::Cause;
+use super::lineage::{At, Lineage};
+use super::story::Mark;
+use super::telling::Telling;
+use crate::anomaly::{Anomaly, Kind};
+use crate::contract::Contract;
+
+/// The tale of a lost write that a rule took, if one did.
+pub(super) fn lost(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
+    if let Some(at) = deletion(lineage, &partition, offset) {
+        return Some(tell(lineage, anomaly, Cause::DeletedBeforeCommit, at));
+    }
+    let cleaned = cleanings(lineage, &partition, offset).next()?;
+    let cause = if anomaly.key.is_none() { Cause::CompactedWithoutKey } else { Cause::CompactedAway };
+    Some(tell(lineage, anomaly, cause, cleaned))
+}
+
+/// Why a record was deleted before anybody had read it.
+pub(super) fn expired(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    let (Some(partition), Some(offset)) = (Tale::partition(anomaly), anomaly.offset) else { return Tale::unknown() };
+    let Some(at) = deletion(lineage, &partition, offset) else { return Tale::unknown() };
+    let cause = match &lineage.events[at].fact {
+        Fact::LogStartOffsetAdvanced { reason: LogStartReason::DeleteRecords, .. } => Cause::DeletedByOperator,
+        _ => Cause::DeletedByRetention,
+    };
+    let mut tale = tell(lineage, anomaly, cause, at);
+    // Who came too late.
+    let resets = lineage.resets.iter().filter(|((_, of), _)| **of == partition).flat_map(|(_, places)| places);
+    let after = resets.copied().filter(|reset| *reset > at).min();
+    tale.steps.extend(after.map(|reset| super::steps::step(lineage, reset)));
+    tale
+}
+
+/// Why a consumer missed a tombstone.
+pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+    let (Some(partition), Some(offset), Some(read), Some(client)) =
+        (Tale::partition(anomaly), anomaly.offset, anomaly.other_offset, anomaly.client)
+    else {
+        return Tale::unknown();
+    };
+    let reads = |wanted: &dyn Fn(Offset) -> bool| {
+        lineage.events.iter().position(|event| {
+            event.node == NodeId::Client(client)
+                && matches!(&event.fact, Fact::Polled { partition: of, offset, .. } if *of == partition && wanted(*offset))
+        })
+    };
+    let (Some(read), Some(passed)) = (reads(&|at| at == read), reads(&|at| at > offset)) else {
+        return Tale::unknown();
+    };
+    let began = reads(&|_| true).unwrap_or(read);
+    let took = lineage.events[passed].time.since(lineage.events[began].time);
+    let retention = anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);
+    let cause = match retention {
+        Some(retention) if took.as_millis() > retention => Cause::ReaderSlowerThanTombstones,
+        Some(_) | None => Cause::TombstoneRemovedEarly,
+    };
+    let mut telling = Telling::new(lineage);
+    telling.tell(read);
+    let promise = anomaly.record.and_then(|record| lineage.records.get(&record)).and_then(|line| line.told);
+    telling.tell_all(promise);
+    for at in cleanings(lineage, &partition, offset).filter(|at| *at < passed) {
+        telling.mark(at, Mark::Loss);
+    }
+    telling.tell(passed);
+    Tale::new(cause, telling.into_steps())
+}
+
+fn tell(lineage: &Lineage<'_>, anomaly: &Anomaly, cause: Cause, at: At) -> Tale {
+    let mut telling = Telling::new(lineage);
+    if let (Some(partition), Some(offset)) = (Tale::partition(anomaly), anomaly.offset) {
+        telling.tell_all(lineage.leader_appends(&partition, offset.0).first().copied());
+    }
+    if let Some(line) = anomaly.record.and_then(|record| lineage.records.get(&record)) {
+        telling.tell_all(line.sent);
+        if let Some(told) = line.told {
+            telling.mark(told, Mark::Promise);
+        }
+    }
+    telling.mark(at, Mark::Loss);
+    Tale::new(cause, telling.into_steps())
+}
+
+/// The first time that a log began behind the offset.
+fn deletion(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset) -> Option<At> {
+    removals(lineage, partition).find(|at| {
+        matches!(&lineage.events[*at].fact, Fact::LogStartOffsetAdvanced { from, to, .. } if *from <= offset && *to > offset)
+    })
+}
+
+/// When the cleaner was there.
+fn cleanings<'l>(
+    lineage: &'l Lineage<'_>,
+    partition: &TopicPartition,
+    offset: Offset,
+) -> impl Iterator<Item = At> + 'l + use<'l> {
+    let events: &'l [Event] = lineage.events;
+    removals(lineage, partition)
+        .filter(move |at| matches!(&events[*at].fact, Fact::Cleaned { to, .. } if *to > offset))
+}
+
+fn removals<'l>(lineage: &'l Lineage<'_>, partition: &TopicPartition) -> impl Iterator<Item = At> + 'l + use<'l> {
+    lineage.partitions.get(partition).into_iter().flat_map(|line| line.removals.iter().copied())
+}

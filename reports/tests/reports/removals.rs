@@ -1,0 +1,242 @@
+//! What a log may forget, and what must not go with it: retention, DeleteRecords, compaction, tombstones.
+
+use ackproof_core::fact::{Fact, LogStartReason, ResetReason, Role};
+use ackproof_core::types::{NodeId, Offset};
+use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
+
+use crate::run::{C1, Run, acks, orders, payload, with_topic};
+
+const LEADER: NodeId = NodeId::Broker(1);
+
+fn compacted() -> Contract {
+    with_topic(acks(-1), |topic| topic.compacted = true)
+}
+
+/// Records 0, 1, ... acknowledged at the offset of the same number and committed; `key=value`, or a value without a key.
+fn acknowledged(records: &[&str]) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, record) in (0..).zip(records) {
+        match record.split_once('=') {
+            Some((key, value)) => run.sent_with_key(number, key, value),
+            None => run.sent(number, record),
+        };
+        run.batched(number, number + 1);
+        let sent = run.transmits(number + 1, 1, 1);
+        run.appends(sent, 1, 4, number as i64);
+        run.acked(number, number as i64, -1);
+    }
+    committed(&mut run, records.len() as i64);
+    run
+}
+
+fn committed(run: &mut Run, to: i64) {
+    let fact =
+        Fact::HighWatermarkAdvanced { partition: orders(), role: Role::Leader, from: Offset(0), to: Offset(to) };
+    run.say(LEADER, fact);
+}
+
+fn begins_at(run: &mut Run, to: i64, reason: LogStartReason) {
+    run.say(LEADER, Fact::LogStartOffsetAdvanced { partition: orders(), from: Offset(0), to: Offset(to), reason });
+}
+
+fn cleaned(run: &mut Run, to: i64) {
+    let fact = Fact::Cleaned { partition: orders(), from: Offset(0), to: Offset(to), records_before: 9, records_after: 3 };
+    run.say(LEADER, fact);
+}
+
+/// The end of a compacted log: the records at these offsets are left.
+fn ends_with_gaps(run: &mut Run, end: i64, left: &[(i64, &str, Option<&str>)]) {
+    for broker in 1..=3 {
+        run.say(
+            crate::run::CONTROLLER,
+            Fact::ReplicaSurveyed {
+                partition: orders(),
+                broker,
+                running: true,
+                leader: broker == 1,
+                in_isr: true,
+                log_start: Offset(0),
+                high_watermark: Offset(end),
+                log_end: Offset(end),
+                leader_epoch: ackproof_core::types::LeaderEpoch(4),
+            },
+        );
+    }
+    for (offset, key, value) in left {
+        run.say(
+            crate::run::CONTROLLER,
+            Fact::RecordSurveyed {
+                partition: orders(),
+                broker: 1,
+                offset: Offset(*offset),
+                leader_epoch: ackproof_core::types::LeaderEpoch(4),
+                key: payload(key),
+                value: value.and_then(payload),
+            },
+        );
+    }
+    run.say(crate::run::CONTROLLER, Fact::RunEnded { quiescent: true });
+}
+
+#[track_caller]
+fn check(run: &Run, contract: &Contract, expected: Option<(Kind, Cause, Answer)>) {
+    let (judgement, explanation) = run.explain(contract);
+    match expected {
+        None => {
+            assert_eq!(judgement.anomalies, [], "{explanation:#?}");
+            assert_eq!(judgement.verdict, Verdict::Valid, "{:?}", judgement.doubts);
+        }
+        Some((kind, cause, permitted)) => {
+            assert_eq!(judgement.kinds(), [kind]);
+            for anomaly in &judgement.anomalies {
+                assert_eq!(anomaly.cause, Some(cause), "{explanation:#?}");
+                assert_eq!(anomaly.permitted.answer, permitted, "{}", anomaly.permitted.because);
+            }
+            assert!(explanation.stories.iter().all(|story| !story.steps.is_empty()));
+        }
+    }
+}
+
+/// Retention takes offset 0; the consumer begins at `first` with what the log had then.
+fn deleted(reads_first: bool, reason: LogStartReason) -> Run {
+    let mut run = acknowledged(&["a", "b"]);
+    if reads_first {
+        run.repositioned(-1, 0, ResetReason::NoPosition);
+        run.polled(0, "a");
+    }
+    begins_at(&mut run, 1, reason);
+    if !reads_first {
+        run.repositioned(-1, 1, ResetReason::NoPosition);
+    }
+    run.polled(1, "b");
+    run.ends_from(Some(1), 1, &["b"]);
+    run
+}
+
+#[test]
+fn what_retention_takes_before_it_is_read_has_expired_unread() {
+    for (reason, cause) in [
+        (LogStartReason::RetentionMs, Cause::DeletedByRetention),
+        (LogStartReason::RetentionBytes, Cause::DeletedByRetention),
+        (LogStartReason::DeleteRecords, Cause::DeletedByOperator),
+    ] {
+        check(&deleted(false, reason), &acks(-1), Some((Kind::ExpiredUnread, cause, Answer::Yes)));
+        check(&deleted(true, reason), &acks(-1), None);
+    }
+}
+
+#[test]
+fn without_a_reader_nothing_expires_unread() {
+    let mut run = acknowledged(&["a", "b"]);
+    begins_at(&mut run, 1, LogStartReason::RetentionMs);
+    run.ends_from(Some(1), 1, &["b"]);
+    check(&run, &acks(-1), None);
+    assert_eq!(run.judge(&acks(-1)).counts.removed, 1);
+}
+
+#[test]
+fn what_was_not_committed_must_not_be_deleted() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.appends(sent, 1, 4, 0);
+    run.acked(0, 0, 1);
+    committed(&mut run, 0);
+    begins_at(&mut run, 1, LogStartReason::RetentionMs);
+    run.ends_from(Some(1), 1, &[]);
+    check(&run, &acks(1), Some((Kind::LostWrite, Cause::DeletedBeforeCommit, Answer::No)));
+}
+
+#[test]
+fn compaction_keeps_the_last_of_each_key_and_may_take_the_others() {
+    let mut run = acknowledged(&["k=1", "l=2", "k=3"]);
+    cleaned(&mut run, 3);
+    ends_with_gaps(&mut run, 3, &[(1, "l", Some("2")), (2, "k", Some("3"))]);
+    check(&run, &compacted(), None);
+    assert_eq!(run.judge(&compacted()).counts.compacted, 1);
+
+    // A cleaner that drops the last one as well is convicted, and so is a gap where no cleaner has been.
+    let mut mutant = acknowledged(&["k=1", "l=2", "k=3"]);
+    cleaned(&mut mutant, 3);
+    ends_with_gaps(&mut mutant, 3, &[(1, "l", Some("2"))]);
+    check(&mutant, &compacted(), Some((Kind::LostWrite, Cause::CompactedAway, Answer::No)));
+    let mut gap = acknowledged(&["k=1", "l=2", "k=3"]);
+    ends_with_gaps(&mut gap, 3, &[(1, "l", Some("2")), (2, "k", Some("3"))]);
+    assert_eq!(gap.judge(&compacted()).kinds(), [Kind::LostWrite]);
+}
+
+#[test]
+fn a_record_without_a_key_is_lost_to_compaction() {
+    let mut run = acknowledged(&["nobody's", "k=1"]);
+    cleaned(&mut run, 2);
+    ends_with_gaps(&mut run, 2, &[(1, "k", Some("1"))]);
+    check(&run, &compacted(), Some((Kind::LostWrite, Cause::CompactedWithoutKey, Answer::Yes)));
+}
+
+/// k=1 is read at once; its tombstone at offset 1 is compacted away; the reader goes on after so many seconds.
+fn deletion_missed(seconds: u64, sees_it: bool) -> Run {
+    let mut run = acknowledged(&["k=1"]);
+    let (record, partition) = (crate::run::p1(1), orders());
+    run.repositioned(-1, 0, ResetReason::NoPosition);
+    run.polled(0, "1");
+    run.say(
+        crate::run::P1,
+        Fact::RecordSent { record, topic: "orders".into(), key: payload("k"), value: None, resend_of: None },
+    );
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 1);
+    run.appends(sent, 1, 4, 1);
+    run.say(crate::run::P1, Fact::RecordAcknowledged { record, partition: orders(), offset: Offset(1), acks: -1 });
+    run.sent_with_key(2, "l", "2");
+    run.batched(2, 3);
+    let sent = run.transmits(3, 1, 1);
+    run.appends(sent, 1, 4, 2);
+    run.acked(2, 2, -1);
+    committed(&mut run, 3);
+    if sees_it {
+        run.say(C1, Fact::Polled { partition, offset: Offset(1), key: payload("k"), value: None });
+    }
+    cleaned(&mut run, 2);
+    run.at(seconds * 1_000);
+    run.polled(2, "2");
+    ends_with_gaps(&mut run, 3, &[(2, "l", Some("2"))]);
+    run
+}
+
+#[test]
+fn a_reader_that_is_fast_enough_must_see_every_deletion() {
+    let contract = with_topic(compacted(), |topic| topic.delete_retention_ms = 60_000);
+    let convicted = |cause, permitted| Some((Kind::StaleKey, cause, permitted));
+    check(&deletion_missed(30, false), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
+    check(&deletion_missed(90, false), &contract, convicted(Cause::ReaderSlowerThanTombstones, Answer::Yes));
+    check(&deletion_missed(30, true), &contract, None);
+}
+
+#[test]
+fn a_producer_that_was_forgotten_is_not_recognised() {
+    for forgotten in [true, false] {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits_as(1, 1, 1, 7);
+        run.appends_as(sent, 1, 4, 0, 7, 1);
+        if forgotten {
+            run.say(LEADER, Fact::ProducerExpired { partition: orders(), producer_id: 7 });
+        }
+        run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
+        let sent = run.transmits_as(1, 2, 1, 7);
+        run.appends_as(sent, 1, 4, 1, 7, 1);
+        run.acked(0, 1, -1);
+        run.ends_with(1, &["a", "a"]);
+        let contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        let (cause, permitted) = match forgotten {
+            true => (Cause::ProducerForgotten, Answer::Yes),
+            false => (Cause::DuplicateNotRecognised, Answer::No),
+        };
+        check(&run, &contract, Some((Kind::Duplicate, cause, permitted)));
+    }
+}
