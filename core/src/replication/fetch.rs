@@ -17,6 +17,7 @@ use super::partition::Partition;
 use super::purgatory::{Availability, DelayedFetch, FetchWait};
 use super::replica::FollowerFetch;
 use super::replica_manager::ReplicaManager;
+use super::surroundings::Surroundings;
 use crate::fact::Fact;
 use crate::log::UnifiedLog;
 use crate::machine::Context;
@@ -91,7 +92,7 @@ impl ReplicaManager {
             let Some(delayed) = self.purgatory.fetch_mut(token) else { continue };
             let found = match (self.partitions.get(name), self.logs.get(name)) {
                 (Some(partition), Some(log)) if !self.offline => {
-                    availability(partition, log, &delayed.params, &delayed.entries[index].ask, ctx)
+                    availability(partition, log, &self.around, &delayed.params, &delayed.entries[index].ask, ctx)
                 }
                 _ => Availability::Urgent,
             };
@@ -173,7 +174,7 @@ impl ReplicaManager {
         let (Some(partition), Some(log)) = (self.partitions.get(name), self.logs.get(name)) else {
             return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         };
-        partition.check_epoch(ask.current_leader_epoch)?;
+        partition.check_epoch(ask.current_leader_epoch, &self.around)?;
         let Some(leader) = partition.leader() else { return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
         let follower = if params.is_from_follower() { Some(find_follower(leader, params, ask)?) } else { None };
         let leader_end = log.log_end_offset();
@@ -264,11 +265,12 @@ fn diverging_epoch(log: &UnifiedLog, ask: &FetchPartition) -> Result<Option<(Lea
 fn availability(
     partition: &Partition,
     log: &UnifiedLog,
+    around: &Surroundings,
     params: &FetchParams,
     ask: &FetchPartition,
     ctx: &mut Context<'_>,
 ) -> Availability {
-    if partition.leader().is_none() || partition.check_epoch(ask.current_leader_epoch).is_err() {
+    if partition.leader().is_none() || partition.check_epoch(ask.current_leader_epoch, around).is_err() {
         return Availability::Urgent;
     }
     let up_to = if params.is_from_follower() { log.log_end_offset() } else { log.high_watermark() };

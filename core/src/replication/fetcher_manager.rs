@@ -17,7 +17,7 @@ use crate::config::{BrokerConfig, KafkaVersion};
 use crate::log::LogManager;
 use crate::machine::Context;
 use crate::protocol::{Request, Response};
-use crate::types::{ConnectionId, CorrelationId, Duration, Instant, NodeId, TopicPartition};
+use crate::types::{ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, TopicPartition};
 
 /// Since when connecting has a limit of its own (KIP-601).
 const SETUP_TIMEOUTS: KafkaVersion = KafkaVersion::new(2, 7);
@@ -58,6 +58,11 @@ impl FetcherManager {
         for fetcher in self.fetchers.values_mut() {
             fetcher.remove(name);
         }
+    }
+
+    /// The leader of a partition is the same in a new epoch; false if it is not fetched at all.
+    pub fn update_epoch(&mut self, name: &TopicPartition, epoch: LeaderEpoch) -> bool {
+        self.fetchers.values_mut().any(|fetcher| fetcher.update_epoch(name, epoch))
     }
 
     /// Partitions were added and removed: fetchers without any close, the others go on.
@@ -195,7 +200,7 @@ fn pump(
         return Ok(());
     }
     if !fetcher.truncating.is_empty() {
-        fetcher.truncate_without_epochs(logs, ctx)?;
+        fetcher.truncate_without_epochs(around, logs, ctx)?;
     }
     let node = NodeId::Broker(fetcher.leader);
     let has_work = !fetcher.out_of_range.is_empty()

@@ -419,6 +419,9 @@ impl Cluster {
             Fact::ProduceAnswered { acks, error, .. } => format!("answers acks={acks} {error}"),
             Fact::IsrProposed { from, to, .. } => format!("proposes ISR {from:?} -> {to:?}"),
             Fact::Truncated { from, to, reason, .. } => format!("truncates {from} -> {to} {reason:?}"),
+            Fact::TruncationForbidden { leader_end, log_end, .. } => {
+                format!("may not truncate {log_end} -> {leader_end}")
+            }
             Fact::AppendRefused { error, .. } => format!("refuses {error}"),
             Fact::StorageFailed { what } => format!("storage failed: {what}"),
             _ => return,
