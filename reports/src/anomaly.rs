@@ -37,11 +37,13 @@ pub enum Kind {
     NonmonotonicPoll,
     /// Acknowledged and in the log, but no consumer got it although one read beyond it (Jepsen `unseen`).
     Unseen,
+    /// The end of a log, as consumers are told it, went back (KIP-207).
+    StaleEndOffset,
 }
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -54,6 +56,7 @@ impl Kind {
         Kind::PollSkip,
         Kind::NonmonotonicPoll,
         Kind::Unseen,
+        Kind::StaleEndOffset,
     ];
 
     /// The name in reports and expectations: `lost-write`.
@@ -71,6 +74,7 @@ impl Kind {
             Kind::PollSkip => "poll-skip",
             Kind::NonmonotonicPoll => "nonmonotonic-poll",
             Kind::Unseen => "unseen",
+            Kind::StaleEndOffset => "stale-end-offset",
         }
     }
 
@@ -89,6 +93,7 @@ impl Kind {
             Kind::PollSkip => "SKIPPED",
             Kind::NonmonotonicPoll => "REREAD",
             Kind::Unseen => "UNSEEN",
+            Kind::StaleEndOffset => "STALE",
         }
     }
 

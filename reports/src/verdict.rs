@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::poll_order::PollOrder;
+use crate::checkers::stale_end_offset::EndOffsets;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
 use crate::history::{History, Outcome, Replica};
@@ -187,6 +188,7 @@ pub struct Judge {
     contract: Contract,
     history: History,
     poll_order: PollOrder,
+    end_offsets: EndOffsets,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
     stuck: Vec<(String, Instant)>,
@@ -212,6 +214,7 @@ impl Observer for Judge {
             _ => {
                 self.history.observe(event);
                 self.poll_order.observe(event);
+                self.end_offsets.observe(event);
             }
         }
     }
@@ -224,6 +227,7 @@ impl Judge {
             contract,
             history: History::new(),
             poll_order: PollOrder::default(),
+            end_offsets: EndOffsets::default(),
             faults: BTreeMap::new(),
             witnesses: BTreeMap::new(),
             stuck: Vec::new(),
@@ -295,6 +299,7 @@ impl Judge {
         checkers::stuck::check(&ledger, &self.contract, findings);
         checkers::unseen::check(&ledger, findings);
         self.poll_order.check(&self.history, findings);
+        self.end_offsets.check(&self.contract, findings);
         for (what, at) in &self.stuck {
             findings.anomalies.push(Anomaly {
                 note: Some(what.clone()),

@@ -1,8 +1,9 @@
 //! Checkers: one property per file, with its published name and source.
 //!
-//! [`poll_order`] judges while the run goes on; the others read the ledger once, when it is over.
+//! [`poll_order`] and [`stale_end_offset`] judge while the run goes on; the others read the ledger once, when it is over.
 
 pub mod poll_order;
+pub mod stale_end_offset;
 
 pub(crate) mod duplicate;
 pub(crate) mod inconsistent_offsets;

@@ -47,6 +47,10 @@ causes! {
         "recovery cut a log at a torn or corrupt batch";
     TruncatedToHighWatermark = "truncated-to-high-watermark",
         "a replica cut its log to a high watermark that was behind (before KIP-101)";
+    TruncatedOutOfRange = "truncated-out-of-range",
+        "a follower gave up its log because its offset lay outside of the leader's";
+    JoinedIsrWithoutIt = "joined-isr-without-it",
+        "a replica that lacked the record was let into the ISR, and elected from there";
     // ---- dropped ----
     ClientBufferExhausted = "client-buffer-exhausted",
         "send() found no room in buffer.memory within max.block.ms and failed the record";
@@ -92,6 +96,8 @@ causes! {
         "the consumer's position was set, not reached by reading";
     LogReplaced = "log-replaced",
         "the log was cut and written anew below what had been told or read";
+    HighWatermarkBehind = "high-watermark-behind",
+        "a new leader had not heard yet how far its predecessor had committed";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
     // ---- neither ----

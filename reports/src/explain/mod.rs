@@ -15,6 +15,7 @@ mod why_duplicated;
 mod why_lost;
 mod why_read;
 mod why_reordered;
+mod why_stale;
 mod why_stuck;
 
 use std::collections::BTreeMap;
@@ -151,6 +152,7 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
         Kind::Reorder | Kind::ReplayReorder => why_reordered::explain(lineage, anomaly),
         Kind::Unavailable | Kind::Stuck => why_stuck::explain(lineage, anomaly),
         Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
+        Kind::StaleEndOffset => why_stale::explain(lineage, anomaly),
         Kind::Phantom => match anomaly.record {
             Some(record) => Tale::told_only(lineage, record),
             None => Tale::unknown(),
