@@ -191,7 +191,7 @@ pub(super) const BROKER: &[NoEffect] = &[
             log.flush.start.offset.checkpoint.interval.ms log.initial.task.delay.ms \
             log.max.id.map.snapshots log.message.timestamp.after.max.ms \
             log.message.timestamp.before.max.ms log.message.timestamp.difference.max.ms log.preallocate \
-            log.roll.jitter.hours log.roll.jitter.ms replica.selector.class request.timeout.ms \
+            log.roll.jitter.hours log.roll.jitter.ms request.timeout.ms \
             reserved.broker.max.id",
     },
 ];
@@ -296,10 +296,7 @@ pub(super) const CONSUMER: &[NoEffect] = &[
         why: "transactions are not modelled yet",
         names: "internal.throw.on.fetch.stable.offset.unsupported isolation.level",
     },
-    NoEffect {
-        why: "not modelled",
-        names: "allow.auto.create.topics client.rack metadata.recovery.strategy retry.backoff.max.ms",
-    },
+    NoEffect { why: "not modelled", names: "allow.auto.create.topics metadata.recovery.strategy retry.backoff.max.ms" },
 ];
 
 /// Names that a Scala producer may have and that change nothing here.

@@ -107,6 +107,8 @@ pub(super) struct ReplicaFetcher {
     pub(super) truncating: BTreeSet<TopicPartition>,
     pub(super) out_of_range: VecDeque<TopicPartition>,
     resting: BTreeSet<(Instant, TopicPartition)>,
+    /// Partitions whose high watermark has moved: consumers may be waiting for it (KIP-392).
+    pub(super) advanced: Vec<TopicPartition>,
     /// Since when a segment that an append rolled waits to be flushed.
     pub(super) flush_due: Option<Instant>,
 }
@@ -131,6 +133,7 @@ impl ReplicaFetcher {
             truncating: BTreeSet::new(),
             out_of_range: VecDeque::new(),
             resting: BTreeSet::new(),
+            advanced: Vec::new(),
             flush_due: None,
         }
     }
@@ -358,7 +361,9 @@ impl ReplicaFetcher {
                 Err(AppendError::Storage(_)) => return Err(StorageFailure),
             }
         }
-        follow_high_watermark(name, fetched.high_watermark, log, ctx);
+        if follow_high_watermark(name, fetched.high_watermark, log, ctx) {
+            self.advanced.push(name.clone());
+        }
         Ok(())
     }
 
@@ -412,10 +417,12 @@ fn latest_epoch(logs: &LogManager, name: &TopicPartition) -> Option<LeaderEpoch>
     logs.get(name).and_then(UnifiedLog::latest_epoch)
 }
 
-fn follow_high_watermark(name: &TopicPartition, leaders: Offset, log: &mut UnifiedLog, ctx: &mut Context<'_>) {
+fn follow_high_watermark(name: &TopicPartition, leaders: Offset, log: &mut UnifiedLog, ctx: &mut Context<'_>) -> bool {
     let from = log.high_watermark();
     let to = high_watermark::of_follower(leaders, log.log_start_offset(), log.log_end_offset());
-    if to != from && log.set_high_watermark(to) {
+    let moved = to != from && log.set_high_watermark(to);
+    if moved {
         ctx.fact(Fact::HighWatermarkAdvanced { partition: name.clone(), role: Role::Follower, from, to });
     }
+    moved
 }

@@ -27,6 +27,8 @@ const SETUP_TIMEOUTS: KafkaVersion = KafkaVersion::new(2, 7);
 pub struct FetcherManager {
     fetchers: BTreeMap<i32, ReplicaFetcher>,
     network: NetworkClient,
+    /// Partitions whose high watermark the last answer has moved.
+    advanced: Vec<TopicPartition>,
     /// Since when a segment that a fetcher's append rolled waits to be flushed.
     flush_due: Option<Instant>,
 }
@@ -45,7 +47,7 @@ impl FetcherManager {
             connection_setup_timeout: Some(setup),
             max_in_flight: 1,
         });
-        Self { fetchers: BTreeMap::new(), network, flush_due: None }
+        Self { fetchers: BTreeMap::new(), network, advanced: Vec::new(), flush_due: None }
     }
 
     /// Fetches a partition from `leader`; first call [`FetcherManager::remove`].
@@ -133,6 +135,7 @@ impl FetcherManager {
         let Some((_, in_flight)) = fetcher.in_flight.take_if(|(asked, _)| *asked == token) else { return Ok(()) };
         take_answer(fetcher, in_flight, response, around, logs, ctx)?;
         self.flush_due = fetcher.flush_due.take();
+        self.advanced = std::mem::take(&mut fetcher.advanced);
         pump(fetcher, network, around, logs, ctx)
     }
 
@@ -158,6 +161,11 @@ impl FetcherManager {
     /// Since when a segment that the last answer rolled waits to be flushed, if it rolled one.
     pub fn take_flush_due(&mut self) -> Option<Instant> {
         self.flush_due.take()
+    }
+
+    /// The partitions whose high watermark the last answer has moved.
+    pub fn take_advanced(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.advanced)
     }
 
     /// Ends all fetching.

@@ -1,7 +1,7 @@
 //! A partition as its leader and its followers see it.
 //!
 //! Reading order: [`high_watermark`] and [`isr`] are the rules in their pure form, [`replica`] is what a leader knows of a
-//! follower, [`truncation`] what a follower has to give up; `leader` and `partition` put them together for one replica.
+//! follower, [`truncation`] what a follower has to give up, [`replica_selector`] where a consumer reads best; `leader` and `partition` put them together for one replica.
 //! `fetcher` copies from a leader. [`replica_manager`] is all replicas of a broker: `produce`, `fetch` and `offsets` are
 //! its requests ([`api`]), `metadata_changes` is what moves replicas between roles, `purgatory` is where requests wait.
 
@@ -10,6 +10,7 @@ pub mod high_watermark;
 pub mod isr;
 pub mod replica;
 pub mod replica_manager;
+pub mod replica_selector;
 pub mod truncation;
 
 mod fetch;

@@ -193,6 +193,9 @@ impl ReplicaManager {
         let flush_due = self.fetchers.take_flush_due();
         self.note_roll(flush_due);
         self.check_fetchers(result, ctx);
+        for name in self.fetchers.take_advanced() {
+            self.check_fetches(&name, ctx);
+        }
         None
     }
 

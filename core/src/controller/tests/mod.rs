@@ -59,6 +59,7 @@ fn config() -> BrokerConfig {
         log_flush_scheduler_interval_ms: Duration::FOREVER,
         log_flush_offset_checkpoint_interval_ms: Duration::from_secs(60),
         replica_high_watermark_checkpoint_interval_ms: Duration::from_secs(5),
+        replica_selector_class: crate::config::ReplicaSelector::Leader,
         replica_lag_time_max_ms: Duration::from_secs(30),
         replica_fetch_wait_max_ms: millis,
         replica_fetch_min_bytes: 1,
