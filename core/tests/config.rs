@@ -432,7 +432,14 @@ fn toggles_are_set_by_name() {
     let mut toggles = Toggles::of(V3_9);
     assert_eq!(toggles.set("truncation", "kip279"), Ok(()));
     assert_eq!(toggles.truncation, Truncation::Kip279);
-    for name in Toggles::NAMES.iter().copied().filter(|name| *name != "truncation") {
+    for method in ["hw", "kip101", "truncate_on_fetch"] {
+        assert_eq!(toggles.set("truncation", method), Ok(()));
+    }
+    assert_eq!(toggles.set("dedupe_window", "1"), Ok(()));
+    assert_eq!(toggles.dedupe_window, 1);
+    assert!(toggles.set("dedupe_window", "6").is_err() && toggles.set("dedupe_window", "0").is_err());
+    let valued = ["truncation", "dedupe_window"];
+    for name in Toggles::NAMES.iter().copied().filter(|name| !valued.contains(name)) {
         let before = toggles;
         assert_eq!(toggles.set(name, "false"), Ok(()));
         assert_ne!(toggles, before, "{name} is on in 3.9");

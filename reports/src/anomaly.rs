@@ -43,11 +43,13 @@ pub enum Kind {
     ExpiredUnread,
     /// A consumer believes that a key has a value, and the key was deleted.
     StaleKey,
+    /// The end of a log, as consumers are told it, went back (KIP-207).
+    StaleEndOffset,
 }
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -63,6 +65,7 @@ impl Kind {
         Kind::Unseen,
         Kind::ExpiredUnread,
         Kind::StaleKey,
+        Kind::StaleEndOffset,
     ];
 
     /// The name in reports and expectations: `lost-write`.
@@ -83,6 +86,7 @@ impl Kind {
             Kind::Unseen => "unseen",
             Kind::ExpiredUnread => "expired-unread",
             Kind::StaleKey => "stale-key",
+            Kind::StaleEndOffset => "stale-end-offset",
         }
     }
 
@@ -104,6 +108,7 @@ impl Kind {
             Kind::Unseen => "UNSEEN",
             Kind::ExpiredUnread => "EXPIRED",
             Kind::StaleKey => "STALE",
+            Kind::StaleEndOffset => "STALE",
         }
     }
 

@@ -233,6 +233,10 @@ impl Contract {
                 ),
                 Some(_) | None => Permitted::unknown("no setting lets anything wait for ever once the faults are over"),
             },
+            Kind::StaleEndOffset => match anomaly.cause {
+                Some(Cause::LogReplaced) => Permitted::yes("the log no longer had what it had been told to have"),
+                Some(_) | None => Permitted::no("the end of a log that consumers are told never goes back"),
+            },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
             Kind::ExpiredUnread => Permitted::yes("a log keeps records for as long as retention says, read or not"),
             Kind::StaleKey => match anomaly.cause {
@@ -287,7 +291,9 @@ impl Contract {
             Cause::DiskLostData | Cause::CorruptRecord => {
                 Permitted::unknown("a disk that loses what was synced breaks Kafka's own assumption")
             }
-            Cause::TruncatedToHighWatermark => Permitted::no("an acknowledged record must survive a change of leader"),
+            Cause::TruncatedToHighWatermark | Cause::TruncatedOutOfRange | Cause::JoinedIsrWithoutIt => {
+                Permitted::no("an acknowledged record must survive a change of leader")
+            }
             _ => loss_by_kind(acks, topic),
         }
     }

@@ -254,6 +254,9 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::Truncated { partition, from, to, reason } => {
             d.put(22u64).put(partition).put(from.0).put(to.0).put(*reason);
         }
+        Fact::TruncationForbidden { partition, leader_end, log_end } => {
+            d.put(60u64).put(partition).put(leader_end.0).put(log_end.0);
+        }
         Fact::SegmentRolled { partition, base_offset } => {
             d.put(23u64).put(partition).put(base_offset.0);
         }

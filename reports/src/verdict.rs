@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::poll_order::PollOrder;
 use crate::checkers::stale_key::StaleKeys;
+use crate::checkers::stale_end_offset::EndOffsets;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
 use crate::history::{History, Outcome, Replica};
@@ -195,6 +196,7 @@ pub struct Judge {
     history: History,
     poll_order: PollOrder,
     stale_keys: StaleKeys,
+    end_offsets: EndOffsets,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
     stuck: Vec<(String, Instant)>,
@@ -221,6 +223,7 @@ impl Observer for Judge {
                 self.history.observe(event);
                 self.poll_order.observe(event);
                 self.stale_keys.observe(event);
+                self.end_offsets.observe(event);
             }
         }
     }
@@ -235,6 +238,7 @@ impl Judge {
             contract,
             history: History::new(),
             poll_order: PollOrder::default(),
+            end_offsets: EndOffsets::default(),
             faults: BTreeMap::new(),
             witnesses: BTreeMap::new(),
             stuck: Vec::new(),
@@ -308,6 +312,7 @@ impl Judge {
         checkers::unseen::check(&ledger, findings);
         self.poll_order.check(&self.history, findings);
         self.stale_keys.check(&self.history, findings);
+        self.end_offsets.check(&self.contract, findings);
         for (what, at) in &self.stuck {
             findings.anomalies.push(Anomaly {
                 note: Some(what.clone()),

@@ -41,6 +41,8 @@ pub struct BrokerConfig {
     pub log_flush_offset_checkpoint_interval_ms: Duration,
     /// `replica.high.watermark.checkpoint.interval.ms`.
     pub replica_high_watermark_checkpoint_interval_ms: Duration,
+    /// `replica.selector.class`: from which replica consumers read.
+    pub replica_selector_class: ReplicaSelector,
     /// `replica.lag.time.max.ms`: after it a follower that has not caught up leaves the ISR.
     pub replica_lag_time_max_ms: Duration,
     /// `replica.fetch.wait.max.ms`: how long a follower's fetch waits for data.
@@ -150,6 +152,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("log.message.timestamp.after.max.ms", Kind::long(0), LONG_MAX, "How far a timestamp may lie ahead of the leader's clock.").later(&[(V4_0, "3600000")]).since(3, 6),
     Definition::new("log.message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), Some("CreateTime"), "Whether the producer's clock or the leader's stamps a record."),
 
+    Definition::new("replica.selector.class", Kind::Text, None, "From which replica consumers read: the leader, or with RackAwareReplicaSelector the one in their client.rack.").since(2, 4),
     Definition::new("replica.lag.time.max.ms", Kind::LONG, Some("10000"), "After how long a follower that has not caught up leaves the ISR.").later(&[(V2_5, "30000")]).floor(0),
     Definition::new("replica.fetch.wait.max.ms", Kind::INT, Some("500"), "How long a follower's fetch waits for data.").floor(0),
     Definition::new("replica.fetch.min.bytes", Kind::INT, Some("1"), "How much data a follower's fetch waits for.").floor(0),
@@ -202,6 +205,38 @@ impl BrokerConfig {
     }
 }
 
+/// `replica.selector.class`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaSelector {
+    /// Consumers read from the leader.
+    Leader,
+    /// Consumers read from the replica in their rack (KIP-392).
+    RackAware,
+}
+
+impl ReplicaSelector {
+    const LEADER: &'static str = "org.apache.kafka.common.replica.LeaderSelector";
+    const RACK_AWARE: &'static str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+    fn of(values: &Values) -> ReplicaSelector {
+        match values.opt_text("replica.selector.class").as_deref() {
+            Some(ReplicaSelector::RACK_AWARE) => ReplicaSelector::RackAware,
+            Some(_) | None => ReplicaSelector::Leader,
+        }
+    }
+
+    /// Classes of somebody's own cannot be simulated.
+    fn check(values: &mut Values) {
+        let class = values.opt_text("replica.selector.class");
+        if class.is_some_and(|class| ![Self::LEADER, Self::RACK_AWARE].contains(&class.as_str())) {
+            values.refuse(
+                "replica.selector.class",
+                "replica.selector.class is LeaderSelector or RackAwareReplicaSelector (of org.apache.kafka.common.replica); others cannot be simulated",
+            );
+        }
+    }
+}
+
 /// Where the cluster's metadata lives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MetadataMode {
@@ -230,6 +265,7 @@ impl MetadataMode {
 
 /// What `KafkaConfig.validateValues` requires of several properties at once.
 fn check(values: &mut Values) {
+    ReplicaSelector::check(values);
     let wait = values.number("replica.fetch.wait.max.ms");
     let at_fault = |values: &Values, other: &'static str| {
         if values.is_set("replica.fetch.wait.max.ms") { "replica.fetch.wait.max.ms" } else { other }
@@ -289,6 +325,7 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
         log_flush_scheduler_interval_ms: values.millis("log.flush.scheduler.interval.ms"),
         log_flush_offset_checkpoint_interval_ms: values.millis("log.flush.offset.checkpoint.interval.ms"),
         replica_high_watermark_checkpoint_interval_ms: values.millis("replica.high.watermark.checkpoint.interval.ms"),
+        replica_selector_class: ReplicaSelector::of(values),
         replica_lag_time_max_ms: values.millis("replica.lag.time.max.ms"),
         replica_fetch_wait_max_ms: values.millis("replica.fetch.wait.max.ms"),
         replica_fetch_min_bytes: values.int("replica.fetch.min.bytes"),

@@ -26,6 +26,8 @@ pub struct ConsumerConfig {
     pub version: KafkaVersion,
     /// `client.id`.
     pub client_id: String,
+    /// `client.rack`; empty is none.
+    pub client_rack: String,
     /// `group.id`.
     pub group_id: Option<String>,
     /// `auto.offset.reset`.
@@ -69,6 +71,7 @@ pub(super) const SCHEMA: Schema =
 #[rustfmt::skip]
 const DEFINITIONS: &[Definition] = &[
     Definition::new("client.id", Kind::Text, Some(""), "A name for logs and quotas."),
+    Definition::new("client.rack", Kind::Text, Some(""), "The rack of the consumer: it reads from a replica there, if the brokers know how to choose one.").since(2, 4),
     Definition::new("group.id", Kind::Text, None, "The group in whose name offsets are committed."),
     Definition::new("auto.offset.reset", Kind::Choice(&["latest", "earliest", "none"]), Some("latest"), "Where to read from when there is no position: from now on, from the start, or not at all."),
     Definition::new("enable.auto.commit", Kind::Boolean, Some("true"), "Whether poll() commits what the poll before returned."),
@@ -100,6 +103,7 @@ impl ConsumerConfig {
         let config = ConsumerConfig {
             version,
             client_id: values.text("client.id"),
+            client_rack: if version < KafkaVersion::new(2, 4) { String::new() } else { values.text("client.rack") },
             enable_auto_commit: auto_commit(&mut values, group_id.is_some()),
             group_id,
             auto_offset_reset: match values.text("auto.offset.reset").as_str() {

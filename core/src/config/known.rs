@@ -182,7 +182,7 @@ pub(super) const BROKER: &[NoEffect] = &[
         names: "alter.config.policy.class.name broker.id.generation.enable controlled.shutdown.max.retries \
             controlled.shutdown.retry.backoff.ms create.topic.policy.class.name \
             leader.imbalance.per.broker.percentage log.compression.gzip.level log.compression.lz4.level \
-            log.compression.zstd.level log.max.id.map.snapshots log.preallocate replica.selector.class \
+            log.compression.zstd.level log.max.id.map.snapshots log.preallocate \
             request.timeout.ms reserved.broker.max.id",
     },
 ];
@@ -280,10 +280,7 @@ pub(super) const CONSUMER: &[NoEffect] = &[
         why: "transactions are not modelled yet",
         names: "internal.throw.on.fetch.stable.offset.unsupported isolation.level",
     },
-    NoEffect {
-        why: "not modelled",
-        names: "allow.auto.create.topics client.rack metadata.recovery.strategy retry.backoff.max.ms",
-    },
+    NoEffect { why: "not modelled", names: "allow.auto.create.topics metadata.recovery.strategy retry.backoff.max.ms" },
 ];
 
 /// Names that a Scala producer may have and that change nothing here.

@@ -23,7 +23,7 @@ pub mod topic;
 mod values;
 mod version;
 
-pub use broker::BrokerConfig;
+pub use broker::{BrokerConfig, ReplicaSelector};
 pub use consumer::{AutoOffsetReset, ConsumerConfig};
 pub use definition::{Definition, Kind};
 pub use legacy_producer::{LegacyProducerConfig, LegacyProducerType};

@@ -9,6 +9,11 @@ use super::values::nearest;
 /// How a follower finds out how much of its log the leader does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truncation {
+    /// It cuts to its own high watermark whenever it begins to follow, and asks nobody (before 0.11).
+    Hw,
+    /// It asks with OffsetForLeaderEpoch where its last epoch ends at the leader, once, and believes the number: a leader
+    /// that has no such epoch answers with the start of its next one (KIP-101; 0.11 to 1.1).
+    Kip101,
     /// It asks with OffsetForLeaderEpoch before it fetches, epoch by epoch (KIP-101, KIP-279; 2.0 to 2.6).
     Kip279,
     /// The fetch itself carries the epoch of the last record; the leader answers with the diverging epoch (2.7, KIP-595).
@@ -18,12 +23,23 @@ pub enum Truncation {
 impl Truncation {
     /// How `version` does it.
     fn of(version: KafkaVersion) -> Self {
-        if version >= KafkaVersion::new(2, 7) { Truncation::OnFetch } else { Truncation::Kip279 }
+        let since = |major, minor| version >= KafkaVersion::new(major, minor);
+        match () {
+            () if since(2, 7) => Truncation::OnFetch,
+            () if since(2, 0) => Truncation::Kip279,
+            () if since(0, 11) => Truncation::Kip101,
+            () => Truncation::Hw,
+        }
     }
+
+    /// The names that scenarios use.
+    const NAMES: &'static str = "hw, kip101, kip279 or truncate_on_fetch";
 
     /// By the name that scenarios use.
     fn parse(value: &str) -> Option<Truncation> {
         match value {
+            "hw" => Some(Truncation::Hw),
+            "kip101" => Some(Truncation::Kip101),
             "kip279" => Some(Truncation::Kip279),
             "truncate_on_fetch" => Some(Truncation::OnFetch),
             _ => None,
@@ -39,17 +55,23 @@ macro_rules! toggles {
         pub struct Toggles {
             /// How followers truncate.
             pub truncation: Truncation,
+            /// Among how many of a producer's last batches a leader recognises one that comes again (1; KAFKA-5494: 5).
+            pub dedupe_window: usize,
             $($(#[$doc])* pub $name: bool,)*
         }
 
         impl Toggles {
             /// The names for [`Toggles::set`], as in the table of mutations of the failure catalog.
-            pub const NAMES: &'static [&'static str] = &["truncation", $(stringify!($name),)*];
+            pub const NAMES: &'static [&'static str] = &["truncation", "dedupe_window", $(stringify!($name),)*];
+
+            /// A leader remembers no more batches of a producer than this.
+            pub const DEDUPE_WINDOW_MAX: usize = 5;
 
             /// What `version` has.
             pub fn of(version: KafkaVersion) -> Self {
                 Self {
                     truncation: Truncation::of(version),
+                    dedupe_window: if version >= KafkaVersion::new(1, 0) { Toggles::DEDUPE_WINDOW_MAX } else { 1 },
                     $($name: version >= KafkaVersion::new($major, $minor),)*
                 }
             }
@@ -68,7 +90,10 @@ toggles! {
     /// The high watermark stands still while the ISR is smaller than `min.insync.replicas`, and that is capped by the
     /// replication factor (KAFKA-15583).
     strict_min_isr since (3, 7),
-    /// Only an unfenced broker may join an ISR (KIP-841).
+    /// Followers' fetches, and with them the leader's proposals, name the incarnation of the follower; one that has been
+    /// replaced is not let into the ISR (KIP-903).
+    isr_broker_epoch since (3, 5),
+    /// Only an unfenced broker that is not shutting down may join an ISR (KIP-841).
     isr_eligibility_unfenced since (3, 3),
     /// A leader counts replicas that it has proposed for the ISR as members already (KIP-497).
     maximal_isr since (2, 7),
@@ -87,15 +112,42 @@ toggles! {
     /// A tombstone may go `delete.retention.ms` after the cleaner has first seen it, which it writes into the batch; before,
     /// that counted from the last modification of the segment in which the clean part ends (KIP-534).
     delete_horizon since (3, 1),
+    /// What a leader knows of a producer outlives the producer's last record in the log (KAFKA-7190).
+    pid_state_retained since (2, 5),
+    /// Requests carry the epoch in which the asker believes the leader to be, and a leader in another one refuses them
+    /// (KIP-320).
+    fetch_epoch_fencing since (2, 1),
+    /// A follower compares its log with the leader's after every new epoch, even if the leader is the same (KAFKA-7164).
+    truncate_on_every_epoch since (2, 1),
+    /// A follower joins the ISR only when it has reached the start of the leader's epoch, not just the high watermark
+    /// (KAFKA-7128).
+    isr_join_requires_epoch_start since (2, 1),
+    /// A leader writes down where its epoch starts when it is elected, not with the first record (KAFKA-7415).
+    persist_epoch_on_election since (2, 1),
+    /// A follower that is ahead of its leader cuts its log even where unclean elections are off, instead of halting
+    /// (KAFKA-7414).
+    oor_not_fatal since (2, 1),
+    /// A follower lags by time alone, not also by more than 4000 records (`replica.lag.max.messages`, until 0.8).
+    isr_by_time_only since (0, 9),
+    /// A follower that was out of range, and is in range again by the time it has asked, keeps its log (KAFKA-2143).
+    oor_keep_log since (0, 10),
 }
 
 impl Toggles {
-    /// Switches a fix on or off: `true` or `false`; `kip279` or `truncate_on_fetch` for `truncation`.
+    /// Switches a fix on or off: `true` or `false`; a method for `truncation`, a number for `dedupe_window`.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ToggleError> {
         let value = value.trim();
         if name == "truncation" {
-            self.truncation = Truncation::parse(value)
-                .ok_or_else(|| ToggleError::value(name, value, "kip279 or truncate_on_fetch"))?;
+            self.truncation =
+                Truncation::parse(value).ok_or_else(|| ToggleError::value(name, value, Truncation::NAMES))?;
+            return Ok(());
+        }
+        if name == "dedupe_window" {
+            self.dedupe_window = value
+                .parse()
+                .ok()
+                .filter(|window| (1..=Toggles::DEDUPE_WINDOW_MAX).contains(window))
+                .ok_or_else(|| ToggleError::value(name, value, "a number from 1 to 5"))?;
             return Ok(());
         }
         let Some(toggle) = self.switch(name) else {

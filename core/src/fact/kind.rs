@@ -28,6 +28,7 @@ impl Fact {
             Fact::BecameLeader { .. } => "became-leader",
             Fact::BecameFollower { .. } => "became-follower",
             Fact::Truncated { .. } => "truncated",
+            Fact::TruncationForbidden { .. } => "truncation-forbidden",
             Fact::SegmentRolled { .. } => "segment-rolled",
             Fact::LogStartOffsetAdvanced { .. } => "log-start-offset-advanced",
             Fact::Cleaned { .. } => "cleaned",

@@ -215,6 +215,16 @@ pub enum Fact {
         /// Why.
         reason: TruncationReason,
     },
+    /// A follower is ahead of its leader and may not cut its log, because unclean elections are off: its broker halts
+    /// (before 2.1).
+    TruncationForbidden {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where the leader's log ends.
+        leader_end: Offset,
+        /// Where its own ends.
+        log_end: Offset,
+    },
     /// A new segment was begun.
     SegmentRolled {
         /// The partition.

@@ -28,7 +28,7 @@ use crate::record::RecordBatch;
 use crate::types::{Duration, Offset, ProducerEpoch, Sequence, Timestamp};
 
 /// How many batches of a producer are remembered.
-const BATCHES_TO_RETAIN: usize = 5;
+const BATCHES_TO_RETAIN: usize = Toggles::DEDUPE_WINDOW_MAX;
 
 /// A batch that was appended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,12 +123,17 @@ impl ProducerStateEntry {
         self.count += 1;
     }
 
-    fn duplicate_of(&self, batch: &RecordBatch) -> Option<BatchMetadata> {
+    fn duplicate_of(&self, batch: &RecordBatch, window: usize) -> Option<BatchMetadata> {
         let (first, last) = (batch.base_sequence(), batch.last_sequence());
         if batch.producer_epoch() != self.producer_epoch {
             return None;
         }
-        self.batches().iter().find(|known| known.first_sequence == first && known.last_sequence == last).copied()
+        self.batches()
+            .iter()
+            .rev()
+            .take(window)
+            .find(|known| known.first_sequence == first && known.last_sequence == last)
+            .copied()
     }
 
     fn check_sequence(&self, epoch: ProducerEpoch, first: Sequence) -> Verdict {
@@ -156,7 +161,7 @@ impl ProducerStateManager {
                 Verdict::Refuse(ErrorCode::UNKNOWN_PRODUCER_ID)
             };
         };
-        if let Some(duplicate) = entry.duplicate_of(batch) {
+        if let Some(duplicate) = entry.duplicate_of(batch, toggles.dedupe_window) {
             return Verdict::Duplicate(duplicate);
         }
         if epoch < entry.producer_epoch {
@@ -198,6 +203,20 @@ impl ProducerStateManager {
     /// Every producer, by id.
     pub fn entries(&self) -> &[ProducerStateEntry] {
         &self.entries
+    }
+
+    /// The log begins at `log_start` now. Before KAFKA-7190 a producer whose records are all below it is forgotten, and
+    /// those batches of the others.
+    pub fn truncate_head(&mut self, log_start: Offset, toggles: Toggles) {
+        if toggles.pid_state_retained {
+            return;
+        }
+        self.entries.retain_mut(|entry| {
+            let gone = entry.batches().iter().take_while(|batch| batch.last_offset < log_start).count();
+            entry.batches.rotate_left(gone);
+            entry.count -= gone;
+            entry.count > 0
+        });
     }
 
     /// Forgets the producers whose last record is `expiration` old (`producer.id.expiration.ms`); says which.
@@ -267,6 +286,28 @@ mod tests {
 
     fn check(appended: &[Sent], sent: Sent, version: KafkaVersion) -> Verdict {
         after(appended).check(&batch(sent, 0), Toggles::of(version))
+    }
+
+    #[test]
+    fn in_a_window_of_one_only_the_last_batch_is_known() {
+        let state = after(&[(0, 0, 1), (0, 1, 1)]);
+        let toggles = Toggles { dedupe_window: 1, ..Toggles::of(KafkaVersion::new(3, 9)) };
+        assert_eq!(duplicate_at(state.check(&batch((0, 1, 1), 0), toggles)), Some((101, 101)));
+        assert_eq!(state.check(&batch((0, 0, 1), 0), toggles), OUT_OF_ORDER);
+    }
+
+    #[test]
+    fn a_producer_is_forgotten_with_its_last_record_before_2_5() {
+        for (version, batches) in [(KafkaVersion::new(2, 2), [1, 0]), (KafkaVersion::new(2, 8), [2, 2])] {
+            let mut state = after(&[(0, 0, 1), (0, 1, 1)]);
+            for (log_start, left) in [101, 102].into_iter().zip(batches) {
+                state.truncate_head(Offset(log_start), Toggles::of(version));
+                assert_eq!(state.entry(7).map_or(0, |entry| entry.batches().len()), left, "{version}, {log_start}");
+            }
+            let next = state.check(&batch((0, 2, 1), 0), Toggles::of(version));
+            let unknown = Verdict::Refuse(ErrorCode::UNKNOWN_PRODUCER_ID);
+            assert_eq!(next, if batches[1] == 0 { unknown } else { Verdict::Append });
+        }
     }
 
     fn duplicate_at(verdict: Verdict) -> Option<(i64, i64)> {

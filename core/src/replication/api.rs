@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use crate::fact::Role;
 use crate::protocol::ErrorCode;
-use crate::types::{BrokerEpoch, Duration, LeaderEpoch, NodeId, Offset, PartitionEpoch, Timestamp, TopicPartition};
+use crate::types::{
+    BrokerEpoch, Duration, LeaderEpoch, NodeId, Offset, PartitionEpoch, StrBytes, Timestamp, TopicPartition,
+};
 
 /// A produce request.
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ pub enum IsolationLevel {
 }
 
 /// A fetch request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FetchParams {
     /// Names the request in its [`FetchCompleted`].
     pub token: u64,
@@ -63,6 +65,8 @@ pub struct FetchParams {
     pub max_bytes: i32,
     /// What a consumer may see; a follower sees everything.
     pub isolation: IsolationLevel,
+    /// The rack of a consumer (KIP-392); empty is none.
+    pub client_rack: StrBytes,
 }
 
 /// What is asked of one partition in a fetch request.
@@ -95,6 +99,8 @@ pub struct FetchResult {
     pub diverging: Option<(LeaderEpoch, Offset)>,
     /// Whole batches.
     pub records: Bytes,
+    /// The follower from which the consumer should read instead (KIP-392).
+    pub preferred_read_replica: Option<i32>,
 }
 
 /// A produce request is answered (at acks=0: would be).
@@ -267,11 +273,17 @@ impl FetchResult {
             log_start_offset: Offset::NONE,
             diverging: None,
             records: Bytes::new(),
+            preferred_read_replica: None,
         }
     }
 }
 
 impl FetchParams {
+    /// Whether a replica that does not lead may answer: consumers with a rack know how to be sent there.
+    pub fn reads_followers(&self) -> bool {
+        !self.is_from_follower() && !self.client_rack.is_empty()
+    }
+
     /// Whether a follower asks.
     pub fn is_from_follower(&self) -> bool {
         self.replica_id >= 0

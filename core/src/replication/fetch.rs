@@ -6,8 +6,12 @@
 //! perhaps the ISR, then the high watermark. The answer carries the high watermark from before: a follower learns of
 //! it one fetch later. A fetch that waited is read again when it is answered, but counts only once.
 //!
-//! Not modelled: fetching from the closest replica (KIP-392), throttling, aborted transactions, tiered storage; that a
-//! consumer whose offset lies between high watermark and log end is answered at once with nothing (3.8): it waits, as before.
+//! A consumer in a rack where a follower is hears of it instead of records, and reads there, up to what that follower knows
+//! to be committed (KIP-392).
+//!
+//! Not modelled: consumers without a rack that ask a follower (they hear that it does not lead), throttling, aborted
+//! transactions, tiered storage; that a consumer whose offset lies between high watermark and log end is answered at once
+//! with nothing (3.8): it waits, as before.
 
 use bytes::Bytes;
 
@@ -17,11 +21,17 @@ use super::partition::Partition;
 use super::purgatory::{Availability, DelayedFetch, FetchWait};
 use super::replica::FollowerFetch;
 use super::replica_manager::ReplicaManager;
+use super::replica_selector::{ReplicaView, rack_aware};
+use super::surroundings::Surroundings;
+use crate::config::{KafkaVersion, ReplicaSelector};
 use crate::fact::Fact;
 use crate::log::UnifiedLog;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
+
+/// Since when consumers are sent to replicas in the ISR only (KAFKA-14372).
+const READ_IN_SYNC_ONLY: KafkaVersion = KafkaVersion::new(3, 4);
 
 /// A read that counts as a sign of life of the follower, or one that does not.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +64,9 @@ impl ReplicaManager {
             self.check_delete_records(ctx);
         }
         let bytes: usize = results.iter().map(|(_, result)| result.records.len()).sum();
-        let urgent = results.iter().any(|(_, result)| !result.error.is_none() || result.diverging.is_some());
+        let urgent = results.iter().any(|(_, result)| {
+            !result.error.is_none() || result.diverging.is_some() || result.preferred_read_replica.is_some()
+        });
         let enough = bytes >= usize::try_from(params.min_bytes).unwrap_or(0);
         if params.max_wait.as_nanos() == 0 || partitions.is_empty() || urgent || enough {
             self.completed.push_back(Completed::Fetch(FetchCompleted { token: params.token, results }));
@@ -70,8 +82,8 @@ impl ReplicaManager {
             available += bytes;
             entries.push(FetchWait { partition: name, ask, available: bytes });
         }
-        let expires = ctx.now() + params.max_wait;
-        self.purgatory.park_fetch(params.token, DelayedFetch { params, expires, entries, available });
+        let (token, expires) = (params.token, ctx.now() + params.max_wait);
+        self.purgatory.park_fetch(token, DelayedFetch { params, expires, entries, available });
     }
 
     /// The connection on which a fetch came is gone: nobody waits for it any more. A produce request goes on waiting,
@@ -94,7 +106,7 @@ impl ReplicaManager {
             let Some(delayed) = self.purgatory.fetch_mut(token) else { continue };
             let found = match (self.partitions.get(name), self.logs.get(name)) {
                 (Some(partition), Some(log)) if !self.offline => {
-                    availability(partition, log, &delayed.params, &delayed.entries[index].ask, ctx)
+                    availability(partition, log, &self.around, &delayed.params, &delayed.entries[index].ask, ctx)
                 }
                 _ => Availability::Urgent,
             };
@@ -178,9 +190,13 @@ impl ReplicaManager {
         let (Some(partition), Some(log)) = (self.partitions.get(name), self.logs.get(name)) else {
             return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         };
-        partition.check_epoch(ask.current_leader_epoch)?;
-        let Some(leader) = partition.leader() else { return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
-        let follower = if params.is_from_follower() { Some(find_follower(leader, params, ask)?) } else { None };
+        partition.check_epoch(ask.current_leader_epoch, &self.around)?;
+        let follower = match partition.leader() {
+            None if params.reads_followers() => None,
+            None => return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            Some(leader) if params.is_from_follower() => Some(find_follower(leader, params, ask)?),
+            Some(_) => None,
+        };
         let leader_end = log.log_end_offset();
         let high_watermark = log.high_watermark();
         let mut result = FetchResult {
@@ -190,7 +206,12 @@ impl ReplicaManager {
             log_start_offset: log.log_start_offset(),
             diverging: diverging_epoch(log, ask)?,
             records: Bytes::new(),
+            preferred_read_replica: self.preferred_read_replica(partition, params, ask),
         };
+        if result.preferred_read_replica.is_some() {
+            result.diverging = None;
+            return Ok(Answer { result, high_watermark_moved: false });
+        }
         if result.diverging.is_some() {
             return Ok(Answer { result, high_watermark_moved: false });
         }
@@ -216,6 +237,28 @@ impl ReplicaManager {
             high_watermark_moved = self.follower_fetched(name, follower, fetch, ctx);
         }
         Ok(Answer { result, high_watermark_moved })
+    }
+
+    /// The follower from which a consumer should read, in the leader's opinion.
+    fn preferred_read_replica(&self, partition: &Partition, params: &FetchParams, ask: &FetchPartition) -> Option<i32> {
+        let config = &self.around.config;
+        if !params.reads_followers() || config.replica_selector_class == ReplicaSelector::Leader {
+            return None;
+        }
+        let leader = partition.leader()?;
+        let rack = |id: i32| self.around.brokers.get(&id).filter(|broker| !broker.fenced)?.rack.as_deref();
+        let followers = leader.followers.iter().filter(|replica| {
+            (leader.isr.contains(replica.broker_id) || config.version < READ_IN_SYNC_ONLY)
+                && replica.log_start <= ask.fetch_offset
+                && ask.fetch_offset <= replica.log_end
+        });
+        let views = followers.map(|replica| ReplicaView {
+            broker_id: replica.broker_id,
+            rack: rack(replica.broker_id),
+            log_end: replica.log_end,
+            last_caught_up: replica.last_caught_up(),
+        });
+        rack_aware(&params.client_rack, rack(config.broker_id), views)
     }
 
     /// The leader learns from a fetch how far a follower is. True if the high watermark moved.
@@ -269,11 +312,13 @@ fn diverging_epoch(log: &UnifiedLog, ask: &FetchPartition) -> Result<Option<(Lea
 fn availability(
     partition: &Partition,
     log: &UnifiedLog,
+    around: &Surroundings,
     params: &FetchParams,
     ask: &FetchPartition,
     ctx: &mut Context<'_>,
 ) -> Availability {
-    if partition.leader().is_none() || partition.check_epoch(ask.current_leader_epoch).is_err() {
+    let served = partition.leader().is_some() || params.reads_followers();
+    if !served || partition.check_epoch(ask.current_leader_epoch, around).is_err() {
         return Availability::Urgent;
     }
     let up_to = if params.is_from_follower() { log.log_end_offset() } else { log.high_watermark() };

@@ -16,14 +16,11 @@ use super::api::ListOffsetsQuery;
 use super::fetch_session::{Asked, SessionRequest};
 use super::fetcher::{FetchedPartition, InFlight, Phase, ReplicaFetcher, StorageFailure};
 use super::surroundings::Surroundings;
-use crate::config::{KafkaVersion, Truncation};
+use crate::config::Truncation;
 use crate::log::LogManager;
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Request};
 use crate::types::{Duration, LeaderEpoch, Offset, TopicPartition};
-
-/// Since when a fetch names the incarnation of the follower (KIP-903).
-const REPLICA_STATE: KafkaVersion = KafkaVersion::new(3, 5);
 
 /// Where does the leader's log end? For the first partition that fell out of its range.
 pub(super) fn offset_request(fetcher: &ReplicaFetcher, around: &Surroundings) -> Option<(Request, InFlight)> {
@@ -130,7 +127,7 @@ fn wire_fetch(built: SessionRequest, around: &Surroundings) -> FetchRequest {
         .with_topics(topics)
         .with_forgotten_topics_data(forgotten.collect());
     let id = BrokerId(config.broker_id);
-    if config.version < REPLICA_STATE {
+    if !config.toggles.isr_broker_epoch {
         return request.with_replica_id(id);
     }
     let state = ReplicaState::default().with_replica_id(id).with_replica_epoch(around.broker_epoch.0);
@@ -225,7 +222,7 @@ pub(super) fn on_latest_offset(
     ctx: &mut Context<'_>,
 ) -> Result<(), StorageFailure> {
     let Some(end) = usable(fetcher, name, asked_in, answer, around, ctx) else { return Ok(()) };
-    if fetcher.on_leader_end(name, end, logs, ctx)?
+    if fetcher.on_leader_end(name, end, around, logs, ctx)?
         && let Some(state) = fetcher.partitions.get_mut(name)
     {
         state.phase = Phase::OutOfRangeBelow;
@@ -244,7 +241,7 @@ pub(super) fn on_earliest_offset(
     ctx: &mut Context<'_>,
 ) -> Result<(), StorageFailure> {
     match usable(fetcher, name, asked_in, answer, around, ctx) {
-        Some(start) => fetcher.on_leader_start(name, start, logs, ctx),
+        Some(start) => fetcher.on_leader_start(name, start, around, logs, ctx),
         None => Ok(()),
     }
 }

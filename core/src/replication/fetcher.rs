@@ -109,6 +109,8 @@ pub(super) struct ReplicaFetcher {
     resting: BTreeSet<(Instant, TopicPartition)>,
     /// When a log that was appended to has something to do in the background.
     pub(super) task_due: Option<Instant>,
+    /// Partitions whose high watermark has moved: consumers may be waiting for it (KIP-392).
+    pub(super) advanced: Vec<TopicPartition>,
 }
 
 impl FetchState {
@@ -132,6 +134,7 @@ impl ReplicaFetcher {
             out_of_range: VecDeque::new(),
             resting: BTreeSet::new(),
             task_due: None,
+            advanced: Vec::new(),
         }
     }
 
@@ -152,6 +155,14 @@ impl ReplicaFetcher {
             self.resting.remove(&(until, name.clone()));
         }
         self.session.changed(name);
+    }
+
+    /// The leader goes on in a new epoch: it is asked in that one from now on. False if the partition is not here.
+    pub(super) fn update_epoch(&mut self, name: &TopicPartition, epoch: LeaderEpoch) -> bool {
+        let Some(state) = self.partitions.get_mut(name) else { return false };
+        state.from.current_leader_epoch = epoch;
+        self.session.changed(name);
+        true
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -211,13 +222,16 @@ impl ReplicaFetcher {
         }
     }
 
-    /// Cuts the logs that have no epochs to ask about, down to the high watermark.
+    /// Cuts the logs that have no epochs to ask about, or that nobody asks about, down to the high watermark.
     pub(super) fn truncate_without_epochs(
         &mut self,
+        around: &Surroundings,
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
-        let without_epochs = |name: &&TopicPartition| logs.get(name).is_some_and(|log| log.latest_epoch().is_none());
+        let nobody_asks = around.config.toggles.truncation == Truncation::Hw;
+        let without_epochs =
+            |name: &&TopicPartition| logs.get(name).is_some_and(|log| nobody_asks || log.latest_epoch().is_none());
         let names: Vec<TopicPartition> = self
             .truncating
             .iter()
@@ -244,9 +258,10 @@ impl ReplicaFetcher {
     ) -> Result<(), StorageFailure> {
         let (Some(state), Some(log)) = (self.partitions.get(name), logs.get(name)) else { return Ok(()) };
         let lookup = |epoch| log.end_offset_for_epoch(epoch);
-        let point = truncation_point(answer, state.from.offset, log.log_end_offset(), lookup);
+        let method = around.config.toggles.truncation;
+        let point = truncation_point(method, answer, state.from.offset, log.log_end_offset(), lookup);
         let reason = if answer.is_some() { TruncationReason::Diverged } else { TruncationReason::ToHighWatermark };
-        self.truncate(name, point, reason, around.config.toggles.truncation, logs, ctx)
+        self.truncate(name, point, reason, method, logs, ctx)
     }
 
     fn truncate(
@@ -346,7 +361,9 @@ impl ReplicaFetcher {
                 Err(AppendError::Storage(_)) => return Err(StorageFailure),
             }
         }
-        follow_high_watermark(name, fetched.high_watermark, log, ctx);
+        if follow_high_watermark(name, fetched.high_watermark, log, ctx) {
+            self.advanced.push(name.clone());
+        }
         match log.maybe_increment_log_start_offset(fetched.log_start, LogStartReason::Leader, ctx) {
             Ok(_) => Ok(()),
             // Its own high watermark has to get there first.
@@ -361,11 +378,17 @@ impl ReplicaFetcher {
         &mut self,
         name: &TopicPartition,
         end: Offset,
+        around: &Surroundings,
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<bool, StorageFailure> {
-        if logs.get(name).is_none_or(|log| end >= log.log_end_offset()) {
-            return Ok(true);
+        let Some(log) = logs.get(name).filter(|log| end < log.log_end_offset()) else { return Ok(true) };
+        if !around.config.toggles.oor_not_fatal && !log.config().unclean_leader_election_enable {
+            let (partition, log_end) = (name.clone(), log.log_end_offset());
+            ctx.fact(Fact::TruncationForbidden { partition, leader_end: end, log_end });
+            self.remove(name);
+            ctx.exit();
+            return Ok(false);
         }
         logs.truncate_to(name, end, TruncationReason::OutOfRange, ctx).map_err(|_| StorageFailure)?;
         self.out_of_range.retain(|other| other != name);
@@ -373,20 +396,24 @@ impl ReplicaFetcher {
         Ok(false)
     }
 
-    /// The leader's log starts at `start`: if its own ends before that, it begins anew there; else it fetches on.
+    /// The leader's log starts at `start`: if its own ends before that, it begins anew there; else it fetches on. Before
+    /// KAFKA-2143 it did not look at its own end, and gave up all it had although the leader had only grown meanwhile.
     pub(super) fn on_leader_start(
         &mut self,
         name: &TopicPartition,
         start: Offset,
+        around: &Surroundings,
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
         let Some(end) = logs.get(name).map(UnifiedLog::log_end_offset) else { return Ok(()) };
-        if start > end {
+        let keeps_log = start <= end && around.config.toggles.oor_keep_log;
+        if !keeps_log {
             logs.truncate_fully_and_start_at(name, start, ctx).map_err(|_| StorageFailure)?;
         }
         self.out_of_range.retain(|other| other != name);
-        self.move_to(name, end.max(start), latest_epoch(logs, name), Phase::Fetching);
+        let offset = if keeps_log { end } else { start };
+        self.move_to(name, offset, latest_epoch(logs, name), Phase::Fetching);
         Ok(())
     }
 }
@@ -395,10 +422,12 @@ fn latest_epoch(logs: &LogManager, name: &TopicPartition) -> Option<LeaderEpoch>
     logs.get(name).and_then(UnifiedLog::latest_epoch)
 }
 
-fn follow_high_watermark(name: &TopicPartition, leaders: Offset, log: &mut UnifiedLog, ctx: &mut Context<'_>) {
+fn follow_high_watermark(name: &TopicPartition, leaders: Offset, log: &mut UnifiedLog, ctx: &mut Context<'_>) -> bool {
     let from = log.high_watermark();
     let to = high_watermark::of_follower(leaders, log.log_start_offset(), log.log_end_offset());
-    if to != from && log.set_high_watermark(to) {
+    let moved = to != from && log.set_high_watermark(to);
+    if moved {
         ctx.fact(Fact::HighWatermarkAdvanced { partition: name.clone(), role: Role::Follower, from, to });
     }
+    moved
 }

@@ -17,7 +17,7 @@ use crate::config::{BrokerConfig, KafkaVersion};
 use crate::log::LogManager;
 use crate::machine::Context;
 use crate::protocol::{Request, Response};
-use crate::types::{ConnectionId, CorrelationId, Duration, Instant, NodeId, TopicPartition};
+use crate::types::{ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, TopicPartition};
 
 /// Since when connecting has a limit of its own (KIP-601).
 const SETUP_TIMEOUTS: KafkaVersion = KafkaVersion::new(2, 7);
@@ -29,6 +29,8 @@ pub struct FetcherManager {
     network: NetworkClient,
     /// When a log that a fetcher appended to has something to do in the background.
     task_due: Option<Instant>,
+    /// Partitions whose high watermark the last answer has moved.
+    advanced: Vec<TopicPartition>,
 }
 
 impl FetcherManager {
@@ -46,7 +48,7 @@ impl FetcherManager {
             max_in_flight: 1,
             max_idle: None,
         });
-        Self { fetchers: BTreeMap::new(), network, task_due: None }
+        Self { fetchers: BTreeMap::new(), network, task_due: None, advanced: Vec::new() }
     }
 
     /// Fetches a partition from `leader`; first call [`FetcherManager::remove`].
@@ -59,6 +61,11 @@ impl FetcherManager {
         for fetcher in self.fetchers.values_mut() {
             fetcher.remove(name);
         }
+    }
+
+    /// The leader of a partition is the same in a new epoch; false if it is not fetched at all.
+    pub fn update_epoch(&mut self, name: &TopicPartition, epoch: LeaderEpoch) -> bool {
+        self.fetchers.values_mut().any(|fetcher| fetcher.update_epoch(name, epoch))
     }
 
     /// Partitions were added and removed: fetchers without any close, the others go on.
@@ -130,6 +137,7 @@ impl FetcherManager {
         let Some((_, in_flight)) = fetcher.in_flight.take_if(|(asked, _)| *asked == token) else { return Ok(()) };
         take_answer(fetcher, in_flight, response, around, logs, ctx)?;
         self.task_due = fetcher.task_due.take();
+        self.advanced = std::mem::take(&mut fetcher.advanced);
         pump(fetcher, network, around, logs, ctx)
     }
 
@@ -155,6 +163,11 @@ impl FetcherManager {
     /// When a log that the last answer appended to has something to do in the background.
     pub fn take_task_due(&mut self) -> Option<Instant> {
         self.task_due.take()
+    }
+
+    /// The partitions whose high watermark the last answer has moved.
+    pub fn take_advanced(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.advanced)
     }
 
     /// Ends all fetching.
@@ -197,7 +210,7 @@ fn pump(
         return Ok(());
     }
     if !fetcher.truncating.is_empty() {
-        fetcher.truncate_without_epochs(logs, ctx)?;
+        fetcher.truncate_without_epochs(around, logs, ctx)?;
     }
     let node = NodeId::Broker(fetcher.leader);
     let has_work = !fetcher.out_of_range.is_empty()

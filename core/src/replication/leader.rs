@@ -14,8 +14,8 @@ use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{BrokerEpoch, Offset, Timestamp, TopicPartition};
 
-/// Since when the leader compares broker epochs (KIP-903).
-const BROKER_EPOCHS: KafkaVersion = KafkaVersion::new(3, 5);
+/// `replica.lag.max.messages`, the default of 0.8.
+const LAG_MAX_MESSAGES: i64 = 4000;
 /// Since when a fetch that brings no news does not even look at the high watermark.
 const HIGH_WATERMARK_ON_NEWS_ONLY: KafkaVersion = KafkaVersion::new(2, 3);
 
@@ -83,13 +83,12 @@ impl Leader {
         }
         let leader_end = log.log_end_offset();
         let now = ctx.wall_clock();
-        let lag_max = around.config.replica_lag_time_max_ms;
         let candidate = high_watermark::replicated_by_all(
             leader_end,
             self.followers.iter().map(|follower| {
                 let in_isr = self.counts(follower.broker_id, around);
                 let about_to_join =
-                    !in_isr && follower.is_caught_up(leader_end, now, lag_max) && is_eligible(follower, around);
+                    !in_isr && is_in_sync(follower, leader_end, now, around) && is_eligible(follower, around);
                 Voice { log_end: follower.log_end, in_isr, about_to_join }
             }),
         );
@@ -118,7 +117,7 @@ impl Leader {
             && !self.isr.contains(replica.broker_id)
             && is_eligible(replica, around)
             && replica.log_end >= log.high_watermark()
-            && replica.log_end >= self.epoch_start;
+            && (!around.config.toggles.isr_join_requires_epoch_start || replica.log_end >= self.epoch_start);
         FetchEffect {
             log_end_moved: before != replica.log_end,
             expand: may_join && self.isr.propose_expand(self.followers[follower].broker_id),
@@ -136,10 +135,9 @@ impl Leader {
             return false;
         }
         let leader_end = log.log_end_offset();
-        let lag_max = around.config.replica_lag_time_max_ms;
         let lags = |id: i32| {
             id != around.config.broker_id
-                && self.follower(id).is_none_or(|replica| !replica.is_caught_up(leader_end, now, lag_max))
+                && self.follower(id).is_none_or(|replica| !is_in_sync(replica, leader_end, now, around))
         };
         let leaving: Vec<i32> = self.isr.isr().iter().copied().filter(|&id| lags(id)).collect();
         self.isr.propose_shrink(leaving)
@@ -206,6 +204,13 @@ impl Leader {
     }
 }
 
+/// Whether a follower keeps up. By number of records a burst makes all followers slow at once (0.8).
+fn is_in_sync(replica: &Replica, leader_end: Offset, now: Timestamp, around: &Surroundings) -> bool {
+    let near = replica.log_end.0 < 0 || leader_end.0 - replica.log_end.0 <= LAG_MAX_MESSAGES;
+    replica.is_caught_up(leader_end, now, around.config.replica_lag_time_max_ms)
+        && (near || around.config.toggles.isr_by_time_only)
+}
+
 /// Whether a follower may be in an ISR at all: unfenced, not shutting down, and the incarnation that fetched.
 fn is_eligible(replica: &Replica, around: &Surroundings) -> bool {
     if !around.config.toggles.isr_eligibility_unfenced {
@@ -215,13 +220,12 @@ fn is_eligible(replica: &Replica, around: &Surroundings) -> bool {
     if !registration.is_active() {
         return false;
     }
-    around.config.version < BROKER_EPOCHS
+    !around.config.toggles.isr_broker_epoch
         || replica.broker_epoch.is_some_and(|epoch| epoch.0 == -1 || epoch == registration.epoch)
 }
 
-/// Whether a fetch comes from an incarnation that the cluster has already replaced (KIP-903).
+/// Whether a fetch comes from an incarnation that the cluster has already replaced (KIP-903). One that names none (-1,
+/// as all did before) is believed.
 pub fn is_stale(broker_id: i32, epoch: BrokerEpoch, around: &Surroundings) -> bool {
-    around.config.version >= BROKER_EPOCHS
-        && epoch.0 != -1
-        && around.brokers.get(&broker_id).is_some_and(|now| !now.fenced && now.epoch > epoch)
+    epoch.0 != -1 && around.brokers.get(&broker_id).is_some_and(|now| !now.fenced && now.epoch > epoch)
 }

@@ -6,7 +6,7 @@
 use std::io;
 
 use super::fetcher::FetchFrom;
-use super::partition::{Partition, ReplicaRole};
+use super::partition::{Following, Partition, ReplicaRole};
 use super::replica_manager::{DirectoryAssignment, ReplicaManager};
 use crate::config::Truncation;
 use crate::fact::Fact;
@@ -94,13 +94,15 @@ impl ReplicaManager {
             let (Some(partition), Some(log)) = (self.partitions.get_mut(name), self.logs.get(name)) else {
                 continue;
             };
-            let new_epoch = partition.make_follower(state, log, ctx);
+            let following = partition.make_follower(state, log, &self.around, ctx);
             if self.in_controlled_shutdown && (!state.has_leader() || !state.isr.contains(&local)) {
                 self.fetchers.remove(name);
-            } else if new_epoch {
+            } else if following == Following::Anew
+                || (following == Following::InNewEpoch && !self.fetchers.update_epoch(name, state.leader_epoch))
+            {
                 self.fetchers.remove(name);
                 self.follow(image, name);
-            } else {
+            } else if following == Following::AsBefore {
                 continue;
             }
             self.check_produces(name, ctx);

@@ -1,8 +1,9 @@
 //! A partition as its leader and its followers see it.
 //!
 //! Reading order: [`high_watermark`] and [`isr`] are the rules in their pure form, [`replica`] is what a leader knows of a
-//! follower, [`truncation`] what a follower has to give up; `leader` and `partition` put them together for one replica.
-//! `fetcher` copies from a leader. [`replica_manager`] is all replicas of a broker: `produce`, `fetch`, `offsets` and `delete_records` are
+//! follower, [`truncation`] what a follower has to give up, [`replica_selector`] where a consumer reads best; `leader` and
+//! `partition` put them together for one replica. `fetcher` copies from a leader. [`replica_manager`] is all replicas of a
+//! broker: `produce`, `fetch`, `offsets` and `delete_records` are
 //! its requests ([`api`]), `metadata_changes` is what moves replicas between roles, `purgatory` is where requests wait.
 
 pub mod api;
@@ -10,6 +11,7 @@ pub mod high_watermark;
 pub mod isr;
 pub mod replica;
 pub mod replica_manager;
+pub mod replica_selector;
 pub mod truncation;
 
 mod delete_records;

@@ -69,7 +69,7 @@ impl ReplicaManager {
     ) -> Result<(&UnifiedLog, Offset, LeaderEpoch), ErrorCode> {
         self.hosted(name)?;
         let partition = self.partitions.get(name).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
-        partition.check_epoch(current_leader_epoch)?;
+        partition.check_epoch(current_leader_epoch, &self.around)?;
         let leader = partition.leader().ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
         let log = self.logs.get(name).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
         Ok((log, leader.epoch_start, partition.leader_epoch))

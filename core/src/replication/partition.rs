@@ -41,6 +41,17 @@ pub enum ReplicaRole {
     },
 }
 
+/// What new metadata means to a follower's fetching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// Nothing.
+    AsBefore,
+    /// It goes on from the same leader in a new epoch, without looking whether the logs agree (before KAFKA-7164).
+    InNewEpoch,
+    /// It begins anew: its log is compared with the leader's.
+    Anew,
+}
+
 /// A replica on this broker.
 #[derive(Clone, Debug)]
 pub struct Partition {
@@ -96,9 +107,11 @@ impl Partition {
         }
     }
 
-    /// Compares the epoch in which a client believes this partition to be (KIP-320).
-    pub fn check_epoch(&self, current: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
+    /// Compares the epoch in which a client or a follower believes this partition to be (KIP-320). Without the fence a
+    /// follower that missed an epoch counts as one that has everything up to the offset it asks for.
+    pub fn check_epoch(&self, current: Option<LeaderEpoch>, around: &Surroundings) -> Result<(), ErrorCode> {
         match current {
+            _ if !around.config.toggles.fetch_epoch_fencing => Ok(()),
             Some(theirs) if theirs < self.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
             Some(theirs) if theirs > self.leader_epoch => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
             Some(_) | None => Ok(()),
@@ -126,7 +139,11 @@ impl Partition {
         leader.pending = None;
         if new_epoch {
             let start = log.log_end_offset();
-            log.assign_epoch_start_offset(state.leader_epoch, start, ctx)?;
+            // Without it a leader that writes nothing leaves no trace of its epoch, and the next one answers followers as
+            // if the epoch had never been (KAFKA-7415).
+            if around.config.toggles.persist_epoch_on_election {
+                log.assign_epoch_start_offset(state.leader_epoch, start, ctx)?;
+            }
             leader.begin_epoch(start, new_leader, ctx.wall_clock());
             ctx.fact(Fact::BecameLeader {
                 partition: self.name.clone(),
@@ -142,12 +159,19 @@ impl Partition {
         Ok(moved)
     }
 
-    /// Becomes, or stays, a follower. True if the leader epoch is new: fetching has to begin anew.
-    pub fn make_follower(&mut self, state: &PartitionRegistration, log: &UnifiedLog, ctx: &mut Context<'_>) -> bool {
+    /// Becomes, or stays, a follower.
+    pub fn make_follower(
+        &mut self,
+        state: &PartitionRegistration,
+        log: &UnifiedLog,
+        around: &Surroundings,
+        ctx: &mut Context<'_>,
+    ) -> Following {
         if state.partition_epoch < self.partition_epoch {
-            return false;
+            return Following::AsBefore;
         }
         let new_epoch = state.leader_epoch > self.leader_epoch;
+        let same_leader = matches!(self.role, ReplicaRole::Follower { leader: Some(leader) } if leader == state.leader);
         self.role = ReplicaRole::Follower { leader: (state.leader != NO_LEADER).then_some(state.leader) };
         self.adopt(state);
         if new_epoch {
@@ -158,7 +182,11 @@ impl Partition {
                 log_end: log.log_end_offset(),
             });
         }
-        new_epoch
+        match new_epoch {
+            false => Following::AsBefore,
+            true if same_leader && !around.config.toggles.truncate_on_every_epoch => Following::InNewEpoch,
+            true => Following::Anew,
+        }
     }
 
     fn adopt(&mut self, state: &PartitionRegistration) {

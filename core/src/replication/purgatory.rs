@@ -258,6 +258,7 @@ mod tests {
             min_bytes: 100,
             max_bytes: 1000,
             isolation: IsolationLevel::ReadUncommitted,
+            client_rack: crate::types::StrBytes::default(),
         };
         let mut delayed =
             DelayedFetch { params, expires: Instant(5), entries: vec![wait("a"), wait("b")], available: 0 };

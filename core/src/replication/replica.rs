@@ -72,6 +72,11 @@ impl Replica {
         }
     }
 
+    /// When it had everything last, as far as the leader knows.
+    pub fn last_caught_up(&self) -> Option<Timestamp> {
+        self.last_caught_up
+    }
+
     /// It fetched.
     pub fn fetched(&mut self, fetch: FollowerFetch) {
         if fetch.offset >= fetch.leader_end {

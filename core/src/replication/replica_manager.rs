@@ -217,6 +217,9 @@ impl ReplicaManager {
         let task_due = self.fetchers.take_task_due();
         self.note_roll(task_due);
         self.check_fetchers(result, ctx);
+        for name in self.fetchers.take_advanced() {
+            self.check_fetches(&name, ctx);
+        }
         None
     }
 

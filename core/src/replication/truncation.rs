@@ -13,7 +13,10 @@
 //!  follower   0 0 1 3 3       has no epoch 2: truncates to 3, where its own epoch 1 ends, and asks again (KIP-279);
 //!                             asked about epoch 1, the leader answers (epoch 0, end 2): truncates to 2, done
 //! ```
+//!
+//! Not modelled: that a leader before KIP-279 does not answer about epochs older than all it knows.
 
+use crate::config::Truncation;
 use crate::types::{LeaderEpoch, Offset};
 
 /// Where to cut, and whether that is the end of it.
@@ -27,7 +30,11 @@ pub struct TruncationPoint {
 
 /// Decides from the leader's `answer` (none: it knows no epoch that old). `high_watermark` is where the follower would
 /// fetch from; `end_offset_for_epoch` looks into the follower's own epochs.
+///
+/// Before KIP-279 the answer was the end offset alone, without the epoch that it belongs to: the follower cuts to it and
+/// is done, and of a leader that never had the follower's epoch it keeps more than the leader has.
 pub fn truncation_point(
+    method: Truncation,
     answer: Option<(LeaderEpoch, Offset)>,
     high_watermark: Offset,
     log_end: Offset,
@@ -37,6 +44,11 @@ pub fn truncation_point(
     let Some((leader_epoch, leader_end)) = answer else {
         return TruncationPoint { offset: high_watermark, completed: true };
     };
+    match method {
+        Truncation::Hw => return TruncationPoint { offset: high_watermark, completed: true },
+        Truncation::Kip101 => return done(leader_end),
+        Truncation::Kip279 | Truncation::OnFetch => {}
+    }
     match end_offset_for_epoch(leader_epoch) {
         Some((own_epoch, own_end)) if own_epoch == leader_epoch => done(own_end.min(leader_end)),
         Some((_, own_end)) => TruncationPoint { offset: own_end.min(log_end), completed: false },
@@ -57,12 +69,12 @@ mod tests {
     }
 
     /// Asks and truncates until it is done; returns what is left, and how often the leader was asked.
-    fn reconcile(leader: &str, follower: &str) -> (String, usize) {
+    fn reconcile(method: Truncation, leader: &str, follower: &str) -> (String, usize) {
         let mut follower = follower.to_owned();
         for asked in 1..10 {
             let Some(last) = follower.bytes().last() else { return (follower, asked - 1) };
             let answer = end_offset_for_epoch(leader, LeaderEpoch(i32::from(last - b'0')));
-            let point = truncation_point(answer, Offset(0), Offset(follower.len() as i64), |epoch| {
+            let point = truncation_point(method, answer, Offset(0), Offset(follower.len() as i64), |epoch| {
                 end_offset_for_epoch(&follower, epoch)
             });
             follower.truncate(point.offset.0 as usize);
@@ -87,22 +99,46 @@ mod tests {
             ("0002", "0111333", "0", 2),
         ];
         for (leader, follower, left, questions) in cases {
-            assert_eq!(reconcile(leader, follower), (left.to_owned(), questions), "{follower} follows {leader}");
+            assert_eq!(
+                reconcile(Truncation::Kip279, leader, follower),
+                (left.to_owned(), questions),
+                "{follower} follows {leader}"
+            );
         }
+    }
+
+    #[test]
+    fn before_kip_279_a_follower_keeps_what_the_leader_never_had() {
+        let cases = [
+            ("00022", "00011", "000"),
+            // The leader never had epoch 1 and answers where its epoch 2 begins: beyond what both have.
+            ("00002", "0011", "0011"),
+            ("000222", "001111", "001"),
+        ];
+        for (leader, follower, left) in cases {
+            assert_eq!(
+                reconcile(Truncation::Kip101, leader, follower),
+                (left.to_owned(), 1),
+                "{follower} follows {leader}"
+            );
+        }
+        assert_eq!(reconcile(Truncation::Kip279, "00002", "0011").0, "00");
+        assert_eq!(reconcile(Truncation::Kip279, "000222", "001111").0, "00");
     }
 
     #[test]
     fn an_epoch_that_the_follower_lacks_means_another_question() {
         // The leader has epoch 2 up to 5; the follower has 1 up to 3, then 3.
-        let point = truncation_point(Some((LeaderEpoch(2), Offset(5))), Offset(0), Offset(6), |epoch| {
-            end_offset_for_epoch("011333", epoch)
-        });
+        let point =
+            truncation_point(Truncation::Kip279, Some((LeaderEpoch(2), Offset(5))), Offset(0), Offset(6), |epoch| {
+                end_offset_for_epoch("011333", epoch)
+            });
         assert_eq!(point, TruncationPoint { offset: Offset(3), completed: false });
     }
 
     #[test]
     fn a_leader_that_knows_no_such_epoch_leaves_the_high_watermark() {
-        let point = truncation_point(None, Offset(4), Offset(9), |_| panic!("not asked"));
+        let point = truncation_point(Truncation::OnFetch, None, Offset(4), Offset(9), |_| panic!("not asked"));
         assert_eq!(point, TruncationPoint { offset: Offset(4), completed: true });
     }
 }

@@ -53,6 +53,10 @@ causes! {
         "the cleaner of a compacted topic drops records without a key";
     CompactedAway = "compacted-away",
         "the cleaner dropped the last record of a key";
+    TruncatedOutOfRange = "truncated-out-of-range",
+        "a follower gave up its log because its offset lay outside of the leader's";
+    JoinedIsrWithoutIt = "joined-isr-without-it",
+        "a replica that lacked the record was let into the ISR, and elected from there";
     // ---- dropped ----
     ClientBufferExhausted = "client-buffer-exhausted",
         "send() found no room in buffer.memory within max.block.ms and failed the record";
@@ -112,6 +116,8 @@ causes! {
         "the log was cut and written anew below what had been told or read";
     CorruptRecord = "corrupt-record",
         "the bytes of the record do not match their checksum, and nobody offers others";
+    HighWatermarkBehind = "high-watermark-behind",
+        "a new leader had not heard yet how far its predecessor had committed";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
     // ---- neither ----

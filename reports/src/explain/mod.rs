@@ -17,6 +17,7 @@ mod why_misrouted;
 mod why_read;
 mod why_removed;
 mod why_reordered;
+mod why_stale;
 mod why_stuck;
 
 use std::collections::BTreeMap;
@@ -159,6 +160,7 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
         Kind::Unavailable | Kind::Stuck => why_stuck::explain(lineage, anomaly),
         Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
         Kind::Misrouted => why_misrouted::explain(lineage, anomaly),
+        Kind::StaleEndOffset => why_stale::explain(lineage, anomaly),
         Kind::Phantom => match anomaly.record {
             Some(record) => Tale::told_only(lineage, record),
             None => Tale::unknown(),

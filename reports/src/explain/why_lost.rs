@@ -334,8 +334,12 @@ impl Fate {
 fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, fate: &Fate) -> (Cause, Vec<Cause>) {
     let line = lineage.partitions.get(partition);
     let mechanism = match fate.decision {
+        Some(Decision { taken: Some(taken), .. }) if taken.truncated == Some(TruncationReason::OutOfRange) => {
+            cause_of_taking(taken)
+        }
         Some(Decision { unclean: true, .. }) => Cause::UncleanElection,
         Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
+        Some(decision) if joined_later(lineage, promise, &decision) => Cause::JoinedIsrWithoutIt,
         Some(Decision { taken: None, .. }) => Cause::AcknowledgedBeforeReplicated,
         None => {
             let taken = match line.and_then(|line| line.final_leader) {
@@ -364,10 +368,17 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
     }
 }
 
+/// Whether all in-sync replicas had been asked, and the elected one was not among them: it joined the ISR afterwards.
+fn joined_later(lineage: &Lineage<'_>, promise: &Promise, decision: &Decision) -> bool {
+    let NodeId::Broker(elected) = lineage.events[decision.became].node else { return false };
+    promise.acks == Some(-1) && !promise.isr.is_empty() && !promise.isr.contains(&elected)
+}
+
 fn cause_of_taking(taken: Taken) -> Cause {
     match taken.truncated {
         Some(TruncationReason::ToHighWatermark) => Cause::TruncatedToHighWatermark,
-        Some(TruncationReason::Diverged | TruncationReason::OutOfRange) => Cause::Unknown,
+        Some(TruncationReason::OutOfRange) => Cause::TruncatedOutOfRange,
+        Some(TruncationReason::Diverged) => Cause::Unknown,
         Some(TruncationReason::CorruptTail) | None if taken.with_power => Cause::UnsyncedDataLostWithPower,
         Some(TruncationReason::CorruptTail) => Cause::CorruptTail,
         None => Cause::DiskLostData,

@@ -96,6 +96,9 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             };
             format!("{who} truncated {partition} from {from} to {to}: {why}")
         }
+        Fact::TruncationForbidden { partition, leader_end, log_end } => format!(
+            "{who} halted: its log of {partition} ends at {log_end}, its leader's at {leader_end}, and unclean elections are off"
+        ),
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
         Fact::LogStartOffsetAdvanced { partition, from, to, reason } => {
             let why = match reason {

@@ -162,12 +162,17 @@ fn place(anomaly: &Anomaly) -> String {
     };
     let is_pair = matches!(
         anomaly.kind,
-        Kind::Duplicate | Kind::Reorder | Kind::ReplayReorder | Kind::PollSkip | Kind::NonmonotonicPoll
+        Kind::Duplicate
+            | Kind::Reorder
+            | Kind::ReplayReorder
+            | Kind::PollSkip
+            | Kind::NonmonotonicPoll
+            | Kind::StaleEndOffset
     );
     match (anomaly.offset, anomaly.other_offset) {
         (Some(offset), Some(other)) if is_pair => match anomaly.kind {
             Kind::Duplicate => format!("{topic} @ {other} and {offset}"),
-            Kind::PollSkip | Kind::NonmonotonicPoll => format!("{topic} @ {other} → {offset}"),
+            Kind::PollSkip | Kind::NonmonotonicPoll | Kind::StaleEndOffset => format!("{topic} @ {other} → {offset}"),
             _ => format!("{topic} @ {offset} after {other}"),
         },
         (Some(offset), _) => format!("{topic} @ {offset}"),
@@ -190,6 +195,7 @@ fn told(anomaly: &Anomaly, names: &NodeNames) -> String {
             true => format!("polled by {who} at {at}"),
             false => format!("polled by {who} at {at}: {note}"),
         },
+        (Kind::StaleEndOffset, Some(who), Some(at)) => format!("told to {who} at {at}"),
         (Kind::Duplicate | Kind::Reorder | Kind::ReplayReorder, Some(who), _) => match note.is_empty() {
             true => format!("sent by {who}"),
             false => format!("sent by {who}, {note}"),

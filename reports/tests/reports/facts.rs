@@ -58,6 +58,7 @@ pub fn all() -> Vec<Fact> {
         Fact::BecameLeader { partition: partition.clone(), leader_epoch: epoch, isr: vec![1], log_end: o(17) },
         Fact::BecameFollower { partition: partition.clone(), leader_epoch: epoch, leader: 2, log_end: o(17) },
         Fact::Truncated { partition: partition.clone(), from: o(18), to: o(17), reason: TruncationReason::Diverged },
+        Fact::TruncationForbidden { partition: partition.clone(), leader_end: o(3), log_end: o(5) },
         Fact::SegmentRolled { partition: partition.clone(), base_offset: o(17) },
         Fact::LogStartOffsetAdvanced {
             partition: partition.clone(),

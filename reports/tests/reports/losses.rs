@@ -2,6 +2,7 @@
 
 use ackproof_core::fact::{Fact, ResetReason, TruncationReason};
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset};
+use ackproof_reports::contract::ConsumerContract;
 use ackproof_reports::explain::{Mark, Step};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Story};
@@ -346,4 +347,95 @@ fn innocent_a_leader_that_has_what_was_read_did_not_send_the_consumer_back() {
     let story = story(&reread(false, 2), &unclean(), Kind::NonmonotonicPoll);
     assert!(story.anomaly.contributing.is_empty());
     assert_eq!(lines(&story), ["position 2 → 0"]);
+}
+
+/// Acknowledged by brokers 1 and 2; broker 3 joins later and is elected.
+fn joined(with_it: bool) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.appends(sent, 1, 0, 0);
+    run.copies(2, 0, 0);
+    run.acked(0, 0, -1);
+    if with_it {
+        run.copies(3, 0, 0);
+    }
+    run.isr(&[1, 2], &[1, 2, 3]);
+    run.killed(NodeId::Broker(1));
+    run.killed(NodeId::Broker(2));
+    run
+}
+
+#[test]
+fn a_member_of_the_isr_that_joined_without_the_record_is_the_cause() {
+    let mut run = joined(false);
+    run.elected(3, 1, &[3], true, 0);
+    run.ends_with(3, &[]);
+    let story = story(&run, &acks(-1), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::JoinedIsrWithoutIt));
+    assert_eq!(story.anomaly.permitted.answer, Answer::No);
+}
+
+#[test]
+fn innocent_a_member_that_had_the_record_when_it_joined_and_lost_it_with_the_power() {
+    let mut run = joined(true);
+    run.lost_power(3);
+    run.loaded(3, 0);
+    run.elected(3, 1, &[3], true, 0);
+    run.ends_with(3, &[]);
+    assert_eq!(story(&run, &acks(-1), Kind::LostWrite).anomaly.cause, Some(Cause::UnsyncedDataLostWithPower));
+}
+
+#[test]
+fn a_follower_that_gave_up_its_log_and_leads_is_the_cause_even_of_an_unclean_election() {
+    for (reason, cause) in [
+        (TruncationReason::OutOfRange, Cause::TruncatedOutOfRange),
+        (TruncationReason::Diverged, Cause::UncleanElection),
+    ] {
+        let mut run = on_three();
+        run.killed(NodeId::Broker(1));
+        run.elected(3, 1, &[3], true, 1);
+        run.truncated(2, 1, 0, reason);
+        run.killed(NodeId::Broker(3));
+        run.elected(2, 2, &[2], false, 0);
+        run.ends_with(2, &[]);
+        assert_eq!(story(&run, &acks(-1), Kind::LostWrite).anomaly.cause, Some(cause));
+    }
+}
+
+/// Consumers that start from the end are told 2, and after an election `end`, by a leader whose log ends at `log_end`.
+fn ends(log_end: i64, end: i64) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 0);
+    run.repositioned(-1, 2, ResetReason::NoPosition);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 1, &[2, 3], true, log_end);
+    run.repositioned(-1, end, ResetReason::NoPosition);
+    run.ends_with(2, &[]);
+    run
+}
+
+fn latest(resets_to_latest: bool) -> Contract {
+    let consumer = ConsumerContract { client: 2, name: "c1".into(), resets_to_latest };
+    Contract { consumers: vec![consumer], ..acks(-1) }
+}
+
+#[test]
+fn the_end_of_a_log_goes_back_with_a_high_watermark_that_lags() {
+    let stale = story(&ends(2, 1), &latest(true), Kind::StaleEndOffset);
+    assert_eq!(stale.anomaly.cause, Some(Cause::HighWatermarkBehind));
+    assert_eq!(stale.anomaly.permitted.answer, Answer::No);
+    assert_eq!(lines(&stale).len(), 3);
+    let shorter = story(&ends(1, 1), &latest(true), Kind::StaleEndOffset);
+    assert_eq!(shorter.anomaly.cause, Some(Cause::LogReplaced));
+    assert_eq!(shorter.anomaly.permitted.answer, Answer::Yes);
+}
+
+#[test]
+fn innocent_an_end_that_stays_and_a_start_that_is_no_end() {
+    for (run, contract) in [(ends(2, 2), latest(true)), (ends(2, 1), latest(false))] {
+        assert!(!run.judge(&contract).kinds().contains(&Kind::StaleEndOffset));
+    }
 }

@@ -1,8 +1,8 @@
 //! Key 1, Fetch: read record batches; by consumers and followers.
 //!
 //! Kafka: `KafkaApis.handleFetchRequest`. Versions 4 to 17 without topic ids; KIP-74 (size limits), KIP-227 (sessions),
-//! KIP-320 (epochs), KIP-595 (diverging epoch), KIP-903 (replica epoch), KIP-951 (leader hints, 3.7).
-//! Not modelled: topic ids (KIP-516), down-conversion, fetching from followers (KIP-392), quotas, aborted transactions.
+//! KIP-320 (epochs), KIP-392 (closest replica), KIP-595 (diverging epoch), KIP-903 (replica epoch), KIP-951 (leader hints, 3.7).
+//! Not modelled: topic ids (KIP-516), down-conversion, quotas, aborted transactions.
 
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::FetchResponse;
@@ -76,6 +76,7 @@ impl Broker {
                 1 => IsolationLevel::ReadCommitted,
                 _ => IsolationLevel::ReadUncommitted,
             },
+            client_rack: request.rack_id.clone(),
         };
         self.replicas.fetch(params, asked, ctx);
     }
@@ -117,6 +118,7 @@ impl Broker {
             .with_high_watermark(result.high_watermark.0)
             .with_last_stable_offset(result.last_stable_offset.0)
             .with_log_start_offset(result.log_start_offset.0)
+            .with_preferred_read_replica(BrokerId(result.preferred_read_replica.unwrap_or(-1)))
             .with_records(Some(result.records));
         if let Some((epoch, end)) = result.diverging {
             data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch.0).with_end_offset(end.0);

@@ -1,13 +1,13 @@
 //! The consumer of manually assigned partitions: looks up positions, fetches from leaders, hands out records.
 //!
 //! Kafka: `KafkaConsumer` (`assign`), `Fetcher`, `OffsetFetcher`; KIP-74 (size limits), KIP-320 (2.3: a position is
-//! validated against each new leader epoch).
+//! validated against each new leader epoch), KIP-392 (2.4: reads from the replica in its rack; KAFKA-14379, 3.5).
 //!
 //! One fetch per broker is in flight, for the partitions that it leads and of which nothing is buffered: what `poll()`
 //! returns next is fetched while the application works.
 //!
 //! Not modelled: groups and committed offsets (they come next), `read_committed`, fetch sessions (each request is full; the
-//! answers are the same), `isolation.level`, `fetch` from followers (KIP-392), network input only inside `poll()`
+//! answers are the same), `isolation.level`, network input only inside `poll()`
 //! (answers are taken in as they arrive), `pause()`.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,12 +33,15 @@ use crate::config::{AutoOffsetReset, ConsumerConfig, KafkaVersion};
 use crate::fact::{Fact, Payload, ResetReason};
 use crate::machine::{Context, Input, Machine};
 use crate::protocol::{ErrorCode, Response};
-use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
+use crate::types::{Instant, LeaderEpoch, NodeId, Offset, StrBytes, TopicPartition};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 /// KIP-320 on the side of the consumer.
 const VALIDATES_POSITIONS: KafkaVersion = KafkaVersion::new(2, 3);
+
+/// Since when asking for metadata also gives up the preferred replica (KAFKA-14379).
+const CLEARS_PREFERRED: KafkaVersion = KafkaVersion::new(3, 5);
 
 /// A consumer. Driven by [`Input::Call`] with [`Call::Assign`], [`Call::Seek`], [`Call::Poll`] and [`Call::Close`].
 #[derive(Clone, Debug)]
@@ -263,12 +266,26 @@ impl Consumer {
                 self.metadata.request_update();
                 continue;
             };
+            let mut node = leader;
+            if state.state == FetchState::Fetching
+                && let Some((preferred, until)) = state.preferred
+            {
+                let preferred = NodeId::Broker(preferred);
+                if until <= now {
+                    state.preferred = None;
+                } else if self.metadata.nodes().contains(&preferred) {
+                    node = preferred;
+                } else {
+                    state.preferred = state.preferred.filter(|_| self.config.version < CLEARS_PREFERRED);
+                    self.metadata.request_update();
+                }
+            }
             let purpose = match state.state {
                 FetchState::Fetching => 0,
                 FetchState::AwaitReset(_) => 1,
                 FetchState::AwaitValidation => 2,
             };
-            wanted.entry((leader, purpose)).or_default().push((partition.clone(), state.position));
+            wanted.entry((node, purpose)).or_default().push((partition.clone(), state.position));
         }
         for ((leader, purpose), partitions) in wanted {
             let purpose = [Purpose::Fetch, Purpose::LookUp, Purpose::Validate][usize::from(purpose)];
@@ -340,6 +357,7 @@ impl Consumer {
             .with_min_bytes(self.config.fetch_min_bytes)
             .with_max_bytes(self.config.fetch_max_bytes)
             .with_session_epoch(-1)
+            .with_rack_id(StrBytes::from_string(self.config.client_rack.clone()))
             .with_topics(topics)
     }
 
@@ -427,6 +445,11 @@ impl Consumer {
             return;
         }
         let error = ErrorCode(data.error_code);
+        if error.is_none() && data.preferred_read_replica.0 >= 0 {
+            // It goes on there; the leader is asked again after metadata.max.age.ms.
+            state.preferred = Some((data.preferred_read_replica.0, ctx.now() + self.config.metadata_max_age_ms));
+            return;
+        }
         if error.is_none() {
             state.high_watermark = Offset(data.high_watermark);
             let bytes = data.records.unwrap_or_default();
@@ -436,12 +459,17 @@ impl Consumer {
             }
             return;
         }
+        // A follower may not be as far as the leader was: that is no reason to reset anything.
+        if error == ErrorCode::OFFSET_OUT_OF_RANGE && state.preferred.take().is_some() {
+            return;
+        }
         if error == ErrorCode::OFFSET_OUT_OF_RANGE {
             state.state = FetchState::AwaitReset(ResetReason::OutOfRange);
         } else if error == ErrorCode::UNKNOWN_SERVER_ERROR
             || (error.is_retriable() && error != ErrorCode::CORRUPT_MESSAGE)
         {
             state.not_before = ctx.now() + self.config.retry_backoff_ms;
+            state.preferred = state.preferred.filter(|_| self.config.version < CLEARS_PREFERRED);
             self.metadata.request_update();
         } else {
             self.failure = Some((partition, error));

@@ -53,6 +53,8 @@ pub(super) struct PartitionState {
     pub not_before: Instant,
     /// As of the last fetch.
     pub high_watermark: Offset,
+    /// The follower from which to read instead of the leader, and until when (KIP-392).
+    pub preferred: Option<(i32, Instant)>,
 }
 
 /// All partitions that a consumer reads.
@@ -74,6 +76,7 @@ impl SubscriptionState {
                 busy: Busy::Idle,
                 not_before: Instant::START,
                 high_watermark: Offset::NONE,
+                preferred: None,
             });
             self.partitions.insert(partition, state);
         }

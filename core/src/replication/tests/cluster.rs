@@ -258,6 +258,11 @@ impl Cluster {
 
     /// A consumer's fetch; the token of the request.
     pub(super) fn consume(&mut self, from: i32, offset: i64, min_bytes: i32) -> u64 {
+        self.consume_in("", from, offset, min_bytes)
+    }
+
+    /// The same of a consumer in a rack.
+    pub(super) fn consume_in(&mut self, rack: &'static str, from: i32, offset: i64, min_bytes: i32) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
         let params = FetchParams {
@@ -268,6 +273,7 @@ impl Cluster {
             min_bytes,
             max_bytes: 1 << 20,
             isolation: IsolationLevel::ReadUncommitted,
+            client_rack: crate::types::StrBytes::from_static_str(rack),
         };
         let ask = FetchPartition {
             fetch_offset: Offset(offset),
@@ -287,6 +293,19 @@ impl Cluster {
             ErrorCode::NONE => Ok(values(result.records.clone())),
             error => Err(error),
         })
+    }
+
+    /// Where a consumer's fetch was told to read instead.
+    pub(super) fn sent_to(&self, token: u64) -> Option<i32> {
+        self.consumed.get(&token).and_then(|result| result.preferred_read_replica)
+    }
+
+    /// Each broker in a rack of its own: broker 1 in `rack-1`.
+    pub(super) fn spread(&mut self) {
+        for (id, broker) in &mut self.image.brokers {
+            broker.rack = Some(crate::types::StrBytes::from_string(format!("rack-{id}")));
+        }
+        self.publish();
     }
 
     pub(super) fn cancel(&mut self, id: i32, token: u64) {
@@ -390,6 +409,9 @@ impl Cluster {
             Fact::ProduceAnswered { acks, error, .. } => format!("answers acks={acks} {error}"),
             Fact::IsrProposed { from, to, .. } => format!("proposes ISR {from:?} -> {to:?}"),
             Fact::Truncated { from, to, reason, .. } => format!("truncates {from} -> {to} {reason:?}"),
+            Fact::TruncationForbidden { leader_end, log_end, .. } => {
+                format!("may not truncate {log_end} -> {leader_end}")
+            }
             Fact::AppendRefused { error, .. } => format!("refuses {error}"),
             Fact::StorageFailed { what } => format!("storage failed: {what}"),
             _ => return,

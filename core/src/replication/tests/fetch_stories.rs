@@ -1,6 +1,7 @@
 //! What a consumer gets to see, and when.
 
 use super::cluster::Cluster;
+use crate::config::{BrokerConfig, ReplicaSelector};
 use crate::protocol::ErrorCode;
 
 fn records(values: &str) -> Option<Result<String, ErrorCode>> {
@@ -78,4 +79,41 @@ fn a_consumer_that_waits_at_a_leader_that_resigns_hears_of_it() {
     cluster.elect(2, &[2]);
     cluster.publish();
     assert_eq!(cluster.consumed(fetch), Some(Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)));
+}
+
+/// KIP-392: a consumer is sent to the replica in its rack, and reads there what that replica knows to be committed.
+#[test]
+fn a_consumer_reads_from_the_replica_in_its_rack() {
+    let adjust = |config: &mut BrokerConfig| config.replica_selector_class = ReplicaSelector::RackAware;
+    let mut cluster = Cluster::with((3, 9), &[1, 2, 3], 1, adjust);
+    cluster.spread();
+    cluster.produce(1, -1, &["a"]);
+    let asked = cluster.consume_in("rack-2", 1, 0, 1);
+    assert_eq!((cluster.sent_to(asked), cluster.consumed(asked)), (Some(2), Some(Ok(String::new()))));
+    let near = cluster.consume_in("rack-2", 2, 0, 1);
+    assert_eq!(cluster.consumed(near), None, "broker 2 has not heard that it is committed");
+    cluster.produce(1, -1, &["b"]);
+    assert_eq!(cluster.consumed(near), Some(Ok("a".to_owned())), "its high watermark wakes those who wait");
+    for (rack, broker, answer) in [("rack-1", 1, Ok("a b")), ("elsewhere", 1, Ok("a b")), ("", 1, Ok("a b"))] {
+        let asked = cluster.consume_in(rack, broker, 0, 1);
+        assert_eq!(cluster.consumed(asked), Some(answer.map(str::to_owned)), "{rack}");
+    }
+    let unaware = cluster.consume(2, 0, 1);
+    assert_eq!(cluster.consumed(unaware), Some(Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)));
+}
+
+#[test]
+fn since_3_4_no_consumer_is_sent_to_a_replica_out_of_sync() {
+    for (version, sent_to) in [((3, 3), Some(2)), ((3, 4), None)] {
+        let adjust = |config: &mut BrokerConfig| config.replica_selector_class = ReplicaSelector::RackAware;
+        let mut cluster = Cluster::with(version, &[1, 2], 1, adjust);
+        cluster.spread();
+        cluster.produce(1, -1, &["a"]);
+        cluster.isolate(2);
+        cluster.produce(1, 1, &["b"]);
+        cluster.advance(2_000);
+        assert_eq!(cluster.isr(1), [1]);
+        let asked = cluster.consume_in("rack-2", 1, 0, 1);
+        assert_eq!(cluster.sent_to(asked), sent_to, "{version:?}");
+    }
 }

@@ -6,4 +6,5 @@ mod fetch_stories;
 mod isr_stories;
 mod network;
 mod produce_stories;
+mod toggle_stories;
 mod truncation_stories;

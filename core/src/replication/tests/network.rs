@@ -210,6 +210,7 @@ impl Cluster {
             min_bytes: request.min_bytes,
             max_bytes: request.max_bytes,
             isolation: IsolationLevel::ReadUncommitted,
+            client_rack: crate::types::StrBytes::default(),
         };
         let known = |epoch: i32| (epoch >= 0).then_some(LeaderEpoch(epoch));
         let mut partitions = Vec::new();
