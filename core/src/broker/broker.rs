@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Everything it knows of the cluster it has read from the metadata log, late; the truth it never sees.
-//! Not modelled: groups, transactions, configuration at run time, more than one log directory, a process that is broker
+//! Not modelled: groups, transactions, more than one log directory, a process that is broker
 //! and controller at once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -157,6 +157,11 @@ impl Broker {
             Request::InitProducerId(request) => self.handle_init_producer_id(from, &request, ctx),
             Request::OffsetForLeaderEpoch(request) => self.handle_offset_for_leader_epoch(from, *request, ctx),
             Request::ElectLeaders(request) => self.forward_elect_leaders(from, *request, ctx),
+            Request::CreatePartitions(_)
+            | Request::DeleteTopics(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::IncrementalAlterConfigs(_)
+            | Request::AlterClientQuotas(_) => self.forward_to_controller(from, request, ctx),
             // A broker does not speak them: what cannot be parsed closes the connection.
             Request::AlterPartition(_)
             | Request::BrokerRegistration(_)
@@ -329,7 +334,7 @@ impl Machine for Broker {
             Input::Start => {
                 let loaded = self.replicas.start(ctx);
                 self.check_storage(loaded, ctx);
-                self.lifecycle.start(ctx);
+                self.lifecycle.start(self.replicas.previous_broker_epoch(), ctx);
             }
             Input::Deadline => self.on_deadline(ctx),
             Input::Connected(connection) => self.on_connected(connection, ctx),

@@ -125,7 +125,7 @@ pub(super) const BROKER: &[NoEffect] = &[
     },
     NoEffect {
         why: "retention and compaction are not modelled: nothing is deleted",
-        names: "delete.topic.enable log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size \
+        names: "log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size \
             log.cleaner.delete.retention.ms log.cleaner.enable log.cleaner.io.buffer.load.factor \
             log.cleaner.io.buffer.size log.cleaner.max.compaction.lag.ms log.cleaner.min.cleanable.ratio \
             log.cleaner.min.compaction.lag.ms log.cleaner.threads log.cleanup.policy log.retention.bytes \
@@ -186,7 +186,7 @@ pub(super) const BROKER: &[NoEffect] = &[
         why: "not modelled",
         names: "alter.config.policy.class.name broker.id.generation.enable compression.type \
             controlled.shutdown.max.retries controlled.shutdown.retry.backoff.ms \
-            create.topic.policy.class.name leader.imbalance.per.broker.percentage \
+            create.topic.policy.class.name \
             log.compression.gzip.level log.compression.lz4.level log.compression.zstd.level \
             log.flush.start.offset.checkpoint.interval.ms log.initial.task.delay.ms \
             log.max.id.map.snapshots log.message.timestamp.after.max.ms \

@@ -1,29 +1,33 @@
 //! All logs of a broker, what is remembered about them between two lives of the process, and when they are flushed.
 //!
 //! ```text
-//! .kafka_cleanshutdown               there: the last stop was clean. Removed as soon as it was seen
+//! .kafka_cleanshutdown               there: the last stop was clean, of the process with this broker epoch; removed when seen
 //! recovery-point-offset-checkpoint   per partition, below which offset everything is on the device
 //! orders-0/ orders-1/ ...            one directory per log
 //! ```
 //!
 //! Kafka: `LogManager`.
-//! Not modelled: several log directories, deletion of topics, retention and cleaner threads, recovery in parallel, the
-//! broker epoch in the clean marker (the file is empty, as before 3.8).
+//! Not modelled: several log directories, retention and cleaner threads, recovery in parallel, `file.delete.delay.ms` for
+//! whole logs (a deleted one goes at once).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::checkpoints::OffsetCheckpointFile;
 use super::unified_log::UnifiedLog;
-use crate::config::{BrokerConfig, LogConfig};
+use crate::config::{BrokerConfig, KafkaVersion, LogConfig};
 use crate::fact::{Fact, TruncationReason};
 use crate::machine::Context;
 use crate::storage::OpenMode;
-use crate::types::{Duration, Instant, Offset, TopicPartition};
+use crate::types::{BrokerEpoch, Duration, Instant, Offset, TopicPartition};
 
 /// The file that says that the last stop was clean.
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+/// The broker epoch of a previous life of which none is known.
+const NO_EPOCH: BrokerEpoch = BrokerEpoch(-1);
 /// How long after the start the scheduled tasks begin (`log.initial.task.delay.ms`).
 const INITIAL_TASK_DELAY: Duration = Duration::from_secs(30);
 /// How often old producers are looked for (`producer.id.expiration.check.interval.ms`).
@@ -39,6 +43,8 @@ pub struct LogManager {
     logs: BTreeMap<TopicPartition, UnifiedLog>,
     /// The scheduled tasks, once the logs are loaded.
     schedule: Option<Schedule>,
+    /// The broker epoch of the previous life, if that stopped cleanly (KIP-966).
+    previous_broker_epoch: BrokerEpoch,
 }
 
 /// When each task runs next.
@@ -55,7 +61,12 @@ struct Schedule {
 impl LogManager {
     /// A manager without logs.
     pub fn new(config: Arc<BrokerConfig>) -> Self {
-        Self { config, logs: BTreeMap::new(), schedule: None }
+        Self { config, logs: BTreeMap::new(), schedule: None, previous_broker_epoch: NO_EPOCH }
+    }
+
+    /// The broker epoch of the previous life, if that stopped cleanly; else -1.
+    pub fn previous_broker_epoch(&self) -> BrokerEpoch {
+        self.previous_broker_epoch
     }
 
     /// The broker's configuration.
@@ -68,6 +79,7 @@ impl LogManager {
     pub fn load_all(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
         let clean = ctx.storage().exists(CLEAN_SHUTDOWN_FILE);
         if clean {
+            self.previous_broker_epoch = read_broker_epoch(ctx)?;
             // A crash from now on is unclean, even before anything is written.
             ctx.storage().remove(CLEAN_SHUTDOWN_FILE)?;
             ctx.storage().sync_dir("")?;
@@ -124,6 +136,19 @@ impl LogManager {
             log.update_config(config.clone());
         }
         Ok(log)
+    }
+
+    /// Deletes a log and everything in its directory; says where it ended, if there was one.
+    pub fn delete(&mut self, partition: &TopicPartition, ctx: &mut Context<'_>) -> io::Result<Option<Offset>> {
+        let Some(mut log) = self.logs.remove(partition) else { return Ok(None) };
+        let end = log.log_end_offset();
+        if !log.is_offline() {
+            log.close(ctx)?;
+        }
+        ctx.storage().remove(&partition.to_string())?;
+        ctx.storage().sync_dir("")?;
+        self.checkpoint_recovery_points(ctx)?;
+        Ok(Some(end))
     }
 
     /// All logs, by partition.
@@ -207,15 +232,21 @@ impl LogManager {
     }
 
     /// Flushes everything, writes the recovery points and the clean marker: the next start needs no recovery. After an
-    /// error there is no marker.
-    pub fn shutdown(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+    /// error there is no marker. Since 3.7 the marker says the broker epoch (KIP-966).
+    pub fn shutdown(&mut self, epoch: BrokerEpoch, ctx: &mut Context<'_>) -> io::Result<()> {
         self.schedule = None;
         for log in self.logs.values_mut() {
             log.close(ctx)?;
         }
         self.checkpoint_recovery_points(ctx)?;
         let marker = ctx.storage().open(CLEAN_SHUTDOWN_FILE, OpenMode::Truncate)?;
-        let synced = ctx.storage().sync(marker);
+        let marked = if self.config.version < KafkaVersion::new(3, 7) {
+            Ok(())
+        } else {
+            let text = format!("{{\"version\":0,\"brokerEpoch\":{}}}", epoch.0);
+            ctx.storage().append(marker, Bytes::from(text))
+        };
+        let synced = marked.and_then(|()| ctx.storage().sync(marker));
         ctx.storage().close(marker);
         synced?;
         ctx.storage().sync_dir("")
@@ -231,6 +262,18 @@ impl LogManager {
             other => other,
         }
     }
+}
+
+/// What a clean stop wrote; `CleanShutdownFileHandler`.
+fn read_broker_epoch(ctx: &mut Context<'_>) -> io::Result<BrokerEpoch> {
+    let marker = ctx.storage().open(CLEAN_SHUTDOWN_FILE, OpenMode::Existing)?;
+    let bytes = ctx.storage().read_at(marker, 0, 256);
+    ctx.storage().close(marker);
+    let bytes = bytes?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let epoch =
+        text.rsplit_once("\"brokerEpoch\":").and_then(|(_, rest)| rest.trim_end_matches('}').trim().parse().ok());
+    Ok(epoch.map_or(NO_EPOCH, BrokerEpoch))
 }
 
 /// The partition that a directory is named after.
@@ -285,21 +328,33 @@ mod tests {
     #[test]
     fn a_clean_stop_leaves_the_marker_and_the_recovery_points() {
         let (mut bench, mut before, partitions) = two_logs();
-        bench.with(|ctx| before.shutdown(ctx)).unwrap();
+        bench.with(|ctx| before.shutdown(BrokerEpoch(7), ctx)).unwrap();
         assert!(bench.disk.exists(CLEAN_SHUTDOWN_FILE));
         let points = bench.disk.content("recovery-point-offset-checkpoint").unwrap();
         assert_eq!(points, "0\n2\norders 0 3\nwith-dash 11 3\n");
         assert_eq!(before.next_deadline(), None);
 
         let after = manager(&mut bench, config());
+        assert_eq!(after.previous_broker_epoch(), BrokerEpoch(7));
         assert_eq!(loaded_cleanly(&mut bench), [true, true]);
         for partition in &partitions {
             let log = after.get(partition).unwrap();
             assert_eq!((log.log_end_offset(), log.recovery_point()), (Offset(3), Offset(3)));
         }
         // The marker is for one start only.
-        manager(&mut bench, config());
+        assert_eq!(manager(&mut bench, config()).previous_broker_epoch(), NO_EPOCH);
         assert_eq!(loaded_cleanly(&mut bench), [false, false]);
+    }
+
+    #[test]
+    fn a_deleted_log_is_gone_for_good() {
+        let (mut bench, mut before, partitions) = two_logs();
+        assert_eq!(bench.with(|ctx| before.delete(&partitions[0], ctx)).unwrap(), Some(Offset(3)));
+        assert_eq!(bench.with(|ctx| before.delete(&partitions[0], ctx)).unwrap(), None);
+        let points = bench.disk.content("recovery-point-offset-checkpoint").unwrap();
+        assert_eq!(points, "0\n1\nwith-dash 11 0\n");
+        let after = manager(&mut bench, config());
+        assert!(after.get(&partitions[0]).is_none() && after.get(&partitions[1]).is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Reading order: [`unified_log`] is the whole of one replica (what it takes in is in `append`, how it is cut in
 //! `truncation`, how it starts in `loader`); [`segment`] is one file of batches with its [`offset_index`] and [`time_index`];
 //! [`leader_epoch_cache`] and [`producer_state`] are what is remembered about the batches; [`log_manager`] is all logs
-//! of a broker with their [`checkpoints`].
+//! of a broker with their [`checkpoints`]; [`partition_metadata`] says whose log a directory is.
 
 mod append;
 mod batch_scanner;
@@ -13,6 +13,7 @@ pub mod leader_epoch_cache;
 mod loader;
 pub mod log_manager;
 pub mod offset_index;
+pub mod partition_metadata;
 pub mod producer_state;
 pub mod segment;
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! There is one log directory: a disk that fails takes every replica offline and ends the process, as Kafka ends when
 //! its last log directory is gone.
 //!
-//! Not modelled: several log directories, deletion of partitions, reassignment beyond what metadata says, quotas.
+//! Not modelled: several log directories, quotas.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -104,6 +104,11 @@ impl ReplicaManager {
     /// The incarnation that the controller gave this broker; followers' fetches and ISR proposals carry it.
     pub fn set_broker_epoch(&mut self, epoch: BrokerEpoch) {
         self.around.broker_epoch = epoch;
+    }
+
+    /// The incarnation of the previous life, if that stopped cleanly; else -1 (KIP-966).
+    pub fn previous_broker_epoch(&self) -> BrokerEpoch {
+        self.logs.previous_broker_epoch()
     }
 
     /// The broker asked the controller for leave to stop.
@@ -253,7 +258,8 @@ impl ReplicaManager {
         if self.next_checkpoint.take().is_some() {
             self.checkpoint_high_watermarks(ctx)?;
         }
-        self.logs.shutdown(ctx)
+        let epoch = self.around.broker_epoch;
+        self.logs.shutdown(epoch, ctx)
     }
 
     /// Every replica as this broker sees it.

@@ -3,7 +3,7 @@
 //! Source: Jepsen `jepsen.tests.kafka` `lost-write-cases`, with the disks as ground truth instead of what was read
 //! (`failure-catalog.md` section 4 (a)).
 //!
-//! When not to accuse: retention removed it (the offset lies below the log start); the failure was indeterminate; acks=0,
+//! When not to accuse: retention removed it (the offset lies below the log start); somebody deleted the topic; the failure was indeterminate; acks=0,
 //! where no broker ever answered (that is `silent-drop`); the partition has no leader but some disk has the record
 //! (`unavailable`, one per partition); nobody looked at the log (then the verdict is unknown).
 
@@ -28,13 +28,14 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             }
             continue;
         }
-        if history.replicas.is_empty() {
-            findings.doubt(format!("nobody looked at the log of {}", ledger.history.partition_name(partition)));
-            continue;
-        }
-        let removed = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
+        let removed = ledger.history.was_deleted(root)
+            || history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
         if removed {
             findings.counts.removed += 1;
+            continue;
+        }
+        if history.replicas.is_empty() {
+            findings.doubt(format!("nobody looked at the log of {}", ledger.history.partition_name(partition)));
             continue;
         }
         findings.counts.lost += 1;

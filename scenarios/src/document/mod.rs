@@ -8,6 +8,7 @@
 pub mod clients;
 pub mod cluster;
 pub mod expect;
+pub mod operations;
 pub mod steps;
 pub mod values;
 

@@ -18,8 +18,10 @@ const A_TIME_OR_RANGE: &str = "write a time or a range of times: \"5s\", \"1s..3
 pub(super) struct Names {
     /// The ids of the brokers.
     pub brokers: Vec<i32>,
-    /// The topics and how many partitions each has.
+    /// The topics and how many partitions each has, with all that steps make.
     pub topics: BTreeMap<String, i32>,
+    /// The same before any step.
+    pub topics_at_start: BTreeMap<String, i32>,
     /// Producers and consumers.
     pub clients: Vec<String>,
     /// Names that steps gave with `as`, up to the step that is being read.

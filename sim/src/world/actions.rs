@@ -223,11 +223,11 @@ impl World {
             }
             Action::ClockDrift(_, ppm) => self.drift(number, targets, *ppm, cause, observer),
             Action::Elect { partition, unclean } => {
-                let admin = self.admin;
-                self.hit(number, admin, "asked for an election through", cause, observer);
                 let call = Call::ElectLeader { partition: partition.clone(), unclean: *unclean };
-                self.input(admin, Input::Call(call), cause, observer);
+                self.ask(number, call, cause, observer);
             }
+            Action::Admin(call) => self.ask(number, Call::Admin(call.clone()), cause, observer),
+            Action::CreateTopic(topic) => self.ask(number, Call::CreateTopics(vec![topic.clone()]), cause, observer),
             Action::Heal(other) => {
                 self.heal(*other, observer);
             }
@@ -235,6 +235,17 @@ impl World {
                 self.faults.bite(number);
             }
         }
+    }
+
+    /// An operator asks the cluster for something; its witness is that it was asked.
+    fn ask(&mut self, number: usize, call: Call, cause: u64, observer: &mut dyn Observer) {
+        let admin = self.admin;
+        let did = match &call {
+            Call::ElectLeader { .. } => "asked for an election through",
+            _ => "asked the controller through",
+        };
+        self.hit(number, admin, did, cause, observer);
+        self.input(admin, Input::Call(call), cause, observer);
     }
 
     fn signal(&mut self, number: usize, action: &Action, target: NodeIndex, cause: u64, observer: &mut dyn Observer) {
@@ -398,6 +409,8 @@ impl World {
             | Action::Wipe(_)
             | Action::ClockJump(..)
             | Action::Elect { .. }
+            | Action::Admin(_)
+            | Action::CreateTopic(_)
             | Action::Heal(_)
             | Action::Mark => {}
         }
@@ -457,6 +470,8 @@ impl Action {
             | Action::Wipe(_)
             | Action::ClockJump(..)
             | Action::Elect { .. }
+            | Action::Admin(_)
+            | Action::CreateTopic(_)
             | Action::Heal(_)
             | Action::Mark => false,
         }
@@ -476,7 +491,12 @@ impl Action {
             | Action::ClockJump(nodes, _)
             | Action::ClockDrift(nodes, _) => Some(nodes),
             Action::Cut { from, .. } | Action::Disconnect { from, .. } => Some(from),
-            Action::Messages(_) | Action::Elect { .. } | Action::Heal(_) | Action::Mark => None,
+            Action::Messages(_)
+            | Action::Elect { .. }
+            | Action::Admin(_)
+            | Action::CreateTopic(_)
+            | Action::Heal(_)
+            | Action::Mark => None,
         }
     }
 }

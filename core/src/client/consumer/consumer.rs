@@ -130,7 +130,7 @@ impl Consumer {
                 self.in_flight.clear();
                 ctx.complete(Completion::Closed);
             }
-            Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } => {}
+            Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } | Call::Admin(_) => {}
         }
     }
 

@@ -150,7 +150,12 @@ impl Producer {
                 self.run(ctx);
             }
             Call::Close { timeout } => self.close(timeout, ctx),
-            Call::Assign(_) | Call::Seek(..) | Call::Poll { .. } | Call::CreateTopics(_) | Call::ElectLeader { .. } => {
+            Call::Assign(_)
+            | Call::Seek(..)
+            | Call::Poll { .. }
+            | Call::CreateTopics(_)
+            | Call::ElectLeader { .. }
+            | Call::Admin(_) => {
                 ctx.fact(Fact::ClientWarned { what: "a producer was called as if it were another client".to_owned() });
             }
         }

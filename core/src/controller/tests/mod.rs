@@ -2,7 +2,9 @@
 
 mod brokers;
 mod durability;
+mod elr;
 mod fetches;
+mod operations;
 mod partitions;
 mod topics;
 
@@ -21,7 +23,7 @@ use uuid::Uuid;
 
 use super::Controller;
 use crate::Fact;
-use crate::config::{BrokerConfig, KafkaVersion, LogConfig, TimestampType, Toggles};
+use crate::config::{BrokerConfig, KafkaVersion, LogConfig, MetadataMode, TimestampType, Toggles};
 use crate::machine::{Context, Effect, Effects, Input, Machine};
 use crate::metadata::PartitionRegistration;
 use crate::protocol::{ErrorCode, Request, Response};
@@ -37,6 +39,9 @@ fn config() -> BrokerConfig {
     let version = KafkaVersion::new(3, 9);
     let millis = Duration::from_millis(500);
     BrokerConfig {
+        metadata_mode: MetadataMode::KRaft,
+        delete_topic_enable: true,
+        leader_imbalance_per_broker_percentage: 10,
         version,
         toggles: Toggles::of(version),
         broker_id: 100,

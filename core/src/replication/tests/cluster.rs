@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::failing_disk::FailingDisk;
-use crate::config::{BrokerConfig, KafkaVersion, LogConfig, TimestampType, Toggles};
+use crate::config::{BrokerConfig, KafkaVersion, LogConfig, MetadataMode, TimestampType, Toggles};
 use crate::fact::{Fact, Role};
 use crate::metadata::{
     BrokerRegistration, LeaderRecoveryState, MetadataDelta, MetadataImage, PartitionRegistration, TopicImage,
@@ -32,6 +32,9 @@ pub(super) fn orders() -> TopicPartition {
 pub(super) fn config(broker_id: i32, version: KafkaVersion, min_insync_replicas: u32) -> BrokerConfig {
     let millis = Duration::from_millis;
     BrokerConfig {
+        metadata_mode: MetadataMode::KRaft,
+        delete_topic_enable: true,
+        leader_imbalance_per_broker_percentage: 10,
         version,
         toggles: Toggles::of(version),
         broker_id,
