@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::alter_partition::AlterPartitionManager;
 use super::apis::{Forwarded, PendingFetch, PendingProduce};
+use super::client_quotas::{ClientQuotas, QuotaType};
 use super::controller_channel::ControllerChannel;
 use super::fetch_session::FetchManager;
 use super::lifecycle::{BrokerLifecycleManager, BrokerState};
@@ -45,6 +46,9 @@ pub struct Broker {
     alter_partition: AlterPartitionManager,
     pub(super) forwarding: ControllerChannel<Forwarded>,
     pub(super) fetch_manager: FetchManager,
+    pub(super) quotas: ClientQuotas,
+    /// What each client calls itself in the header of its requests.
+    client_ids: Arc<BTreeMap<NodeId, String>>,
     pub(super) producer_ids: ProducerIdManager,
     /// Topics whose creation a Metadata request has set off.
     pub(super) being_created: BTreeSet<TopicName>,
@@ -78,6 +82,8 @@ impl Broker {
             alter_partition: AlterPartitionManager::new(config.clone(), controllers.clone()),
             forwarding: ControllerChannel::new(controllers, socket_timeout, FORWARDING_TIMEOUT),
             fetch_manager: FetchManager::new(config.max_incremental_fetch_session_cache_slots),
+            quotas: ClientQuotas::default(),
+            client_ids: Arc::default(),
             producer_ids: ProducerIdManager::default(),
             being_created: BTreeSet::new(),
             pending: BTreeMap::new(),
@@ -86,6 +92,31 @@ impl Broker {
             exited: false,
             config,
         }
+    }
+
+    /// With the `client.id` of each client. Messages between simulated nodes have no headers; this stands for them.
+    #[must_use]
+    pub fn with_client_ids(mut self, client_ids: Arc<BTreeMap<NodeId, String>>) -> Self {
+        self.client_ids = client_ids;
+        self
+    }
+
+    /// Notes what a client sent or is to get, and mutes its channel if that is over its limit; for how long, in
+    /// milliseconds. Call it just before the answer.
+    pub(super) fn throttle(&mut self, to: ReplyTo, quota: QuotaType, bytes: u64, ctx: &mut Context<'_>) -> i32 {
+        let Some(client_id) = self.client_ids.get(&to.from) else { return 0 };
+        let silence = self.quotas.record(self.metadata.image(), quota, client_id, bytes, ctx.now());
+        if silence == Duration::ZERO {
+            return 0;
+        }
+        if quota == QuotaType::Fetch {
+            // The answer is left empty instead.
+            self.quotas.unrecord(quota, client_id, bytes);
+        }
+        self.sockets.throttle(to.connection, ctx.now() + silence);
+        let throttle_ms = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+        ctx.fact(Fact::ClientThrottled { client: to.from, api: quota.api().to_owned(), throttle_ms });
+        i32::try_from(throttle_ms).unwrap_or(i32::MAX)
     }
 
     /// The cluster as this broker has read it.
@@ -222,6 +253,7 @@ impl Broker {
     }
 
     fn on_deadline(&mut self, ctx: &mut Context<'_>) {
+        self.readable.extend(self.sockets.unthrottle(ctx.now()));
         self.metadata.on_deadline(ctx);
         self.lifecycle.channel().on_deadline(ctx);
         self.alter_partition.channel().on_deadline(ctx);
@@ -367,6 +399,7 @@ impl Machine for Broker {
         }
         let deadlines = [
             self.replicas.next_deadline(),
+            self.sockets.next_deadline(),
             self.metadata.next_deadline(),
             self.lifecycle.next_deadline(),
             self.alter_partition.next_deadline(),

@@ -114,11 +114,15 @@ pub(super) const BROKER: &[NoEffect] = &[
             transaction.state.log.segment.bytes",
     },
     NoEffect {
-        why: "quotas are not modelled",
+        why: "it is set while brokers run: alter-config",
+        names: "leader.replication.throttled.rate",
+    },
+    NoEffect {
+        why: "limits have the windows that Kafka has by default; of others than clients and replication there are none",
         names: "alter.log.dirs.replication.quota.window.num \
             alter.log.dirs.replication.quota.window.size.seconds client.quota.callback.class \
             controller.quota.window.num controller.quota.window.size.seconds \
-            follower.replication.throttled.rate leader.replication.throttled.rate \
+            follower.replication.throttled.rate \
             log.cleaner.io.max.bytes.per.second quota.consumer.default quota.producer.default \
             quota.window.num quota.window.size.seconds replica.alter.log.dirs.io.max.bytes.per.second \
             replication.quota.window.num replication.quota.window.size.seconds",
@@ -209,8 +213,8 @@ pub(super) const TOPIC: &[NoEffect] = &[
         names: "remote.log.copy.disable remote.log.delete.on.disable remote.storage.enable",
     },
     NoEffect {
-        why: "quotas are not modelled",
-        names: "follower.replication.throttled.replicas leader.replication.throttled.replicas",
+        why: "the leader's limit holds: leader.replication.throttled.replicas",
+        names: "follower.replication.throttled.replicas",
     },
     NoEffect {
         why: "formats and protocols are those of the chosen Kafka version",

@@ -71,6 +71,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("max.message.bytes", Kind::int(0), Some("1000012"), "The largest batch that the topic takes.").later(&[(V2_5, "1048588")]),
     Definition::new("min.insync.replicas", Kind::int(1), Some("1"), "How many replicas must be in sync for a write with acks=all."),
     Definition::new("unclean.leader.election.enable", Kind::Boolean, Some("false"), "Whether a replica out of sync may lead when no other can; records may be lost."),
+    Definition::new("leader.replication.throttled.replicas", Kind::Text, Some(""), "Which replicas count under leader.replication.throttled.rate: partition:broker pairs, or *."),
     Definition::new("message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), Some("CreateTime"), "Whether the producer's clock or the leader's stamps a record."),
 ];
 

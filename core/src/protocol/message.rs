@@ -44,6 +44,18 @@ macro_rules! messages {
     };
 }
 
+impl Response {
+    /// For how long the sender of the request is to be silent, in milliseconds (`AbstractResponse.throttleTimeMs`). Only
+    /// answers of APIs that have limits say so here.
+    pub fn throttle_time_ms(&self) -> i32 {
+        match self {
+            Response::Produce(response) => response.throttle_time_ms,
+            Response::Fetch(response) => response.throttle_time_ms,
+            _ => 0,
+        }
+    }
+}
+
 messages! {
     /// Key 0: append record batches.
     Produce(ProduceRequest, ProduceResponse),

@@ -29,6 +29,7 @@ impl ReplicaManager {
             return;
         }
         self.around.update(image, delta);
+        self.throttle.update(self.around.config.broker_id, image, delta);
         self.start_checkpoints(ctx.now());
         self.apply_configs(image, delta);
         let local = self.around.config.broker_id;

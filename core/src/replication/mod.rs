@@ -24,6 +24,7 @@ mod partition;
 mod produce;
 mod purgatory;
 mod surroundings;
+mod throttle;
 
 pub use api::{
     AppendRequest, Completed, FetchCompleted, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,

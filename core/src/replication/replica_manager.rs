@@ -12,7 +12,7 @@
 //! There is one log directory: a disk that fails takes every replica offline and ends the process, as Kafka ends when
 //! its last log directory is gone.
 //!
-//! Not modelled: several log directories, quotas.
+//! Not modelled: several log directories.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -24,6 +24,7 @@ use super::fetcher_manager::FetcherManager;
 use super::partition::{Partition, ReplicaRole};
 use super::purgatory::{Delayed, Purgatory};
 use super::surroundings::Surroundings;
+use super::throttle::ReplicationThrottle;
 use crate::config::BrokerConfig;
 use crate::fact::{Fact, Role};
 use crate::log::{LogManager, OffsetCheckpointFile, UnifiedLog};
@@ -42,6 +43,7 @@ pub struct ReplicaManager {
     pub(super) completed: VecDeque<Completed>,
     pub(super) proposals: Vec<IsrProposal>,
     pub(super) next_proposal: u64,
+    pub(super) throttle: ReplicationThrottle,
     /// The disk has failed.
     pub(super) offline: bool,
     /// During a controlled shutdown replicas that nobody needs stop fetching.
@@ -68,6 +70,7 @@ impl ReplicaManager {
             completed: VecDeque::new(),
             proposals: Vec::new(),
             next_proposal: 0,
+            throttle: ReplicationThrottle::default(),
             offline: false,
             in_controlled_shutdown: false,
             next_isr_check: None,

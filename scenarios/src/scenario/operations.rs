@@ -8,6 +8,7 @@ use ackproof_core::types::{StrBytes, TopicName};
 use ackproof_sim::faults::Action;
 
 use super::reading::Reading;
+use crate::diagnostics::Diagnostic;
 use crate::document::operations::{AddPartitions, AlterConfig, Reassign};
 use crate::document::{Assignments, Document, Properties, Replicas, Topic, Value, Written};
 
@@ -19,7 +20,7 @@ impl Reading<'_> {
     pub fn names_of_operations(&mut self, document: &Document) {
         for step in &document.step {
             if let Some(created) = &step.create_topic {
-                let explicit = created.replicas.as_ref().map(|replicas| replicas.0.len() as i32);
+                let explicit = created.replicas.as_ref().map(|replicas| i32::try_from(replicas.0.len()).unwrap_or(i32::MAX));
                 let partitions = explicit.or(created.partitions.as_ref().map(|partitions| **partitions)).unwrap_or(1);
                 self.grow_topic(created.name.as_str(), partitions);
             }
@@ -53,6 +54,10 @@ impl Reading<'_> {
                     Value::Text(text) if text == "all" => None,
                     value => Some(self.broker_id(value, broker.span())?),
                 };
+                for name in it.set.keys().filter(|name| name.as_str() == "follower.replication.throttled.rate") {
+                    let message = "`follower.replication.throttled.rate` has no effect here: the leader's limit holds";
+                    self.report(Diagnostic::note(self.source, name.span(), message));
+                }
                 Some(configs(ConfigResource::Broker(broker), it))
             }
             (None, None, Some(client)) => self.client_quotas(client, it),
@@ -65,11 +70,16 @@ impl Reading<'_> {
     }
 
     fn check_topic_properties(&mut self, set: &Properties) {
-        let oldest = KafkaVersion::SUPPORTED[0];
-        let Ok(broker) = BrokerConfig::resolve(oldest, &[]) else { return };
+        let Ok(broker) = BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]) else { return };
         for (name, value) in set {
             let property = Property::new(name.as_str(), &value.to_string());
             let resolved = ackproof_core::config::LogConfig::resolve(&broker.config, &[property]);
+            if let Ok(resolved) = &resolved {
+                for (name_of_it, why) in &resolved.no_effect {
+                    let message = format!("`{name_of_it}` has no effect here: {why}");
+                    self.report(Diagnostic::note(self.source, name.span(), message));
+                }
+            }
             for problem in resolved.err().unwrap_or_default() {
                 let found = self.error(name.span(), problem.message);
                 self.report(match problem.suggestion {

@@ -526,7 +526,8 @@ impl Machine for Consumer {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                if let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response) {
+                if let Some((node, token, response)) = self.network.on_response(connection, correlation_id, response) {
+                    self.network.throttle(node, &response, ctx.now());
                     self.answered(token, response, ctx);
                 }
             }

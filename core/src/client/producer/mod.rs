@@ -239,7 +239,8 @@ impl Machine for Producer {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                if let Some((_, token, response)) = self.network.on_response(connection, correlation_id, response) {
+                if let Some((node, token, response)) = self.network.on_response(connection, correlation_id, response) {
+                    self.network.throttle(node, &response, ctx.now());
                     self.on_response(token, response, ctx);
                 }
             }

@@ -11,10 +11,6 @@ use kafka_protocol::messages::{
 use super::*;
 use crate::config::MetadataMode;
 
-fn orders() -> TopicPartition {
-    TopicPartition::of("orders", 0)
-}
-
 fn set(rig: &mut Rig, resource_type: i8, resource: &str, property: &str, value: Option<&str>) -> (Vec<Fact>, i16) {
     let config = AlterableConfig::default()
         .with_name(StrBytes::from_string(property.to_owned()))
@@ -221,7 +217,7 @@ fn unclean_election_is_switched_on_live_at_once_in_zookeeper_mode_and_at_the_nex
 
 #[test]
 fn kraft_did_not_look_at_the_property_before_3_9() {
-    let mut old = BrokerConfig { version: KafkaVersion::new(3, 5), ..config() };
+    let mut old = BrokerConfig { version: KafkaVersion::new(3, 8), ..config() };
     old.log.unclean_leader_election_enable = true;
     waiting_for_broker_1(old);
 }
