@@ -9,9 +9,7 @@ use ackproof_core::machine::{Context, Effects};
 use ackproof_core::record::filter::{WhenEmpty, filter};
 use ackproof_core::record::{Compression, Record, RecordBatch, batches};
 use ackproof_core::storage::{MemoryStorage, OpenMode, Storage};
-use ackproof_core::types::{
-    Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition,
-};
+use ackproof_core::types::{Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition};
 use bytes::Bytes;
 
 macro_rules! golden {

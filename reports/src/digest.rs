@@ -304,6 +304,43 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.list(to);
             d.put(partition_epoch.0);
         }
+        Fact::PartitionsAdded { topic, first, replicas } => {
+            d.put(60u64).put(topic.as_str()).put(*first);
+            d.put(replicas.len() as u64);
+            replicas.iter().for_each(|list| d.list(list));
+        }
+        Fact::TopicDeleted { topic } => {
+            d.put(61u64).put(topic.as_str());
+        }
+        Fact::ReplicasReassigned { partition, replicas, adding, removing } => {
+            d.put(62u64).put(partition);
+            [replicas, adding, removing].into_iter().for_each(|list| d.list(list));
+        }
+        Fact::EligibleLeadersChanged { partition, elr, last_known_elr } => {
+            d.put(63u64).put(partition);
+            d.list(elr);
+            d.list(last_known_elr);
+        }
+        Fact::ConfigAltered { resource, name, value } => {
+            d.put(64u64).put(resource.as_str()).put(name.as_str());
+            match value {
+                Some(value) => d.put(1u64).put(value.as_str()),
+                None => d.put(0u64),
+            };
+        }
+        Fact::AdminAnswered { call, error } => {
+            d.put(65u64).put(call.as_str()).put(error.0);
+        }
+        Fact::LogDeleted { partition, log_end } => {
+            d.put(66u64).put(partition).put(log_end.0);
+        }
+        Fact::ClientThrottled { client, api, throttle_ms } => {
+            d.put(67u64).put(*client).put(api.as_str()).put(*throttle_ms);
+        }
+        Fact::PartitionSurveyed { partition, replicas, adding, removing, elr, last_known_elr } => {
+            d.put(68u64).put(partition);
+            [replicas, adding, removing, elr, last_known_elr].into_iter().for_each(|list| d.list(list));
+        }
         Fact::RecordSent { record, topic, key, value, resend_of } => {
             d.put(32u64).put(*record).put(topic.as_str());
             d.payload(key.as_ref());

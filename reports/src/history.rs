@@ -82,6 +82,19 @@ pub struct Replica {
     pub leader_epoch: LeaderEpoch,
 }
 
+/// What else the controller knows of a partition at the end of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moving {
+    /// Replicas on their way in.
+    pub adding: Vec<i32>,
+    /// Replicas on their way out.
+    pub removing: Vec<i32>,
+    /// Eligible leader replicas.
+    pub elr: Vec<i32>,
+    /// The last leader, where ISR and ELR are empty.
+    pub last_known_elr: Vec<i32>,
+}
+
 /// A record in a log at the end of the run.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
@@ -200,6 +213,9 @@ pub struct History {
     by_number: BTreeMap<u32, Numbered<usize>>,
     pub(crate) resends: BTreeMap<usize, Vec<usize>>,
     pub(crate) replica_lists: BTreeMap<String, Vec<Vec<i32>>>,
+    pub(crate) moving: BTreeMap<TopicPartition, Moving>,
+    /// Topics that were deleted, by name: how many records had been sent when the last of their logs went.
+    deleted: BTreeMap<String, usize>,
     pub(crate) ended: Option<bool>,
 }
 
@@ -230,6 +246,22 @@ impl History {
         lists.get(usize::try_from(partition.partition).ok()?).map(Vec::as_slice)
     }
 
+    /// Whether the topic that a record was sent to was deleted afterwards, with the record or its place in it.
+    pub(crate) fn was_deleted(&self, index: usize) -> bool {
+        let topic = self.sends.get(index).and_then(|sent| self.topics.get(sent.topic));
+        topic.and_then(|(name, _)| self.deleted.get(name)).is_some_and(|before| index < *before)
+    }
+
+    /// The log of a partition goes. If its topic was deleted, what its offsets held says nothing any more.
+    fn log_deleted(&mut self, partition: &TopicPartition) {
+        let sent = self.sends.len();
+        let Some(before) = self.deleted.get_mut(partition.topic.as_str()) else { return };
+        *before = sent;
+        let index = self.partition(partition);
+        self.partitions[index].seen = Numbered::default();
+        self.partitions[index].max_polled = None;
+    }
+
     /// The offsets in the surviving log of a partition, in order.
     pub(crate) fn surviving_offsets(&self, name: &TopicPartition) -> Vec<i64> {
         let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
@@ -248,7 +280,10 @@ impl History {
         let partition = self.partition_index.get(name).map(|index| &self.partitions[*index]);
         let leader = partition.and_then(PartitionHistory::leader).map(|replica| replica.broker);
         let copies = partition.into_iter().flat_map(|partition| &partition.copies);
-        copies.filter(|copy| leader.is_none_or(|leader| leader == copy.broker)).filter_map(|copy| copy.key.clone()).collect()
+        copies
+            .filter(|copy| leader.is_none_or(|leader| leader == copy.broker))
+            .filter_map(|copy| copy.key.clone())
+            .collect()
     }
 
     pub(crate) fn topic_name(&self, topic: usize) -> &str {
@@ -418,6 +453,29 @@ impl Observer for History {
                 let partition = self.partition(partition);
                 let newest = &mut self.partitions[partition].leader_epoch;
                 *newest = (*newest).max(Some(*leader_epoch));
+            }
+            Fact::TopicDeleted { topic } => {
+                self.deleted.insert(topic.clone(), self.sends.len());
+            }
+            Fact::LogDeleted { partition, .. } => self.log_deleted(partition),
+            Fact::PartitionsAdded { topic, replicas, .. } => {
+                self.replica_lists.entry(topic.clone()).or_default().extend(replicas.iter().cloned());
+            }
+            Fact::ReplicasReassigned { partition, replicas, .. } => {
+                let number = usize::try_from(partition.partition).unwrap_or(usize::MAX);
+                let lists = self.replica_lists.get_mut(partition.topic.as_str());
+                if let Some(list) = lists.and_then(|lists| lists.get_mut(number)) {
+                    list.clone_from(replicas);
+                }
+            }
+            Fact::PartitionSurveyed { partition, adding, removing, elr, last_known_elr, .. } => {
+                let moving = Moving {
+                    adding: adding.clone(),
+                    removing: removing.clone(),
+                    elr: elr.clone(),
+                    last_known_elr: last_known_elr.clone(),
+                };
+                self.moving.insert(partition.clone(), moving);
             }
             Fact::ReplicaSurveyed {
                 partition,

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::poll_order::PollOrder;
-use crate::checkers::stale_key::StaleKeys;
 use crate::checkers::stale_end_offset::EndOffsets;
+use crate::checkers::stale_key::StaleKeys;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
-use crate::history::{History, Outcome, Replica};
+use crate::history::{History, Moving, Outcome, Replica};
 use crate::ledger::Ledger;
 
 /// Three-valued: what is not known stays unknown.
@@ -147,6 +147,8 @@ pub struct PartitionState {
     pub leader_epoch: Option<LeaderEpoch>,
     /// Its replicas.
     pub replicas: Vec<Replica>,
+    /// Replicas that come and go, and eligible ones outside the ISR.
+    pub moving: Moving,
 }
 
 /// What the judge says.
@@ -349,6 +351,7 @@ fn partition_states(history: &History) -> Vec<PartitionState> {
             },
             leader_epoch: history.leader_epoch(partition),
             replicas: replicas.to_vec(),
+            moving: history.moving.get(partition).cloned().unwrap_or_default(),
         })
         .collect();
     states.sort_by(|one, other| one.partition.cmp(&other.partition));

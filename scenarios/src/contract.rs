@@ -1,7 +1,8 @@
 //! What a scenario's configuration promises, in the judge's words.
 
+use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
 use ackproof_core::config::{AutoOffsetReset, LegacyProducerType, LogConfig};
-use ackproof_core::types::NodeId;
+use ackproof_core::types::{NodeId, TopicName};
 use ackproof_reports::NodeNames;
 use ackproof_reports::contract::{
     ConsumerContract, Contract, Ending, LegacyKind, OnError, ProducerContract, TopicContract,
@@ -55,6 +56,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
     }
     let topics = scenario.topics.iter().zip(&scenario.topic_configs);
     contract.topics = topics.map(|(topic, config)| topic_contract(scenario, topic, config)).collect();
+    contract.topics.extend(created_topics(scenario));
     contract
 }
 
@@ -68,22 +70,75 @@ pub fn node_names(scenario: &Scenario) -> NodeNames {
     names
 }
 
-fn topic_contract(scenario: &Scenario, topic: &ackproof_core::client::NewTopic, config: &LogConfig) -> TopicContract {
-    let replicas = topic.assignments.first().map(|replicas| i16::try_from(replicas.len()).unwrap_or(i16::MAX));
-    let elected_uncleanly = scenario.steps.iter().any(|open| match &open.step.action {
-        Action::Elect { partition, unclean } => *unclean && partition.topic == topic.name,
-        _ => false,
-    });
-    TopicContract {
+fn topic_contract(scenario: &Scenario, topic: &NewTopic, config: &LogConfig) -> TopicContract {
+    let factor = |replicas: &[i32]| i16::try_from(replicas.len()).unwrap_or(i16::MAX);
+    let replicas = topic.assignments.first().map(|replicas| factor(replicas));
+    let mut contract = TopicContract {
         name: topic.name.to_string(),
         replication_factor: replicas.unwrap_or(topic.replication_factor),
         min_insync_replicas: config.min_insync_replicas,
         unclean_leader_election: config.unclean_leader_election_enable,
-        unclean_by_operator: elected_uncleanly,
+        unclean_by_operator: false,
         flush_messages: config.flush_messages,
         compacted: config.cleanup_policy.compact,
         delete_retention_ms: config.delete_retention_ms.as_millis(),
+    };
+    // What an operator does while everything runs weakens the promise from the start: it is one promise for the whole run.
+    for open in &scenario.steps {
+        match &open.step.action {
+            Action::Elect { partition, unclean } if partition.topic == topic.name => {
+                contract.unclean_by_operator |= unclean;
+            }
+            Action::Admin(AdminCall::Reassign { partition, replicas: Some(replicas) })
+                if partition.topic == topic.name =>
+            {
+                contract.replication_factor = contract.replication_factor.min(factor(replicas));
+            }
+            Action::Admin(AdminCall::AlterConfigs { resource, configs }) => {
+                let concerns = match resource {
+                    ConfigResource::Topic(name) => *name == topic.name,
+                    ConfigResource::Broker(_) => true,
+                };
+                if concerns {
+                    weaken(&mut contract, configs);
+                }
+            }
+            _ => {}
+        }
     }
+    contract
+}
+
+fn weaken(contract: &mut TopicContract, configs: &[(String, Option<String>)]) {
+    for (name, value) in configs {
+        let value = value.as_deref().map(str::trim);
+        match (name.as_str(), value) {
+            ("unclean.leader.election.enable", Some(value)) => contract.unclean_leader_election |= value == "true",
+            ("min.insync.replicas", value) => {
+                let least = value.and_then(|value| value.parse().ok()).unwrap_or(1);
+                contract.min_insync_replicas = contract.min_insync_replicas.min(least);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Topics that only steps create, with the defaults of the brokers.
+fn created_topics(scenario: &Scenario) -> Vec<TopicContract> {
+    let known = |name: &TopicName| scenario.topics.iter().any(|topic| topic.name == *name);
+    let mut contracts: Vec<TopicContract> = Vec::new();
+    for open in &scenario.steps {
+        if let Action::CreateTopic(topic) = &open.step.action
+            && !known(&topic.name)
+            && contracts.iter().all(|contract| contract.name != topic.name.as_str())
+        {
+            let overrides = topic.configs.iter().cloned().collect();
+            let config =
+                scenario.cluster.controller.log.with_overrides(&overrides, scenario.cluster.controller.version);
+            contracts.push(topic_contract(scenario, topic, &config));
+        }
+    }
+    contracts
 }
 
 fn on_error(workload: Option<&ProducerWorkload>) -> OnError {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Everything it knows of the cluster it has read from the metadata log, late; the truth it never sees.
-//! Not modelled: groups, transactions, configuration at run time, a process that is broker
+//! Not modelled: groups, transactions, a process that is broker
 //! and controller at once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::alter_partition::AlterPartitionManager;
 use super::apis::{Forwarded, PendingFetch, PendingProduce};
 use super::assignments::AssignmentsManager;
+use super::client_quotas::{ClientQuotas, QuotaType};
 use super::controller_channel::ControllerChannel;
 use super::fetch_session::FetchManager;
 use super::lifecycle::{BrokerLifecycleManager, BrokerState};
@@ -49,6 +50,9 @@ pub struct Broker {
     assignments: AssignmentsManager,
     pub(super) forwarding: ControllerChannel<Forwarded>,
     pub(super) fetch_manager: FetchManager,
+    pub(super) quotas: ClientQuotas,
+    /// What each client calls itself in the header of its requests.
+    client_ids: Arc<BTreeMap<NodeId, String>>,
     pub(super) producer_ids: ProducerIdManager,
     /// Topics whose creation a Metadata request has set off.
     pub(super) being_created: BTreeSet<TopicName>,
@@ -85,6 +89,8 @@ impl Broker {
             assignments: AssignmentsManager::new(config.clone(), controllers.clone()),
             forwarding: ControllerChannel::new(controllers, socket_timeout, FORWARDING_TIMEOUT),
             fetch_manager: FetchManager::new(config.max_incremental_fetch_session_cache_slots),
+            quotas: ClientQuotas::default(),
+            client_ids: Arc::default(),
             producer_ids: ProducerIdManager::default(),
             being_created: BTreeSet::new(),
             pending: BTreeMap::new(),
@@ -93,6 +99,31 @@ impl Broker {
             exited: false,
             config,
         }
+    }
+
+    /// With the `client.id` of each client. Messages between simulated nodes have no headers; this stands for them.
+    #[must_use]
+    pub fn with_client_ids(mut self, client_ids: Arc<BTreeMap<NodeId, String>>) -> Self {
+        self.client_ids = client_ids;
+        self
+    }
+
+    /// Notes what a client sent or is to get, and mutes its channel if that is over its limit; for how long, in
+    /// milliseconds. Call it just before the answer.
+    pub(super) fn throttle(&mut self, to: ReplyTo, quota: QuotaType, bytes: u64, ctx: &mut Context<'_>) -> i32 {
+        let Some(client_id) = self.client_ids.get(&to.from) else { return 0 };
+        let silence = self.quotas.record(self.metadata.image(), quota, client_id, bytes, ctx.now());
+        if silence == Duration::ZERO {
+            return 0;
+        }
+        if quota == QuotaType::Fetch {
+            // The answer is left empty instead.
+            self.quotas.unrecord(quota, client_id, bytes);
+        }
+        self.sockets.throttle(to.connection, ctx.now() + silence);
+        let throttle_ms = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+        ctx.fact(Fact::ClientThrottled { client: to.from, api: quota.api().to_owned(), throttle_ms });
+        i32::try_from(throttle_ms).unwrap_or(i32::MAX)
     }
 
     /// The cluster as this broker has read it.
@@ -117,7 +148,10 @@ impl Broker {
         let fetches = count(|pending| matches!(pending, Pending::Fetch(_)));
         let lines = [
             line(count(|pending| matches!(pending, Pending::Produce(_))), "produce request(s) wait for replicas"),
-            line(count(|pending| matches!(pending, Pending::DeleteRecords(_))), "DeleteRecords request(s) wait for replicas"),
+            line(
+                count(|pending| matches!(pending, Pending::DeleteRecords(_))),
+                "DeleteRecords request(s) wait for replicas",
+            ),
             line(fetches, "fetch request(s) wait for data"),
             line(self.alter_partition.pending(), "ISR proposal(s) wait for the controller"),
             line(self.handlers.waiting(), "request(s) wait for a thread"),
@@ -169,6 +203,11 @@ impl Broker {
             Request::InitProducerId(request) => self.handle_init_producer_id(from, &request, ctx),
             Request::OffsetForLeaderEpoch(request) => self.handle_offset_for_leader_epoch(from, *request, ctx),
             Request::ElectLeaders(request) => self.forward_elect_leaders(from, *request, ctx),
+            Request::CreatePartitions(_)
+            | Request::DeleteTopics(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::IncrementalAlterConfigs(_)
+            | Request::AlterClientQuotas(_) => self.forward_to_controller(from, request, ctx),
             // A broker does not speak them: what cannot be parsed closes the connection.
             Request::AlterPartition(_)
             | Request::BrokerRegistration(_)
@@ -239,6 +278,7 @@ impl Broker {
         for connection in self.sockets.close_idle() {
             ctx.close(connection);
         }
+        self.readable.extend(self.sockets.unthrottle(ctx.now()));
         self.metadata.on_deadline(ctx);
         self.lifecycle.channel().on_deadline(ctx);
         self.alter_partition.channel().on_deadline(ctx);
@@ -374,7 +414,7 @@ impl Machine for Broker {
                 let loaded = self.replicas.start(ctx);
                 self.check_storage(loaded, ctx);
                 self.lifecycle.note_directories(self.replicas.directories(), ctx.now());
-                self.lifecycle.start(ctx);
+                self.lifecycle.start(self.replicas.previous_broker_epoch(), ctx);
             }
             Input::Deadline => self.on_deadline(ctx),
             Input::Connected(connection) => self.on_connected(connection, ctx),
@@ -407,6 +447,7 @@ impl Machine for Broker {
         }
         let deadlines = [
             self.replicas.next_deadline(),
+            self.sockets.next_deadline(),
             self.metadata.next_deadline(),
             self.lifecycle.next_deadline(),
             self.alter_partition.next_deadline(),

@@ -178,6 +178,11 @@ fn says_not_controller(response: &Response) -> bool {
     match response {
         Response::CreateTopics(r) => r.topics.iter().any(|topic| says(topic.error_code)),
         Response::ElectLeaders(r) => says(r.error_code),
+        Response::AlterPartitionReassignments(r) => says(r.error_code),
+        Response::DeleteTopics(r) => r.responses.iter().any(|topic| says(topic.error_code)),
+        Response::CreatePartitions(r) => r.results.iter().any(|topic| says(topic.error_code)),
+        Response::IncrementalAlterConfigs(r) => r.responses.iter().any(|resource| says(resource.error_code)),
+        Response::AlterClientQuotas(r) => r.entries.iter().any(|entry| says(entry.error_code)),
         Response::AlterPartition(r) => says(r.error_code),
         Response::BrokerRegistration(r) => says(r.error_code),
         Response::BrokerHeartbeat(r) => says(r.error_code),

@@ -11,8 +11,7 @@
 //! As in Kafka, the registration of a life is never repeated: a broker that is told `STALE_BROKER_EPOCH` or
 //! `BROKER_ID_NOT_REGISTERED` goes on sending heartbeats with the epoch it has. A session that ran out needs no new
 //! registration: the next heartbeat unfences the broker.
-//! Not modelled: features, migration from ZooKeeper, the epoch of the previous life (it lies in
-//! the clean-shutdown file and serves KIP-966 only). `controlled.shutdown.max.retries` and
+//! Not modelled: features, migration from ZooKeeper. `controlled.shutdown.max.retries` and
 //! `.retry.backoff.ms` of ZooKeeper clusters: their controlled shutdown is KRaft's here.
 
 use std::sync::Arc;
@@ -69,6 +68,7 @@ pub(super) struct BrokerLifecycleManager {
     state: BrokerState,
     incarnation_id: Uuid,
     broker_epoch: Option<BrokerEpoch>,
+    previous_broker_epoch: BrokerEpoch,
     ready_to_unfence: bool,
     /// The ids of the log directories that worked at the start, and of those that have failed since; where they are told.
     log_dirs: Vec<Uuid>,
@@ -92,6 +92,7 @@ impl BrokerLifecycleManager {
             state: BrokerState::NotRunning,
             incarnation_id: Uuid::nil(),
             broker_epoch: None,
+            previous_broker_epoch: BrokerEpoch(-1),
             ready_to_unfence: false,
             log_dirs: Vec::new(),
             offline_log_dirs: Vec::new(),
@@ -113,8 +114,9 @@ impl BrokerLifecycleManager {
         self.broker_epoch
     }
 
-    /// `Input::Start`.
-    pub fn start(&mut self, ctx: &mut Context<'_>) {
+    /// `Input::Start`; the logs are loaded, and say in which epoch the last life stopped cleanly, if it did.
+    pub fn start(&mut self, previous_broker_epoch: BrokerEpoch, ctx: &mut Context<'_>) {
+        self.previous_broker_epoch = previous_broker_epoch;
         let rng: &mut Prng = ctx.rng();
         self.incarnation_id = Uuid::from_u64_pair(rng.next_u64(), rng.next_u64());
         self.state = BrokerState::Starting;
@@ -280,7 +282,7 @@ impl BrokerLifecycleManager {
             .with_listeners(vec![listener])
             .with_log_dirs(self.log_dirs.clone())
             .with_rack(self.config.broker_rack.clone().map(StrBytes::from_string))
-            .with_previous_broker_epoch(-1);
+            .with_previous_broker_epoch(self.previous_broker_epoch.0);
         self.communication_in_flight = true;
         self.channel.send((), request, ctx);
     }

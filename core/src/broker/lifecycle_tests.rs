@@ -19,7 +19,7 @@ impl Rig {
     fn started() -> Self {
         let mut bench = Bench::default();
         let mut lifecycle = BrokerLifecycleManager::new(config(1), vec![CONTROLLER]);
-        lifecycle.start(&mut bench.context());
+        lifecycle.start(BrokerEpoch(-1), &mut bench.context());
         let [(connection, _)] = opened(&mut bench)[..] else { panic!("it connects to its controller") };
         lifecycle.channel().on_connected(connection, &mut bench.context());
         let asked = sent(&mut bench);

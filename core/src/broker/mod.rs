@@ -10,6 +10,7 @@ mod apis;
 mod assignments;
 #[expect(clippy::module_inception, reason = "the machine is what the folder is named after")]
 pub mod broker;
+mod client_quotas;
 mod controller_channel;
 mod fetch_session;
 mod fetch_session_cache;

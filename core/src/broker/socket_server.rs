@@ -3,8 +3,9 @@
 //! Kafka: `network/SocketServer.scala` (Processor, channel mute states), `network/RequestChannel.scala`.
 //! A channel is muted when a request has been read from it, and read again when its response was handed over (or, at
 //! acks=0, when it turned out that there is none): one request at a time per connection, in order.
+//! A client over its limit keeps its channel muted for as long as its last answer said (KIP-219).
 //! Before the broker is unfenced for the first time connections are accepted by the kernel and nothing is read from them.
-//! Not modelled: that since 3.7 they are refused by then; the pool of network threads, quotas. What waits in the socket when a connection ends is
+//! Not modelled: that since 3.7 they are refused by then; the pool of network threads. What waits in the socket when a connection ends is
 //! discarded, also where a FIN would have left it readable.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,8 @@ pub(super) struct ReplyTo {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SocketServer {
     channels: BTreeMap<ConnectionId, Channel>,
+    /// Channels that stay muted for a time.
+    throttled: BTreeMap<ConnectionId, Instant>,
     processing: Processing,
     /// `connections.max.idle.ms`.
     max_idle: Option<Duration>,
@@ -73,11 +76,6 @@ impl SocketServer {
         closed
     }
 
-    /// When [`SocketServer::close_idle`] wants to be called.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.next_idle_check
-    }
-
     /// A request arrived. It is given back if it is to be served now.
     pub fn receive(&mut self, reply_to: ReplyTo, request: Request) -> Option<(ReplyTo, Request)> {
         if self.next_idle_check.is_none() {
@@ -98,6 +96,9 @@ impl SocketServer {
         // A connection may have ended while its request was being served.
         let channel = self.channels.get_mut(&connection)?;
         channel.active = self.now;
+        if self.throttled.contains_key(&connection) {
+            return None;
+        }
         let next = if self.processing == Processing::Enabled { channel.unread.pop_front() } else { None };
         channel.muted = next.is_some();
         next
@@ -105,7 +106,30 @@ impl SocketServer {
 
     /// The connection ended, by either side: what was not read yet is gone.
     pub fn closed(&mut self, connection: ConnectionId) -> bool {
+        self.throttled.remove(&connection);
         self.channels.remove(&connection).is_some()
+    }
+
+    /// The channel stays muted, from the answer that goes out now until then.
+    pub fn throttle(&mut self, connection: ConnectionId, until: Instant) {
+        if self.channels.contains_key(&connection) {
+            self.throttled.insert(connection, until);
+        }
+    }
+
+    /// Reads the channels on which silence is over. What has arrived on them is given back, one request each.
+    pub fn unthrottle(&mut self, now: Instant) -> Vec<(ReplyTo, Request)> {
+        let over: Vec<ConnectionId> =
+            self.throttled.iter().filter(|(_, until)| **until <= now).map(|(connection, _)| *connection).collect();
+        for connection in &over {
+            self.throttled.remove(connection);
+        }
+        over.into_iter().filter_map(|connection| self.done(connection)).collect()
+    }
+
+    /// When [`SocketServer::close_idle`] or [`SocketServer::unthrottle`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.next_idle_check.into_iter().chain(self.throttled.values().copied()).min()
     }
 
     /// Begins to read. What has arrived on each connection is given back, one request each.
@@ -161,6 +185,22 @@ mod tests {
         assert_eq!(served(server.done(ConnectionId(1))), Some(13));
         assert_eq!(served(server.done(ConnectionId(1))), None);
         assert_eq!(served(server.receive(from(1, 14), fetch())), Some(14), "unmuted again");
+    }
+
+    #[test]
+    fn a_throttled_channel_is_read_when_its_silence_is_over() {
+        let at = |millis: u64| Instant::START + crate::types::Duration::from_millis(millis);
+        let mut server = open();
+        server.receive(from(1, 10), fetch());
+        server.throttle(ConnectionId(1), at(500));
+        assert_eq!(served(server.done(ConnectionId(1))), None);
+        assert_eq!(served(server.receive(from(1, 11), fetch())), None);
+        assert_eq!(server.next_deadline(), Some(at(500)));
+        assert!(server.unthrottle(at(499)).is_empty());
+        let next: Vec<i32> = server.unthrottle(at(500)).iter().map(|(reply_to, _)| reply_to.correlation_id).collect();
+        assert_eq!((next, server.next_deadline()), (vec![11], None));
+        assert_eq!(served(server.done(ConnectionId(1))), None);
+        assert_eq!(served(server.receive(from(1, 12), fetch())), Some(12));
     }
 
     #[test]

@@ -9,25 +9,19 @@
 
 use std::collections::VecDeque;
 
-use kafka_protocol::messages::create_topics_request::{
-    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
-};
-use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
-use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, ElectLeadersRequest, ElectLeadersResponse};
-
+use super::admin_requests::{REQUEST_TIMEOUT, admin_error, election_error, request_of, words};
 use super::{
-    Call, Completion, Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, NewTopic,
-    RequestToken,
+    Call, Completion, Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, RequestToken,
 };
+use crate::fact::Fact;
 use crate::machine::{Context, Input, Machine};
-use crate::protocol::{ErrorCode, Request, Response};
-use crate::types::{Duration, Instant, NodeId, StrBytes, TopicName};
+use crate::protocol::{ErrorCode, Response};
+use crate::types::{Duration, Instant, NodeId, TopicName};
 
 const API_TIMEOUT: Duration = Duration::from_secs(60);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
-/// An admin client. Driven by [`Input::Call`] with [`Call::CreateTopics`] and [`Call::ElectLeader`].
+/// An admin client. Driven by [`Input::Call`] with [`Call::CreateTopics`], [`Call::ElectLeader`] and [`Call::Admin`].
 #[derive(Clone, Debug)]
 pub struct AdminClient {
     bootstrap: Vec<NodeId>,
@@ -57,9 +51,7 @@ impl AdminClient {
 
     fn proceed(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now();
-        let is_over = |pending: &Pending| {
-            pending.expires_at <= now || !matches!(pending.call, Call::CreateTopics(_) | Call::ElectLeader { .. })
-        };
+        let is_over = |pending: &Pending| pending.expires_at <= now || request_of(&pending.call).is_none();
         while self.in_flight.is_none() && self.calls.front().is_some_and(is_over) {
             self.finish(ErrorCode::CLIENT_DELIVERY_TIMEOUT, ctx);
         }
@@ -83,7 +75,9 @@ impl AdminClient {
     /// Ends the first call with one error for everything it asked for.
     fn finish(&mut self, error: ErrorCode, ctx: &mut Context<'_>) {
         let Some(pending) = self.calls.pop_front() else { return };
+        say(&pending.call, error, ctx);
         match pending.call {
+            Call::Admin(_) => ctx.complete(Completion::AdminDone(Err(error))),
             Call::CreateTopics(topics) => {
                 let results = topics.into_iter().map(|topic| (topic.name, Err(error))).collect();
                 ctx.complete(Completion::TopicsCreated(results));
@@ -110,7 +104,7 @@ impl AdminClient {
                 response.topics.iter().map(|topic| (topic.name.clone(), ErrorCode(topic.error_code))).collect()
             }
             Response::ElectLeaders(response) => vec![(TopicName::default(), election_error(response))],
-            _ => vec![(TopicName::default(), ErrorCode::UNKNOWN_SERVER_ERROR)],
+            other => vec![(TopicName::default(), admin_error(other))],
         };
         let again = match &response {
             // What became of one partition is the result, even if Kafka calls it retriable (ELECTION_NOT_NEEDED).
@@ -123,10 +117,13 @@ impl AdminClient {
         }
         let Some(pending) = self.calls.pop_front() else { return };
         let as_result = |error: ErrorCode| if error.is_none() { Ok(()) } else { Err(error) };
+        let first_error = results.iter().map(|(_, error)| *error).find(|error| !error.is_none());
+        say(&pending.call, first_error.unwrap_or(ErrorCode::NONE), ctx);
         ctx.complete(match pending.call {
             Call::ElectLeader { .. } => {
                 Completion::LeadersElected(results.first().map_or(Ok(()), |(_, error)| as_result(*error)))
             }
+            Call::Admin(_) => Completion::AdminDone(as_result(first_error.unwrap_or(ErrorCode::NONE))),
             _ => {
                 Completion::TopicsCreated(results.into_iter().map(|(topic, error)| (topic, as_result(error))).collect())
             }
@@ -171,54 +168,11 @@ impl Machine for AdminClient {
     }
 }
 
-fn request_of(call: &Call) -> Option<Request> {
-    match call {
-        Call::CreateTopics(topics) => Some(
-            CreateTopicsRequest::default()
-                .with_topics(topics.iter().map(creatable).collect())
-                .with_timeout_ms(REQUEST_TIMEOUT.as_millis() as i32)
-                .into(),
-        ),
-        Call::ElectLeader { partition, unclean } => Some(
-            ElectLeadersRequest::default()
-                .with_election_type(i8::from(*unclean))
-                .with_topic_partitions(Some(vec![
-                    TopicPartitions::default()
-                        .with_topic(partition.topic.clone())
-                        .with_partitions(vec![partition.partition]),
-                ]))
-                .with_timeout_ms(REQUEST_TIMEOUT.as_millis() as i32)
-                .into(),
-        ),
-        Call::Send(_) | Call::Flush | Call::Close { .. } | Call::Assign(_) | Call::Seek(..) | Call::Poll { .. } => None,
+/// What became of an operator's call. The creation of topics tells of itself.
+fn say(call: &Call, error: ErrorCode, ctx: &mut Context<'_>) {
+    if let Some(call) = words(call) {
+        ctx.fact(Fact::AdminAnswered { call, error });
     }
-}
-
-fn creatable(topic: &NewTopic) -> CreatableTopic {
-    let assignments = (0..).zip(&topic.assignments).map(|(partition, replicas)| {
-        CreatableReplicaAssignment::default()
-            .with_partition_index(partition)
-            .with_broker_ids(replicas.iter().copied().map(BrokerId).collect())
-    });
-    let configs = topic.configs.iter().map(|(name, value)| {
-        CreatableTopicConfig::default()
-            .with_name(StrBytes::from_string(name.clone()))
-            .with_value(Some(StrBytes::from_string(value.clone())))
-    });
-    let placed = topic.assignments.is_empty();
-    CreatableTopic::default()
-        .with_name(topic.name.clone())
-        .with_num_partitions(if placed { topic.partitions } else { -1 })
-        .with_replication_factor(if placed { topic.replication_factor } else { -1 })
-        .with_assignments(assignments.collect())
-        .with_configs(configs.collect())
-}
-
-fn election_error(response: &ElectLeadersResponse) -> ErrorCode {
-    let partition = response.replica_election_results.iter().flat_map(|topic| &topic.partition_result).next();
-    let error =
-        if response.error_code == 0 { partition.map_or(0, |result| result.error_code) } else { response.error_code };
-    ErrorCode(error)
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! One admin client, the brokers played by the test: given calls and answers, which requests and results.
 
+use kafka_protocol::messages::BrokerId;
 use kafka_protocol::messages::CreateTopicsResponse;
+use kafka_protocol::messages::ElectLeadersResponse;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 
 use super::*;
 use crate::client::testing_cluster::Cluster;
-use crate::types::TopicPartition;
+use crate::client::{AdminCall, ConfigResource, NewTopic};
+use crate::protocol::Request;
+use crate::types::{StrBytes, TopicPartition};
 
 fn cluster() -> Cluster<AdminClient> {
     let mut cluster = Cluster::new(AdminClient::new(vec![NodeId::Broker(1)]));
@@ -157,4 +161,34 @@ fn calls_are_made_in_order_and_close_waits_for_them() {
     let created = Completion::TopicsCreated(vec![(name("orders"), Ok(()))]);
     assert_eq!(cluster.take_completions(), [created, Completion::LeadersElected(Ok(())), Completion::Closed]);
     assert_eq!(cluster.machine.next_deadline(), None);
+}
+
+#[test]
+fn an_operators_call_is_answered_with_its_first_error() {
+    use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+    use kafka_protocol::messages::{
+        AlterPartitionReassignmentsResponse, DeleteTopicsResponse, IncrementalAlterConfigsResponse,
+    };
+    let mut cluster = cluster();
+    let configs = vec![("min.insync.replicas".to_owned(), Some("1".to_owned())), ("retention.ms".to_owned(), None)];
+    let resource = ConfigResource::Topic(name("orders"));
+    cluster.call(Call::Admin(AdminCall::AlterConfigs { resource, configs }));
+    let asked = cluster.take_asked();
+    let Request::IncrementalAlterConfigs(request) = &asked.request else { panic!("it is {}", asked.request.name()) };
+    let ops = request.resources[0].configs.iter().map(|config| (config.config_operation, config.value.is_some()));
+    assert_eq!(ops.collect::<Vec<_>>(), [(0, true), (1, false)]);
+    let refused = AlterConfigsResourceResponse::default().with_error_code(ErrorCode::INVALID_CONFIG.0);
+    cluster.answer(&asked, IncrementalAlterConfigsResponse::default().with_responses(vec![refused]));
+    assert_eq!(cluster.take_completions(), [Completion::AdminDone(Err(ErrorCode::INVALID_CONFIG))]);
+
+    let partition = TopicPartition::new(name("orders"), 0);
+    cluster.call(Call::Admin(AdminCall::Reassign { partition, replicas: Some(vec![4, 5]) }));
+    let asked = cluster.take_asked();
+    cluster.answer(&asked, AlterPartitionReassignmentsResponse::default());
+    assert_eq!(cluster.take_completions(), [Completion::AdminDone(Ok(()))]);
+
+    cluster.call(Call::Admin(AdminCall::DeleteTopic(name("orders"))));
+    let asked = cluster.take_asked();
+    cluster.answer(&asked, DeleteTopicsResponse::default());
+    assert_eq!(cluster.take_completions(), [Completion::AdminDone(Ok(()))]);
 }

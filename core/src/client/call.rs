@@ -103,6 +103,56 @@ pub enum Call {
         /// Of any replica, even one that is not in sync (`ElectionType.UNCLEAN`, KIP-460).
         unclean: bool,
     },
+    /// An operator's call. Answered by `AdminDone`.
+    Admin(AdminCall),
+}
+
+/// What an operator asks of the cluster. Answered by [`Completion::AdminDone`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminCall {
+    /// `admin.incrementalAlterConfigs(..)`, as of `kafka-configs --alter`: sets properties, or removes them where there is
+    /// no value.
+    AlterConfigs {
+        /// Whose.
+        resource: ConfigResource,
+        /// The properties, by Kafka's names.
+        configs: Vec<(String, Option<String>)>,
+    },
+    /// `admin.alterPartitionReassignments(..)`, as of `kafka-reassign-partitions`.
+    Reassign {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Where to, preferred leader first; none cancels.
+        replicas: Option<Vec<i32>>,
+    },
+    /// `admin.createPartitions(..)`, as of `kafka-topics --alter --partitions`.
+    CreatePartitions {
+        /// The topic.
+        topic: TopicName,
+        /// How many it is to have in all.
+        count: i32,
+        /// The replicas of each new one; none: the controller places them.
+        assignments: Option<Vec<Vec<i32>>>,
+    },
+    /// `admin.deleteTopics(..)`, as of `kafka-topics --delete`.
+    DeleteTopic(TopicName),
+    /// `admin.alterClientQuotas(..)`, as of `kafka-configs --alter --entity-type clients`: sets limits, or removes them where
+    /// there is no value.
+    AlterClientQuotas {
+        /// The `client.id`; none is every client that has no limit of its own.
+        client_id: Option<String>,
+        /// `producer_byte_rate` and `consumer_byte_rate`, in bytes per second.
+        quotas: Vec<(String, Option<u32>)>,
+    },
+}
+
+/// What has properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigResource {
+    /// A topic.
+    Topic(TopicName),
+    /// A broker; none is all of them.
+    Broker(Option<i32>),
 }
 
 /// What the application hears.
@@ -132,4 +182,6 @@ pub enum Completion {
     TopicsCreated(Vec<(TopicName, Result<(), ErrorCode>)>),
     /// `electLeaders()` came back.
     LeadersElected(Result<(), ErrorCode>),
+    /// An operator's call came back.
+    AdminDone(Result<(), ErrorCode>),
 }

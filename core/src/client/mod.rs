@@ -1,6 +1,7 @@
 //! Kafka's clients: producer, consumer, admin, and the connections below them.
 
 pub mod admin;
+mod admin_requests;
 pub mod backoff;
 pub mod call;
 pub mod consumer;
@@ -15,7 +16,7 @@ pub(crate) mod testing_cluster;
 
 pub use admin::AdminClient;
 pub use backoff::ExponentialBackoff;
-pub use call::{Call, Completion, ConsumerRecord, NewTopic, ProducerRecord, RecordMetadata};
+pub use call::{AdminCall, Call, Completion, ConfigResource, ConsumerRecord, NewTopic, ProducerRecord, RecordMetadata};
 pub use consumer::Consumer;
 pub use legacy::LegacyProducer;
 pub use metadata::{ClientMetadata, ClientMetadataConfig, PartitionMetadata};

@@ -14,7 +14,9 @@
 //! `Input::Deadline`, and count [`NetworkClient::next_deadline`] among your own. What it does not know (a connection of
 //! somebody else, an answer to a request that was given up) it answers with `None`.
 //!
-//! Not modelled: authentication, quota throttling, the ApiVersions exchange after connecting (one round trip), DNS.
+//! A node that has throttled this client is sent nothing until the time is over (KIP-219, 2.0).
+//!
+//! Not modelled: authentication, the ApiVersions exchange after connecting (one round trip), DNS.
 
 use std::collections::VecDeque;
 
@@ -101,6 +103,8 @@ struct Node {
     active: Instant,
     failures: u32,
     failed_setups: u32,
+    /// Nothing is sent before; looked at on deadlines.
+    throttled_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +147,7 @@ impl NetworkClient {
         let max_in_flight = self.config.max_in_flight;
         let entry = &mut self.nodes[index];
         match &mut entry.state {
-            State::Ready(_) => entry.in_flight.len() < max_in_flight,
+            State::Ready(_) => entry.has_room(max_in_flight),
             State::Connecting { .. } => false,
             State::Disconnected { retry_at, wanted } if ctx.now() < *retry_at => {
                 *wanted = true;
@@ -162,7 +166,7 @@ impl NetworkClient {
 
     /// Whether there is a connection to `node` with room for one more request. Opens none.
     pub fn can_send(&self, node: NodeId) -> bool {
-        self.node(node).is_some_and(|n| n.is_ready() && n.in_flight.len() < self.config.max_in_flight)
+        self.node(node).is_some_and(|n| n.is_ready() && n.has_room(self.config.max_in_flight))
     }
 
     /// Whether there is a connection to `node`, with room or without.
@@ -251,6 +255,16 @@ impl NetworkClient {
         Some((node.id, request.token, response))
     }
 
+    /// A node has said in a response for how long this client is to be silent.
+    pub fn throttle(&mut self, node: NodeId, response: &Response, now: Instant) {
+        let Some(silence) = u64::try_from(response.throttle_time_ms()).ok().filter(|millis| *millis > 0) else {
+            return;
+        };
+        if let Some(node) = self.nodes.iter_mut().find(|n| n.id == node) {
+            node.throttled_until = node.throttled_until.max(Some(now + Duration::from_millis(silence)));
+        }
+    }
+
     /// `Input::Deadline`: closes connections that took too long to open or to answer, or were idle too long. Afterwards the caller asks
     /// [`Self::ready`] again for the nodes it wants.
     pub fn on_deadline(&mut self, ctx: &mut Context<'_>) -> Vec<Disconnection> {
@@ -259,6 +273,7 @@ impl NetworkClient {
         for index in 0..self.nodes.len() {
             let max_idle = self.config.max_idle;
             let node = &mut self.nodes[index];
+            node.throttled_until = node.throttled_until.filter(|until| *until > now);
             let reason = match &mut node.state {
                 State::Disconnected { retry_at, wanted } => {
                     *wanted &= *retry_at > now;
@@ -318,9 +333,7 @@ impl NetworkClient {
     fn load(&self, node: NodeId, now: Instant) -> Option<(u8, u64)> {
         let Some(entry) = self.node(node) else { return Some((2, 0)) };
         match entry.state {
-            State::Ready(_) if entry.in_flight.len() < self.config.max_in_flight => {
-                Some((0, entry.in_flight.len() as u64))
-            }
+            State::Ready(_) if entry.has_room(self.config.max_in_flight) => Some((0, entry.in_flight.len() as u64)),
             State::Ready(_) => None,
             State::Connecting { .. } => Some((1, 0)),
             State::Disconnected { retry_at, .. } => (retry_at <= now).then_some((2, entry.last_attempt.0)),
@@ -345,6 +358,7 @@ impl NetworkClient {
         node.last_attempt = ctx.now();
         let backoff = self.config.reconnect_backoff.after(node.failures, ctx.rng());
         node.failures = node.failures.saturating_add(1);
+        node.throttled_until = None;
         node.state = State::Disconnected { retry_at: ctx.now() + backoff, wanted: false };
         let failed = node.in_flight.drain(..).map(|request| request.token).collect();
         Disconnection { node: node.id, reason, failed }
@@ -361,7 +375,12 @@ impl Node {
             active: Instant::START,
             failures: 0,
             failed_setups: 0,
+            throttled_until: None,
         }
+    }
+
+    fn has_room(&self, max_in_flight: usize) -> bool {
+        self.in_flight.len() < max_in_flight && self.throttled_until.is_none()
     }
 
     fn is_ready(&self) -> bool {
@@ -381,7 +400,7 @@ impl Node {
             State::Connecting { give_up_at, .. } => (give_up_at != Instant::NEVER).then_some(give_up_at),
             State::Ready(_) => {
                 let times_out = self.in_flight.iter().map(|request| request.times_out_at).min();
-                times_out.into_iter().chain(max_idle.map(|max| self.active + max)).min()
+                times_out.into_iter().chain(max_idle.map(|max| self.active + max)).chain(self.throttled_until).min()
             }
         }
     }

@@ -16,6 +16,9 @@ use crate::types::Duration;
 pub struct BrokerConfig {
     /// The profile that the defaults come from.
     pub version: KafkaVersion,
+    /// Where the metadata of the cluster would live. ZooKeeper has a stand-in; what its controller did otherwise than
+    /// KRaft's, it does.
+    pub metadata_mode: MetadataMode,
     /// Historical fixes.
     pub toggles: Toggles,
     /// `broker.id`, `node.id`.
@@ -33,6 +36,8 @@ pub struct BrokerConfig {
     pub default_replication_factor: i16,
     /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
+    /// `delete.topic.enable`.
+    pub delete_topic_enable: bool,
     /// `log.*`: defaults for topics without an override.
     pub log: LogConfig,
     /// `log.flush.scheduler.interval.ms`: how often `flush.ms` is looked at.
@@ -75,6 +80,9 @@ pub struct BrokerConfig {
     pub unclean_leader_election_interval_ms: Duration,
     /// `auto.leader.rebalance.enable`.
     pub auto_leader_rebalance_enable: bool,
+    /// `leader.imbalance.per.broker.percentage`: in ZooKeeper mode a broker gets its leaderships back when more than so
+    /// many of a hundred are elsewhere; KRaft gives every one back.
+    pub leader_imbalance_per_broker_percentage: u64,
     /// `leader.imbalance.check.interval.seconds`.
     pub leader_imbalance_check_interval_seconds: Duration,
     /// `producer.id.expiration.ms`.
@@ -113,6 +121,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("broker.rack", Kind::Text, None, "The rack of the broker, across which replicas are spread."),
     Definition::new("num.partitions", Kind::int(1), Some("1"), "How many partitions a topic has unless it says so."),
     Definition::new("default.replication.factor", Kind::INT, Some("1"), "How many replicas a topic has unless it says so.").floor(1),
+    Definition::new("delete.topic.enable", Kind::Boolean, Some("true"), "Whether topics can be deleted."),
     Definition::new("auto.create.topics.enable", Kind::Boolean, Some("true"), "Whether asking for an unknown topic creates it."),
 
     Definition::new("log.dir", Kind::Text, Some("/tmp/kafka-logs"), "The directory of the logs; log.dirs goes before it."),
@@ -172,6 +181,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("controller.socket.timeout.ms", Kind::INT, Some("30000"), "How long a broker and the controller wait for each other's answer.").floor(0),
     Definition::new("unclean.leader.election.interval.ms", Kind::long(1), Some("300000"), "How often the controller looks for partitions that only an unclean election can help.").since(3, 9),
     Definition::new("auto.leader.rebalance.enable", Kind::Boolean, Some("true"), "Whether the controller gives leadership back to the preferred replica."),
+    Definition::new("leader.imbalance.per.broker.percentage", Kind::INT, Some("10"), "How many of a hundred leaderships may be elsewhere before a broker gets them back, in ZooKeeper mode.").floor(0),
     Definition::new("leader.imbalance.check.interval.seconds", Kind::long(1), Some("300"), "How often the controller looks whether a preferred replica should lead."),
     Definition::new("producer.id.expiration.ms", Kind::int(1), Some("86400000"), "How long a broker remembers the sequences of a silent producer.").since(3, 4),
     Definition::new("producer.id.expiration.check.interval.ms", Kind::int(1), Some("600000"), "How often silent producers are looked for.").since(3, 4),
@@ -238,9 +248,11 @@ impl ReplicaSelector {
 }
 
 /// Where the cluster's metadata lives.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum MetadataMode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataMode {
+    /// In ZooKeeper, by its session and by its controller.
     ZooKeeper,
+    /// In the log of a controller quorum.
     KRaft,
 }
 
@@ -312,6 +324,7 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
     };
     BrokerConfig {
         version: values.version,
+        metadata_mode: mode,
         toggles: Toggles::of(values.version),
         broker_id: values.int(id),
         broker_rack: values.opt_text("broker.rack"),
@@ -321,6 +334,7 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
         // A larger number is a problem already, and this configuration is not given out.
         default_replication_factor: i16::try_from(values.number("default.replication.factor")).unwrap_or(i16::MAX),
         auto_create_topics_enable: values.boolean("auto.create.topics.enable"),
+        delete_topic_enable: values.boolean("delete.topic.enable"),
         log: log_defaults(values),
         log_flush_scheduler_interval_ms: values.millis("log.flush.scheduler.interval.ms"),
         log_flush_offset_checkpoint_interval_ms: values.millis("log.flush.offset.checkpoint.interval.ms"),
@@ -341,6 +355,7 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
         controlled_shutdown_enable: values.boolean("controlled.shutdown.enable"),
         max_incremental_fetch_session_cache_slots: values.size("max.incremental.fetch.session.cache.slots"),
         unclean_leader_election_interval_ms: values.millis("unclean.leader.election.interval.ms"),
+        leader_imbalance_per_broker_percentage: values.count("leader.imbalance.per.broker.percentage"),
         auto_leader_rebalance_enable: values.boolean("auto.leader.rebalance.enable"),
         leader_imbalance_check_interval_seconds: Duration::from_secs(
             values.count("leader.imbalance.check.interval.seconds"),

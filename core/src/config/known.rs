@@ -111,12 +111,13 @@ pub(super) const BROKER: &[NoEffect] = &[
             transaction.state.log.num.partitions transaction.state.log.replication.factor \
             transaction.state.log.segment.bytes",
     },
+    NoEffect { why: "it is set while brokers run: alter-config", names: "leader.replication.throttled.rate" },
     NoEffect {
-        why: "quotas are not modelled",
+        why: "limits have the windows that Kafka has by default; of others than clients and replication there are none",
         names: "alter.log.dirs.replication.quota.window.num \
             alter.log.dirs.replication.quota.window.size.seconds client.quota.callback.class \
             controller.quota.window.num controller.quota.window.size.seconds \
-            follower.replication.throttled.rate leader.replication.throttled.rate \
+            follower.replication.throttled.rate \
             log.cleaner.io.max.bytes.per.second quota.consumer.default quota.producer.default \
             quota.window.num quota.window.size.seconds replica.alter.log.dirs.io.max.bytes.per.second \
             replication.quota.window.num replication.quota.window.size.seconds",
@@ -181,7 +182,7 @@ pub(super) const BROKER: &[NoEffect] = &[
         why: "not modelled",
         names: "alter.config.policy.class.name broker.id.generation.enable controlled.shutdown.max.retries \
             controlled.shutdown.retry.backoff.ms create.topic.policy.class.name \
-            leader.imbalance.per.broker.percentage log.compression.gzip.level log.compression.lz4.level \
+            log.compression.gzip.level log.compression.lz4.level \
             log.compression.zstd.level log.max.id.map.snapshots log.preallocate \
             request.timeout.ms reserved.broker.max.id",
     },
@@ -195,8 +196,8 @@ pub(super) const TOPIC: &[NoEffect] = &[
             remote.storage.enable",
     },
     NoEffect {
-        why: "quotas are not modelled",
-        names: "follower.replication.throttled.replicas leader.replication.throttled.replicas",
+        why: "the leader's limit holds: leader.replication.throttled.replicas",
+        names: "follower.replication.throttled.replicas",
     },
     NoEffect {
         why: "formats and protocols are those of the chosen Kafka version",

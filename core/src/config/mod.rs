@@ -12,6 +12,7 @@ use std::fmt;
 pub mod broker;
 pub mod consumer;
 pub mod definition;
+pub mod dynamic;
 mod known;
 pub mod legacy_producer;
 pub mod producer;
@@ -23,7 +24,7 @@ pub mod topic;
 mod values;
 mod version;
 
-pub use broker::{BrokerConfig, ReplicaSelector};
+pub use broker::{BrokerConfig, MetadataMode, ReplicaSelector};
 pub use consumer::{AutoOffsetReset, ConsumerConfig};
 pub use definition::{Definition, Kind};
 pub use legacy_producer::{LegacyProducerConfig, LegacyProducerType};

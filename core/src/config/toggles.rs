@@ -95,6 +95,13 @@ toggles! {
     isr_broker_epoch since (3, 5),
     /// Only an unfenced broker that is not shutting down may join an ISR (KIP-841).
     isr_eligibility_unfenced since (3, 3),
+    /// The registration of a new process is refused until the old one's session is over, and takes it out of ISRs and
+    /// leaderships (KIP-380 in ZooKeeper mode, KIP-631 in KRaft). Without it a broker that is back soon is taken for the
+    /// one that was, whatever its disk has lost.
+    bounce_requires_fencing since (2, 2),
+    /// Replicas that leave an ISR smaller than `min.insync.replicas` stay eligible as leaders unless they stop uncleanly
+    /// (KIP-966: `eligible.leader.replicas.version` 1, which new clusters have since 4.1).
+    elr since (4, 1),
     /// A leader counts replicas that it has proposed for the ISR as members already (KIP-497).
     maximal_isr since (2, 7),
     /// ListOffsets for the end waits until the high watermark has reached this leader's epoch (KIP-207).

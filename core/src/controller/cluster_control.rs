@@ -1,6 +1,6 @@
 //! BrokerRegistration: a broker comes, or comes back as another incarnation.
 //!
-//! Kafka: `ClusterControlManager`, KIP-631.
+//! Kafka: `ClusterControlManager`, KIP-631, KIP-966 (unclean stops), KIP-380 (bounces in ZooKeeper mode).
 //! Invariant: a new incarnation starts fenced; while the session of the old one lasts it is turned away.
 //! Not modelled: cluster ids, features and their levels, racks beyond being remembered.
 
@@ -33,7 +33,12 @@ pub fn register_broker(
     let broker_id = request.broker_id.0;
     let existing = replication.image.brokers.get(&broker_id);
     let same_incarnation = existing.filter(|existing| existing.incarnation_id == request.incarnation_id);
-    if existing.is_some() && same_incarnation.is_none() && heartbeats.has_valid_session(broker_id, now) {
+    let notices_bounces = replication.config.toggles.bounce_requires_fencing;
+    if notices_bounces
+        && existing.is_some()
+        && same_incarnation.is_none()
+        && heartbeats.has_valid_session(broker_id, now)
+    {
         return Decision { records: Vec::new(), response: Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION) };
     }
     let mut record = RegisterBrokerRecord {
@@ -53,12 +58,21 @@ pub fn register_broker(
         record.fenced = existing.fenced;
         record.in_controlled_shutdown = existing.in_controlled_shutdown;
     }
+    let bounced = existing.filter(|_| same_incarnation.is_none());
+    if let Some(existing) = bounced.filter(|_| !notices_bounces) {
+        // Without the fix a broker is its number: the one that is back takes the place of the one that was.
+        record.fenced = existing.fenced;
+    }
     let epoch = record.broker_epoch;
     let mut records = vec![MetadataRecord::RegisterBroker(record)];
-    if same_incarnation.is_none() {
-        // An incarnation whose session has run out, but which was not fenced yet, must not lead on as a fenced one
-        // (3.9 leaves it so; 4.0 does this).
-        records.extend(replication.remove_from_isrs(broker_id));
+    if let Some(existing) = bounced.filter(|_| notices_bounces) {
+        if replication.config.toggles.elr && existing.epoch.0 != request.previous_broker_epoch {
+            records.extend(replication.remove_after_unclean_shutdown(broker_id));
+        } else {
+            // An incarnation whose session has run out, but which was not fenced yet, must not lead on as a fenced one
+            // (3.9 leaves it so; 4.0 does this).
+            records.extend(replication.remove_from_isrs(broker_id));
+        }
     }
     Decision { records, response: Ok(epoch) }
 }

@@ -2,10 +2,14 @@
 //!
 //! Invariant: facts are told after the batch is on the device, never before; a restart tells none of them again.
 
+use uuid::Uuid;
+
 use crate::fact::Fact;
-use crate::metadata::records::{BrokerRegistrationChangeRecord, PartitionChangeRecord, TopicRecord};
-use crate::metadata::{MetadataImage, MetadataRecord, NO_LEADER};
-use crate::types::TopicPartition;
+use crate::metadata::records::{
+    BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord, PartitionChangeRecord, TopicRecord,
+};
+use crate::metadata::{MetadataImage, MetadataRecord, NO_LEADER, PartitionRegistration};
+use crate::types::{TopicName, TopicPartition};
 
 /// What becomes true by `record`, given the state just before it. Topics are told of when they are complete: see
 /// [`topic_created`].
@@ -20,12 +24,44 @@ pub(super) fn facts_of(before: &MetadataImage, record: &MetadataRecord) -> Vec<F
         }
         MetadataRecord::BrokerRegistrationChange(record) => registration_changed(before, record),
         MetadataRecord::PartitionChange(record) => partition_changed(before, record),
+        MetadataRecord::Config(record) => config_altered(before, record).into_iter().collect(),
+        MetadataRecord::ClientQuota(record) => vec![quota_altered(record)],
+        MetadataRecord::RemoveTopic(record) => {
+            let name = before.topic_names.get(&record.topic_id);
+            name.map(|name| Fact::TopicDeleted { topic: name.as_str().to_owned() }).into_iter().collect()
+        }
         MetadataRecord::UnregisterBroker(_)
         | MetadataRecord::Topic(_)
         | MetadataRecord::Partition(_)
-        | MetadataRecord::Config(_)
         | MetadataRecord::ProducerIds(_)
         | MetadataRecord::NoOp => Vec::new(),
+    }
+}
+
+/// A property that changed; those that a topic is created with are part of its creation.
+fn config_altered(before: &MetadataImage, record: &ConfigRecord) -> Option<Fact> {
+    let name = record.resource_name.as_str();
+    let is_topic = record.resource_type == ConfigRecord::TOPIC;
+    if is_topic && before.partitions_of(&TopicName(record.resource_name.clone())).next().is_none() {
+        return None;
+    }
+    Some(Fact::ConfigAltered {
+        resource: match name {
+            _ if is_topic => format!("topic {name}"),
+            "" => "all brokers".to_owned(),
+            _ => format!("broker {name}"),
+        },
+        name: record.name.as_str().to_owned(),
+        value: record.value.as_ref().map(|value| value.as_str().to_owned()),
+    })
+}
+
+fn quota_altered(record: &ClientQuotaRecord) -> Fact {
+    let client = record.entity.first().and_then(|(_, name)| name.as_ref());
+    Fact::ConfigAltered {
+        resource: client.map_or("all clients".to_owned(), |name| format!("client {}", name.as_str())),
+        name: record.key.as_str().to_owned(),
+        value: record.value.map(|value| value.to_string()),
     }
 }
 
@@ -46,6 +82,24 @@ fn partition_changed(before: &MetadataImage, record: &PartitionChangeRecord) -> 
     let mut after = before.clone();
     after.apply(record);
     let mut facts = Vec::new();
+    let assignment = |state: &PartitionRegistration| {
+        (state.replicas.clone(), state.adding_replicas.clone(), state.removing_replicas.clone())
+    };
+    if assignment(before) != assignment(&after) {
+        facts.push(Fact::ReplicasReassigned {
+            partition: partition.clone(),
+            replicas: after.replicas.clone(),
+            adding: after.adding_replicas.clone(),
+            removing: after.removing_replicas.clone(),
+        });
+    }
+    if (&before.elr, &before.last_known_elr) != (&after.elr, &after.last_known_elr) {
+        facts.push(Fact::EligibleLeadersChanged {
+            partition: partition.clone(),
+            elr: after.elr.clone(),
+            last_known_elr: after.last_known_elr.clone(),
+        });
+    }
     if after.leader_epoch != before.leader_epoch {
         facts.push(if after.leader == NO_LEADER {
             Fact::PartitionOffline { partition: partition.clone(), isr: after.isr.clone() }
@@ -78,13 +132,44 @@ pub(super) fn topic_created(after: &MetadataImage, record: &TopicRecord) -> Vec<
         topic: record.name.as_str().to_owned(),
         replicas: partitions.iter().map(|(_, registration)| registration.replicas.clone()).collect(),
     };
-    let elected = partitions.iter().map(|(partition, registration)| Fact::LeaderElected {
-        partition: TopicPartition::clone(partition),
+    let elected = partitions.iter().map(|(partition, registration)| first_leader(partition, registration));
+    [created].into_iter().chain(elected).collect()
+}
+
+/// Partitions that were added to topics that are older than this batch.
+pub(super) fn partitions_added(after: &MetadataImage, records: &[MetadataRecord]) -> Vec<Fact> {
+    let is_new =
+        |id: Uuid| records.iter().any(|record| matches!(record, MetadataRecord::Topic(topic) if topic.topic_id == id));
+    let mut added: Vec<(Uuid, Vec<i32>)> = Vec::new();
+    for record in records {
+        let MetadataRecord::Partition(record) = record else { continue };
+        match added.last_mut() {
+            _ if is_new(record.topic_id) => {}
+            Some((topic_id, numbers)) if *topic_id == record.topic_id => numbers.push(record.partition_id),
+            Some(_) | None => added.push((record.topic_id, vec![record.partition_id])),
+        }
+    }
+    let mut facts = Vec::new();
+    for (topic_id, numbers) in added {
+        let states: Vec<_> = numbers.iter().filter_map(|number| after.partition_by_id(topic_id, *number)).collect();
+        let Some((first, _)) = states.first() else { continue };
+        facts.push(Fact::PartitionsAdded {
+            topic: first.topic.as_str().to_owned(),
+            first: first.partition,
+            replicas: states.iter().map(|(_, state)| state.replicas.clone()).collect(),
+        });
+        facts.extend(states.iter().map(|(partition, state)| first_leader(partition, state)));
+    }
+    facts
+}
+
+fn first_leader(partition: &TopicPartition, registration: &PartitionRegistration) -> Fact {
+    Fact::LeaderElected {
+        partition: partition.clone(),
         leader: registration.leader,
         leader_epoch: registration.leader_epoch,
         partition_epoch: registration.partition_epoch,
         isr: registration.isr.clone(),
         clean: true,
-    });
-    [created].into_iter().chain(elected).collect()
+    }
 }

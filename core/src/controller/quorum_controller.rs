@@ -16,22 +16,23 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
-    FetchRequest,
+    FetchRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
 use super::Decision;
 use super::broker_heartbeats::{BrokerControlState, BrokerHeartbeats, Heartbeat};
 use super::cluster_control::{check_broker_epoch, register_broker};
-use super::committed::{facts_of, topic_created};
+use super::committed::{facts_of, partitions_added, topic_created};
 use super::metadata_fetch::{FetchPurgatory, ParkedFetch, Worth, answer, max_wait};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use super::producer_ids;
 use super::replication_control::ReplicationControl;
+use super::topic_changes::{create_partitions, delete_topics};
 use super::topic_creation::TopicCreation;
 use crate::config::{BrokerConfig, KafkaVersion};
 use crate::fact::Fact;
 use crate::machine::{Context, Input, Machine};
-use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord};
+use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::protocol::{ErrorCode, Request, Response};
 use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, Offset, TopicPartition};
 
@@ -140,6 +141,7 @@ impl Controller {
                 topic_created(&self.image, record).into_iter().for_each(|fact| ctx.fact(fact));
             }
         }
+        partitions_added(&self.image, records).into_iter().for_each(|fact| ctx.fact(fact));
         self.note_leaders(&delta);
         Ok(())
     }
@@ -154,6 +156,8 @@ impl Controller {
                 }
             }
             MetadataRecord::Topic(_)
+            | MetadataRecord::RemoveTopic(_)
+            | MetadataRecord::ClientQuota(_)
             | MetadataRecord::Partition(_)
             | MetadataRecord::PartitionChange(_)
             | MetadataRecord::Config(_)
@@ -171,9 +175,10 @@ impl Controller {
             }
         };
         for partition in &delta.partitions {
-            let Some(registration) = self.image.partitions.get(partition) else { continue };
-            note(&mut self.leaderless, partition, !registration.has_leader());
-            note(&mut self.imbalanced, partition, !registration.has_preferred_leader());
+            let registration = self.image.partitions.get(partition);
+            let is = |holds: fn(&PartitionRegistration) -> bool| registration.is_some_and(holds);
+            note(&mut self.leaderless, partition, is(|partition| !partition.has_leader()));
+            note(&mut self.imbalanced, partition, is(|partition| !partition.has_preferred_leader()));
         }
     }
 
@@ -239,6 +244,23 @@ impl Controller {
                 let decision = creation.create_topics(&request, ctx.rng());
                 self.carry_out(decision, ctx)?.into()
             }
+            Request::CreatePartitions(request) => {
+                let decision = create_partitions(&self.image, &request, ctx.rng());
+                self.carry_out(decision, ctx)?.into()
+            }
+            Request::DeleteTopics(request) => {
+                let decision = delete_topics(&self.image, &self.config, &request);
+                self.carry_out(decision, ctx)?.into()
+            }
+            Request::AlterPartitionReassignments(request) => {
+                let decision = self.replication().alter_reassignments(&request);
+                self.carry_out(decision, ctx)?.into()
+            }
+            Request::IncrementalAlterConfigs(request) => self.alter_configs(&request, ctx)?.into(),
+            Request::AlterClientQuotas(request) => {
+                let decision = self.replication().alter_client_quotas(&request);
+                self.carry_out(decision, ctx)?.into()
+            }
             Request::AllocateProducerIds(request) => {
                 let decision = producer_ids::allocate(&self.image, &request);
                 self.carry_out(decision, ctx)?.into()
@@ -267,6 +289,18 @@ impl Controller {
     fn carry_out<R>(&mut self, decision: Decision<R>, ctx: &mut Context<'_>) -> Result<R, Failed> {
         self.commit(&decision.records, ctx)?;
         Ok(decision.response)
+    }
+
+    fn alter_configs(
+        &mut self,
+        request: &IncrementalAlterConfigsRequest,
+        ctx: &mut Context<'_>,
+    ) -> Result<IncrementalAlterConfigsResponse, Failed> {
+        let decision = self.replication().alter_configs(request);
+        let response = self.carry_out(decision, ctx)?;
+        let follow_up = self.replication().after_config_change(request, &self.leaderless);
+        self.commit(&follow_up, ctx)?;
+        Ok(response)
     }
 
     fn next_offset(&self) -> Offset {
@@ -301,7 +335,8 @@ impl Controller {
         };
         let said = Heartbeat {
             metadata_offset: Offset(request.current_metadata_offset),
-            want_fence: request.want_fence,
+            // Without the fix the place that a bounced broker has is its own, ready or not.
+            want_fence: request.want_fence && self.config.toggles.bounce_requires_fencing,
             want_shut_down: request.want_shut_down,
         };
         let offline = self.replication().directories_offline(broker, &request.offline_log_dirs);

@@ -1,8 +1,10 @@
 //! Who leads and who is in sync, partition by partition: what broker state changes, AlterPartition and ElectLeaders
 //! make of it.
 //!
-//! Kafka: `ReplicationControlManager`, KIP-497, KIP-841, KIP-903.
-//! Not modelled: reassignment (KIP-455), ELR (KIP-966), log directories (KIP-858), deletion of topics, more partitions.
+//! Kafka: `ReplicationControlManager`, KIP-497, KIP-841, KIP-903, KIP-966.
+//! Other replicas are in [`super::reassignment`]. Not modelled: log directories (KIP-858).
+
+use std::collections::BTreeMap;
 
 use kafka_protocol::messages::alter_partition_request::{self, AlterPartitionRequest};
 use kafka_protocol::messages::alter_partition_response::{self, AlterPartitionResponse};
@@ -12,9 +14,9 @@ use kafka_protocol::messages::{BrokerId, ElectLeadersRequest, ElectLeadersRespon
 use super::Decision;
 use super::cluster_control::check_broker_epoch;
 use super::election::Election;
-use super::partition_change::{EpochBump, PartitionChangeBuilder};
+use super::partition_change::{Elr, EpochBump, PartitionChangeBuilder};
 use super::topic_configs::is_true;
-use crate::config::{BrokerConfig, KafkaVersion};
+use crate::config::{BrokerConfig, KafkaVersion, MetadataMode};
 use crate::metadata::records::{BrokerRegistrationChangeRecord, PartitionChangeRecord};
 use crate::metadata::{LeaderRecoveryState, MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::protocol::ErrorCode;
@@ -36,6 +38,8 @@ enum Changing {
     Leaving(i32),
     /// It comes: it may lead.
     Joining(i32),
+    /// It is back without having stopped cleanly: what it had may be gone, and it is not eligible either.
+    Unclean(i32),
 }
 
 /// A member of a proposed ISR; the epoch is -1 where the leader did not say it (before KIP-903).
@@ -93,6 +97,14 @@ impl ReplicationControl<'_> {
         self.leader_and_isr_updates(Changing::Leaving(broker), partitions.map(|(partition, _)| partition))
     }
 
+    /// Takes a broker out of ISRs and ELRs that is back after an unclean stop (KIP-966).
+    pub fn remove_after_unclean_shutdown(&self, broker: i32) -> Vec<MetadataRecord> {
+        let counts =
+            |partition: &PartitionRegistration| partition.isr.contains(&broker) || partition.elr.contains(&broker);
+        let partitions = self.image.partitions.iter().filter(|(_, partition)| counts(partition));
+        self.leader_and_isr_updates(Changing::Unclean(broker), partitions.map(|(partition, _)| partition))
+    }
+
     /// Takes the broker out of the ISRs and leaderships of these partitions.
     pub(super) fn remove_from_isrs_of<'p>(
         &self,
@@ -117,15 +129,20 @@ impl ReplicationControl<'_> {
         let updates = partitions.into_iter().filter_map(|partition| {
             let registration = self.image.partitions.get(partition)?;
             let is_acceptable = |replica: i32| match changing {
-                Changing::Leaving(broker) => replica != broker && self.image.may_lead(registration, replica),
+                Changing::Leaving(broker) | Changing::Unclean(broker) => {
+                    replica != broker && self.image.may_lead(registration, replica)
+                }
                 Changing::Joining(broker) => {
                     (replica == broker || self.image.is_active(replica))
                         && self.image.has_online_directory(registration, replica)
                 }
             };
-            let stays = |replica: &i32| changing != Changing::Leaving(*replica);
-            let record = self
-                .builder(partition, registration)?
+            let stays = |replica: &i32| ![Changing::Leaving(*replica), Changing::Unclean(*replica)].contains(&changing);
+            let mut builder = self.builder(partition, registration)?;
+            if let Changing::Unclean(broker) = changing {
+                builder = builder.unclean_shutdown(broker);
+            }
+            let record = builder
                 .target_isr(registration.isr.iter().copied().filter(stays).collect())
                 .election(self.election(&partition.topic))
                 .epoch_bump(epoch_bump)
@@ -135,22 +152,50 @@ impl ReplicationControl<'_> {
         updates.collect()
     }
 
-    fn builder<'p>(
+    pub(super) fn builder<'p>(
         &self,
         partition: &TopicPartition,
         registration: &'p PartitionRegistration,
     ) -> Option<PartitionChangeBuilder<'p>> {
         let topic = self.image.topics.get(&partition.topic)?;
-        Some(PartitionChangeBuilder::new(registration, topic.id, partition.partition))
+        let elr =
+            if self.config.toggles.elr { Elr::Below(self.min_insync_replicas(&partition.topic)) } else { Elr::Off };
+        Some(PartitionChangeBuilder::new(registration, topic.id, partition.partition).elr(elr))
+    }
+
+    /// A property of a topic: its own, else what brokers were given while they ran.
+    fn effective(&self, topic: &TopicName, name: &str) -> Option<&str> {
+        self.image.topic_config(topic, name).or_else(|| self.image.broker_config(self.config.broker_id, name))
+    }
+
+    fn min_insync_replicas(&self, topic: &TopicName) -> usize {
+        let set = self.effective(topic, "min.insync.replicas").and_then(|value| value.trim().parse().ok());
+        set.unwrap_or(self.config.log.min_insync_replicas) as usize
     }
 
     /// How far an election of this topic's leaders may go.
-    fn election(&self, topic: &TopicName) -> Election {
-        let unclean = match self.image.topic_config(topic, "unclean.leader.election.enable") {
+    pub(super) fn election(&self, topic: &TopicName) -> Election {
+        // KRaft's controller did not look at the property before 3.9 (KAFKA-12670); an operator can still ask.
+        if self.config.metadata_mode == MetadataMode::KRaft && self.config.version < KafkaVersion::new(3, 9) {
+            return Election::Online;
+        }
+        let unclean = match self.effective(topic, "unclean.leader.election.enable") {
             Some(value) => is_true(value),
             None => self.config.log.unclean_leader_election_enable,
         };
         if unclean { Election::Unclean } else { Election::Online }
+    }
+
+    /// The ELR of partitions whose `min.insync.replicas` has changed.
+    pub(super) fn refresh_elr<'p>(
+        &self,
+        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+    ) -> Vec<MetadataRecord> {
+        let changes = partitions.into_iter().filter_map(|partition| {
+            let registration = self.image.partitions.get(partition).filter(|state| !state.elr.is_empty())?;
+            self.builder(partition, registration)?.build(|replica| self.image.is_active(replica))
+        });
+        changes.map(MetadataRecord::PartitionChange).collect()
     }
 
     /// Unclean elections for partitions without a leader, where their topics allow it; at most `max`.
@@ -165,14 +210,34 @@ impl ReplicationControl<'_> {
         changes.take(max).map(MetadataRecord::PartitionChange).collect()
     }
 
-    /// Preferred elections for partitions led by somebody else; at most `max`.
+    /// Preferred elections for partitions led by somebody else; at most `max`. ZooKeeper's controller leaves a broker alone
+    /// while few enough of its leaderships are elsewhere.
     pub fn elect_preferred_leaders<'p>(
         &self,
         imbalanced: impl IntoIterator<Item = &'p TopicPartition>,
         max: usize,
     ) -> Vec<MetadataRecord> {
-        let changes = imbalanced.into_iter().filter_map(|partition| self.elect(partition, Election::Preferred).ok());
+        let by_percentage = self.config.metadata_mode == MetadataMode::ZooKeeper;
+        let shares = if by_percentage { self.leaderships_elsewhere() } else { BTreeMap::new() };
+        let is_due = |partition: &&TopicPartition| {
+            let Some(registration) = self.image.partitions.get(*partition) else { return false };
+            let (elsewhere, all) = shares.get(&registration.preferred_replica()).copied().unwrap_or((1, 1));
+            !by_percentage || elsewhere * 100 > all * self.config.leader_imbalance_per_broker_percentage
+        };
+        let due = imbalanced.into_iter().filter(is_due);
+        let changes = due.filter_map(|partition| self.elect(partition, Election::Preferred).ok());
         changes.take(max).map(MetadataRecord::PartitionChange).collect()
+    }
+
+    /// Of each broker: how many partitions that should be led by it are led by others, and how many there are.
+    fn leaderships_elsewhere(&self) -> BTreeMap<i32, (u64, u64)> {
+        let mut shares: BTreeMap<i32, (u64, u64)> = BTreeMap::new();
+        for registration in self.image.partitions.values() {
+            let share = shares.entry(registration.preferred_replica()).or_default();
+            share.0 += u64::from(!registration.has_preferred_leader());
+            share.1 += 1;
+        }
+        shares
     }
 
     /// One election that somebody asked for.

@@ -1,7 +1,7 @@
 //! Which topic properties there are, and which values they take. The errors are in Kafka's words.
 //!
 //! Kafka: `LogConfig.configDef`, `ConfigDef` (3.9).
-//! Not modelled: the values of properties that nothing here reads (throttles, compression levels, tiered storage, ...):
+//! Not modelled: the values of properties that nothing here reads (compression levels, tiered storage, ...):
 //! any value passes.
 
 use std::fmt::Display;

@@ -23,7 +23,7 @@ const MAX_RECORDS_PER_REQUEST: usize = 10_000;
 const MAX_NAME_LENGTH: usize = 249;
 
 /// Why a topic is not created, and the words for it.
-type Refusal = (ErrorCode, String);
+pub(super) type Refusal = (ErrorCode, String);
 
 /// Creates topics in a cluster as it is.
 #[derive(Clone, Copy, Debug)]
@@ -80,14 +80,14 @@ impl TopicCreation<'_> {
         let topic_id = self.new_topic_id(rng);
         records.push(MetadataRecord::Topic(TopicRecord { name: topic.name.clone(), topic_id }));
         records.extend(config_records(topic)?);
-        let partitions = if topic.assignments.is_empty() {
-            self.place(topic, records_left.saturating_sub(records.len()), rng)?
+        let (partitions, said) = if topic.assignments.is_empty() {
+            (self.place(topic, records_left.saturating_sub(records.len()), rng)?, Replicas::Placed)
         } else {
-            self.check_assignment(topic)?
+            (self.check_assignment(topic)?, Replicas::Named)
         };
         let (partition_count, replication_factor) = (partitions.len(), partitions.first().map_or(0, Vec::len));
         for (partition_id, replicas) in (0..).zip(partitions) {
-            records.push(self.new_partition(topic_id, partition_id, replicas, topic)?);
+            records.push(new_partition(self.image, topic_id, partition_id, replicas, said)?);
         }
         if records.len() > records_left {
             return Err(too_much());
@@ -149,14 +149,7 @@ impl TopicCreation<'_> {
         if partitions > partitions_left {
             return Err(too_much());
         }
-        let brokers: Vec<UsableBroker> = self
-            .image
-            .brokers
-            .iter()
-            .filter(|(_, broker)| broker.fenced || !broker.in_controlled_shutdown)
-            .map(|(id, broker)| UsableBroker { id: *id, fenced: broker.fenced })
-            .collect();
-        place(&brokers, partitions, factor, rng).map_err(|why| {
+        place(&usable_brokers(self.image), partitions, factor, rng).map_err(|why| {
             let message = format!("Unable to replicate the partition {factor} time(s): {why}");
             (ErrorCode::INVALID_REPLICATION_FACTOR, message)
         })
@@ -182,7 +175,7 @@ impl TopicCreation<'_> {
                 let message = format!("Found multiple manual partition assignments for partition {partition}");
                 return Err(invalid(message));
             }
-            self.check_replicas(&replicas, replication_factor).map_err(invalid)?;
+            check_replicas(self.image, &replicas, replication_factor).map_err(invalid)?;
             replication_factor = Some(replicas.len());
             partitions.insert(partition, replicas);
         }
@@ -191,72 +184,95 @@ impl TopicCreation<'_> {
         }
         Ok(partitions.into_values().collect())
     }
+}
 
-    fn check_replicas(&self, replicas: &[i32], replication_factor: Option<usize>) -> Result<(), String> {
-        let includes = "The manual partition assignment includes";
-        if replicas.is_empty() {
-            return Err(format!("{includes} an empty replica list."));
-        }
-        let mut sorted = replicas.to_vec();
-        sorted.sort_unstable();
-        for (position, broker) in sorted.iter().enumerate() {
-            if !self.image.brokers.contains_key(broker) {
-                return Err(format!("{includes} broker {broker}, but no such broker is registered."));
-            }
-            if position > 0 && sorted[position - 1] == *broker {
-                return Err(format!("{includes} the broker {broker} more than once."));
-            }
-        }
-        match replication_factor {
-            Some(factor) if factor != replicas.len() => Err(format!(
-                "{includes} a partition with {} replica(s), but this is not consistent with previous partitions, which \
-                 have {factor} replica(s).",
-                replicas.len()
-            )),
-            Some(_) | None => Ok(()),
-        }
-    }
+/// Who said where the replicas of a new partition go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replicas {
+    /// The request.
+    Named,
+    /// The controller.
+    Placed,
+}
 
-    /// A partition whose ISR is what works of its replicas, and whose leader is the first of those.
-    fn new_partition(
-        &self,
-        topic_id: Uuid,
-        partition_id: i32,
-        replicas: Vec<i32>,
-        topic: &CreatableTopic,
-    ) -> Result<MetadataRecord, Refusal> {
-        let isr: Vec<i32> = replicas.iter().copied().filter(|broker| self.image.is_active(*broker)).collect();
-        let Some(leader) = isr.first().copied() else {
-            return Err(if topic.assignments.is_empty() {
+/// A partition whose ISR is what works of its replicas, and whose leader is the first of those.
+pub(super) fn new_partition(
+    image: &MetadataImage,
+    topic_id: Uuid,
+    partition_id: i32,
+    replicas: Vec<i32>,
+    said: Replicas,
+) -> Result<MetadataRecord, Refusal> {
+    let isr: Vec<i32> = replicas.iter().copied().filter(|broker| image.is_active(*broker)).collect();
+    let Some(leader) = isr.first().copied() else {
+        return Err(match said {
+            Replicas::Placed => {
                 let message = format!(
                     "Unable to replicate the partition {} time(s): All brokers are currently fenced or in controlled \
                      shutdown.",
                     replicas.len()
                 );
                 (ErrorCode::INVALID_REPLICATION_FACTOR, message)
-            } else {
+            }
+            Replicas::Named => {
                 let message = format!(
                     "All brokers specified in the manual partition assignment for partition {partition_id} are fenced \
                      or in controlled shutdown."
                 );
                 (ErrorCode::INVALID_REPLICA_ASSIGNMENT, message)
-            });
-        };
-        Ok(MetadataRecord::Partition(PartitionRecord {
-            partition_id,
-            topic_id,
-            replicas,
-            isr,
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader,
-            leader_recovery_state: LeaderRecoveryState::Recovered,
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-            directories: Vec::new(),
-            eligible_leader_replicas: Vec::new(),
-            last_known_elr: Vec::new(),
-        }))
+            }
+        });
+    };
+    Ok(MetadataRecord::Partition(PartitionRecord {
+        partition_id,
+        topic_id,
+        replicas,
+        isr,
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
+        leader,
+        leader_recovery_state: LeaderRecoveryState::Recovered,
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(0),
+        directories: Vec::new(),
+        eligible_leader_replicas: Vec::new(),
+        last_known_elr: Vec::new(),
+    }))
+}
+
+/// The brokers that may get replicas.
+pub(super) fn usable_brokers(image: &MetadataImage) -> Vec<UsableBroker> {
+    let brokers = image.brokers.iter().filter(|(_, broker)| broker.fenced || !broker.in_controlled_shutdown);
+    brokers.map(|(id, broker)| UsableBroker { id: *id, fenced: broker.fenced }).collect()
+}
+
+/// Whether a partition can have these replicas; the error is what Kafka says.
+pub(super) fn check_replicas(
+    image: &MetadataImage,
+    replicas: &[i32],
+    replication_factor: Option<usize>,
+) -> Result<(), String> {
+    let includes = "The manual partition assignment includes";
+    if replicas.is_empty() {
+        return Err(format!("{includes} an empty replica list."));
+    }
+    let mut sorted = replicas.to_vec();
+    sorted.sort_unstable();
+    for (position, broker) in sorted.iter().enumerate() {
+        if !image.brokers.contains_key(broker) {
+            return Err(format!("{includes} broker {broker}, but no such broker is registered."));
+        }
+        if position > 0 && sorted[position - 1] == *broker {
+            return Err(format!("{includes} the broker {broker} more than once."));
+        }
+    }
+    match replication_factor {
+        Some(factor) if factor != replicas.len() => Err(format!(
+            "{includes} a partition with {} replica(s), but this is not consistent with previous partitions, which \
+             have {factor} replica(s).",
+            replicas.len()
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 

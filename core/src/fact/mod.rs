@@ -225,6 +225,23 @@ pub enum Fact {
         /// Where its own ends.
         log_end: Offset,
     },
+    /// The replica of a topic that was deleted, or of a partition that was moved elsewhere, is gone from this broker.
+    LogDeleted {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its log end offset.
+        log_end: Offset,
+    },
+    /// A client is over its limit: its answer says for how long it should be silent, and until then nothing more is read
+    /// from its connection.
+    ClientThrottled {
+        /// The client.
+        client: NodeId,
+        /// `Produce` or `Fetch`.
+        api: String,
+        /// For how long, in milliseconds.
+        throttle_ms: i64,
+    },
     /// A new segment was begun.
     SegmentRolled {
         /// The partition.
@@ -336,7 +353,58 @@ pub enum Fact {
         partition_epoch: PartitionEpoch,
     },
 
+    /// A topic got more partitions.
+    PartitionsAdded {
+        /// The topic.
+        topic: String,
+        /// The number of the first of them.
+        first: i32,
+        /// The replicas of each, in order.
+        replicas: Vec<Vec<i32>>,
+    },
+    /// A topic was deleted, with everything in it.
+    TopicDeleted {
+        /// The topic.
+        topic: String,
+    },
+    /// A partition moves to other replicas, has arrived, or goes back (KIP-455).
+    ReplicasReassigned {
+        /// The partition.
+        partition: TopicPartition,
+        /// All its replicas now, preferred leader first.
+        replicas: Vec<i32>,
+        /// Those on their way in.
+        adding: Vec<i32>,
+        /// Those on their way out.
+        removing: Vec<i32>,
+    },
+    /// Other replicas outside the ISR are known to have everything committed, or none any more (KIP-966).
+    EligibleLeadersChanged {
+        /// The partition.
+        partition: TopicPartition,
+        /// The eligible leader replicas.
+        elr: Vec<i32>,
+        /// The last leader, where ISR and ELR are empty.
+        last_known_elr: Vec<i32>,
+    },
+    /// A property was changed while everything runs.
+    ConfigAltered {
+        /// Whose: `topic orders`, `broker 1`, `all brokers`, `client p1`.
+        resource: String,
+        /// The property, by Kafka's name.
+        name: String,
+        /// Its value; none is the default again.
+        value: Option<String>,
+    },
+
     // ---- clients ----
+    /// An admin client heard what became of a call.
+    AdminAnswered {
+        /// The call.
+        call: String,
+        /// The error, or `NONE`.
+        error: ErrorCode,
+    },
     /// The application called `send()`.
     RecordSent {
         /// This call.
@@ -451,6 +519,21 @@ pub enum Fact {
     },
 
     // ---- the end: what the disks hold, read by the world ----
+    /// A partition as it is at the end, by the controller's word.
+    PartitionSurveyed {
+        /// The partition.
+        partition: TopicPartition,
+        /// All its replicas, preferred leader first.
+        replicas: Vec<i32>,
+        /// Those on their way in.
+        adding: Vec<i32>,
+        /// Those on their way out.
+        removing: Vec<i32>,
+        /// The eligible leader replicas.
+        elr: Vec<i32>,
+        /// The last leader, where ISR and ELR are empty.
+        last_known_elr: Vec<i32>,
+    },
     /// A replica as it is at the end.
     ReplicaSurveyed {
         /// The partition.

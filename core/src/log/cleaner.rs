@@ -136,9 +136,8 @@ impl UnifiedLog {
             first_uncleanable,
             clean_bytes: clean.map(LogSegment::size).sum(),
             cleanable_bytes: sum(first_dirty.min(first_uncleanable), first_uncleanable),
-            overdue: waited.is_some_and(|since| {
-                u64::try_from(now.0.saturating_sub(since.0)).is_ok_and(|waited| waited > max_lag)
-            }),
+            overdue: waited
+                .is_some_and(|since| u64::try_from(now.0.saturating_sub(since.0)).is_ok_and(|waited| waited > max_lag)),
         }
     }
 
@@ -269,14 +268,12 @@ impl UnifiedLog {
         last_of_keys: &BTreeMap<Bytes, Offset>,
         end: Offset,
     ) -> Result<filter::Filtered, BatchError> {
-        let is_last_of_producer = self.producers.entry(batch.producer_id()).is_some_and(|entry| {
-            entry.batches().last().is_some_and(|last| last.last_offset == batch.last_offset())
-        });
-        let when_empty = if batch.has_producer_id() && is_last_of_producer {
-            WhenEmpty::KeepHeader
-        } else {
-            WhenEmpty::Drop
-        };
+        let is_last_of_producer = self
+            .producers
+            .entry(batch.producer_id())
+            .is_some_and(|entry| entry.batches().last().is_some_and(|last| last.last_offset == batch.last_offset()));
+        let when_empty =
+            if batch.has_producer_id() && is_last_of_producer { WhenEmpty::KeepHeader } else { WhenEmpty::Drop };
         let may_go = tombstones.may_go(batch);
         let keep = |record: &Record| {
             if batch.is_control() || record.offset >= end {
@@ -301,13 +298,7 @@ impl UnifiedLog {
 
     /// Puts the copy in the place of the originals. A crash between any two of these steps leaves what the next start can
     /// tell apart.
-    fn replace(
-        &mut self,
-        first: usize,
-        count: usize,
-        cleaned: LogSegment,
-        ctx: &mut Context<'_>,
-    ) -> io::Result<()> {
+    fn replace(&mut self, first: usize, count: usize, cleaned: LogSegment, ctx: &mut Context<'_>) -> io::Result<()> {
         let base = cleaned.base_offset();
         let directory = self.directory.clone();
         let swapped = LogSegment::rename(&directory, base, CLEANED_SUFFIX, SWAP_SUFFIX, ctx.storage())

@@ -114,13 +114,8 @@ fn of_every_key_the_last_record_stays_where_it_was() {
     // The active segment has a later `a`, but nobody has looked at it.
     assert_eq!(fixture.records(), ["3:c=1", "4:a=3", "5:b=2", "6:a=4"]);
     assert_eq!(fixture.run(), Cleaned::Nothing);
-    let cleaned = Fact::Cleaned {
-        partition: partition(),
-        from: Offset(0),
-        to: Offset(6),
-        records_before: 6,
-        records_after: 3,
-    };
+    let cleaned =
+        Fact::Cleaned { partition: partition(), from: Offset(0), to: Offset(6), records_before: 6, records_after: 3 };
     assert!(fixture.bench.facts().contains(&cleaned));
     assert_eq!(fixture.cleaner.changed_checkpoints(), Some(vec![(partition(), Offset(6))]));
     assert_eq!(fixture.cleaner.changed_checkpoints(), None, "it is written once");

@@ -1,7 +1,7 @@
 //! All logs of a broker, what is remembered about them between two lives of the process, and when they are flushed.
 //!
 //! ```text
-//! .kafka_cleanshutdown               there: the last stop was clean. Removed as soon as it was seen
+//! .kafka_cleanshutdown               there: the last stop was clean, of the process with this broker epoch; removed when seen
 //! recovery-point-offset-checkpoint   per partition, below which offset everything is on the device
 //! log-start-offset-checkpoint        per partition, where it begins, if that is within its first segment
 //! cleaner-offset-checkpoint          per partition, up to which offset it is compacted
@@ -9,13 +9,13 @@
 //! ```
 //!
 //! Kafka: `LogManager`.
-//! Not modelled: deletion of topics, recovery in parallel, the
-//! broker epoch in the clean marker (the file is empty, as before 3.8).
+//! Not modelled: recovery in parallel, `file.delete.delay.ms` for whole logs (a deleted one goes at once).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::checkpoints::OffsetCheckpointFile;
@@ -23,14 +23,16 @@ use super::cleaner_manager::{Cleaned, CleanerManager};
 use super::loader::Checkpointed;
 use super::log_directories::{LogDirectories, LogDirectory};
 use super::unified_log::UnifiedLog;
-use crate::config::{BrokerConfig, LogConfig};
+use crate::config::{BrokerConfig, KafkaVersion, LogConfig};
 use crate::fact::{Fact, TruncationReason};
 use crate::machine::Context;
 use crate::storage::OpenMode;
-use crate::types::{Instant, Offset, TopicPartition};
+use crate::types::{BrokerEpoch, Instant, Offset, TopicPartition};
 
 /// The file that says that the last stop was clean.
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+/// The broker epoch of a previous life of which none is known.
+const NO_EPOCH: BrokerEpoch = BrokerEpoch(-1);
 
 /// All logs of a broker.
 ///
@@ -50,6 +52,8 @@ pub struct LogManager {
     cleaner: CleanerManager,
     /// What the file of log start offsets holds; the same again is not written.
     checkpointed_starts: Vec<(TopicPartition, Offset)>,
+    /// The broker epoch of the previous life, if that stopped cleanly (KIP-966).
+    previous_broker_epoch: BrokerEpoch,
 }
 
 /// When each task runs next.
@@ -82,7 +86,13 @@ impl LogManager {
             noted: None,
             cleaner: CleanerManager::default(),
             checkpointed_starts: Vec::new(),
+            previous_broker_epoch: NO_EPOCH,
         }
+    }
+
+    /// The broker epoch of the previous life, if that stopped cleanly; else -1.
+    pub fn previous_broker_epoch(&self) -> BrokerEpoch {
+        self.previous_broker_epoch
     }
 
     /// The broker's configuration.
@@ -93,21 +103,28 @@ impl LogManager {
     /// Loads every log in every log directory, and recovers them if the last stop was unclean. Topics' own configuration
     /// comes later, with [`LogManager::get_or_create`]. A directory that cannot be loaded is offline; an error if none is left.
     pub fn load_all(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+        let mut epochs = BTreeSet::new();
         for place in 0..self.directories.all().len() {
             let loaded = self.directories.open(place, ctx).and_then(|()| self.load_directory(place, ctx));
             match loaded {
+                Ok(epoch) => {
+                    epochs.insert(epoch);
+                }
                 Err(error) if self.directories.are_several() => {
                     self.say_failed(place, &error.to_string(), ctx);
                     self.directories.fail(place);
                     let directories = &self.directories;
                     self.logs.retain(|_, log| directories.of(log.directory()) != place);
                 }
-                other => other?,
+                Err(error) => return Err(error),
             }
         }
         if self.directories.online().next().is_none() {
             return Err(io::Error::other("no log directory is left"));
         }
+        // Directories that do not agree say nothing.
+        let agreed = if epochs.len() == 1 { epochs.pop_first() } else { None };
+        self.previous_broker_epoch = agreed.unwrap_or(NO_EPOCH);
         let begin = ctx.now() + self.config.log_initial_task_delay_ms;
         self.schedule = Some(Schedule {
             flush: begin,
@@ -115,15 +132,21 @@ impl LogManager {
             expiration: ctx.now() + self.config.producer_id_expiration_check_interval_ms,
             retention: begin,
             log_starts: begin,
-            clean: if self.config.log_cleaner_enable { ctx.now() + self.config.log_cleaner_backoff_ms } else { Instant::NEVER },
+            clean: if self.config.log_cleaner_enable {
+                ctx.now() + self.config.log_cleaner_backoff_ms
+            } else {
+                Instant::NEVER
+            },
         });
         Ok(())
     }
 
-    fn load_directory(&mut self, place: usize, ctx: &mut Context<'_>) -> io::Result<()> {
+    /// Loads the logs of a directory; returns the broker epoch that a clean stop wrote there.
+    fn load_directory(&mut self, place: usize, ctx: &mut Context<'_>) -> io::Result<BrokerEpoch> {
         let directory = self.directories.all()[place].clone();
         let marker = directory.path(CLEAN_SHUTDOWN_FILE);
         let clean = ctx.storage().exists(&marker);
+        let epoch = if clean { read_broker_epoch(&marker, ctx)? } else { NO_EPOCH };
         if clean {
             // A crash from now on is unclean, even before anything is written.
             ctx.storage().remove(&marker)?;
@@ -146,7 +169,7 @@ impl LogManager {
             let log = UnifiedLog::load_in(&path, partition.clone(), config, toggles, checkpointed, clean, ctx)?;
             self.logs.insert(partition, log);
         }
-        Ok(())
+        Ok(epoch)
     }
 
     /// The log directories.
@@ -256,6 +279,20 @@ impl LogManager {
             Some((place, _)) => place,
             None => fewest().map_or(0, |(place, _)| place),
         }
+    }
+
+    /// Deletes a log and everything in its directory; says where it ended, if there was one.
+    pub fn delete(&mut self, partition: &TopicPartition, ctx: &mut Context<'_>) -> io::Result<Option<Offset>> {
+        let Some(mut log) = self.logs.remove(partition) else { return Ok(None) };
+        let end = log.log_end_offset();
+        if !log.is_offline() {
+            log.close(ctx)?;
+        }
+        let directory = &self.directories.all()[self.directories.of(log.directory())];
+        ctx.storage().remove(log.directory())?;
+        ctx.storage().sync_dir(&directory.root)?;
+        self.checkpoint_recovery_points(ctx)?;
+        Ok(Some(end))
     }
 
     /// All logs, by partition.
@@ -441,8 +478,8 @@ impl LogManager {
     }
 
     /// Flushes everything, writes the recovery points and the clean marker: the next start needs no recovery. After an
-    /// error there is no marker.
-    pub fn shutdown(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
+    /// error there is no marker. Since 3.7 the marker says the broker epoch (KIP-966).
+    pub fn shutdown(&mut self, epoch: BrokerEpoch, ctx: &mut Context<'_>) -> io::Result<()> {
         self.schedule = None;
         self.checkpoint_log_starts(ctx)?;
         for log in self.logs.values_mut() {
@@ -451,7 +488,13 @@ impl LogManager {
         self.checkpoint_recovery_points(ctx)?;
         for (_, directory) in self.directories.online() {
             let marker = ctx.storage().open(&directory.path(CLEAN_SHUTDOWN_FILE), OpenMode::Truncate)?;
-            let synced = ctx.storage().sync(marker);
+            let marked = if self.config.version < KafkaVersion::new(3, 7) {
+                Ok(())
+            } else {
+                let text = format!("{{\"version\":0,\"brokerEpoch\":{}}}", epoch.0);
+                ctx.storage().append(marker, Bytes::from(text))
+            };
+            let synced = marked.and_then(|()| ctx.storage().sync(marker));
             ctx.storage().close(marker);
             synced?;
             ctx.storage().sync_dir(&directory.root)?;
@@ -474,6 +517,18 @@ fn read(
         }
         other => other,
     }
+}
+
+/// What a clean stop wrote; `CleanShutdownFileHandler`.
+fn read_broker_epoch(path: &str, ctx: &mut Context<'_>) -> io::Result<BrokerEpoch> {
+    let marker = ctx.storage().open(path, OpenMode::Existing)?;
+    let bytes = ctx.storage().read_at(marker, 0, 256);
+    ctx.storage().close(marker);
+    let bytes = bytes?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let epoch =
+        text.rsplit_once("\"brokerEpoch\":").and_then(|(_, rest)| rest.trim_end_matches('}').trim().parse().ok());
+    Ok(epoch.map_or(NO_EPOCH, BrokerEpoch))
 }
 
 /// The partition that a directory is named after.
@@ -528,21 +583,33 @@ mod tests {
     #[test]
     fn a_clean_stop_leaves_the_marker_and_the_recovery_points() {
         let (mut bench, mut before, partitions) = two_logs();
-        bench.with(|ctx| before.shutdown(ctx)).unwrap();
+        bench.with(|ctx| before.shutdown(BrokerEpoch(7), ctx)).unwrap();
         assert!(bench.disk.exists(CLEAN_SHUTDOWN_FILE));
         let points = bench.disk.content("recovery-point-offset-checkpoint").unwrap();
         assert_eq!(points, "0\n2\norders 0 3\nwith-dash 11 3\n");
         assert_eq!(before.next_deadline(), None);
 
         let after = manager(&mut bench, config());
+        assert_eq!(after.previous_broker_epoch(), BrokerEpoch(7));
         assert_eq!(loaded_cleanly(&mut bench), [true, true]);
         for partition in &partitions {
             let log = after.get(partition).unwrap();
             assert_eq!((log.log_end_offset(), log.recovery_point()), (Offset(3), Offset(3)));
         }
         // The marker is for one start only.
-        manager(&mut bench, config());
+        assert_eq!(manager(&mut bench, config()).previous_broker_epoch(), NO_EPOCH);
         assert_eq!(loaded_cleanly(&mut bench), [false, false]);
+    }
+
+    #[test]
+    fn a_deleted_log_is_gone_for_good() {
+        let (mut bench, mut before, partitions) = two_logs();
+        assert_eq!(bench.with(|ctx| before.delete(&partitions[0], ctx)).unwrap(), Some(Offset(3)));
+        assert_eq!(bench.with(|ctx| before.delete(&partitions[0], ctx)).unwrap(), None);
+        let points = bench.disk.content("recovery-point-offset-checkpoint").unwrap();
+        assert_eq!(points, "0\n1\nwith-dash 11 0\n");
+        let after = manager(&mut bench, config());
+        assert!(after.get(&partitions[0]).is_none() && after.get(&partitions[1]).is_some());
     }
 
     #[test]

@@ -3,19 +3,20 @@
 //! Reading order: [`unified_log`] is the whole of one replica (what it takes in is in `append`, how it is cut in
 //! `truncation`, how it starts in `loader`, what it may forget in `retention` and `cleaner`); [`segment`] is one file of batches with its [`offset_index`] and [`time_index`];
 //! [`leader_epoch_cache`] and [`producer_state`] are what is remembered about the batches; [`log_manager`] is all logs
-//! of a broker with their [`checkpoints`].
+//! of a broker with their [`checkpoints`]; [`partition_metadata`] says whose log a directory is.
 
 mod append;
 mod batch_scanner;
+pub mod checkpoints;
 mod cleaner;
 mod cleaner_manager;
-pub mod checkpoints;
 mod index_file;
 pub mod leader_epoch_cache;
 mod loader;
 pub mod log_directories;
 pub mod log_manager;
 pub mod offset_index;
+pub mod partition_metadata;
 mod producer_loading;
 pub mod producer_snapshot;
 pub mod producer_state;

@@ -137,7 +137,8 @@ impl ProducerStateManager {
     ) -> io::Result<()> {
         let names = storage.list(directory)?;
         self.snapshots = names.iter().filter_map(|name| offset_in(name, SNAPSHOT_SUFFIX)).collect();
-        let strays: Vec<Offset> = self.snapshots.iter().copied().filter(|at| bases.binary_search(at).is_err()).collect();
+        let strays: Vec<Offset> =
+            self.snapshots.iter().copied().filter(|at| bases.binary_search(at).is_err()).collect();
         let newest = strays.last().copied().filter(|at| bases.last().is_none_or(|last| at >= last));
         for stray in strays.into_iter().filter(|at| Some(*at) != newest) {
             self.remove_snapshot(stray, directory, storage)?;
@@ -154,8 +155,7 @@ impl ProducerStateManager {
         directory: &str,
         storage: &mut dyn Storage,
     ) -> io::Result<()> {
-        let outside: Vec<Offset> =
-            self.snapshots.iter().copied().filter(|at| *at > end || *at <= log_start).collect();
+        let outside: Vec<Offset> = self.snapshots.iter().copied().filter(|at| *at > end || *at <= log_start).collect();
         for snapshot in outside {
             self.remove_snapshot(snapshot, directory, storage)?;
         }

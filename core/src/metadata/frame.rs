@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::partition::LeaderRecoveryState;
 use super::records::{
-    BrokerEndpoint, BrokerFeature, BrokerRegistrationChangeRecord, ConfigRecord, MetadataRecord, PartitionChangeRecord,
-    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicRecord, UnregisterBrokerRecord,
+    BrokerEndpoint, BrokerFeature, BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord, MetadataRecord,
+    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
+    UnregisterBrokerRecord,
 };
 use super::wire::{
     Reader, Tagged, WireError, put_ids, put_list, put_nullable_string, put_string, put_uuids, put_varint,
@@ -64,6 +65,15 @@ pub fn encode(record: &MetadataRecord) -> Bytes {
             let elr = record.eligible_leader_replicas.is_some() || record.last_known_elr.is_some();
             head(&mut out, 5, version_of(elr, record.directories.is_some()));
             put_partition_change(&mut out, record);
+        }
+        MetadataRecord::RemoveTopic(record) => {
+            head(&mut out, 9, 0);
+            out.put_slice(record.topic_id.as_bytes());
+            Tagged::default().finish(&mut out);
+        }
+        MetadataRecord::ClientQuota(record) => {
+            head(&mut out, 14, 0);
+            put_client_quota(&mut out, record);
         }
         MetadataRecord::ProducerIds(record) => {
             head(&mut out, 15, 0);
@@ -121,6 +131,19 @@ fn put_register_broker(out: &mut BytesMut, record: &RegisterBrokerRecord) {
         tagged.field(0, |out| put_uuids(out, &record.log_dirs));
     }
     tagged.finish(out);
+}
+
+/// Kafka's limits are floating-point numbers; here they are whole bytes per second, which those can say exactly.
+fn put_client_quota(out: &mut BytesMut, record: &ClientQuotaRecord) {
+    put_list(out, &record.entity, |out, (entity_type, name)| {
+        put_string(out, entity_type.as_str());
+        put_nullable_string(out, name.as_deref());
+        Tagged::default().finish(out);
+    });
+    put_string(out, record.key.as_str());
+    out.put_f64(record.value.unwrap_or(0) as f64);
+    out.put_u8(u8::from(record.value.is_none()));
+    Tagged::default().finish(out);
 }
 
 fn put_registration_change(out: &mut BytesMut, record: &BrokerRegistrationChangeRecord) {
@@ -235,6 +258,16 @@ fn read_record(reader: &mut Reader, record_type: u32, version: u32) -> Result<Me
         5 => {
             at_most(2, "PartitionChangeRecord")?;
             read_partition_change(reader).map(MetadataRecord::PartitionChange)
+        }
+        9 => {
+            at_most(0, "RemoveTopicRecord")?;
+            let record = RemoveTopicRecord { topic_id: reader.uuid("topicId")? };
+            reader.no_tagged()?;
+            Ok(MetadataRecord::RemoveTopic(record))
+        }
+        14 => {
+            at_most(0, "ClientQuotaRecord")?;
+            read_client_quota(reader).map(MetadataRecord::ClientQuota)
         }
         15 => {
             at_most(0, "ProducerIdsRecord")?;
@@ -401,6 +434,19 @@ fn read_producer_ids(reader: &mut Reader) -> Result<ProducerIdsRecord, WireError
     };
     reader.no_tagged()?;
     Ok(record)
+}
+
+fn read_client_quota(reader: &mut Reader) -> Result<ClientQuotaRecord, WireError> {
+    let entity = reader.list("entity", |reader| {
+        let one = (reader.string("entityType")?, reader.nullable_string("entityName")?);
+        reader.no_tagged()?;
+        Ok(one)
+    })?;
+    let key = reader.string("key")?;
+    let value = f64::from_bits(reader.i64("value")?.cast_unsigned()) as i64;
+    let removed = reader.bool("remove")?;
+    reader.no_tagged()?;
+    Ok(ClientQuotaRecord { entity, key, value: (!removed).then_some(value) })
 }
 
 fn read_registration_change(reader: &mut Reader) -> Result<BrokerRegistrationChangeRecord, WireError> {

@@ -2,7 +2,7 @@
 //!
 //! Kafka: `MetadataImage`, `MetadataDelta`; the timeline maps of the control managers.
 //! Invariant: an image is a function of the records replayed, in order, and of nothing else.
-//! Not modelled: snapshots; configuration of anything but topics.
+//! Not modelled: snapshots; configuration of anything but topics and brokers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::batch::MetadataBatch;
 use super::partition::PartitionRegistration;
 use super::records::{
-    BrokerRegistrationChangeRecord, ConfigRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord,
-    ProducerIdsRecord, RegisterBrokerRecord, TopicRecord, UnregisterBrokerRecord,
+    BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord, MetadataRecord, PartitionChangeRecord,
+    PartitionRecord, ProducerIdsRecord, QuotaEntity, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
+    UnregisterBrokerRecord,
 };
 use crate::types::{BrokerEpoch, Offset, StrBytes, TopicName, TopicPartition};
 
@@ -55,14 +56,18 @@ pub struct TopicImage {
 /// What a stretch of the log changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetadataDelta {
-    /// Partitions that were created or changed.
+    /// Partitions that were created, changed or deleted.
     pub partitions: BTreeSet<TopicPartition>,
     /// Brokers that registered, left, or whose state changed.
     pub brokers: BTreeSet<i32>,
-    /// Topics that were created.
+    /// Topics that were created or deleted.
     pub topics: BTreeSet<TopicName>,
     /// Topics whose configuration changed.
     pub configs: BTreeSet<TopicName>,
+    /// Brokers whose configuration changed; the empty name is that of all.
+    pub broker_configs: BTreeSet<String>,
+    /// Whether limits for clients changed.
+    pub client_quotas: bool,
 }
 
 /// A record that does not fit what came before it: the log is not one that a controller wrote.
@@ -103,6 +108,10 @@ pub struct MetadataImage {
     pub partitions: BTreeMap<TopicPartition, PartitionRegistration>,
     /// What each topic overrides.
     pub topic_configs: BTreeMap<TopicName, BTreeMap<String, String>>,
+    /// What was set for brokers while they ran, by their ids; the empty name is for all.
+    pub broker_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// Limits for clients, in bytes per second.
+    pub client_quotas: BTreeMap<QuotaEntity, BTreeMap<String, i64>>,
     /// The first producer id that nobody has.
     pub next_producer_id: i64,
     /// The offset of the last record applied; -1 before the first.
@@ -117,6 +126,8 @@ impl Default for MetadataImage {
             topic_names: BTreeMap::new(),
             partitions: BTreeMap::new(),
             topic_configs: BTreeMap::new(),
+            broker_configs: BTreeMap::new(),
+            client_quotas: BTreeMap::new(),
             next_producer_id: 0,
             last_applied: Offset::NONE,
         }
@@ -167,6 +178,12 @@ impl MetadataImage {
         self.topic_configs.get(topic)?.get(name).map(String::as_str)
     }
 
+    /// A property that was set for a broker while it ran: for it alone, else for all.
+    pub fn broker_config(&self, broker: i32, name: &str) -> Option<&str> {
+        let set_for = |resource: &str| self.broker_configs.get(resource)?.get(name).map(String::as_str);
+        set_for(&broker.to_string()).or_else(|| set_for(""))
+    }
+
     /// Applies the record at `offset` and notes in `delta` what it changed. A record that does not fit leaves the
     /// image as it was, but for its last offset.
     pub fn replay(
@@ -184,6 +201,8 @@ impl MetadataImage {
             MetadataRecord::Partition(record) => self.create_partition(record, delta)?,
             MetadataRecord::PartitionChange(record) => self.change_partition(record, delta)?,
             MetadataRecord::Config(record) => self.configure(record, delta),
+            MetadataRecord::RemoveTopic(record) => self.remove_topic(record, delta)?,
+            MetadataRecord::ClientQuota(record) => self.limit_client(record, delta),
             MetadataRecord::ProducerIds(record) => self.advance_producer_ids(record)?,
             MetadataRecord::NoOp => {}
         }
@@ -252,6 +271,20 @@ impl MetadataImage {
         Ok(())
     }
 
+    fn remove_topic(&mut self, record: &RemoveTopicRecord, delta: &mut MetadataDelta) -> Result<(), ReplayError> {
+        let name = self.topic_names.remove(&record.topic_id).ok_or(ReplayError::UnknownTopic(record.topic_id))?;
+        let partitions: Vec<TopicPartition> =
+            self.partitions_of(&name).map(|(partition, _)| partition.clone()).collect();
+        for partition in partitions {
+            self.partitions.remove(&partition);
+            delta.partitions.insert(partition);
+        }
+        self.topics.remove(&name);
+        self.topic_configs.remove(&name);
+        delta.topics.insert(name);
+        Ok(())
+    }
+
     fn create_partition(&mut self, record: &PartitionRecord, delta: &mut MetadataDelta) -> Result<(), ReplayError> {
         let name = self.topic_names.get(&record.topic_id).ok_or(ReplayError::UnknownTopic(record.topic_id))?;
         let partition = TopicPartition::new(name.clone(), record.partition_id);
@@ -279,8 +312,10 @@ impl MetadataImage {
     }
 
     fn configure(&mut self, record: &ConfigRecord, delta: &mut MetadataDelta) {
-        if record.resource_type != ConfigRecord::TOPIC {
-            return;
+        match record.resource_type {
+            ConfigRecord::TOPIC => {}
+            ConfigRecord::BROKER => return self.configure_broker(record, delta),
+            _ => return,
         }
         let topic = TopicName(record.resource_name.clone());
         let overrides = self.topic_configs.entry(topic.clone()).or_default();
@@ -292,6 +327,31 @@ impl MetadataImage {
             self.topic_configs.remove(&topic);
         }
         delta.configs.insert(topic);
+    }
+
+    fn configure_broker(&mut self, record: &ConfigRecord, delta: &mut MetadataDelta) {
+        let broker = record.resource_name.as_str().to_owned();
+        let overrides = self.broker_configs.entry(broker.clone()).or_default();
+        match &record.value {
+            Some(value) => overrides.insert(record.name.as_str().to_owned(), value.as_str().to_owned()),
+            None => overrides.remove(record.name.as_str()),
+        };
+        if overrides.is_empty() {
+            self.broker_configs.remove(&broker);
+        }
+        delta.broker_configs.insert(broker);
+    }
+
+    fn limit_client(&mut self, record: &ClientQuotaRecord, delta: &mut MetadataDelta) {
+        let limits = self.client_quotas.entry(record.entity.clone()).or_default();
+        match record.value {
+            Some(value) => limits.insert(record.key.as_str().to_owned(), value),
+            None => limits.remove(record.key.as_str()),
+        };
+        if limits.is_empty() {
+            self.client_quotas.remove(&record.entity);
+        }
+        delta.client_quotas = true;
     }
 
     fn advance_producer_ids(&mut self, record: &ProducerIdsRecord) -> Result<(), ReplayError> {

@@ -1,7 +1,7 @@
 //! The records of the metadata log: what the controller decides is said in these, and only these change its state.
 //!
 //! Kafka: `metadata/src/main/resources/common/metadata/*.json` (3.9), KIP-631.
-//! Not modelled: features, quotas, ACLs, SCRAM, delegation tokens, removal of topics, transactions of the metadata log.
+//! Not modelled: features, ACLs, SCRAM, delegation tokens, transactions of the metadata log.
 
 use uuid::Uuid;
 
@@ -19,10 +19,14 @@ pub enum MetadataRecord {
     Topic(TopicRecord),
     /// Type 3: a partition was created.
     Partition(PartitionRecord),
-    /// Type 4: a property of a topic was set or removed.
+    /// Type 4: a property of a topic or broker was set or removed.
     Config(ConfigRecord),
     /// Type 5: leader, ISR or replicas of a partition changed.
     PartitionChange(PartitionChangeRecord),
+    /// Type 9: a topic was deleted.
+    RemoveTopic(RemoveTopicRecord),
+    /// Type 14: a limit for clients was set or removed.
+    ClientQuota(ClientQuotaRecord),
     /// Type 15: a block of producer ids was handed out.
     ProducerIds(ProducerIdsRecord),
     /// Type 17: a broker was fenced, unfenced or began its controlled shutdown.
@@ -193,12 +197,12 @@ impl PartitionChangeRecord {
     }
 }
 
-/// Type 4. Resources other than topics are kept by Kafka, but not by this model.
+/// Type 4. Resources other than topics and brokers are kept by Kafka, but not by this model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigRecord {
-    /// `ConfigResource.Type.id`; 2 is a topic.
+    /// `ConfigResource.Type.id`: 2 is a topic, 4 a broker.
     pub resource_type: i8,
-    /// The resource's name.
+    /// The resource's name: a topic, a broker's id, or nothing for all brokers.
     pub resource_name: StrBytes,
     /// The property.
     pub name: StrBytes,
@@ -209,6 +213,29 @@ pub struct ConfigRecord {
 impl ConfigRecord {
     /// The resource type of topics.
     pub const TOPIC: i8 = 2;
+    /// The resource type of brokers.
+    pub const BROKER: i8 = 4;
+}
+
+/// Type 9.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveTopicRecord {
+    /// The topic.
+    pub topic_id: Uuid,
+}
+
+/// Whom a limit is for: `user` and `client-id`, in this order, each a name or nothing for the default.
+pub type QuotaEntity = Vec<(StrBytes, Option<StrBytes>)>;
+
+/// Type 14.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientQuotaRecord {
+    /// Whom it is for.
+    pub entity: QuotaEntity,
+    /// What is limited: `producer_byte_rate`, `consumer_byte_rate`.
+    pub key: StrBytes,
+    /// Bytes per second; `None` removes the limit.
+    pub value: Option<i64>,
 }
 
 /// Type 15.

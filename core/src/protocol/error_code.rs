@@ -122,6 +122,8 @@ error_codes! {
     FETCH_SESSION_ID_NOT_FOUND = 70, Retriable, Definite;
     /// The fetch session is at another epoch (KIP-227).
     INVALID_FETCH_SESSION_EPOCH = 71, Retriable, Definite;
+    /// `delete.topic.enable` is false.
+    TOPIC_DELETION_DISABLED = 73, Fatal, Definite;
     /// The client's leader epoch is older than the broker's (KIP-320).
     FENCED_LEADER_EPOCH = 74, Retriable, Definite;
     /// The client's leader epoch is newer than the broker's (KIP-320).
@@ -138,6 +140,8 @@ error_codes! {
     ELIGIBLE_LEADERS_NOT_AVAILABLE = 83, Retriable, Definite;
     /// The leader is the wanted one already.
     ELECTION_NOT_NEEDED = 84, Retriable, Definite;
+    /// There is no reassignment to be cancelled.
+    NO_REASSIGNMENT_IN_PROGRESS = 85, Fatal, Definite;
     /// A record failed validation.
     INVALID_RECORD = 87, Fatal, Definite;
     /// The proposed partition state is older than the controller's.

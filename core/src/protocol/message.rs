@@ -44,6 +44,18 @@ macro_rules! messages {
     };
 }
 
+impl Response {
+    /// For how long the sender of the request is to be silent, in milliseconds (`AbstractResponse.throttleTimeMs`). Only
+    /// answers of APIs that have limits say so here.
+    pub fn throttle_time_ms(&self) -> i32 {
+        match self {
+            Response::Produce(response) => response.throttle_time_ms,
+            Response::Fetch(response) => response.throttle_time_ms,
+            _ => 0,
+        }
+    }
+}
+
 messages! {
     /// Key 0: append record batches.
     Produce(ProduceRequest, ProduceResponse),
@@ -57,14 +69,24 @@ messages! {
     ApiVersions(ApiVersionsRequest, ApiVersionsResponse),
     /// Key 19: create topics.
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse),
+    /// Key 20: delete topics.
+    DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse),
     /// Key 21: forget the records below an offset (KIP-107).
     DeleteRecords(DeleteRecordsRequest, DeleteRecordsResponse),
     /// Key 22: a producer id and epoch (KIP-98).
     InitProducerId(InitProducerIdRequest, InitProducerIdResponse),
     /// Key 23: where a leader epoch ends (KIP-101, KIP-279).
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse),
+    /// Key 37: more partitions for a topic.
+    CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse),
     /// Key 43: elect the preferred or, uncleanly, any leader (KIP-460).
     ElectLeaders(ElectLeadersRequest, ElectLeadersResponse),
+    /// Key 44: change properties of topics and brokers (KIP-339).
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse),
+    /// Key 45: other replicas for partitions, or the old ones after all (KIP-455).
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse),
+    /// Key 49: limits on what clients send and read (KIP-546).
+    AlterClientQuotas(AlterClientQuotasRequest, AlterClientQuotasResponse),
     /// Key 56: a leader proposes an ISR (KIP-497).
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse),
     /// Key 62: a broker joins (KIP-631).

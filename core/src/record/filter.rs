@@ -101,8 +101,7 @@ fn rebuild(
         TimestampType::LogAppendTime => batch.max_timestamp(),
     };
     bytes[..BATCH_OVERHEAD].copy_from_slice(&batch.bytes()[..BATCH_OVERHEAD]);
-    let attributes =
-        batch.attributes().with_compression(compression).with_delete_horizon(delete_horizon.is_some());
+    let attributes = batch.attributes().with_compression(compression).with_delete_horizon(delete_horizon.is_some());
     patch::put_attributes(&mut bytes, attributes);
     put_size_and_times(&mut bytes, records.len(), base_timestamp, max_timestamp);
     Ok(bytes.into())
@@ -136,7 +135,8 @@ mod tests {
     /// Offsets 10 to 13: a=1, b=2, a is deleted, c=3.
     fn batch(compression: Compression) -> RecordBatch {
         let mut builder = BatchBuilder::new(compression, usize::MAX).at(Offset(10), LeaderEpoch(5));
-        for (n, (key, value)) in [("a", Some("1")), ("b", Some("2")), ("a", None), ("c", Some("3"))].iter().enumerate() {
+        for (n, (key, value)) in [("a", Some("1")), ("b", Some("2")), ("a", None), ("c", Some("3"))].iter().enumerate()
+        {
             let value = value.map(str::as_bytes);
             builder.append(Timestamp(1_000 + n as i64), Some(key.as_bytes()), value, &[]);
         }
@@ -168,7 +168,10 @@ mod tests {
             let left = parse(&filtered);
             assert_eq!(records(&left), [(11, 1_001), (12, 1_002), (13, 1_003)]);
             assert_eq!((left.base_offset(), left.last_offset()), (Offset(10), Offset(13)));
-            assert_eq!((left.producer_id(), left.last_sequence(), left.max_timestamp()), (7, Sequence(43), Timestamp(1_003)));
+            assert_eq!(
+                (left.producer_id(), left.last_sequence(), left.max_timestamp()),
+                (7, Sequence(43), Timestamp(1_003))
+            );
             assert_eq!((left.compression(), left.partition_leader_epoch()), (Ok(compression), LeaderEpoch(5)));
         }
     }
@@ -186,7 +189,8 @@ mod tests {
         let first = parse(&filter(&whole, WhenEmpty::Drop, Some(Timestamp(90_000)), |_| true).unwrap());
         assert_eq!(first.delete_horizon(), Some(Timestamp(90_000)));
         assert_eq!(records(&first), records(&whole), "times count from the horizon now and are the same");
-        let again = filter(&first, WhenEmpty::Drop, Some(Timestamp(99_000)), |record| record.offset != Offset(13)).unwrap();
+        let again =
+            filter(&first, WhenEmpty::Drop, Some(Timestamp(99_000)), |record| record.offset != Offset(13)).unwrap();
         assert_eq!(parse(&again).delete_horizon(), Some(Timestamp(90_000)));
         let values = filter(&whole, WhenEmpty::Drop, Some(Timestamp(90_000)), |record| record.value.is_some()).unwrap();
         assert_eq!(parse(&values).delete_horizon(), None);

@@ -219,8 +219,14 @@ impl ReplicaManager {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
         }
         let up_to = if follower.is_some() { leader_end } else { high_watermark };
-        if ask.fetch_offset < up_to && (max_bytes > 0 || min_one_batch) {
+        let lags = params.is_from_follower()
+            && partition.leader().is_some_and(|leader| !leader.isr.contains(params.replica_id));
+        let held_back = lags && self.throttle.holds_back(name, ctx.now());
+        if ask.fetch_offset < up_to && (max_bytes > 0 || min_one_batch) && !held_back {
             result.records = log.read(ask.fetch_offset, up_to, max_bytes, min_one_batch, ctx)?;
+        }
+        if follower.is_some() {
+            self.throttle.record(name, result.records.len(), ctx.now());
         }
         let mut high_watermark_moved = false;
         if let (Some(follower), Read::First) = (follower, read) {

@@ -1,18 +1,26 @@
 //! What new metadata makes of the replicas here.
 //!
 //! Kafka: `ReplicaManager.applyDelta`, `applyLocalLeadersDelta`, `applyLocalFollowersDelta`.
-//! Not modelled: deletion of topics; a replica that is assigned elsewhere stops and keeps its log.
+//! A topic whose name came back is another topic: its id says so (KIP-516), and the old log goes, also one that was left
+//! here while this broker was away (KAFKA-14190).
 
+use std::collections::BTreeSet;
 use std::io;
+
+use uuid::Uuid;
 
 use super::fetcher::FetchFrom;
 use super::partition::{Following, Partition, ReplicaRole};
 use super::replica_manager::{DirectoryAssignment, ReplicaManager};
-use crate::config::Truncation;
+use crate::config::{KafkaVersion, Truncation};
 use crate::fact::Fact;
+use crate::log::partition_metadata::{read_topic_id, write_topic_id};
 use crate::machine::Context;
 use crate::metadata::{MetadataDelta, MetadataImage, PartitionRegistration};
 use crate::types::TopicPartition;
+
+/// Since when topics have ids, and logs say whose they are.
+const TOPIC_IDS: KafkaVersion = KafkaVersion::new(2, 8);
 
 impl ReplicaManager {
     /// Takes over what changed: becomes leader and follower, updates ISR and epochs, configurations, and who is alive.
@@ -21,16 +29,29 @@ impl ReplicaManager {
             return;
         }
         self.around.update(image, delta);
+        self.throttle.update(self.around.config.broker_id, image, delta);
         self.start_checkpoints(ctx.now());
         self.apply_configs(image, delta);
         let local = self.around.config.broker_id;
         let (mut leaders, mut followers) = (Vec::new(), Vec::new());
         for name in &delta.partitions {
-            match image.partitions.get(name) {
-                Some(state) if !state.replicas.contains(&local) => self.stop_replica(name, ctx),
-                Some(state) if state.leader == local => leaders.push((name, state)),
-                Some(state) => followers.push((name, state)),
-                None => self.stop_replica(name, ctx),
+            let stopped = match image.partitions.get(name) {
+                Some(state) if state.replicas.contains(&local) => {
+                    let role = if state.leader == local { &mut leaders } else { &mut followers };
+                    role.push((name, state));
+                    self.drop_log_of_another_topic(image, name, ctx)
+                }
+                // It was moved elsewhere.
+                Some(_) => self.delete_replica(name, ctx),
+                None if delta.topics.contains(&name.topic) => self.delete_replica(name, ctx),
+                None => {
+                    self.stop_replica(name, ctx);
+                    Ok(())
+                }
+            };
+            if stopped.is_err() {
+                self.storage_failed(ctx);
+                return;
             }
         }
         // A log directory that fails meanwhile takes its replicas with it; the others go on.
@@ -50,7 +71,9 @@ impl ReplicaManager {
     }
 
     fn apply_configs(&mut self, image: &MetadataImage, delta: &MetadataDelta) {
-        for topic in &delta.configs {
+        let defaults_changed = !delta.broker_configs.is_empty();
+        let topics = if defaults_changed { image.topics.keys().collect::<BTreeSet<_>>() } else { BTreeSet::new() };
+        for topic in topics.into_iter().chain(&delta.configs) {
             let config = self.around.log_config(image, topic);
             for (name, _) in image.partitions_of(topic) {
                 if let Some(log) = self.logs.get_mut(name) {
@@ -156,7 +179,8 @@ impl ReplicaManager {
                 return Err(error);
             }
         }
-        let topic_id = image.topics.get(&name.topic).map_or(uuid::Uuid::nil(), |topic| topic.id);
+        let topic_id = topic_id(image, name);
+        self.note_topic_id(name, topic_id, ctx)?;
         self.partitions.insert(name.clone(), Partition::new(name.clone(), topic_id));
         if self.around.config.tells_log_directories
             && self.logs.directories().are_several()
@@ -180,4 +204,49 @@ impl ReplicaManager {
         }
         self.partitions.remove(name);
     }
+
+    /// The replica stops, and its log goes.
+    fn delete_replica(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) -> io::Result<()> {
+        self.stop_replica(name, ctx);
+        match self.logs.delete(name, ctx) {
+            Ok(Some(log_end)) => ctx.fact(Fact::LogDeleted { partition: name.clone(), log_end }),
+            Ok(None) => {}
+            Err(error) => {
+                ctx.fact(Fact::StorageFailed { what: format!("deleting the log of {name}: {error}") });
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is here under this name may be left from a topic that was deleted.
+    fn drop_log_of_another_topic(
+        &mut self,
+        image: &MetadataImage,
+        name: &TopicPartition,
+        ctx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        let wanted = topic_id(image, name);
+        let here = match self.partitions.get(name) {
+            Some(partition) => Some(partition.topic_id),
+            None if self.logs.get(name).is_some() => read_topic_id(name, ctx.storage())?,
+            None => None,
+        };
+        match here {
+            Some(here) if here != wanted => self.delete_replica(name, ctx),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn note_topic_id(&mut self, name: &TopicPartition, topic_id: Uuid, ctx: &mut Context<'_>) -> io::Result<()> {
+        let storage = ctx.storage();
+        if self.around.config.version < TOPIC_IDS || read_topic_id(name, storage)? == Some(topic_id) {
+            return Ok(());
+        }
+        write_topic_id(name, topic_id, storage)
+    }
+}
+
+fn topic_id(image: &MetadataImage, name: &TopicPartition) -> Uuid {
+    image.topics.get(&name.topic).map_or(Uuid::nil(), |topic| topic.id)
 }

@@ -27,10 +27,12 @@ mod partition;
 mod produce;
 mod purgatory;
 mod surroundings;
+mod throttle;
 
 pub use api::{
-    AppendRequest, Completed, DeleteRecordsCompleted, DeleteRecordsRequest, DeletedRecords, FetchCompleted, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
-    LeaderAndIsr, ListOffsetsQuery, ListedOffset, ProduceCompleted, ProduceResult, ReplicaDescription,
+    AppendRequest, Completed, DeleteRecordsCompleted, DeleteRecordsRequest, DeletedRecords, FetchCompleted,
+    FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal, LeaderAndIsr, ListOffsetsQuery,
+    ListedOffset, ProduceCompleted, ProduceResult, ReplicaDescription,
 };
 pub use replica_manager::{DirectoryAssignment, ReplicaManager};
 

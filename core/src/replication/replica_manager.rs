@@ -12,7 +12,7 @@
 //! There is one log directory: a disk that fails takes every replica offline and ends the process, as Kafka ends when
 //! its last log directory is gone.
 //!
-//! Not modelled: several log directories, deletion of partitions, reassignment beyond what metadata says, quotas.
+//! Not modelled: several log directories.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -24,6 +24,7 @@ use super::fetcher_manager::FetcherManager;
 use super::partition::{Partition, ReplicaRole};
 use super::purgatory::{Delayed, Purgatory};
 use super::surroundings::Surroundings;
+use super::throttle::ReplicationThrottle;
 use crate::config::BrokerConfig;
 use crate::fact::{Fact, Role};
 use crate::log::log_directories::LogDirectories;
@@ -57,6 +58,7 @@ pub struct ReplicaManager {
     pub(super) completed: VecDeque<Completed>,
     pub(super) proposals: Vec<IsrProposal>,
     pub(super) next_proposal: u64,
+    pub(super) throttle: ReplicationThrottle,
     /// The disk has failed.
     pub(super) offline: bool,
     /// Replicas in log directories that have failed while others go on.
@@ -89,6 +91,7 @@ impl ReplicaManager {
             completed: VecDeque::new(),
             proposals: Vec::new(),
             next_proposal: 0,
+            throttle: ReplicationThrottle::default(),
             offline: false,
             offline_partitions: BTreeSet::new(),
             assignments: Vec::new(),
@@ -128,6 +131,11 @@ impl ReplicaManager {
     /// The incarnation that the controller gave this broker; followers' fetches and ISR proposals carry it.
     pub fn set_broker_epoch(&mut self, epoch: BrokerEpoch) {
         self.around.broker_epoch = epoch;
+    }
+
+    /// The incarnation of the previous life, if that stopped cleanly; else -1 (KIP-966).
+    pub fn previous_broker_epoch(&self) -> BrokerEpoch {
+        self.logs.previous_broker_epoch()
     }
 
     /// The broker asked the controller for leave to stop.
@@ -284,7 +292,8 @@ impl ReplicaManager {
         if self.next_checkpoint.take().is_some() {
             self.checkpoint_high_watermarks(ctx)?;
         }
-        self.logs.shutdown(ctx)
+        let epoch = self.around.broker_epoch;
+        self.logs.shutdown(epoch, ctx)
     }
 
     /// Every replica as this broker sees it.

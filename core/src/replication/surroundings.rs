@@ -18,12 +18,16 @@ pub struct Surroundings {
     pub brokers: BTreeMap<i32, BrokerRegistration>,
     /// How many partitions each topic has.
     pub topics: BTreeMap<TopicName, i32>,
+    /// What topics have by default: `server.properties`, and what was set while brokers ran.
+    log_defaults: LogConfig,
 }
 
 impl Surroundings {
     /// Nothing is known of the others.
     pub fn new(config: Arc<BrokerConfig>) -> Self {
-        Self { config, broker_epoch: BrokerEpoch(-1), brokers: BTreeMap::new(), topics: BTreeMap::new() }
+        let log_defaults = config.log.clone();
+        let broker_epoch = BrokerEpoch(-1);
+        Self { config, broker_epoch, brokers: BTreeMap::new(), topics: BTreeMap::new(), log_defaults }
     }
 
     /// Takes over what changed.
@@ -33,6 +37,12 @@ impl Surroundings {
                 Some(registration) => self.brokers.insert(*id, registration.clone()),
                 None => self.brokers.remove(id),
             };
+        }
+        for topic in delta.topics.iter().filter(|topic| !image.topics.contains_key(*topic)) {
+            self.topics.remove(topic);
+        }
+        if !delta.broker_configs.is_empty() {
+            self.log_defaults = self.config.log_defaults(&image.broker_configs);
         }
         for partition in &delta.partitions {
             if let Some(topic) = image.topics.get(&partition.topic)
@@ -46,8 +56,8 @@ impl Surroundings {
     /// The configuration of a topic's logs.
     pub fn log_config(&self, image: &MetadataImage, topic: &TopicName) -> LogConfig {
         match image.topic_configs.get(topic) {
-            Some(overrides) => self.config.log.with_overrides(overrides, self.config.version),
-            None => self.config.log.clone(),
+            Some(overrides) => self.log_defaults.with_overrides(overrides, self.config.version),
+            None => self.log_defaults.clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod ids;
 pub mod offsets;
 pub mod prng;
+pub mod rate;
 pub mod ratio;
 pub mod time;
 
@@ -11,5 +12,6 @@ pub use kafka_protocol::messages::{BrokerId, TopicName};
 pub use kafka_protocol::protocol::StrBytes;
 pub use offsets::{BrokerEpoch, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, Sequence};
 pub use prng::Prng;
+pub use rate::Rate;
 pub use ratio::Ratio;
 pub use time::{Duration, Instant, Timestamp};

@@ -21,9 +21,8 @@ pub(crate) fn check(
     findings: &mut Findings,
 ) {
     let log = &ledger.history.partitions[partition];
-    let latest = |client: u32| {
-        contract.consumers.iter().any(|consumer| consumer.client == client && consumer.resets_to_latest)
-    };
+    let latest =
+        |client: u32| contract.consumers.iter().any(|consumer| consumer.client == client && consumer.resets_to_latest);
     let wanted = log.first_positions.iter().any(|(client, first)| *first <= offset.0 || !latest(*client));
     if !wanted || log.was_polled(offset.0, told.digest) {
         return;

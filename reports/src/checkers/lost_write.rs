@@ -4,7 +4,7 @@
 //! (`failure-catalog.md` section 4 (a)).
 //!
 //! When not to accuse: retention removed it (the offset lies below the log start, and was committed: then it may be
-//! `expired-unread`); compaction did (there is a later record of its key, or it was a tombstone); the failure was indeterminate; acks=0,
+//! `expired-unread`); compaction did (there is a later record of its key, or it was a tombstone); somebody deleted the topic; the failure was indeterminate; acks=0,
 //! where no broker ever answered (that is `silent-drop`); the partition has no leader but some disk has the record
 //! (`unavailable`, one per partition); nobody looked at the log (then the verdict is unknown).
 
@@ -37,16 +37,19 @@ pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Fin
             continue;
         }
         let forgotten = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
-        if forgotten && history.removal.may_be_forgotten(offset) {
+        if ledger.history.was_deleted(root) || forgotten && history.removal.may_be_forgotten(offset) {
             findings.counts.removed += 1;
             expired_unread::check(ledger, contract, (root, told, partition, offset), findings);
             continue;
         }
-        let superseded = told.key.as_ref().is_some_and(|key| {
-            told.value.is_none() || newest.is_superseded(partition, key, offset.0)
-        });
+        let superseded =
+            told.key.as_ref().is_some_and(|key| told.value.is_none() || newest.is_superseded(partition, key, offset.0));
         if superseded && history.removal.is_compacted(offset) {
             findings.counts.compacted += 1;
+            continue;
+        }
+        if history.replicas.is_empty() {
+            findings.doubt(format!("nobody looked at the log of {}", ledger.history.partition_name(partition)));
             continue;
         }
         findings.counts.lost += 1;

@@ -148,9 +148,7 @@ impl Told {
 
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     match anomaly.kind {
-        Kind::LostWrite => {
-            why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly))
-        }
+        Kind::LostWrite => why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly)),
         Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly),
         Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
         Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),

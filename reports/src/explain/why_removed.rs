@@ -11,7 +11,7 @@ use super::cause::Cause;
 use super::lineage::{At, Lineage};
 use super::story::Mark;
 use super::telling::Telling;
-use crate::anomaly::{Anomaly, Kind};
+use crate::anomaly::Anomaly;
 use crate::contract::Contract;
 
 /// The tale of a lost write that a rule took, if one did.
@@ -59,7 +59,8 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     };
     let began = reads(&|_| true).unwrap_or(read);
     let took = lineage.events[passed].time.since(lineage.events[began].time);
-    let retention = anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);
+    let retention =
+        anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);
     let cause = match retention {
         Some(retention) if took.as_millis() > retention => Cause::ReaderSlowerThanTombstones,
         Some(_) | None => Cause::TombstoneRemovedEarly,
@@ -104,8 +105,7 @@ fn cleanings<'l>(
     offset: Offset,
 ) -> impl Iterator<Item = At> + 'l + use<'l> {
     let events: &'l [Event] = lineage.events;
-    removals(lineage, partition)
-        .filter(move |at| matches!(&events[*at].fact, Fact::Cleaned { to, .. } if *to > offset))
+    removals(lineage, partition).filter(move |at| matches!(&events[*at].fact, Fact::Cleaned { to, .. } if *to > offset))
 }
 
 fn removals<'l>(lineage: &'l Lineage<'_>, partition: &TopicPartition) -> impl Iterator<Item = At> + 'l + use<'l> {

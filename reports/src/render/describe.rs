@@ -99,6 +99,12 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::TruncationForbidden { partition, leader_end, log_end } => format!(
             "{who} halted: its log of {partition} ends at {log_end}, its leader's at {leader_end}, and unclean elections are off"
         ),
+        Fact::LogDeleted { partition, log_end } => {
+            format!("{who} deleted its replica of {partition}, which ended at {log_end}")
+        }
+        Fact::ClientThrottled { client, api, throttle_ms } => {
+            format!("{who} throttled {} for {throttle_ms} ms: {api}", names.name(*client))
+        }
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
         Fact::LogStartOffsetAdvanced { partition, from, to, reason } => {
             let why = match reason {
@@ -163,6 +169,29 @@ fn controller(event: &Event, who: &str) -> Option<String> {
         Fact::PartitionOffline { partition, isr } => {
             format!("{who} found no replica to lead {partition}; it waits for {}", set(isr))
         }
+        Fact::PartitionsAdded { topic, first, replicas } => {
+            let replicas: Vec<String> = replicas.iter().map(|brokers| set(brokers)).collect();
+            format!("{who} added partitions to topic {topic}, from {first} on, on {}", replicas.join(" "))
+        }
+        Fact::TopicDeleted { topic } => format!("{who} deleted topic {topic}"),
+        Fact::ReplicasReassigned { partition, replicas, adding, removing } => {
+            let moving = match adding.is_empty() && removing.is_empty() {
+                true => String::new(),
+                false => format!(", adding {}, removing {}", set(adding), set(removing)),
+            };
+            format!("{who} assigned {partition} to {}{moving}", set(replicas))
+        }
+        Fact::EligibleLeadersChanged { partition, elr, last_known_elr } => {
+            let last = match last_known_elr.is_empty() {
+                true => String::new(),
+                false => format!(", last known leader {}", set(last_known_elr)),
+            };
+            format!("{who} changed the ELR of {partition} to {}{last}", set(elr))
+        }
+        Fact::ConfigAltered { resource, name, value } => match value {
+            Some(value) => format!("{who} set {name}={value} for {resource}"),
+            None => format!("{who} reset {name} of {resource}"),
+        },
         Fact::IsrChanged { partition, from, to, partition_epoch } => {
             format!(
                 "{who} changed the ISR of {partition}: {} → {}, partition epoch {partition_epoch}",
@@ -219,6 +248,10 @@ fn client(event: &Event, who: &str) -> Option<String> {
         Fact::PositionReset { partition, from, to, reason } => {
             format!("{who} set its position in {partition} from {from} to {to}: {}", reset_reason(*reason))
         }
+        Fact::AdminAnswered { call, error } => match error.is_none() {
+            true => format!("{who} was told that it is done: {call}"),
+            false => format!("{who} was told {error}: {call}"),
+        },
         Fact::ClientWarned { what } => format!("{who} warned: {what}"),
         _ => return None,
     })
@@ -226,6 +259,14 @@ fn client(event: &Event, who: &str) -> Option<String> {
 
 fn survey(event: &Event) -> Option<String> {
     Some(match &event.fact {
+        Fact::PartitionSurveyed { partition, replicas, adding, removing, elr, last_known_elr } => format!(
+            "at the end {partition} is on {}, adding {}, removing {}, ELR {}, last known leader {}",
+            set(replicas),
+            set(adding),
+            set(removing),
+            set(elr),
+            set(last_known_elr)
+        ),
         Fact::ReplicaSurveyed {
             partition,
             broker,

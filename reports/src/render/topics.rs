@@ -30,8 +30,17 @@ fn describe(topic: &str, state: &PartitionState, out: &mut String) {
         .copied()
         .filter(|broker| state.replicas.iter().any(|replica| replica.broker == *broker && replica.in_isr));
     let epoch = state.leader_epoch.map(|epoch| format!("\tLeaderEpoch: {epoch}")).unwrap_or_default();
+    let moving = &state.moving;
+    let known = [
+        ("Elr", &moving.elr),
+        ("LastKnownElr", &moving.last_known_elr),
+        ("Adding Replicas", &moving.adding),
+        ("Removing Replicas", &moving.removing),
+    ];
+    let known = known.into_iter().filter(|(_, brokers)| !brokers.is_empty());
+    let known: String = known.map(|(name, brokers)| format!("\t{name}: {}", list(brokers.iter().copied()))).collect();
     out.push_str(&format!(
-        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}{epoch}\n",
+        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}{epoch}{known}\n",
         state.partition.partition,
         list(state.assigned.iter().copied()),
         list(in_sync),

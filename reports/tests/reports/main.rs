@@ -5,6 +5,7 @@ mod chronicles;
 mod circumstances;
 mod facts;
 mod losses;
+mod operators;
 mod refusals;
 mod removals;
 mod run;

@@ -31,8 +31,7 @@ fn acknowledged(records: &[&str]) -> Run {
 }
 
 fn committed(run: &mut Run, to: i64) {
-    let fact =
-        Fact::HighWatermarkAdvanced { partition: orders(), role: Role::Leader, from: Offset(0), to: Offset(to) };
+    let fact = Fact::HighWatermarkAdvanced { partition: orders(), role: Role::Leader, from: Offset(0), to: Offset(to) };
     run.say(LEADER, fact);
 }
 
@@ -41,7 +40,8 @@ fn begins_at(run: &mut Run, to: i64, reason: LogStartReason) {
 }
 
 fn cleaned(run: &mut Run, to: i64) {
-    let fact = Fact::Cleaned { partition: orders(), from: Offset(0), to: Offset(to), records_before: 9, records_after: 3 };
+    let fact =
+        Fact::Cleaned { partition: orders(), from: Offset(0), to: Offset(to), records_before: 9, records_after: 3 };
     run.say(LEADER, fact);
 }
 

@@ -21,8 +21,8 @@ use super::End;
 use super::screen::{Colours, Format, Screen};
 use super::select::{SeedChoice, Selection};
 use crate::contract::{contract, node_names};
-use crate::export;
 use crate::expectation::Standing;
+use crate::export;
 use crate::runner::{self, Difference, Options, replay};
 use crate::scenario::Scenario;
 

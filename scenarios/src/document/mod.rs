@@ -9,6 +9,7 @@ pub mod clients;
 pub mod cluster;
 pub mod expect;
 pub mod faults;
+pub mod operations;
 pub mod steps;
 pub mod values;
 

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::cluster::Topic;
 use super::faults::{DiskFault, FilePart, Link, Messages, Rollback};
+use super::operations::{AddPartitions, AlterConfig, Reassign};
 use super::values::{FactPatterns, Nodes, PartitionName, SignedTime, TimeOrRange, Value, Written};
 
 /// Something that is done to the cluster, and when.
@@ -96,6 +98,16 @@ pub struct Step {
     pub clock_drift: Option<Written<ClockDrift>>,
     /// Action: an operator asks for an election.
     pub elect: Option<Written<Elect>>,
+    /// Action: an operator changes properties of a topic, of brokers, or the limits of a client.
+    pub alter_config: Option<Written<AlterConfig>>,
+    /// Action: an operator moves a partition to other replicas, or cancels that.
+    pub reassign: Option<Written<Reassign>>,
+    /// Action: an operator adds partitions to a topic.
+    pub add_partitions: Option<Written<AddPartitions>>,
+    /// Action: an operator creates a topic.
+    pub create_topic: Option<Written<Topic>>,
+    /// Action: an operator deletes the topic of this name.
+    pub delete_topic: Option<Written<String>>,
     /// Action: what the step of this name did ends now.
     pub heal: Option<Written<String>>,
     /// Action: nothing; the text names a moment for the report and for other steps.

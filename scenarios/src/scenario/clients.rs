@@ -200,7 +200,8 @@ impl Reading<'_> {
     fn consumer_partitions(&mut self, written: &Consumer) -> Option<Vec<TopicPartition>> {
         let count = self.client_topic(&written.topic)?;
         let topic = written.topic.as_str();
-        let all = || (0..count).map(|number| TopicPartition::of(topic, number)).collect();
+        let at_start = self.names.topics_at_start.get(topic).copied().unwrap_or(count);
+        let all = || (0..at_start).map(|number| TopicPartition::of(topic, number)).collect();
         let Some(partitions) = &written.partitions else { return Some(all()) };
         let list = match &**partitions {
             Value::Text(text) if text == "all" => return Some(all()),

@@ -11,6 +11,7 @@ mod expect;
 mod faults;
 pub(crate) mod fix;
 mod mutation;
+mod operations;
 mod reading;
 mod selector;
 mod settings;
@@ -192,6 +193,9 @@ impl Reading<'_> {
         // Names below depend on those of the cluster: without it, every one of them would be an error.
         let cluster = cluster?;
         let (topics, topic_configs) = self.topics(&document.topic, &cluster, fix);
+        let at_start = self.names.topics.clone();
+        self.names_of_operations(document);
+        self.names.topics_at_start = at_start;
         let clients = self.clients(place, document, cluster.version, fix);
         let steps = self.steps(document);
         let expect = expect?;

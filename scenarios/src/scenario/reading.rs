@@ -22,8 +22,10 @@ pub(super) struct Names {
     pub log_dirs: BTreeSet<String>,
     /// Their racks.
     pub racks: BTreeSet<String>,
-    /// The topics and how many partitions each has.
+    /// The topics and how many partitions each has, with all that steps make.
     pub topics: BTreeMap<String, i32>,
+    /// The same before any step.
+    pub topics_at_start: BTreeMap<String, i32>,
     /// Producers and consumers.
     pub clients: Vec<String>,
     /// Names that steps gave with `as`, up to the step that is being read.

@@ -9,7 +9,8 @@ use ackproof_sim::world::{Corruption, Damage, Interference, Keep};
 use super::amounts::{self, Between};
 use super::reading::Reading;
 use super::selector::is_free_name;
-use crate::document::{Value, Written};
+use crate::document::operations::{AddPartitions, AlterConfig, Reassign};
+use crate::document::{Topic, Value, Written};
 use crate::document::{faults, steps as written};
 
 /// A step with its choices still open.
@@ -114,6 +115,11 @@ enum What<'a> {
     ClockJump(&'a written::ClockJump),
     ClockDrift(&'a written::ClockDrift),
     Elect(&'a written::Elect),
+    AlterConfig(&'a AlterConfig),
+    Reassign(&'a Reassign),
+    AddPartitions(&'a AddPartitions),
+    CreateTopic(&'a Topic),
+    DeleteTopic(&'a Written<String>),
     Heal(&'a Written<String>),
     Mark,
 }
@@ -154,6 +160,11 @@ fn given(step: &written::Step) -> Vec<Given<'_>> {
         clock_jump "clock-jump" => |it| What::ClockJump(it);
         clock_drift "clock-drift" => |it| What::ClockDrift(it);
         elect "elect" => |it| What::Elect(it);
+        alter_config "alter-config" => |it| What::AlterConfig(it);
+        reassign "reassign" => |it| What::Reassign(it);
+        add_partitions "add-partitions" => |it| What::AddPartitions(it);
+        create_topic "create-topic" => |it| What::CreateTopic(it);
+        delete_topic "delete-topic" => |name| What::DeleteTopic(name);
         heal "heal" => |name| What::Heal(name);
         mark "mark" => |_text| What::Mark;
     }
@@ -333,6 +344,11 @@ impl Reading<'_> {
                 let partition = self.partition(&it.partition, it.partition.span())?;
                 Some(Action::Elect { partition, unclean: it.kind == written::ElectionType::Unclean })
             }
+            What::AlterConfig(it) => self.alter_config(it, first.span.clone()),
+            What::Reassign(it) => self.reassign(it, first.span.clone()),
+            What::AddPartitions(it) => self.add_partitions(it),
+            What::CreateTopic(it) => self.create_topic(it).map(Action::CreateTopic),
+            What::DeleteTopic(name) => self.delete_topic(name),
             What::Heal(name) => self.step(name).map(Action::Heal),
             What::Mark => Some(Action::Mark),
         }

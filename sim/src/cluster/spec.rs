@@ -59,6 +59,18 @@ pub enum ClientKind {
     Admin,
 }
 
+impl ClientSpec {
+    /// What it calls itself in the header of its requests: `client.id`.
+    pub fn client_id(&self) -> String {
+        match &self.kind {
+            ClientKind::Producer(config, _) => config.client_id.clone(),
+            ClientKind::LegacyProducer(config, _) => config.client_id.clone(),
+            ClientKind::Consumer(config, _) => config.client_id.clone(),
+            ClientKind::Admin => self.name.clone(),
+        }
+    }
+}
+
 impl ClientKind {
     /// Whether its program lives outside the world.
     pub fn is_external(&self) -> bool {

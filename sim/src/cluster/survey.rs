@@ -8,6 +8,7 @@
 use ackproof_core::config::{BrokerConfig, LogConfig};
 use ackproof_core::fact::{Fact, Observer, Payload};
 use ackproof_core::log::{Checkpointed, OffsetCheckpointFile, UnifiedLog};
+use ackproof_core::metadata::PartitionRegistration;
 use ackproof_core::storage::Storage as _;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Prng, Timestamp, TopicPartition};
 use ackproof_core::{Context, Effects};
@@ -28,12 +29,13 @@ impl World {
     /// Says what the disks hold.
     pub(crate) fn survey(&mut self, observer: &mut dyn Observer) {
         let Some(image) = self.controller_image() else { return };
-        let partitions: Vec<_> = image
-            .partitions
-            .iter()
-            .map(|(name, state)| (name.clone(), state.leader, state.isr.clone(), state.replicas.clone()))
-            .collect();
-        for (partition, leader, isr, replicas) in partitions {
+        let partitions: Vec<_> = image.partitions.iter().map(|(name, state)| (name.clone(), state.clone())).collect();
+        let controller = self.find(self.servers().controllers[0]);
+        for (partition, state) in partitions {
+            if let Some(controller) = controller {
+                self.surveyed(controller, describe_partition(&partition, &state), observer);
+            }
+            let PartitionRegistration { leader, isr, replicas, .. } = state;
             for broker in replicas {
                 let Some(node) = self.find(NodeId::Broker(broker)) else { continue };
                 let Some(log) = self.load(node, &partition) else { continue };
@@ -121,6 +123,9 @@ impl World {
             return vec!["no controller runs".to_owned()];
         };
         for (partition, state) in &image.partitions {
+            if !state.adding_replicas.is_empty() || !state.removing_replicas.is_empty() {
+                waits.push(format!("{partition}: the reassignment to {:?} is not complete", state.replicas));
+            }
             // That nobody leads is for the survey to say.
             let Some(leader) = self.running_replica(state.leader, partition) else { continue };
             if leader.high_watermark < leader.log_end {
@@ -188,6 +193,17 @@ impl World {
 
     fn node_at(&self, index: NodeIndex) -> &Node {
         &self.nodes()[index.0 as usize]
+    }
+}
+
+fn describe_partition(partition: &TopicPartition, state: &PartitionRegistration) -> Fact {
+    Fact::PartitionSurveyed {
+        partition: partition.clone(),
+        replicas: state.replicas.clone(),
+        adding: state.adding_replicas.clone(),
+        removing: state.removing_replicas.clone(),
+        elr: state.elr.clone(),
+        last_known_elr: state.last_known_elr.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Faults as data: what is done, to whom, when, and how it ends.
 
+use ackproof_core::client::{AdminCall, NewTopic};
 use ackproof_core::types::{Duration, NodeId, Ratio, TopicPartition};
 
 use super::files::FileDamage;
@@ -165,6 +166,10 @@ pub enum Action {
         /// Of any replica, even one that is not in sync.
         unclean: bool,
     },
+    /// An operator asks for something else.
+    Admin(AdminCall),
+    /// An operator creates a topic.
+    CreateTopic(NewTopic),
     /// What an earlier step did (its number in the plan, from 0) ends.
     Heal(usize),
     /// Nothing: a name for a moment.

@@ -68,7 +68,8 @@ impl ConsumerApp {
             | Completion::Flushed
             | Completion::Closed
             | Completion::TopicsCreated(_)
-            | Completion::LeadersElected(_) => {}
+            | Completion::LeadersElected(_)
+            | Completion::AdminDone(_) => {}
         }
     }
 }

@@ -209,7 +209,10 @@ impl ProducerApp {
             },
             Completion::Flushed => self.state = State::Done,
             Completion::Closed => self.state = State::Exited,
-            Completion::Polled(_) | Completion::TopicsCreated(_) | Completion::LeadersElected(_) => {}
+            Completion::Polled(_)
+            | Completion::TopicsCreated(_)
+            | Completion::LeadersElected(_)
+            | Completion::AdminDone(_) => {}
         }
     }
 

@@ -212,11 +212,11 @@ impl World {
             }
             Action::ClockDrift(_, ppm) => self.drift(number, targets, *ppm, cause, observer),
             Action::Elect { partition, unclean } => {
-                let admin = self.admin;
-                self.hit(number, admin, "asked for an election through", cause, observer);
                 let call = Call::ElectLeader { partition: partition.clone(), unclean: *unclean };
-                self.input(admin, Input::Call(call), cause, observer);
+                self.ask(number, call, cause, observer);
             }
+            Action::Admin(call) => self.ask(number, Call::Admin(call.clone()), cause, observer),
+            Action::CreateTopic(topic) => self.ask(number, Call::CreateTopics(vec![topic.clone()]), cause, observer),
             Action::Heal(other) => {
                 self.heal(*other, observer);
             }
@@ -224,6 +224,17 @@ impl World {
                 self.faults.bite(number);
             }
         }
+    }
+
+    /// An operator asks the cluster for something; its witness is that it was asked.
+    fn ask(&mut self, number: usize, call: Call, cause: u64, observer: &mut dyn Observer) {
+        let admin = self.admin;
+        let did = match &call {
+            Call::ElectLeader { .. } => "asked for an election through",
+            _ => "asked the controller through",
+        };
+        self.hit(number, admin, did, cause, observer);
+        self.input(admin, Input::Call(call), cause, observer);
     }
 
     fn signal(&mut self, number: usize, action: &Action, target: NodeIndex, cause: u64, observer: &mut dyn Observer) {
@@ -339,6 +350,8 @@ impl World {
             | Action::Damage(..)
             | Action::ClockJump(..)
             | Action::Elect { .. }
+            | Action::Admin(_)
+            | Action::CreateTopic(_)
             | Action::Heal(_)
             | Action::Mark => {}
         }
@@ -386,6 +399,8 @@ impl Action {
             | Action::Damage(..)
             | Action::ClockJump(..)
             | Action::Elect { .. }
+            | Action::Admin(_)
+            | Action::CreateTopic(_)
             | Action::Heal(_)
             | Action::Mark => false,
         }
@@ -408,7 +423,12 @@ impl Action {
             | Action::ClockDrift(nodes, _) => Some(nodes),
             Action::Cut { from, .. } | Action::Disconnect { from, .. } | Action::Silence { from, .. } => Some(from),
             Action::Link(change) => Some(&change.from),
-            Action::Messages(_) | Action::Elect { .. } | Action::Heal(_) | Action::Mark => None,
+            Action::Messages(_)
+            | Action::Elect { .. }
+            | Action::Admin(_)
+            | Action::CreateTopic(_)
+            | Action::Heal(_)
+            | Action::Mark => None,
         }
     }
 }

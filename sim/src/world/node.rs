@@ -3,7 +3,7 @@
 //! The process is the pure state machine from `core`. Killing it drops the value; starting it makes a new one, which
 //! finds its disk as the last life left it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ackproof_core::broker::Broker;
@@ -211,7 +211,8 @@ impl Blueprint {
                 (SimMachine::Controller(Box::new(Controller::new(config.broker_id, config.clone()))), App::None)
             }
             Blueprint::Broker(config) => {
-                (SimMachine::Broker(Box::new(Broker::new(config.clone(), servers.controllers.clone()))), App::None)
+                let broker = Broker::new(config.clone(), servers.controllers.clone());
+                (SimMachine::Broker(Box::new(broker.with_client_ids(servers.client_ids.clone()))), App::None)
             }
             Blueprint::Client(ClientKind::Producer(config, workload)) => {
                 let machine = Producer::new(config.clone(), bootstrap(), client);
@@ -243,6 +244,8 @@ pub struct Servers {
     pub controllers: Vec<NodeId>,
     /// `bootstrap.servers`.
     pub brokers: Vec<NodeId>,
+    /// What each client calls itself.
+    pub client_ids: Arc<BTreeMap<NodeId, String>>,
 }
 
 impl Node {

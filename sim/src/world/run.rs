@@ -14,7 +14,7 @@ use super::network::{End, LinkSpec, Network};
 use super::node::{App, Blueprint, Deferred, Node, Process, Servers};
 use super::setup::Phase;
 use super::{Body, EventQueue, MessageRule, NodeClock, NodeIndex, SimDisk};
-use crate::cluster::{ClientKind, ClusterSpec};
+use crate::cluster::{ClientKind, ClientSpec, ClusterSpec};
 use crate::faults::FaultEngine;
 use ackproof_core::types::ConnectionId;
 
@@ -126,6 +126,9 @@ impl World {
         let servers = Servers {
             controllers: vec![controller],
             brokers: spec.brokers.iter().map(|config| NodeId::Broker(config.broker_id)).collect(),
+            client_ids: Arc::new(
+                (0..).map(NodeId::Client).zip(spec.clients.iter().map(ClientSpec::client_id)).collect(),
+            ),
         };
         let nodes: Vec<Node> =
             blueprints.into_iter().map(|(id, name, blueprint)| node(id, name, blueprint, &spec, &root)).collect();

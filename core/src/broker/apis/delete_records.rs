@@ -23,9 +23,8 @@ impl Broker {
         let entries = request.topics.into_iter().flat_map(|topic| {
             let name = topic.name;
             let partitions = topic.partitions.into_iter();
-            partitions.map(move |asked| {
-                (TopicPartition::new(name.clone(), asked.partition_index), Offset(asked.offset))
-            })
+            partitions
+                .map(move |asked| (TopicPartition::new(name.clone(), asked.partition_index), Offset(asked.offset)))
         });
         let entries = entries.collect();
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));

@@ -2,13 +2,14 @@
 //!
 //! Kafka: `KafkaApis.handleFetchRequest`. Versions 4 to 17 without topic ids; KIP-74 (size limits), KIP-227 (sessions),
 //! KIP-320 (epochs), KIP-392 (closest replica), KIP-595 (diverging epoch), KIP-903 (replica epoch), KIP-951 (leader hints, 3.7).
-//! Not modelled: topic ids (KIP-516), down-conversion, quotas, aborted transactions.
+//! Not modelled: topic ids (KIP-516), down-conversion, aborted transactions.
 
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::{EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData};
 
 use super::super::broker::{Broker, Pending};
+use super::super::client_quotas::QuotaType;
 use super::super::fetch_session::FetchContext;
 use super::super::socket_server::ReplyTo;
 use super::super::{PORT, host_of};
@@ -100,6 +101,12 @@ impl Broker {
             let error = FetchResult::failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             let data = self.partition_data(&partition, error, &mut endpoints);
             found.insert(position.min(found.len()), (partition, data));
+        }
+        let bytes = found.iter().map(|(_, data)| data.records.as_ref().map_or(0, |records| records.len() as u64)).sum();
+        let throttle_time_ms = self.throttle(reply_to, QuotaType::Fetch, bytes, ctx);
+        if throttle_time_ms > 0 {
+            let response = FetchResponse::default().with_throttle_time_ms(throttle_time_ms);
+            return self.reply(reply_to, response, ctx);
         }
         let now = ctx.now();
         let response: FetchResponse = self.fetch_manager.respond(context, found, now, ctx.rng());

@@ -1,4 +1,5 @@
-//! Requests that a broker hands on to the controller: CreateTopics (key 19), ElectLeaders (key 43), and its own.
+//! Requests that a broker hands on to the controller: CreateTopics (key 19), DeleteTopics (20), CreatePartitions (37),
+//! ElectLeaders (43), IncrementalAlterConfigs (44), AlterPartitionReassignments (45), AlterClientQuotas (49), and its own.
 //!
 //! Kafka: `ForwardingManager` (KIP-590), `AutoTopicCreationManager`, the `NodeToControllerChannelManager` named
 //! "forwarding", which the requests for producer ids use too.
@@ -13,14 +14,15 @@ use super::super::broker::Broker;
 use super::super::controller_channel::Outcome;
 use super::super::socket_server::ReplyTo;
 use crate::machine::Context;
-use crate::protocol::{ErrorCode, Response};
+use crate::protocol::{ErrorCode, Request, Response};
 use crate::types::TopicName;
 
 /// What a request in the forwarding channel is for.
 #[derive(Clone, Debug)]
 pub(in super::super) enum Forwarded {
-    /// A client's request, and what to answer if the controller cannot be reached.
-    Client(ReplyTo, Response),
+    /// A client's request, and what to answer if the controller cannot be reached; none: its connection is closed, which
+    /// tells it as much.
+    Client(ReplyTo, Option<Response>),
     /// Topics that a Metadata request asked for.
     AutoCreation(Vec<TopicName>),
     /// A block of producer ids.
@@ -39,7 +41,7 @@ impl Broker {
         };
         let topics = request.topics.iter().map(|topic| timed_out(&topic.name)).collect();
         let on_timeout = CreateTopicsResponse::default().with_topics(topics).into();
-        self.forwarding.send(Forwarded::Client(reply_to, on_timeout), request, ctx);
+        self.forwarding.send(Forwarded::Client(reply_to, Some(on_timeout)), request, ctx);
     }
 
     pub(in super::super) fn forward_elect_leaders(
@@ -57,14 +59,26 @@ impl Broker {
         });
         let on_timeout =
             ElectLeadersResponse::default().with_error_code(error).with_replica_election_results(topics.collect());
-        self.forwarding.send(Forwarded::Client(reply_to, on_timeout.into()), request, ctx);
+        self.forwarding.send(Forwarded::Client(reply_to, Some(on_timeout.into())), request, ctx);
+    }
+
+    pub(in super::super) fn forward_to_controller(
+        &mut self,
+        reply_to: ReplyTo,
+        request: Request,
+        ctx: &mut Context<'_>,
+    ) {
+        self.forwarding.send(Forwarded::Client(reply_to, None), request, ctx);
     }
 
     /// The controller answered, or could not be reached in time.
     pub(in super::super) fn on_forwarded(&mut self, purpose: Forwarded, outcome: Outcome, ctx: &mut Context<'_>) {
         match (purpose, outcome) {
             (Forwarded::Client(reply_to, _), Outcome::Answered(response))
-            | (Forwarded::Client(reply_to, response), Outcome::TimedOut) => self.reply(reply_to, response, ctx),
+            | (Forwarded::Client(reply_to, Some(response)), Outcome::TimedOut) => self.reply(reply_to, response, ctx),
+            (Forwarded::Client(reply_to, None), Outcome::TimedOut) => {
+                self.close_connection(reply_to.connection, ctx);
+            }
             (Forwarded::AutoCreation(topics), Outcome::Answered(_) | Outcome::TimedOut) => {
                 for topic in topics {
                     self.being_created.remove(&topic);

@@ -2,7 +2,7 @@
 //!
 //! Kafka: `KafkaApis.handleProduceRequest`, `ProduceRequest.validateRecords`. Versions 3 to 12; KIP-98 (format v2),
 //! KIP-951 (leader hints, 3.7).
-//! Not modelled: message formats 0 and 1, transactions, authorization, quotas, topic ids (version 13).
+//! Not modelled: message formats 0 and 1, transactions, authorization, topic ids (version 13).
 
 use bytes::Bytes;
 use kafka_protocol::messages::ProduceRequest;
@@ -12,6 +12,7 @@ use kafka_protocol::messages::produce_response::{
 };
 
 use super::super::broker::{Broker, Pending};
+use super::super::client_quotas::QuotaType;
 use super::super::socket_server::ReplyTo;
 use super::super::{PORT, host_of};
 use super::{leader_hint, topic_entry};
@@ -27,6 +28,8 @@ use crate::types::{BrokerId, Duration, Offset, TopicPartition};
 pub(in super::super) struct PendingProduce {
     pub reply_to: ReplyTo,
     acks: i16,
+    /// How much was sent, as far as limits count it.
+    bytes: u64,
     /// Partitions that were refused before the append.
     refused: Vec<(TopicPartition, ErrorCode)>,
 }
@@ -39,6 +42,8 @@ impl Broker {
         ctx: &mut Context<'_>,
     ) {
         let acks = request.acks;
+        let sent = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+        let bytes = sent.map(|data| data.records.as_ref().map_or(0, |records| records.len() as u64)).sum();
         let acks_valid = (-1..=1).contains(&acks);
         let mut entries = Vec::with_capacity(request.topic_data.len());
         let mut refused = Vec::new();
@@ -62,7 +67,7 @@ impl Broker {
             let base_offset = Offset::NONE;
             ctx.fact(Fact::ProduceAnswered { partition, to: reply_to.from, base_offset, acks, error: *error });
         }
-        let pending = PendingProduce { reply_to, acks, refused };
+        let pending = PendingProduce { reply_to, acks, bytes, refused };
         if entries.is_empty() {
             return self.finish_produce(pending, Vec::new(), ctx);
         }
@@ -77,7 +82,8 @@ impl Broker {
         results: Vec<(TopicPartition, ProduceResult)>,
         ctx: &mut Context<'_>,
     ) {
-        let PendingProduce { reply_to, acks, refused } = pending;
+        let PendingProduce { reply_to, acks, bytes, refused } = pending;
+        let throttle_time_ms = self.throttle(reply_to, QuotaType::Produce, bytes, ctx);
         if acks == 0 {
             // There is no response in which to say so: the producer learns from the closed connection.
             return if refused.is_empty() && results.iter().all(|(_, result)| result.error.is_none()) {
@@ -86,7 +92,7 @@ impl Broker {
                 self.close_connection(reply_to.connection, ctx);
             };
         }
-        let mut response = ProduceResponse::default();
+        let mut response = ProduceResponse::default().with_throttle_time_ms(throttle_time_ms);
         let refused = refused.into_iter().map(|(partition, error)| (partition, ProduceResult::failed(error)));
         for (partition, result) in results.into_iter().chain(refused) {
             let mut entry = PartitionProduceResponse::default()

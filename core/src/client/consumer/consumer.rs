@@ -134,7 +134,7 @@ impl Consumer {
                 self.in_flight.clear();
                 ctx.complete(Completion::Closed);
             }
-            Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } => {}
+            Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } | Call::Admin(_) => {}
         }
     }
 
@@ -557,9 +557,10 @@ impl Machine for Consumer {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                if let Some((_, token, response)) =
+                if let Some((node, token, response)) =
                     self.network.on_response(connection, correlation_id, response, ctx.now())
                 {
+                    self.network.throttle(node, &response, ctx.now());
                     self.answered(token, response, ctx);
                 }
             }

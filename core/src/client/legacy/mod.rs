@@ -97,7 +97,12 @@ impl LegacyProducer {
             Call::Close { .. } if self.lifecycle == Lifecycle::Closed => ctx.complete(Completion::Closed),
             // It knows no timeout: it waits until the queue is empty.
             Call::Close { .. } => self.lifecycle = Lifecycle::Closing,
-            Call::Assign(_) | Call::Seek(..) | Call::Poll { .. } | Call::CreateTopics(_) | Call::ElectLeader { .. } => {
+            Call::Assign(_)
+            | Call::Seek(..)
+            | Call::Poll { .. }
+            | Call::CreateTopics(_)
+            | Call::ElectLeader { .. }
+            | Call::Admin(_) => {
                 ctx.fact(Fact::ClientWarned { what: "a producer was called as if it were another client".to_owned() });
             }
         }

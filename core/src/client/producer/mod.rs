@@ -151,7 +151,12 @@ impl Producer {
                 self.run(ctx);
             }
             Call::Close { timeout } => self.close(timeout, ctx),
-            Call::Assign(_) | Call::Seek(..) | Call::Poll { .. } | Call::CreateTopics(_) | Call::ElectLeader { .. } => {
+            Call::Assign(_)
+            | Call::Seek(..)
+            | Call::Poll { .. }
+            | Call::CreateTopics(_)
+            | Call::ElectLeader { .. }
+            | Call::Admin(_) => {
                 ctx.fact(Fact::ClientWarned { what: "a producer was called as if it were another client".to_owned() });
             }
         }
@@ -235,9 +240,10 @@ impl Machine for Producer {
                 }
             }
             Input::Response { connection, correlation_id, response } => {
-                if let Some((_, token, response)) =
+                if let Some((node, token, response)) =
                     self.network.on_response(connection, correlation_id, response, ctx.now())
                 {
+                    self.network.throttle(node, &response, ctx.now());
                     self.on_response(token, response, ctx);
                 }
             }

@@ -2,7 +2,9 @@
 
 mod brokers;
 mod durability;
+mod elr;
 mod fetches;
+mod operations;
 mod partitions;
 mod topics;
 

@@ -1,0 +1,91 @@
+//! `partition.metadata` in a log's directory: which topic the log belongs to. The name of a topic may come back after the
+//! topic was deleted; its id never does.
+//!
+//! Kafka: `PartitionMetadataFile`, KIP-516.
+//! Not modelled: Kafka makes the file durable before the first append; here the page cache holds it until it is written
+//! back, and a log without a readable one is taken for that of the topic which has its name.
+
+use std::io;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::storage::{OpenMode, Storage};
+use crate::types::TopicPartition;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// The file is short.
+const MAX_BYTES: usize = 1024;
+
+fn path(partition: &TopicPartition) -> String {
+    format!("{partition}/partition.metadata")
+}
+
+/// The topic that the log belongs to; none if there is no such file, or none that can be read.
+pub fn read_topic_id(partition: &TopicPartition, storage: &mut dyn Storage) -> io::Result<Option<Uuid>> {
+    let path = path(partition);
+    if !storage.exists(&path) {
+        return Ok(None);
+    }
+    let file = storage.open(&path, OpenMode::Existing)?;
+    let bytes = storage.read_at(file, 0, MAX_BYTES);
+    storage.close(file);
+    let bytes = bytes?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    Ok(text.lines().find_map(|line| line.strip_prefix("topic_id: ")).and_then(decode))
+}
+
+/// Writes the file.
+pub fn write_topic_id(partition: &TopicPartition, topic_id: Uuid, storage: &mut dyn Storage) -> io::Result<()> {
+    let text = format!("version: 0\ntopic_id: {}", encode(topic_id));
+    let file = storage.open(&path(partition), OpenMode::Truncate)?;
+    let written = storage.append(file, Bytes::from(text));
+    storage.close(file);
+    written
+}
+
+/// Base64 as in URLs, without padding: 22 characters.
+fn encode(id: Uuid) -> String {
+    let number = id.as_u128();
+    // 128 bits are 21 times six and two more, which come last and are filled up with zeros.
+    let sixes = (0..21).map(|index| (number >> (122 - 6 * index)) & 63).chain([(number & 3) << 4]);
+    sixes.map(|six| char::from(ALPHABET[six as usize])).collect()
+}
+
+fn decode(text: &str) -> Option<Uuid> {
+    let text = text.trim();
+    if text.len() != 22 {
+        return None;
+    }
+    let mut number: u128 = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let six = ALPHABET.iter().position(|known| *known == byte)? as u128;
+        number = if index < 21 { number << 6 | six } else { number << 2 | six >> 4 };
+    }
+    Some(Uuid::from_u128(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    #[test]
+    fn ids_are_written_as_kafka_writes_them() {
+        // `Uuid.METADATA_TOPIC_ID` is `new Uuid(0L, 1L)`.
+        assert_eq!(encode(Uuid::from_u128(1)), "AAAAAAAAAAAAAAAAAAAAAQ");
+        for id in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210] {
+            assert_eq!(decode(&encode(Uuid::from_u128(id))), Some(Uuid::from_u128(id)));
+        }
+        assert_eq!(decode("AAAA"), None);
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let (partition, mut disk) = (TopicPartition::of("orders", 0), MemoryStorage::default());
+        disk.create_dir("orders-0").expect("there is room");
+        assert_eq!(read_topic_id(&partition, &mut disk).expect("no file is no error"), None);
+        write_topic_id(&partition, Uuid::from_u128(7), &mut disk).expect("there is room");
+        assert_eq!(read_topic_id(&partition, &mut disk).expect("it is there"), Some(Uuid::from_u128(7)));
+    }
+}
