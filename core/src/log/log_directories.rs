@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::log::LogManager;
     use crate::log::testing::{Bench, broker_config, config};
-    use crate::types::TopicPartition;
+    use crate::types::{BrokerEpoch, TopicPartition};
 
     fn orders(number: i32) -> TopicPartition {
         TopicPartition::of("orders", number)
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(places, ["data/d1/orders-0", "data/d2/orders-1", "data/d1/orders-2"]);
         let ids: Vec<Uuid> = manager.directories().all().iter().map(|directory| directory.id).collect();
         assert_ne!(ids[0], ids[1]);
-        bench.with(|ctx| manager.shutdown(ctx)).expect("the disk is well");
+        bench.with(|ctx| manager.shutdown(BrokerEpoch(7), ctx)).expect("the disk is well");
         assert!(bench.disk.exists("data/d1/.kafka_cleanshutdown") && bench.disk.exists("data/d2/.kafka_cleanshutdown"));
 
         let again = started(&mut bench);
