@@ -3,6 +3,7 @@
 mod brokers;
 mod durability;
 mod fetches;
+mod log_directories;
 mod partitions;
 mod topics;
 
