@@ -32,7 +32,7 @@ fn a_leader_whose_disk_fails_ends_and_comes_back() {
     for kind in [IoError, WriteError, PartialWrite, Full, NoFileHandles] {
         for seed in 0..4 {
             // Small segments: a file is opened now and then.
-            let build = safe().broker("log.segment.bytes", "400");
+            let build = safe().broker("log.segment.bytes", "2000");
             let facts = check_harmless(broken_leader(build, wrong(kind)), seed);
             assert!(stopped(&facts) >= 1, "{kind:?}, seed {seed}");
         }

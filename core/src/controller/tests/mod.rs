@@ -5,6 +5,7 @@ mod durability;
 mod elr;
 mod fetches;
 mod operations;
+mod log_directories;
 mod partitions;
 mod topics;
 
