@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`document`] is what was written, [`scenario`] what it means, [`diagnostics`] how mistakes are said,
 //! [`library`] where files come from, [`runner`] what happens when one is run, [`expectation`] whether that was expected,
-//! [`counterfactual`] what would have kept the promise.
+//! [`counterfactual`] what would have kept the promise,
+//! [`log`] what of it can be watched.
 
 pub mod cli;
 pub mod contract;
@@ -13,6 +14,7 @@ pub mod expectation;
 pub mod export;
 pub mod facts;
 pub mod library;
+pub mod log;
 pub mod runner;
 pub mod scenario;
 pub mod schema;

@@ -12,9 +12,10 @@ use ackproof_reports::{Counterfactual, Digest, Explanation, Judge, Judgement, St
 use ackproof_sim::faults::StepState;
 use ackproof_sim::{Outcome, World};
 
-use crate::contract::contract;
+use crate::contract::{contract, node_names};
 use crate::counterfactual;
 use crate::expectation::{Standing, explains_doubt};
+use crate::log::FactLog;
 use crate::scenario::Scenario;
 
 /// Everything that came out of one scenario under one seed.
@@ -88,11 +89,15 @@ pub struct Difference {
 struct Watch {
     judge: Judge,
     digest: Digest,
+    log: Option<FactLog>,
     trace: Option<Vec<Event>>,
 }
 
 impl Observer for Watch {
     fn observe(&mut self, event: &Event) {
+        if let Some(log) = &mut self.log {
+            log.observe(event);
+        }
         self.judge.observe(event);
         self.digest.observe(event);
         if let Some(trace) = &mut self.trace {
@@ -113,9 +118,13 @@ pub(crate) struct Pass {
 }
 
 pub(crate) fn pass(scenario: &Scenario, seed: u64, keep_trace: bool) -> Pass {
+    logged_pass(scenario, seed, keep_trace, None)
+}
+
+fn logged_pass(scenario: &Scenario, seed: u64, keep_trace: bool, log: Option<FactLog>) -> Pass {
     let mut world = World::new(Arc::new(scenario.plan(seed)));
     let trace = keep_trace.then(Vec::new);
-    let mut watch = Watch { judge: Judge::new(contract(scenario)), digest: Digest::new(), trace };
+    let mut watch = Watch { judge: Judge::new(contract(scenario)), digest: Digest::new(), log, trace };
     let outcome = world.run(&mut watch);
     Pass {
         judgement: watch.judge.finish(),
@@ -142,7 +151,9 @@ fn idle(world: &World, outcome: Outcome) -> Vec<String> {
 
 /// Runs a scenario. `Err` names the first event that differs, if determinism was to be checked and does not hold.
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Run, Box<Difference>> {
-    let first = pass(scenario, seed, options.keep_trace);
+    // What is run again is not said again.
+    let log = FactLog::if_heard(|| node_names(scenario));
+    let first = logged_pass(scenario, seed, options.keep_trace, log);
     let wants_trace = options.keep_trace || !first.judgement.anomalies.is_empty();
     let mut pass = match &first.trace {
         Some(_) => first,

@@ -114,6 +114,30 @@ fn a_run_as_expected_ends_with_zero() {
 }
 
 #[test]
+fn the_log_goes_to_standard_error_in_virtual_time() {
+    let run = |arguments: &[&str], environment: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ackproof"))
+            .args(["run", "acks-1-leader-crash", "--seed", "7"])
+            .args(arguments)
+            .env("ACKPROOF_LOG", environment)
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("the binary can be started");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (silent, nothing) = run(&[], "");
+    assert!(!nothing.contains(" INFO "), "{nothing}");
+    for (output, log) in [run(&["--log", "info"], ""), run(&[], "info"), run(&["--log", "info"], "off")] {
+        assert_eq!(output, silent);
+        assert!(log.contains(" WARN  broker 1: was killed\n"), "{log}");
+        assert!(log.contains(" INFO  controller: elected broker"), "{log}");
+    }
+    check(&["run", "orders", "--log", "debgu"], 2, "did you mean `debug`?");
+    check(&["run", "--help"], 0, "ACKPROOF_LOG");
+}
+
+#[test]
 fn an_unmet_expectation_ends_with_one_and_shows_both_sides() {
     let file = scenario("unmet.toml", ">= 5", "[[expect.anomaly]]\nkind = \"lost-write\"\ncount = 3");
     check(&["run", &file], 1, "expected 3 lost-write; found 0");

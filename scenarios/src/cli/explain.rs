@@ -6,6 +6,7 @@ use std::io;
 use clap::Args;
 
 use super::End;
+use super::log::LogChoice;
 use super::run::{end, human};
 use super::screen::{Colours, Screen};
 use super::select::{SeedChoice, Selection};
@@ -22,6 +23,8 @@ pub(super) struct Explain {
     selection: Selection,
     #[command(flatten)]
     seeds: SeedChoice,
+    #[command(flatten)]
+    log: LogChoice,
 }
 
 impl Explain {
@@ -37,6 +40,7 @@ impl Explain {
             return Ok(End::WrongInput);
         }
         let options = Options { counterfactuals: self.seeds.seeds.is_none(), chronicle: true, ..Options::default() };
+        self.log.start(screen);
         let mut worst = End::AsExpected;
         for scenario in &selected.scenarios {
             screen.print(&introduction(scenario))?;

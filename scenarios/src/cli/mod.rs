@@ -4,6 +4,7 @@
 
 mod explain;
 mod list;
+mod log;
 mod report;
 mod run;
 mod schema;
@@ -31,6 +32,7 @@ Examples:
   ackproof run durability                         every scenario of the chapter, with the story of each lost message
   ackproof run durability --seeds 0..20 --format json
   ackproof run my-scenario.toml --seed 7 --trace run.ndjson
+  ackproof run my-scenario.toml --log debug       what happens, while it happens, in virtual time
   ackproof explain durability/acks-1-leader-crash what it is about, and what happens in it
   ackproof validate my-scenario.toml              what is wrong with a file
   ackproof list                                   what the library has

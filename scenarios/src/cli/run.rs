@@ -18,6 +18,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::End;
+use super::log::{LogChoice, run_span};
 use super::screen::{Colours, Format, Screen};
 use super::select::{SeedChoice, Selection};
 use crate::contract::{contract, node_names};
@@ -34,7 +35,8 @@ Examples:
   ackproof run durability --seeds 0..20 --format json --jobs 2
   ackproof run --catalog PA-03 --seed 7 --trace run.ndjson
   ackproof run --catalog CP-04 --seed 7 --export-disk disks
-  ackproof run my-scenario.toml --seeds 0..200 --check-determinism")]
+  ackproof run my-scenario.toml --seeds 0..200 --check-determinism
+  ackproof run acks-1-leader-crash --log info,ackproof::client=debug")]
 pub(super) struct Run {
     #[command(flatten)]
     selection: Selection,
@@ -61,6 +63,8 @@ pub(super) struct Run {
     /// Whether to look, by re-running, for the smallest change that keeps a broken promise
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, num_args = 0..=1, default_missing_value = "always")]
     counterfactuals: Counterfactuals,
+    #[command(flatten)]
+    log: LogChoice,
 }
 
 /// When a change is looked for that keeps a broken promise; it takes many more runs.
@@ -115,7 +119,9 @@ impl Run {
                 screen.complain(&remarks(scenario));
             }
         }
+        self.log.start(screen);
         let progress = self.progress(tasks.len(), screen);
+        let one_of_many = tasks.len() > 1;
         let mut ends = Vec::new();
         let options = Options {
             keep_trace: self.trace.is_some(),
@@ -130,7 +136,10 @@ impl Run {
         in_order(
             self.jobs,
             &tasks,
-            |(scenario, seed)| timed(scenario, *seed, options),
+            |(scenario, seed)| {
+                let _named = one_of_many.then(|| run_span(scenario, *seed).entered());
+                timed(scenario, *seed, options)
+            },
             |place, result| {
                 let (scenario, seed) = tasks[place];
                 progress.inc(1);
@@ -149,7 +158,7 @@ impl Run {
     }
 
     fn progress(&self, runs: usize, screen: &Screen) -> ProgressBar {
-        if !screen.is_watched() || runs < 2 {
+        if !screen.is_watched() || runs < 2 || self.log.is_on() {
             return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         }
         let bar = ProgressBar::new(runs as u64);

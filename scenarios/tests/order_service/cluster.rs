@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use ackproof::log::FactLog;
 use ackproof_core::client::NewTopic;
 use ackproof_core::config::{BrokerConfig, ConsumerConfig, KafkaVersion, ProducerConfig, Property};
 use ackproof_core::fact::{Event, Observer};
@@ -19,12 +20,18 @@ pub struct Shop {
     acks: &'static str,
     steps: Vec<Step>,
     programs_inside: bool,
+    log: Option<FactLog>,
 }
 
 impl Shop {
     /// acks=all, two in-sync replicas needed.
     pub fn safe() -> Self {
-        Self { acks: "all", steps: Vec::new(), programs_inside: false }
+        Self { acks: "all", steps: Vec::new(), programs_inside: false, log: None }
+    }
+
+    /// The same, with every fact told to `tracing`.
+    pub fn told_by(self, log: FactLog) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// acks=1, and from the tenth order on the followers' fetches do not arrive.
@@ -57,7 +64,7 @@ impl Shop {
             bind: None,
             lasts: Some(Duration::from_secs(10)),
         };
-        Self { acks: "1", steps: vec![step], programs_inside: false }
+        Self { acks: "1", steps: vec![step], programs_inside: false, log: None }
     }
 
     /// The same with programs that the world itself runs.
@@ -146,6 +153,7 @@ impl Shop {
 pub struct Shared {
     watch: Arc<Mutex<Watch>>,
     contract: Contract,
+    log: Option<FactLog>,
 }
 
 struct Watch {
@@ -153,10 +161,13 @@ struct Watch {
     events: Vec<Event>,
 }
 
-struct Ear(Arc<Mutex<Watch>>);
+struct Ear(Arc<Mutex<Watch>>, Option<FactLog>);
 
 impl Observer for Ear {
     fn observe(&mut self, event: &Event) {
+        if let Some(log) = &mut self.1 {
+            log.observe(event);
+        }
         let mut watch = self.0.lock().expect("no test goes on after a panic");
         watch.judge.observe(event);
         watch.events.push(event.clone());
@@ -167,11 +178,11 @@ impl Shared {
     pub fn new(shop: &Shop) -> Self {
         let contract = shop.contract();
         let watch = Watch { judge: Judge::new(contract.clone()), events: Vec::new() };
-        Self { watch: Arc::new(Mutex::new(watch)), contract }
+        Self { watch: Arc::new(Mutex::new(watch)), contract, log: shop.log.clone() }
     }
 
     pub fn observer(&self) -> Box<dyn Observer + Send> {
-        Box::new(Ear(self.watch.clone()))
+        Box::new(Ear(self.watch.clone(), self.log.clone()))
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {

@@ -6,7 +6,11 @@
 
 mod cluster;
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use ackproof::log::{FactLog, LogFormat, VirtualTime};
 
 use ackproof_core::types::RecordId;
 use ackproof_reports::{Cause, Kind, Verdict};
@@ -14,6 +18,7 @@ use ackproof_sim::app::{Cluster, Consumer, Producer};
 use ackproof_sim::world::World;
 use cluster::{Shared, Shop};
 use madsim::runtime::{Handle, Runtime};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 const ORDERS: u64 = 60;
 
@@ -25,6 +30,7 @@ async fn order_producer(producer: Producer, from: u64) {
         loop {
             let Ok(delivery) = producer.send_again("orders", None, value.as_bytes(), repeats).await else { continue };
             let record = delivery.record;
+            tracing::info!(order, "sent");
             if delivery.await.is_ok() {
                 break;
             }
@@ -134,4 +140,41 @@ fn a_world_driven_by_madsim_and_a_bare_one_give_the_same_facts() {
         assert_eq!(bare.events(), hosted.events(), "seed {seed}");
         assert!(bare.count("record-acknowledged") > 0);
     }
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nothing panics with it").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_log_tells_the_cluster_and_the_service_in_one_virtual_time() {
+    let (silent, _) = run_with_a_leader_crash(Shop::safe(), 1);
+    let paper = Paper::default();
+    let layer = VirtualTime::new(LogFormat::Json, paper.clone()).clock(ackproof_sim::app::elapsed);
+    let (told, _) = tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        run_with_a_leader_crash(Shop::safe().told_by(FactLog::default()), 1)
+    });
+    assert_eq!(silent.events(), told.events(), "a log changes nothing");
+
+    let text = String::from_utf8(paper.0.lock().expect("nothing panics with it").clone()).expect("a log is text");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("one object per line")).collect();
+    let time = |line: &serde_json::Value| line["time_ns"].as_u64().expect("everything happens in virtual time");
+    let sent: Vec<&serde_json::Value> = lines.iter().filter(|line| line["message"] == "sent").collect();
+    assert!(sent.len() >= ORDERS as usize);
+    assert!(sent.iter().all(|line| line["node"] == "order service"), "{:?}", sent[0]);
+    // madsim lets every poll of a task take some nanoseconds; the world's clock is exact.
+    let first_fact = lines.iter().find(|line| line["fact"] == "record-sent").expect("the client says so too");
+    assert!(time(sent[0]).abs_diff(time(first_fact)) < 1_000_000, "{} and {first_fact}", sent[0]);
+    assert!(lines.iter().any(|line| line["fact"] == "node-killed" && line["target"] == "ackproof::broker"));
 }

@@ -17,10 +17,12 @@
 //! Not modelled here: third-party Kafka clients over madsim's simulated TCP.
 
 mod client;
+mod clock;
 mod cluster;
 mod host;
 
 pub use client::{Admin, Consumer, Delivery, Producer};
+pub use clock::elapsed;
 pub use cluster::Cluster;
 
 #[cfg(doc)]

@@ -99,6 +99,7 @@ pub struct World {
     effects: Effects,
     facts: u64,
     handled: u64,
+    requests: u64,
     at_this_instant: u64,
 }
 
@@ -154,6 +155,7 @@ impl World {
             effects: Effects::default(),
             facts: 0,
             handled: 0,
+            requests: 0,
             at_this_instant: 0,
             spec,
         };
@@ -169,6 +171,11 @@ impl World {
     /// How many events have been handled.
     pub fn events(&self) -> u64 {
         self.handled
+    }
+
+    /// How many requests nodes have sent to one another.
+    pub fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// How the run ended, or that it has not.
@@ -428,6 +435,7 @@ impl World {
                 self.open(connection, index, to, Packet { life, departs, cause, body: Body::Connect });
             }
             Effect::Send { connection, correlation_id, request } => {
+                self.requests += 1;
                 let body = Body::Request(correlation_id, request);
                 self.transmit(connection, End::Client, Packet { life, departs, cause, body });
             }
