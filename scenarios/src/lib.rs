@@ -12,6 +12,8 @@ pub mod document;
 pub mod expectation;
 pub mod facts;
 pub mod library;
+pub mod mutations;
 pub mod runner;
 pub mod scenario;
 pub mod schema;
+pub mod sweep;

@@ -83,6 +83,11 @@ pub enum Fact {
         /// Its number in the plan.
         fault: u32,
     },
+    /// A disk lost or changed what had been synced: it was emptied or replaced, a bit flipped, a sync had lied.
+    DiskHarmed {
+        /// What was done to it.
+        what: String,
+    },
     /// A message was lost or discarded on its way: the network, a dead process, or a closed connection took it.
     MessageLost {
         /// The connection it travelled on.
@@ -121,6 +126,8 @@ pub enum Fact {
         producer_id: i64,
         /// Sequence of the first record, or -1.
         base_sequence: Sequence,
+        /// Its checksum, by which copies of it are compared.
+        crc: u32,
     },
     /// A leader recognised a batch that it has already.
     DuplicateDetected {
@@ -182,6 +189,15 @@ pub enum Fact {
         /// The ISR it wants.
         to: Vec<i32>,
     },
+    /// A leader knows this ISR to be decided, in the epoch that it leads; whatever it had proposed is settled.
+    IsrAdopted {
+        /// The partition.
+        partition: TopicPartition,
+        /// The ISR.
+        isr: Vec<i32>,
+        /// The partition epoch as it knows it.
+        partition_epoch: PartitionEpoch,
+    },
     /// A broker became leader.
     BecameLeader {
         /// The partition.
@@ -221,6 +237,17 @@ pub enum Fact {
         partition: TopicPartition,
         /// Its base offset.
         base_offset: Offset,
+    },
+    /// A broker read a batch of the metadata log and goes by it.
+    MetadataReplayed {
+        /// Offset of its first record.
+        base_offset: Offset,
+        /// Offset of its last record.
+        last_offset: Offset,
+        /// The epoch of the controller that wrote it.
+        leader_epoch: LeaderEpoch,
+        /// Its checksum.
+        crc: u32,
     },
     /// A disk operation failed.
     StorageFailed {
@@ -274,6 +301,10 @@ pub enum Fact {
         partition: TopicPartition,
         /// The ISR that must come back.
         isr: Vec<i32>,
+        /// The new leader epoch.
+        leader_epoch: LeaderEpoch,
+        /// The new partition epoch.
+        partition_epoch: PartitionEpoch,
     },
     /// The ISR changed.
     IsrChanged {

@@ -41,6 +41,7 @@ pub fn all() -> Vec<Fact> {
             leader_epoch: epoch,
             producer_id: 7,
             base_sequence: Sequence(3),
+            crc: 0xfeed_beef,
         },
         Fact::DuplicateDetected {
             partition: partition.clone(),
@@ -57,6 +58,9 @@ pub fn all() -> Vec<Fact> {
         Fact::BecameFollower { partition: partition.clone(), leader_epoch: epoch, leader: 2, log_end: o(17) },
         Fact::Truncated { partition: partition.clone(), from: o(18), to: o(17), reason: TruncationReason::Diverged },
         Fact::SegmentRolled { partition: partition.clone(), base_offset: o(17) },
+        Fact::DiskHarmed { what: "emptied the disk of broker 1".into() },
+        Fact::IsrAdopted { partition: partition.clone(), isr: vec![1, 2], partition_epoch: PartitionEpoch(9) },
+        Fact::MetadataReplayed { base_offset: o(3), last_offset: o(4), leader_epoch: epoch, crc: 0xfeed_beef },
         Fact::StorageFailed { what: "append: no space left".into() },
         Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) },
         Fact::BrokerUnfenced { broker: 1 },
@@ -70,7 +74,12 @@ pub fn all() -> Vec<Fact> {
             isr: vec![2, 3],
             clean: true,
         },
-        Fact::PartitionOffline { partition: partition.clone(), isr: vec![1] },
+        Fact::PartitionOffline {
+            partition: partition.clone(),
+            isr: vec![1],
+            leader_epoch: epoch,
+            partition_epoch: PartitionEpoch(8),
+        },
         Fact::IsrChanged {
             partition: partition.clone(),
             from: vec![1, 2],

@@ -2,9 +2,11 @@
 
 mod actions;
 mod clock;
+mod crash;
 mod delivery;
 mod disk;
 mod event_queue;
+mod looks;
 mod message;
 mod network;
 mod node;
@@ -12,6 +14,7 @@ mod run;
 mod setup;
 
 pub use clock::{NodeClock, RUN_STARTS_AT};
+pub use crash::Crash;
 pub use disk::{DiskFaults, DiskSpec, Keep, PowerLoss, SimDisk};
 pub use event_queue::EventQueue;
 pub use message::{Body, Direction, Interference, MessageFilter, MessageRule, Packet};

@@ -2,6 +2,7 @@
 
 mod build;
 mod faults;
+mod stuck;
 
 use ackproof_core::fact::Fact;
 use ackproof_core::types::Duration;
