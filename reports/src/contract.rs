@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::explain::Cause;
+use crate::invariants::{Broken, Invariant};
 
 /// Everything that a verdict depends on besides the facts, built by the caller from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,6 +250,39 @@ impl Contract {
         }
     }
 
+    /// Whether the protocol lets an invariant break after what the run had been through.
+    pub fn permits_break(&self, broken: &Broken) -> Permitted {
+        if broken.invariant == Invariant::ReplicationQuorumSuperset && broken.after.dropped_proposal {
+            // `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending.
+            return Permitted::yes(
+                "metadata of a partition epoch that the leader knew already made it drop a proposal that was under way, as in Kafka",
+            );
+        }
+        let Some(endurance) = endurance(broken.invariant) else {
+            return Permitted::no("it holds whatever happens to brokers and disks");
+        };
+        let topic = broken.partition.as_ref().and_then(|partition| self.topic(partition.topic.as_str()));
+        let after = &broken.after;
+        let copies = topic.map_or(1, |topic| match endurance {
+            Endurance::WhileAnyCopySurvives => topic.min_insync_replicas.max(1),
+            Endurance::WhileDisksKeep | Endurance::WhileSyncedSurvives => 1,
+        });
+        if after.unclean_election && endurance != Endurance::WhileSyncedSurvives {
+            return Permitted::yes("a replica that lacked committed records was elected uncleanly");
+        }
+        if after.harmed_disks >= copies {
+            return Permitted::yes("a disk lost what had been synced, which Kafka takes to be impossible");
+        }
+        if endurance == Endurance::WhileSyncedSurvives || after.harmed_disks + after.power_losses < copies {
+            return Permitted::no("nothing has happened that the protocol does not promise to survive");
+        }
+        match topic.map(|topic| topic.flush_messages) {
+            Some(1) => Permitted::no("flush.messages=1 syncs every record before it is acknowledged"),
+            Some(_) => Permitted::yes("unsynced records were lost with the power"),
+            None => Permitted::unknown("it depends on flush.messages, which is not known"),
+        }
+    }
+
     fn permits_loss(&self, anomaly: &Anomaly) -> Permitted {
         let acks = anomaly.record.and_then(|record| self.producer(record.client)).map(|producer| producer.acks);
         let topic = anomaly.topic.as_deref().and_then(|name| self.topic(name));
@@ -412,5 +446,33 @@ fn loss_by_kind(acks: Option<i16>, topic: Option<&TopicContract>) -> Permitted {
         }
         (Some(_), Some(_)) => Permitted::no("acks=all with these settings keeps what it acknowledged"),
         (None, _) | (_, None) => Permitted::unknown("it depends on a configuration that is not known"),
+    }
+}
+
+/// How much an invariant endures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endurance {
+    /// It breaks when a replica loses records that it had: with its power, by its disk, by an unclean election.
+    WhileDisksKeep,
+    /// It breaks when as many replicas lose records as min.insync.replicas says, or by an unclean election.
+    WhileAnyCopySurvives,
+    /// It breaks only by a disk that loses what was synced.
+    WhileSyncedSurvives,
+}
+
+/// What an invariant endures; none: everything.
+fn endurance(invariant: Invariant) -> Option<Endurance> {
+    match invariant {
+        Invariant::LeaderInIsr | Invariant::NoTwoLeadersPerEpoch | Invariant::ReplicationQuorumSuperset => None,
+        Invariant::WeakIsr
+        | Invariant::StrongIsr
+        | Invariant::LeaderCandidateCompleteness
+        | Invariant::LeaderCompleteness
+        | Invariant::LogMatching
+        | Invariant::MonotonicHighWatermark
+        | Invariant::ConsistentRead => Some(Endurance::WhileDisksKeep),
+        Invariant::NoCommittedRecordLostGlobally => Some(Endurance::WhileAnyCopySurvives),
+        // The controller syncs a decision before anybody hears of it.
+        Invariant::MetadataLogMatching | Invariant::MonotonicEpochs => Some(Endurance::WhileSyncedSurvives),
     }
 }

@@ -210,10 +210,13 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::MessageLost { connection, to, what } => {
             d.put(11u64).put(connection.0).put(*to).put(what.as_str());
         }
+        Fact::DiskHarmed { what } => {
+            d.put(70u64).put(what.as_str());
+        }
         Fact::LogLoaded { partition, log_start, log_end, clean } => {
             d.put(12u64).put(partition).put(log_start.0).put(log_end.0).put(*clean);
         }
-        Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence } => {
+        Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence, crc } => {
             d.put(13u64)
                 .put(partition)
                 .put(*role)
@@ -221,7 +224,8 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
                 .put(last_offset.0)
                 .put(leader_epoch.0)
                 .put(*producer_id)
-                .put(base_sequence.0);
+                .put(base_sequence.0)
+                .put(*crc);
         }
         Fact::DuplicateDetected { partition, base_offset, producer_id, base_sequence } => {
             d.put(14u64).put(partition).put(base_offset.0).put(*producer_id).put(base_sequence.0);
@@ -272,6 +276,13 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::ProducerExpired { partition, producer_id } => {
             d.put(63u64).put(partition).put(*producer_id);
         }
+        Fact::IsrAdopted { partition, isr, partition_epoch } => {
+            d.put(71u64).put(partition).put(partition_epoch.0);
+            d.list(isr);
+        }
+        Fact::MetadataReplayed { base_offset, last_offset, leader_epoch, crc } => {
+            d.put(72u64).put(base_offset.0).put(last_offset.0).put(leader_epoch.0).put(*crc);
+        }
         Fact::StorageFailed { what } => {
             d.put(24u64).put(what.as_str());
         }
@@ -294,9 +305,10 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.list(isr);
             d.put(*clean);
         }
-        Fact::PartitionOffline { partition, isr } => {
+        Fact::PartitionOffline { partition, isr, leader_epoch, partition_epoch } => {
             d.put(30u64).put(partition);
             d.list(isr);
+            d.put(leader_epoch.0).put(partition_epoch.0);
         }
         Fact::IsrChanged { partition, from, to, partition_epoch } => {
             d.put(31u64).put(partition);

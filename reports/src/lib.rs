@@ -1,6 +1,7 @@
 //! The judge: what clients were told against what the logs hold, and why the two differ.
 //!
-//! Reading order: [`trace`] is a run on paper, [`history`] what clients were told, [`checkers`] one property per file,
+//! Reading order: [`trace`] is a run on paper, [`history`] what clients were told, [`checkers`] one property per file, [`invariants`] what must hold
+//! at every step,
 //! [`contract`] which anomalies a configuration permits, [`verdict`] the judge that holds them all, [`mod@explain`] the walk
 //! over causes for runs that kept their trace, [`chronicle`] what happened where nothing went wrong, [`render`] text and JSON, [`digest`] one number per run.
 //!
@@ -23,6 +24,7 @@ pub mod contract;
 pub mod digest;
 pub mod explain;
 pub mod history;
+pub mod invariants;
 mod ledger;
 pub mod names;
 mod numbered;
@@ -35,6 +37,7 @@ pub use anomaly::{Anomaly, Kind};
 pub use contract::{Answer, Contract, Permitted};
 pub use digest::Digest;
 pub use explain::{Cause, Explanation, Story, explain};
+pub use invariants::{Broken, Invariant};
 pub use names::NodeNames;
 pub use render::json::{Counterfactual, RunOutcome, RunReport};
 pub use verdict::{Counts, Judge, Judgement, Verdict};

@@ -1,7 +1,7 @@
 //! The judge: takes the facts of a run as they happen and says at the end whether every promise was kept.
 //!
 //! `valid` means that something was promised, looked at and kept; `invalid` that an anomaly was found, permitted by the
-//! configuration or not (each anomaly says which); `unknown` that nothing is wrong as far as can be seen and not
+//! configuration or not (each anomaly says which), or an invariant was broken that had to hold; `unknown` that nothing is wrong as far as can be seen and not
 //! everything can: nothing was sent, nobody looked at a log, time ran out, or a fault never bit.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use crate::checkers::stale_key::StaleKeys;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
 use crate::history::{History, Moving, Outcome, Replica};
+use crate::invariants::{Broken, Invariants};
 use crate::ledger::Ledger;
 
 /// Three-valued: what is not known stays unknown.
@@ -160,6 +161,8 @@ pub struct Judgement {
     pub doubts: Vec<String>,
     /// What went wrong, in the order of [`Kind::ALL`].
     pub anomalies: Vec<Anomaly>,
+    /// The invariants that were broken, in the order in which they were.
+    pub broken: Vec<Broken>,
     /// How often what happened.
     pub counts: Counts,
     /// The faults that did something.
@@ -175,9 +178,15 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Whether an anomaly was found that the configuration forbids: a bug.
+    /// Whether an anomaly was found that the configuration forbids, or an invariant was broken that had to hold: a bug.
     pub fn has_forbidden(&self) -> bool {
         self.anomalies.iter().any(|anomaly| anomaly.permitted.answer == Answer::No)
+            || self.broken.iter().any(|broken| broken.permitted.answer == Answer::No)
+    }
+
+    /// The invariants that were broken although nothing had happened that would excuse it.
+    pub fn breaches(&self) -> impl Iterator<Item = &Broken> {
+        self.broken.iter().filter(|broken| broken.permitted.answer != Answer::Yes)
     }
 
     /// The anomalies of a kind.
@@ -199,6 +208,7 @@ pub struct Judge {
     poll_order: PollOrder,
     stale_keys: StaleKeys,
     end_offsets: EndOffsets,
+    invariants: Invariants,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
     stuck: Vec<(String, Instant)>,
@@ -226,6 +236,7 @@ impl Observer for Judge {
                 self.poll_order.observe(event);
                 self.stale_keys.observe(event);
                 self.end_offsets.observe(event);
+                self.invariants.observe(event);
             }
         }
     }
@@ -241,6 +252,7 @@ impl Judge {
             history: History::new(),
             poll_order: PollOrder::default(),
             end_offsets: EndOffsets::default(),
+            invariants: Invariants::default(),
             faults: BTreeMap::new(),
             witnesses: BTreeMap::new(),
             stuck: Vec::new(),
@@ -266,7 +278,12 @@ impl Judge {
         for anomaly in &mut anomalies {
             anomaly.permitted = self.contract.permits(anomaly);
         }
-        let verdict = match (anomalies.is_empty(), doubts.is_empty()) {
+        let mut broken = self.invariants.into_broken();
+        for broken in &mut broken {
+            broken.permitted = self.contract.permits_break(broken);
+        }
+        let breached = broken.iter().any(|broken| broken.permitted.answer != Answer::Yes);
+        let verdict = match (anomalies.is_empty() && !breached, doubts.is_empty()) {
             (false, _) => Verdict::Invalid,
             (true, true) => Verdict::Valid,
             (true, false) => Verdict::Unknown,
@@ -278,6 +295,7 @@ impl Judge {
             verdict,
             doubts,
             anomalies,
+            broken,
             counts,
             witnesses,
             idle_faults,

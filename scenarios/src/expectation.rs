@@ -1,6 +1,6 @@
 //! Expected against found: whether a run came out as its scenario says.
 
-use ackproof_reports::{Anomaly, Answer, Judgement, RunOutcome};
+use ackproof_reports::{Anomaly, Answer, Broken, Judgement, RunOutcome};
 
 use crate::scenario::{AnomalyExpectation, Expect};
 
@@ -74,7 +74,16 @@ fn unexpected(expect: &Expect, judgement: &Judgement) -> Vec<String> {
             None => lines.push((line, 1)),
         }
     }
-    lines.into_iter().map(|(line, times)| format!("expected no {line}; found {times}")).collect()
+    let unlisted = |broken: &&Broken| {
+        !expect.mutated && !expect.invariants.iter().any(|expected| expected.invariant == broken.invariant)
+    };
+    let breaches = judgement.breaches().filter(unlisted).map(breach);
+    lines.into_iter().map(|(line, times)| format!("expected no {line}; found {times}")).chain(breaches).collect()
+}
+
+fn breach(broken: &Broken) -> String {
+    let place = broken.partition.as_ref().map(|partition| format!(" in {partition}")).unwrap_or_default();
+    format!("expected {} to hold{place}; event {} at {}: {}", broken.invariant, broken.event, broken.at, broken.what)
 }
 
 fn missing(expect: &Expect, judgement: &Judgement) -> Vec<String> {
@@ -83,6 +92,13 @@ fn missing(expect: &Expect, judgement: &Judgement) -> Vec<String> {
         let found = judgement.anomalies.iter().filter(|anomaly| meets(expected, anomaly)).count() as u64;
         if !expected.count.allows(found) {
             lines.push(format!("expected {} {}; found {found}", expected.count, words(expected)));
+        }
+    }
+    for expected in &expect.invariants {
+        let is_broken = |broken: &&Broken| broken.invariant == expected.invariant;
+        let found = judgement.broken.iter().filter(is_broken).count() as u64;
+        if !expected.count.allows(found) {
+            lines.push(format!("expected {} broken {}; found {found}", expected.count, expected.invariant));
         }
     }
     for (name, wanted) in &expect.counts {

@@ -15,6 +15,8 @@ pub mod export;
 pub mod facts;
 pub mod library;
 pub mod log;
+pub mod mutations;
 pub mod runner;
 pub mod scenario;
 pub mod schema;
+pub mod sweep;

@@ -172,7 +172,8 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Run, Box<
     let events = pass.trace.take().unwrap_or_default();
     let mut explanation = explain(&mut pass.judgement, &events, &contract(scenario));
     let standing = Standing::of(&scenario.expect, &pass.judgement, &pass.idle);
-    let fix = if pass.judgement.anomalies.is_empty() { None } else { fixed(scenario, seed) };
+    let harmless = pass.judgement.anomalies.is_empty() && pass.judgement.broken.is_empty();
+    let fix = if harmless { None } else { fixed(scenario, seed) };
     let counterfactuals = match options.counterfactuals {
         true => counterfactual::search(scenario, seed, &pass.judgement, &pass.idle),
         false => Vec::new(),
@@ -256,11 +257,20 @@ fn with_fix(standing: Standing, fix: Option<&FixRun>) -> Standing {
     }
 }
 
+/// How a scenario comes out as it is written, and with its fix, whatever came out before.
+pub fn tried_both_ways(scenario: &Scenario, seed: u64) -> (Standing, Option<FixRun>) {
+    let Pass { mut judgement, trace, idle, .. } = pass(scenario, seed, true);
+    explain(&mut judgement, &trace.unwrap_or_default(), &contract(scenario));
+    (Standing::of(&scenario.expect, &judgement, &idle), fixed(scenario, seed))
+}
+
 fn fixed(scenario: &Scenario, seed: u64) -> Option<FixRun> {
     let (change, fixed) = &**scenario.fix.as_ref()?;
     let Pass { judgement, idle: mut untested, .. } = pass(fixed, seed, false);
     let kinds = judgement.kinds().into_iter().filter(|kind| !fixed.expect.mentions(*kind));
-    let anomalies = kinds.map(|kind| format!("{} {kind}", judgement.of_kind(kind).count())).collect();
+    let kinds = kinds.map(|kind| format!("{} {kind}", judgement.of_kind(kind).count()));
+    let breaches = judgement.breaches().map(|broken| format!("{} broken: {}", broken.invariant, broken.what));
+    let anomalies = kinds.chain(breaches).collect();
     // A fault that happened and met nothing to do may be what the fix is about.
     let counts = |doubt: &&String| !doubt.starts_with("fault ") && !explains_doubt(&fixed.expect, &judgement, doubt);
     untested.extend(judgement.doubts.iter().filter(counts).cloned());

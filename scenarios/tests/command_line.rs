@@ -184,3 +184,23 @@ fn a_trace_is_judged_as_the_run_was() {
     std::fs::write(&trace, &whole[..whole.len() / 2]).expect("it can be written");
     check(&["report", &trace], 2, "cut off");
 }
+
+#[test]
+fn the_mutation_matrix_says_who_misses_a_fix() {
+    let scenario = "replication/maximal-isr";
+    check(&["run", "--toggles", scenario, "--seed", "0"], 0, "maximal_isr=false  replication/maximal-isr  1 of 1");
+    let row = "| `maximal_isr=false` | `replication/maximal-isr` | 1 of 1 | 1 of 1 |";
+    check(&["run", "--toggles=markdown", scenario, "--seed", "0"], 0, row);
+    check(&["run", "--toggles", scenario, "--seed", "0", "--format", "json"], 0, r#"{"holds":true,"#);
+    check(&["run", "--toggles", scenario, "--trace", "x"], 2, "--trace");
+}
+
+#[test]
+fn a_sweep_says_how_many_worlds_there_were_and_shows_one_of_them() {
+    let scenario = "acks-1-leader-crash";
+    let sweep = ["run", scenario, "--sweep", "kill", "--records", "2", "--stride", "50"];
+    check(&sweep, 0, "worlds ");
+    check(&[&sweep[..], &["--moment", "1500:1"]].concat(), 0, "seed 0");
+    check(&[&sweep[..], &["--moment", "1500"]].concat(), 2, "write event:broker");
+    check(&["run", scenario, "--pairs"], 2, "--sweep");
+}

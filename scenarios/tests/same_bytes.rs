@@ -66,7 +66,7 @@ fn a_kept_trace_changes_nothing() {
         for seed in SEEDS {
             let run = |keep_trace, check_determinism| {
                 let run =
-                    runner::run(&scenario, seed, Options { keep_trace, check_determinism }).expect("deterministic");
+                    runner::run(&scenario, seed, Options { keep_trace, check_determinism, ..Options::default() }).expect("deterministic");
                 assert_eq!(run.trace.is_some(), keep_trace);
                 (run.digest, run.events, run.sim_time)
             };

@@ -11,6 +11,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, Replic
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 
 use crate::client::{Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, RequestToken};
+use crate::fact::Fact;
 use crate::machine::Context;
 use crate::metadata::{CLUSTER_METADATA_TOPIC, CLUSTER_METADATA_TOPIC_ID, MetadataDelta, MetadataImage, batch};
 use crate::protocol::{ErrorCode, Response};
@@ -112,7 +113,7 @@ impl MetadataPublisher {
             return;
         }
         let error = match response {
-            Response::Fetch(response) => self.apply(&response),
+            Response::Fetch(response) => self.apply(&response, ctx),
             _ => ErrorCode::UNKNOWN_SERVER_ERROR,
         };
         match error {
@@ -183,7 +184,7 @@ impl MetadataPublisher {
             .with_topics(vec![topic])
     }
 
-    fn apply(&mut self, response: &FetchResponse) -> ErrorCode {
+    fn apply(&mut self, response: &FetchResponse, ctx: &mut Context<'_>) -> ErrorCode {
         if response.error_code != 0 {
             return ErrorCode(response.error_code);
         }
@@ -196,13 +197,14 @@ impl MetadataPublisher {
         if data.diverging_epoch.epoch >= 0 {
             return ErrorCode::OFFSET_OUT_OF_RANGE;
         }
-        let applied = data.records.as_ref().is_none_or(|records| self.replay(records, Offset(data.high_watermark)));
+        let high_watermark = Offset(data.high_watermark);
+        let applied = data.records.as_ref().is_none_or(|records| self.replay(records, high_watermark, ctx));
         self.caught_up |= self.next_offset.0 >= data.high_watermark;
         if applied { ErrorCode::NONE } else { ErrorCode::CORRUPT_MESSAGE }
     }
 
     /// Replays what is below the high watermark; false if the bytes are not sound, and then it is asked for again.
-    fn replay(&mut self, records: &Bytes, high_watermark: Offset) -> bool {
+    fn replay(&mut self, records: &Bytes, high_watermark: Offset, ctx: &mut Context<'_>) -> bool {
         let Ok(batches) = batch::decode(records.clone()) else { return false };
         for batch in batches {
             if batch.base_offset >= high_watermark {
@@ -218,6 +220,12 @@ impl MetadataPublisher {
                 offset = offset.next();
             }
             self.next_offset = batch.last_offset.next();
+            ctx.fact(Fact::MetadataReplayed {
+                base_offset: batch.base_offset,
+                last_offset: batch.last_offset,
+                leader_epoch: batch.epoch,
+                crc: batch.crc,
+            });
         }
         true
     }

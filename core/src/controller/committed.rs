@@ -102,7 +102,12 @@ fn partition_changed(before: &MetadataImage, record: &PartitionChangeRecord) -> 
     }
     if after.leader_epoch != before.leader_epoch {
         facts.push(if after.leader == NO_LEADER {
-            Fact::PartitionOffline { partition: partition.clone(), isr: after.isr.clone() }
+            Fact::PartitionOffline {
+                partition: partition.clone(),
+                isr: after.isr.clone(),
+                leader_epoch: after.leader_epoch,
+                partition_epoch: after.partition_epoch,
+            }
         } else {
             Fact::LeaderElected {
                 partition: partition.clone(),

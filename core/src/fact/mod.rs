@@ -5,40 +5,19 @@
 
 use serde::{Deserialize, Serialize};
 
+mod event;
 mod kind;
 mod payload;
 mod reasons;
 
+pub use event::{Event, Observer};
 pub use payload::Payload;
 pub use reasons::{LogStartReason, ResetReason, RetryReason, Role, TruncationReason};
 
 use crate::protocol::ErrorCode;
 use crate::types::{
-    BrokerEpoch, ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence, TopicPartition,
+    BrokerEpoch, ConnectionId, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence, TopicPartition,
 };
-
-/// A fact with its place in the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// Its number, from 1; the order of the trace.
-    #[serde(rename = "n")]
-    pub sequence: u64,
-    /// When, in nanoseconds of virtual time.
-    #[serde(rename = "t")]
-    pub time: Instant,
-    /// At which node.
-    pub node: NodeId,
-    /// The number of the fact that led to it; 0 if nothing did (a timer of its own, a fault at a time).
-    pub cause: u64,
-    /// What happened.
-    pub fact: Fact,
-}
-
-/// Takes the facts of a run as they happen.
-pub trait Observer {
-    /// Takes the next fact.
-    fn observe(&mut self, event: &Event);
-}
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +62,11 @@ pub enum Fact {
         /// Its number in the plan.
         fault: u32,
     },
+    /// A disk lost or changed what had been synced: it was emptied or replaced, a bit flipped, a sync had lied.
+    DiskHarmed {
+        /// What was done to it.
+        what: String,
+    },
     /// A message was lost or discarded on its way: the network, a dead process, or a closed connection took it.
     MessageLost {
         /// The connection it travelled on.
@@ -121,6 +105,8 @@ pub enum Fact {
         producer_id: i64,
         /// Sequence of the first record, or -1.
         base_sequence: Sequence,
+        /// Its checksum, by which copies of it are compared.
+        crc: u32,
     },
     /// A leader recognised a batch that it has already.
     DuplicateDetected {
@@ -181,6 +167,15 @@ pub enum Fact {
         from: Vec<i32>,
         /// The ISR it wants.
         to: Vec<i32>,
+    },
+    /// A leader knows this ISR to be decided, in the epoch that it leads; whatever it had proposed is settled.
+    IsrAdopted {
+        /// The partition.
+        partition: TopicPartition,
+        /// The ISR.
+        isr: Vec<i32>,
+        /// The partition epoch as it knows it.
+        partition_epoch: PartitionEpoch,
     },
     /// A broker became leader.
     BecameLeader {
@@ -288,6 +283,17 @@ pub enum Fact {
         /// Producer id.
         producer_id: i64,
     },
+    /// A broker read a batch of the metadata log and goes by it.
+    MetadataReplayed {
+        /// Offset of its first record.
+        base_offset: Offset,
+        /// Offset of its last record.
+        last_offset: Offset,
+        /// The epoch of the controller that wrote it.
+        leader_epoch: LeaderEpoch,
+        /// Its checksum.
+        crc: u32,
+    },
     /// A disk operation failed.
     StorageFailed {
         /// In words.
@@ -340,6 +346,10 @@ pub enum Fact {
         partition: TopicPartition,
         /// The ISR that must come back.
         isr: Vec<i32>,
+        /// The new leader epoch.
+        leader_epoch: LeaderEpoch,
+        /// The new partition epoch.
+        partition_epoch: PartitionEpoch,
     },
     /// The ISR changed.
     IsrChanged {

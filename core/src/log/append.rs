@@ -226,6 +226,7 @@ impl UnifiedLog {
             leader_epoch: batch.partition_leader_epoch(),
             producer_id: batch.producer_id(),
             base_sequence: batch.base_sequence(),
+            crc: batch.crc(),
         });
     }
 

@@ -20,6 +20,8 @@ pub struct MetadataBatch {
     pub last_offset: Offset,
     /// The epoch of the controller that wrote it.
     pub epoch: LeaderEpoch,
+    /// Its checksum.
+    pub crc: u32,
     /// The records, at consecutive offsets; none in a control batch.
     pub records: Vec<MetadataRecord>,
 }
@@ -63,6 +65,7 @@ fn decode_one(batch: &RecordBatch) -> Result<MetadataBatch, WireError> {
         base_offset: batch.base_offset(),
         last_offset: batch.last_offset(),
         epoch: batch.partition_leader_epoch(),
+        crc: batch.crc(),
         records,
     })
 }
@@ -81,8 +84,9 @@ mod tests {
     fn a_decision_is_one_batch_and_comes_back_whole() {
         let records = vec![MetadataRecord::NoOp; 3];
         let bytes = encode(&records, Offset(40), LeaderEpoch(2), Timestamp(1_700_000_000_000));
-        let batch = MetadataBatch { base_offset: Offset(40), last_offset: Offset(42), epoch: LeaderEpoch(2), records };
-        assert_eq!(decode(bytes), Ok(vec![batch]));
+        let (base_offset, last_offset, epoch) = (Offset(40), Offset(42), LeaderEpoch(2));
+        let crc = RecordBatch::parse(&bytes, 0).expect("it is a batch").crc();
+        assert_eq!(decode(bytes), Ok(vec![MetadataBatch { base_offset, last_offset, epoch, crc, records }]));
     }
 
     #[test]

@@ -19,7 +19,6 @@ use std::io;
 use uuid::Uuid;
 
 use super::api::{IsrProposal, LeaderAndIsr};
-use super::isr::IsrState;
 use super::leader::Leader;
 use super::surroundings::Surroundings;
 use crate::fact::Fact;
@@ -135,8 +134,8 @@ impl Partition {
             ReplicaRole::Follower { .. } => (Leader::default(), true),
         };
         leader.assign(&state.replicas, around.config.broker_id);
-        leader.isr = IsrState::committed(state.isr.clone());
-        leader.pending = None;
+        let news = leader.isr.is_inflight() || leader.isr.isr() != state.isr;
+        leader.commit(state.isr.clone());
         if new_epoch {
             let start = log.log_end_offset();
             // Without it a leader that writes nothing leaves no trace of its epoch, and the next one answers followers as
@@ -151,6 +150,8 @@ impl Partition {
                 isr: state.isr.clone(),
                 log_end: start,
             });
+        } else if news {
+            ctx.fact(isr_adopted(&self.name, state.partition_epoch, &state.isr));
         }
         self.adopt(state);
         // The ISR may be this broker alone.
@@ -203,6 +204,7 @@ impl Partition {
         let leader = self.leader_mut()?;
         if refused {
             leader.isr.reset();
+            self.say_isr(ctx);
             return None;
         }
         leader.pending = Some(number);
@@ -224,7 +226,7 @@ impl Partition {
     }
 
     /// Takes the controller's answer to a proposal. True if the committed ISR is another one now.
-    pub fn proposal_accepted(&mut self, number: u64, state: LeaderAndIsr) -> bool {
+    pub fn proposal_accepted(&mut self, number: u64, state: LeaderAndIsr, ctx: &mut Context<'_>) -> bool {
         let (leader_epoch, partition_epoch) = (self.leader_epoch, self.partition_epoch);
         let Some(leader) = self.leader_mut() else { return false };
         if leader.pending != Some(number)
@@ -235,6 +237,30 @@ impl Partition {
         }
         leader.commit(state.isr);
         self.partition_epoch = state.partition_epoch;
+        self.say_isr(ctx);
         true
     }
+
+    /// The proposal of this number failed; true if it is to be sent again.
+    pub fn proposal_failed(&mut self, number: u64, error: ErrorCode, ctx: &mut Context<'_>) -> bool {
+        let Some(leader) = self.leader_mut().filter(|leader| leader.pending == Some(number)) else { return false };
+        if leader.proposal_failed(error) {
+            self.outstanding = Some(number);
+            return true;
+        }
+        if !leader.isr.is_inflight() {
+            self.say_isr(ctx);
+        }
+        false
+    }
+
+    fn say_isr(&self, ctx: &mut Context<'_>) {
+        if let Some(leader) = self.leader() {
+            ctx.fact(isr_adopted(&self.name, self.partition_epoch, leader.isr.isr()));
+        }
+    }
+}
+
+fn isr_adopted(partition: &TopicPartition, partition_epoch: PartitionEpoch, isr: &[i32]) -> Fact {
+    Fact::IsrAdopted { partition: partition.clone(), isr: isr.to_vec(), partition_epoch }
 }

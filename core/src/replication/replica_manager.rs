@@ -168,16 +168,12 @@ impl ReplicaManager {
         }
         match result {
             Ok(state) => {
-                if partition.proposal_accepted(number, state) {
+                if partition.proposal_accepted(number, state, ctx) {
                     self.maybe_advance_high_watermark(name, ctx);
                 }
             }
             Err(error) => {
-                let leader = partition.leader_mut().filter(|leader| leader.pending == Some(number));
-                if let Some(leader) = leader
-                    && leader.proposal_failed(error)
-                {
-                    partition.outstanding = Some(number);
+                if partition.proposal_failed(number, error, ctx) {
                     self.proposals.push(proposal.clone());
                 }
             }

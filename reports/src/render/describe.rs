@@ -34,6 +34,7 @@ fn world(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::FaultInjected { fault, what } => format!("fault {fault}: {what}"),
         Fact::FaultBit { fault, what } => format!("fault {fault} bit: {what}"),
         Fact::FaultHealed { fault } => format!("fault {fault} is over"),
+        Fact::DiskHarmed { what } => format!("the disk of {who} lost what was synced: {what}"),
         Fact::MessageLost { connection, to, what } => {
             format!("{what} to {} was lost on connection {}", names.name(*to), connection.0)
         }
@@ -47,7 +48,9 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             let stop = if *clean { "clean" } else { "unclean" };
             format!("{who} loaded {partition} from {log_start} to {log_end} after {stop} stop")
         }
-        Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence } => {
+        Fact::Appended {
+            partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence, ..
+        } => {
             let offsets = match base_offset == last_offset {
                 true => format!("offset {base_offset}"),
                 false => format!("offsets {base_offset}..{last_offset}"),
@@ -122,6 +125,12 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::ProducerExpired { partition, producer_id } => {
             format!("{who} forgot producer id {producer_id} in {partition}: it was silent for too long")
         }
+        Fact::IsrAdopted { partition, isr, partition_epoch } => {
+            format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
+        }
+        Fact::MetadataReplayed { base_offset, last_offset, leader_epoch, .. } => {
+            format!("{who} read metadata {base_offset}..{last_offset}, epoch {leader_epoch}")
+        }
         Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
         _ => return None,
     })
@@ -166,7 +175,7 @@ fn controller(event: &Event, who: &str) -> Option<String> {
                 "{who} elected broker {leader} for {partition} {how}, epoch {leader_epoch}, ISR {isr}, partition epoch {partition_epoch}"
             )
         }
-        Fact::PartitionOffline { partition, isr } => {
+        Fact::PartitionOffline { partition, isr, .. } => {
             format!("{who} found no replica to lead {partition}; it waits for {}", set(isr))
         }
         Fact::PartitionsAdded { topic, first, replicas } => {

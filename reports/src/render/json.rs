@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::{Anomaly, Kind};
 use crate::digest::Digest;
 use crate::explain::Cause;
+use crate::invariants::Broken;
 use crate::trace::number_as_text;
 use crate::verdict::{Counts, IdleFault, Judgement, Verdict, Witness};
 
@@ -58,6 +59,9 @@ pub struct RunReport {
     /// The smallest change that keeps what went wrong from it, where one was looked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterfactuals: Vec<Counterfactual>,
+    /// The invariants that were broken, permitted or not, each at its first event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invariants: Vec<Broken>,
     /// The faults that did something.
     pub witnesses: Vec<Witness>,
     /// The faults that did nothing.
@@ -110,6 +114,7 @@ impl RunReport {
             counts: judgement.counts,
             anomalies: judgement.anomalies.clone(),
             counterfactuals: Vec::new(),
+            invariants: judgement.broken.clone(),
             witnesses: judgement.witnesses.clone(),
             idle_faults: judgement.idle_faults.clone(),
             doubts: judgement.doubts.clone(),

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::anomaly::{Anomaly, Kind};
-use crate::contract::{Contract, LegacyKind};
+use crate::contract::{Answer, Contract, LegacyKind};
 use crate::explain::{Actor, Explanation, KeepsIt, Step, Story};
 use crate::names::{NodeNames, listed};
 use crate::render::describe::content;
@@ -328,6 +328,21 @@ pub fn remarks(contract: &Contract, judgement: &Judgement, style: &dyn Style) ->
             "{}: producer.type=async has no callback and never answers the program\n",
             listed(silent)
         ));
+    }
+    out
+}
+
+/// The invariants that were broken, each at its first event.
+pub fn invariants(judgement: &Judgement, style: &dyn Style) -> String {
+    let mut out = String::new();
+    for broken in &judgement.broken {
+        let tone = if broken.permitted.answer == Answer::Yes { Tone::Quiet } else { Tone::Bad };
+        label("broken", style, &mut out);
+        style.paint(tone, broken.invariant.name(), &mut out);
+        let place = broken.partition.as_ref().map(|partition| format!("  {partition}")).unwrap_or_default();
+        out.push_str(&format!("{place}  event {} at {}: {}\n", broken.event, broken.at, broken.what));
+        label("", style, &mut out);
+        out.push_str(&format!("permitted {}: {}\n", broken.permitted.answer.name(), broken.permitted.because));
     }
     out
 }

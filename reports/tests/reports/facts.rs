@@ -43,6 +43,7 @@ pub fn all() -> Vec<Fact> {
             leader_epoch: epoch,
             producer_id: 7,
             base_sequence: Sequence(3),
+            crc: 0xfeed_beef,
         },
         Fact::DuplicateDetected {
             partition: partition.clone(),
@@ -69,6 +70,9 @@ pub fn all() -> Vec<Fact> {
         Fact::Cleaned { partition: partition.clone(), from: o(3), to: o(17), records_before: 12, records_after: 5 },
         Fact::CleaningFailed { partition: partition.clone(), what: "a batch is damaged".into() },
         Fact::ProducerExpired { partition: partition.clone(), producer_id: 7 },
+        Fact::DiskHarmed { what: "emptied the disk of broker 1".into() },
+        Fact::IsrAdopted { partition: partition.clone(), isr: vec![1, 2], partition_epoch: PartitionEpoch(9) },
+        Fact::MetadataReplayed { base_offset: o(3), last_offset: o(4), leader_epoch: epoch, crc: 0xfeed_beef },
         Fact::StorageFailed { what: "append: no space left".into() },
         Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) },
         Fact::BrokerUnfenced { broker: 1 },
@@ -82,7 +86,12 @@ pub fn all() -> Vec<Fact> {
             isr: vec![2, 3],
             clean: true,
         },
-        Fact::PartitionOffline { partition: partition.clone(), isr: vec![1] },
+        Fact::PartitionOffline {
+            partition: partition.clone(),
+            isr: vec![1],
+            leader_epoch: epoch,
+            partition_epoch: PartitionEpoch(8),
+        },
         Fact::IsrChanged {
             partition: partition.clone(),
             from: vec![1, 2],

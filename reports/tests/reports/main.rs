@@ -4,6 +4,7 @@ mod causes;
 mod chronicles;
 mod circumstances;
 mod facts;
+mod invariants;
 mod losses;
 mod operators;
 mod refusals;

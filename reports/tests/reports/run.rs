@@ -19,6 +19,8 @@ pub const CONTROLLER: NodeId = NodeId::Controller(100);
 pub struct Run {
     pub events: Vec<Event>,
     millis: u64,
+    leader_epoch: i32,
+    partition_epoch: i32,
     keys: BTreeMap<String, String>,
 }
 
@@ -161,6 +163,7 @@ impl Run {
                 leader_epoch: LeaderEpoch(epoch),
                 producer_id: id,
                 base_sequence: Sequence(sequence),
+                crc: offset as u32,
             },
         )
     }
@@ -177,6 +180,7 @@ impl Run {
                 leader_epoch: LeaderEpoch(epoch),
                 producer_id: -1,
                 base_sequence: Sequence::NONE,
+                crc: offset as u32,
             },
         )
     }
@@ -218,31 +222,41 @@ impl Run {
         )
     }
 
+    /// The controller changes the ISR.
     pub fn isr(&mut self, from: &[i32], to: &[i32]) -> u64 {
+        self.partition_epoch += 1;
         self.say(
             CONTROLLER,
             Fact::IsrChanged {
                 partition: orders(),
                 from: from.to_vec(),
                 to: to.to_vec(),
-                partition_epoch: PartitionEpoch(9),
+                partition_epoch: PartitionEpoch(self.partition_epoch),
             },
         )
     }
 
     pub fn offline(&mut self, isr: &[i32]) -> u64 {
-        self.say(CONTROLLER, Fact::PartitionOffline { partition: orders(), isr: isr.to_vec() })
+        self.leader_epoch += 1;
+        self.partition_epoch += 1;
+        let (leader_epoch, partition_epoch) = (LeaderEpoch(self.leader_epoch), PartitionEpoch(self.partition_epoch));
+        self.say(
+            CONTROLLER,
+            Fact::PartitionOffline { partition: orders(), isr: isr.to_vec(), leader_epoch, partition_epoch },
+        )
     }
 
     /// The controller elects, and the broker leads from its log end on.
     pub fn elected(&mut self, leader: i32, epoch: i32, isr: &[i32], clean: bool, log_end: i64) -> u64 {
+        self.leader_epoch = epoch;
+        self.partition_epoch += 1;
         let elected = self.say(
             CONTROLLER,
             Fact::LeaderElected {
                 partition: orders(),
                 leader,
                 leader_epoch: LeaderEpoch(epoch),
-                partition_epoch: PartitionEpoch(epoch),
+                partition_epoch: PartitionEpoch(self.partition_epoch),
                 isr: isr.to_vec(),
                 clean,
             },

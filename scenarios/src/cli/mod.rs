@@ -10,6 +10,8 @@ mod run;
 mod schema;
 mod screen;
 mod select;
+mod sweep;
+mod toggles;
 mod validate;
 
 use std::io;
@@ -35,6 +37,7 @@ Examples:
   ackproof run my-scenario.toml --log debug       what happens, while it happens, in virtual time
   ackproof explain durability/acks-1-leader-crash what it is about, and what happens in it
   ackproof validate my-scenario.toml              what is wrong with a file
+  ackproof run --toggles                          each historical fix switched off, and who notices
   ackproof list                                   what the library has
 
 Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive (a fault never bit, nothing

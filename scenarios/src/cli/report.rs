@@ -79,6 +79,7 @@ impl Report {
                 let chronicle = text::chronicle(&chronicle.steps(), &header.nodes, &Colours);
                 screen.print(&if chronicle.is_empty() { chronicle } else { format!("\n{chronicle}\n") })?;
                 screen.print(&topics::topics(&judgement))?;
+                screen.print(&text::invariants(&judgement, &Colours))?;
                 screen.print(&text::doubts(&judgement, &Colours))?;
                 screen.print(&text::idle(&judgement, &Colours))?;
             }
@@ -101,5 +102,7 @@ impl Report {
 fn forbidden(judgement: &Judgement) -> Vec<String> {
     let forbidden = |kind| judgement.of_kind(kind).filter(|anomaly| anomaly.permitted.answer == Answer::No).count();
     let kinds = judgement.kinds().into_iter().map(|kind| (kind, forbidden(kind))).filter(|(_, times)| *times > 0);
-    kinds.map(|(kind, times)| format!("{times} {kind} that the configuration forbids")).collect()
+    let kinds = kinds.map(|(kind, times)| format!("{times} {kind} that the configuration forbids"));
+    let breaches = judgement.broken.iter().filter(|broken| broken.permitted.answer == Answer::No);
+    kinds.chain(breaches.map(|broken| format!("{} broken: {}", broken.invariant, broken.what))).collect()
 }

@@ -21,6 +21,8 @@ use super::End;
 use super::log::{LogChoice, run_span};
 use super::screen::{Colours, Format, Screen};
 use super::select::{SeedChoice, Selection};
+use super::sweep::SweepChoice;
+use super::toggles::{Scope, Table, matrix};
 use crate::contract::{contract, node_names};
 use crate::expectation::Standing;
 use crate::export;
@@ -36,7 +38,10 @@ Examples:
   ackproof run --catalog PA-03 --seed 7 --trace run.ndjson
   ackproof run --catalog CP-04 --seed 7 --export-disk disks
   ackproof run my-scenario.toml --seeds 0..200 --check-determinism
-  ackproof run acks-1-leader-crash --log info,ackproof::client=debug")]
+  ackproof run acks-1-leader-crash --log info,ackproof::client=debug
+  ackproof run --toggles                            every historical fix switched off and on
+  ackproof run --toggles=markdown replication
+  ackproof run acks-all-leader-crashes --sweep kill  a crash before every event, each in a world of its own")]
 pub(super) struct Run {
     #[command(flatten)]
     selection: Selection,
@@ -65,6 +70,11 @@ pub(super) struct Run {
     counterfactuals: Counterfactuals,
     #[command(flatten)]
     log: LogChoice,
+    /// The mutation matrix instead: every scenario with a `mutation`, without the fix and with it, under all its seeds
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "plain", conflicts_with_all = ["trace", "check_determinism"])]
+    toggles: Option<Table>,
+    #[command(flatten)]
+    sweep: SweepChoice,
 }
 
 /// When a change is looked for that keeps a broken promise; it takes many more runs.
@@ -88,7 +98,7 @@ struct Result {
 impl Run {
     /// Runs them.
     pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
-        if self.selection.is_empty() {
+        if self.selection.is_empty() && self.toggles.is_none() {
             screen.complain("error: nothing to run\n\n  ackproof run durability            a chapter of the library\n  ackproof run my-scenario.toml      a file\n\n`ackproof list` shows what the library has.");
             return Ok(End::WrongInput);
         }
@@ -98,6 +108,13 @@ impl Run {
             return Ok(End::WrongInput);
         }
         let scenarios = &selected.scenarios;
+        if let Some(table) = self.toggles {
+            let scope = if self.selection.is_empty() { Scope::Library } else { Scope::Chosen };
+            return matrix((scenarios, scope), &self.seeds, self.jobs, (table, self.format), screen);
+        }
+        if let Some(swept) = self.sweep.sweep {
+            return self.sweep.run(swept, scenarios, &self.seeds, (self.jobs, self.format), screen);
+        }
         let tasks: Vec<(&Scenario, u64)> = scenarios
             .iter()
             .flat_map(|scenario| self.seeds.of(scenario).into_iter().map(move |seed| (scenario, seed)))
@@ -238,11 +255,13 @@ pub(super) fn human(scenario: &Scenario, run: &runner::Run, verbose: bool, style
         Some(chronicle) => {
             out.push_str(&format!("\n{}\n", text::chronicle(chronicle, &names, style)));
             out.push_str(&topics::topics(&run.judgement));
+            out.push_str(&text::invariants(&run.judgement, style));
             out.push_str(&text::doubts(&run.judgement, style));
             out.push_str(&text::idle(&run.judgement, style));
         }
         None => {
             out.push_str(&topics::topics(&run.judgement));
+            out.push_str(&text::invariants(&run.judgement, style));
             out.push_str(&text::witnesses(&run.judgement, style));
         }
     }
@@ -322,7 +341,7 @@ fn timed(scenario: &Scenario, seed: u64, options: Options) -> Result {
 }
 
 /// Works on all tasks, `jobs` at a time, and consumes the results in the order of the tasks.
-fn in_order<T: Sync, R: Send>(
+pub(super) fn in_order<T: Sync, R: Send>(
     jobs: NonZeroUsize,
     tasks: &[T],
     work: impl Fn(&T) -> R + Sync,

@@ -97,4 +97,12 @@ impl SeedChoice {
             (None, None) => vec![scenario.seeds.test.start],
         }
     }
+
+    /// The seeds for a scenario where all of its own are meant unless others are named.
+    pub fn all_of(&self, scenario: &Scenario) -> Vec<u64> {
+        match (self.seed, &self.seeds) {
+            (None, None) => scenario.seeds.all().collect(),
+            (Some(_), _) | (None, Some(_)) => self.of(scenario),
+        }
+    }
 }

@@ -14,8 +14,21 @@ pub struct Expect {
     pub clean: Option<Written<bool>>,
     /// The anomalies that must occur.
     pub anomaly: Vec<ExpectedAnomaly>,
+    /// Invariants that must be broken.
+    pub invariant: Vec<ExpectedInvariant>,
     /// Numbers that must come out.
     pub counts: Counts,
+}
+
+/// An invariant that must be broken.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExpectedInvariant {
+    /// Its published name: `StrongIsr`, `LeaderCompleteness`, ...
+    pub name: Written<String>,
+    /// In how many partitions; in at least one if not given.
+    #[schemars(with = "Option<Count>")]
+    pub count: Option<Written<Value>>,
 }
 
 /// An anomaly that must occur.

@@ -25,7 +25,8 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 pub use clients::{AtEnd, Consumer, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
 pub use expect::{
-    Counts, Expect, ExpectedAnomaly, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic, Mutation,
+    Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic,
+    Mutation,
 };
 pub use values::{Properties, Value, Written};
 

@@ -1,18 +1,31 @@
 //! What a scenario expects: which anomalies, how many, why, and whether its configuration permits them.
 
-use ackproof_reports::{Cause, Kind};
+use ackproof_reports::{Cause, Invariant, Kind};
 
 use super::amounts::Count;
 use super::reading::Reading;
-use crate::document::{Expect as Written, ExpectedAnomaly, Written as At};
+use crate::document::{Expect as Written, ExpectedAnomaly, ExpectedInvariant, Written as At};
 
 /// Everything that must come out of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expect {
     /// Anomalies, one entry per kind and cause. What is not listed must not occur.
     pub anomalies: Vec<AnomalyExpectation>,
+    /// Invariants that must be broken. Where the run has been through nothing that excuses it, others must hold.
+    pub invariants: Vec<InvariantExpectation>,
+    /// Whether others may be broken all the same: a historical fix is switched off.
+    pub mutated: bool,
     /// Numbers of records, by the names of the counts in reports.
     pub counts: Vec<(&'static str, Count)>,
+}
+
+/// One invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvariantExpectation {
+    /// Which.
+    pub invariant: Invariant,
+    /// In how many partitions it is broken.
+    pub count: Count,
 }
 
 /// One kind of anomaly.
@@ -32,6 +45,7 @@ impl Expect {
     /// Whether something must go wrong.
     pub fn accuses(&self) -> bool {
         self.anomalies.iter().any(|anomaly| !anomaly.count.allows(0))
+            || self.invariants.iter().any(|invariant| !invariant.count.allows(0))
     }
 
     /// Whether anomalies of this kind may occur, for one cause or another.
@@ -50,6 +64,7 @@ impl Reading<'_> {
             self.report(found.related(clean.span(), "`clean` is said here").remedy("keep one of the two"));
         }
         let anomalies = written.anomaly.iter().filter_map(|anomaly| self.anomaly(anomaly)).collect();
+        let invariants = written.invariant.iter().filter_map(|invariant| self.invariant(invariant)).collect();
         let counts = &written.counts;
         let counts = [
             ("sent", &counts.sent),
@@ -65,7 +80,21 @@ impl Reading<'_> {
         ];
         let counts =
             counts.into_iter().filter_map(|(name, count)| Some((name, self.count(count.as_ref()?)?))).collect();
-        Expect { anomalies, counts }
+        Expect { anomalies, invariants, mutated: false, counts }
+    }
+
+    fn invariant(&mut self, written: &ExpectedInvariant) -> Option<InvariantExpectation> {
+        let invariant = Invariant::by_name(&written.name);
+        if invariant.is_none() {
+            let name = &written.name;
+            let found = self.error(name.span(), format!("there is no invariant `{}`", name.as_str()));
+            self.report(found.nearest(name, Invariant::ALL.iter().map(|invariant| invariant.name())));
+        }
+        let count = match &written.count {
+            None => Some(Count::SOME),
+            Some(count) => self.count(count),
+        };
+        Some(InvariantExpectation { invariant: invariant?, count: count? })
     }
 
     fn anomaly(&mut self, written: &ExpectedAnomaly) -> Option<AnomalyExpectation> {

@@ -25,9 +25,9 @@ use ackproof_core::config::LogConfig;
 use ackproof_core::types::{Duration, Prng};
 use ackproof_sim::{ClientSpec, ClusterSpec};
 
-pub use amounts::{Between, Count, seeds as parse_seeds};
+pub use amounts::{Between, Count, seeds as parse_seeds, time as parse_time};
 pub use cluster::Cluster;
-pub use expect::{AnomalyExpectation, Expect};
+pub use expect::{AnomalyExpectation, Expect, InvariantExpectation};
 pub use mutation::Mutation;
 pub use steps::{Choice, OpenStep};
 
@@ -198,7 +198,8 @@ impl Reading<'_> {
         self.names.topics_at_start = at_start;
         let clients = self.clients(place, document, cluster.version, fix);
         let steps = self.steps(document);
-        let expect = expect?;
+        let mut expect = expect?;
+        expect.mutated = document.mutation.is_some();
         let mutation = self.mutation(document, &expect);
         Some(Scenario {
             place: place.clone(),

@@ -73,6 +73,6 @@ impl Reading<'_> {
     pub fn acquittal(&mut self, written: &Written) -> Expect {
         let kinds: Vec<_> = written.still.iter().filter_map(|name| self.kind(name)).collect();
         let may_occur = |kind| AnomalyExpectation { kind, count: Count::ANY, cause: None, permitted: None };
-        Expect { anomalies: kinds.into_iter().map(may_occur).collect(), counts: Vec::new() }
+        Expect { anomalies: kinds.into_iter().map(may_occur).collect(), ..Expect::default() }
     }
 }

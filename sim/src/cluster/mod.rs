@@ -3,5 +3,6 @@
 mod select;
 mod spec;
 mod survey;
+mod waits;
 
 pub use spec::{ClientKind, ClientSpec, ClusterSpec};

@@ -1,4 +1,4 @@
-//! What the disks hold at the end, and what a run still waits for.
+//! What the disks hold at the end.
 //!
 //! The survey is the ground truth that promises are held against. It reads the log of each partition's leader (of every
 //! replica, where nobody leads) as a consumer would after the dust has settled, and describes every replica as
@@ -17,11 +17,11 @@ use crate::world::{Node, NodeIndex, SimMachine, World};
 
 /// One replica as it is now.
 #[derive(Clone, Debug)]
-struct Replica {
-    running: bool,
+pub(super) struct Replica {
+    pub(super) running: bool,
     log_start: Offset,
-    high_watermark: Offset,
-    log_end: Offset,
+    pub(super) high_watermark: Offset,
+    pub(super) log_end: Offset,
     leader_epoch: LeaderEpoch,
 }
 
@@ -116,42 +116,6 @@ impl World {
         self.spec().brokers.iter().find(|config| NodeId::Broker(config.broker_id) == id).map(|config| &**config)
     }
 
-    /// What keeps the cluster from rest: one sentence each. Empty when everything has come to an end.
-    pub(crate) fn pending(&self) -> Vec<String> {
-        let mut waits = Vec::new();
-        let Some(image) = self.controller_image() else {
-            return vec!["no controller runs".to_owned()];
-        };
-        for (partition, state) in &image.partitions {
-            if !state.adding_replicas.is_empty() || !state.removing_replicas.is_empty() {
-                waits.push(format!("{partition}: the reassignment to {:?} is not complete", state.replicas));
-            }
-            // That nobody leads is for the survey to say.
-            let Some(leader) = self.running_replica(state.leader, partition) else { continue };
-            if leader.high_watermark < leader.log_end {
-                waits.push(format!(
-                    "{partition}: high watermark {} waits for log end offset {}",
-                    leader.high_watermark, leader.log_end
-                ));
-            }
-            for replica in
-                state.replicas.iter().filter(|replica| **replica != state.leader && image.is_active(**replica))
-            {
-                let Some(follower) = self.running_replica(*replica, partition) else { continue };
-                if follower.log_end != leader.log_end || !state.isr.contains(replica) {
-                    waits.push(format!("{partition}: broker {replica} has not caught up with broker {}", state.leader));
-                }
-            }
-            self.lagging_consumers(partition, leader.high_watermark, &mut waits);
-        }
-        for node in self.nodes() {
-            if node.is_alive() && !node.app.is_done() {
-                waits.push(format!("{} has not finished sending", node.name));
-            }
-        }
-        waits
-    }
-
     /// Whether every partition has a leader whose process runs.
     pub(crate) fn is_led(&self) -> bool {
         self.controller_image().is_some_and(|image| {
@@ -170,18 +134,7 @@ impl World {
         })
     }
 
-    fn lagging_consumers(&self, partition: &TopicPartition, end: Offset, waits: &mut Vec<String>) {
-        for node in self.nodes() {
-            let Some(SimMachine::Consumer(consumer)) = &node.machine else { continue };
-            for (_, position) in consumer.positions().filter(|(read, _)| *read == partition) {
-                if position < end {
-                    waits.push(format!("{} is at offset {position} of {partition}, which ends at {end}", node.name));
-                }
-            }
-        }
-    }
-
-    fn running_replica(&self, broker: i32, partition: &TopicPartition) -> Option<Replica> {
+    pub(super) fn running_replica(&self, broker: i32, partition: &TopicPartition) -> Option<Replica> {
         let node = self.node_at(self.find(NodeId::Broker(broker))?);
         match &node.machine {
             Some(SimMachine::Broker(machine)) if node.is_alive() => {
@@ -191,7 +144,7 @@ impl World {
         }
     }
 
-    fn node_at(&self, index: NodeIndex) -> &Node {
+    pub(super) fn node_at(&self, index: NodeIndex) -> &Node {
         &self.nodes()[index.0 as usize]
     }
 }

@@ -107,6 +107,7 @@ mod tests {
                 leader_epoch: LeaderEpoch(0),
                 producer_id: -1,
                 base_sequence: Sequence::NONE,
+                crc: 0,
             },
         }
     }

@@ -16,6 +16,7 @@ use crate::faults::{Action, FaultEngine, MessageFault, Selector, StepState, Trig
 impl World {
     /// Starts a process that does not run; a machine without power gets it back.
     pub(super) fn start(&mut self, index: NodeIndex, cause: u64, observer: &mut dyn Observer) {
+        self.node_mut(index).is_coming_back = false;
         if self.node(index).is_alive() {
             return;
         }
@@ -91,7 +92,7 @@ impl World {
         self.arm(index);
     }
 
-    fn lose_power(&mut self, index: NodeIndex, keep: Keep, cause: u64, observer: &mut dyn Observer) {
+    pub(super) fn lose_power(&mut self, index: NodeIndex, keep: Keep, cause: u64, observer: &mut dyn Observer) {
         let now = self.now;
         let mut rng = self.faults_rng.fork(&format!("power/{}/{}", self.node(index).id, self.node(index).life));
         let loss = self.node_mut(index).disk.lose_power(now, keep, &mut rng);
@@ -170,7 +171,11 @@ impl World {
     pub(super) fn hit(&mut self, step: usize, target: NodeIndex, did: &str, cause: u64, observer: &mut dyn Observer) {
         self.faults.bite(step);
         let what = format!("{did} {}", self.node(target).name);
-        self.emit(target, cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
+        let harmed = self.faults.steps()[step].action.harms_disk().then(|| Fact::DiskHarmed { what: what.clone() });
+        let cause = self.emit(target, cause, Fact::FaultBit { fault: step as u32 + 1, what }, observer);
+        if let Some(harmed) = harmed {
+            self.emit(target, cause, harmed, observer);
+        }
     }
 
     fn act(&mut self, number: usize, action: &Action, targets: &[NodeIndex], cause: u64, observer: &mut dyn Observer) {
@@ -378,6 +383,32 @@ impl World {
 }
 
 impl Action {
+    /// Whether what had been synced is lost by it, or never was what it seemed.
+    fn harms_disk(&self) -> bool {
+        match self {
+            Action::Wipe(_) | Action::RollBack(..) | Action::Damage(..) => true,
+            Action::Disk(_, faults) => faults.kinds.iter().any(|kind| kind.forgets_what_was_synced()),
+            Action::Kill(_)
+            | Action::Stop(_)
+            | Action::Pause(_)
+            | Action::PowerLoss(..)
+            | Action::Cut { .. }
+            | Action::Messages(_)
+            | Action::ClockDrift(..)
+            | Action::Start(_)
+            | Action::Resume(_)
+            | Action::Disconnect { .. }
+            | Action::Silence { .. }
+            | Action::Link(_)
+            | Action::ClockJump(..)
+            | Action::Elect { .. }
+            | Action::Admin(_)
+            | Action::CreateTopic(_)
+            | Action::Heal(_)
+            | Action::Mark => false,
+        }
+    }
+
     /// Whether there is an end to it.
     pub fn heals(&self) -> bool {
         match self {

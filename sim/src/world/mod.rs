@@ -3,11 +3,13 @@
 mod actions;
 mod clock;
 mod corruption;
+mod crash;
 mod delivery;
 mod disk;
 mod disk_actions;
 mod event_queue;
 mod link_actions;
+mod looks;
 mod message;
 mod network;
 mod node;
@@ -15,6 +17,7 @@ mod run;
 mod setup;
 
 pub use clock::{NodeClock, RUN_STARTS_AT};
+pub use crash::Crash;
 pub use disk::{Damage, DiskFault, DiskFaults, DiskSpec, Extent, Keep, PowerLoss, SimDisk};
 pub use event_queue::EventQueue;
 pub use message::{Body, Corruption, Direction, Interference, MessageFilter, MessageRule, Packet};

@@ -111,6 +111,8 @@ pub struct Node {
     pub wakes_at: Option<Instant>,
     /// It is to start again as soon as it has stopped.
     pub starts_again: bool,
+    /// A start is on its way that no step of the plan knows of.
+    pub is_coming_back: bool,
     /// What waits for the end of a pause.
     pub deferred: VecDeque<Deferred>,
     /// How a new life is made.

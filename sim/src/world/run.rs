@@ -500,6 +500,7 @@ fn node(id: NodeId, name: String, blueprint: Blueprint, spec: &ClusterSpec, root
         clock: NodeClock::default(),
         wakes_at: None,
         starts_again: false,
+        is_coming_back: false,
         deferred: VecDeque::new(),
         blueprint,
     }

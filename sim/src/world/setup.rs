@@ -164,7 +164,8 @@ impl World {
             }
             NodeId::Controller(_) | NodeId::Broker(_) => true,
         });
-        programs_done && !self.awaits_host && !self.faults.is_busy()
+        let all_back = self.nodes.iter().all(|node| !node.is_coming_back);
+        programs_done && all_back && !self.awaits_host && !self.faults.is_busy()
     }
 
     fn is_at_rest(&self, since: Instant) -> bool {
@@ -186,7 +187,7 @@ impl World {
         self.outcome = outcome;
         let controller = self.index[&self.servers.controllers[0]];
         if outcome == Outcome::TimeLimit {
-            for what in self.pending() {
+            for what in self.stuck() {
                 self.emit(controller, 0, Fact::Stuck { what }, observer);
             }
         }

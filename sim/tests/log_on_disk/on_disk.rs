@@ -8,7 +8,7 @@ use ackproof_core::fact::TruncationReason;
 use ackproof_core::log::{AppendError, LogManager, ProducerStateManager};
 use ackproof_core::record::{BatchBuilder, Compression, ProducerState, RecordBatch, with_offset_and_epoch};
 use ackproof_core::types::{
-    Duration, Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition,
+    BrokerEpoch, Duration, Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition,
 };
 use ackproof_core::{Context, Effects};
 use ackproof_sim::world::{DiskSpec, Keep, SimDisk};
@@ -99,7 +99,7 @@ impl LogOnDisk {
             manager: LogManager::new(config.clone()),
             config,
             partition: TopicPartition::of("orders", 0),
-            disk: FusedDisk { disk: SimDisk::new(DiskSpec::default()), left: None },
+            disk: FusedDisk { disk: SimDisk::new(DiskSpec::default(), Prng::new(0)), left: None },
             now: Instant(1),
             epoch: LeaderEpoch(0),
             written: 0,
@@ -123,7 +123,7 @@ impl LogOnDisk {
         let (partition, config) = (self.partition.clone(), self.log_config.clone());
         self.with(|manager, ctx| {
             manager.load_all(ctx)?;
-            manager.get_or_create(&partition, &config, ctx).map(|_| ())
+            manager.get_or_create(&partition, &config, None, ctx).map(|_| ())
         })
     }
 
@@ -169,7 +169,7 @@ impl LogOnDisk {
                 let at = batch % (self.model.batches.len() + 1);
                 let to = self.model.batches.get(at).map_or(self.model.end(), RecordBatch::base_offset);
                 self.model.cut = Some(Cut::To(to));
-                let reason = TruncationReason::LeaderEpoch;
+                let reason = TruncationReason::Diverged;
                 self.with(|manager, ctx| manager.truncate_to(&partition, to, reason, ctx)).map(|_| ())
             }
             Step::StartAnew { offset } => {
@@ -179,7 +179,7 @@ impl LogOnDisk {
             Step::Flush => self.with(|manager, ctx| manager.get_mut(&partition).expect("created").flush(ctx)),
             Step::Wait { millis } => self.wait(Duration::from_millis(*millis)),
             Step::CleanStop => {
-                self.with(LogManager::shutdown)?;
+                self.with(|manager, ctx| manager.shutdown(BrokerEpoch(1), ctx))?;
                 self.model.synced = self.model.end();
                 self.restart(None)
             }
@@ -291,7 +291,7 @@ impl LogOnDisk {
                 assert!(is_part_of(&actual[common..], &cut), "{actual:?} is neither {kept:?} nor more of {cut:?}");
                 assert!(common == kept.len() || common == actual.len(), "a hole below {to}: {actual:?} of {kept:?}");
                 // The replica is where it was before it was told to truncate, and is told so again.
-                let (partition, reason) = (self.partition.clone(), TruncationReason::LeaderEpoch);
+                let (partition, reason) = (self.partition.clone(), TruncationReason::Diverged);
                 self.with(|manager, ctx| manager.truncate_to(&partition, to, reason, ctx)).expect("a healthy disk");
                 self.take_over(actual[..common].to_vec(), at_least.min(to));
             }

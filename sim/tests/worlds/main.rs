@@ -4,6 +4,7 @@ mod build;
 mod disk_faults;
 mod faults;
 mod network_faults;
+mod stuck;
 
 use ackproof_core::fact::Fact;
 use ackproof_core::types::Duration;

@@ -1,7 +1,7 @@
 //! Registration, heartbeats, sessions, controlled shutdown.
 
 use super::*;
-use crate::types::{BrokerEpoch, Offset};
+use crate::types::{BrokerEpoch, LeaderEpoch, Offset, PartitionEpoch};
 
 #[test]
 fn a_broker_registers_fenced_and_is_unfenced_once_it_has_read_its_own_registration() {
@@ -122,7 +122,9 @@ fn the_last_leader_cannot_hand_over_and_goes_when_its_session_ends() {
     let mut rig = Rig::with_brokers(1);
     rig.create_orders(&[1]);
     let (facts, response) = rig.heartbeat(1, |request| request.with_want_shut_down(true));
-    assert_eq!(facts, [Fact::PartitionOffline { partition: TopicPartition::of("orders", 0), isr: vec![1] }]);
+    let (leader_epoch, partition_epoch) = (LeaderEpoch(1), PartitionEpoch(1));
+    let partition = TopicPartition::of("orders", 0);
+    assert_eq!(facts, [Fact::PartitionOffline { partition, isr: vec![1], leader_epoch, partition_epoch }]);
     assert!(!response.should_shut_down);
     let (_, response) = rig.heartbeat(1, |request| request.with_want_shut_down(true));
     assert!(response.should_shut_down, "it leads nothing any more");

@@ -4,8 +4,8 @@ mod brokers;
 mod durability;
 mod elr;
 mod fetches;
-mod operations;
 mod log_directories;
+mod operations;
 mod partitions;
 mod topics;
 

@@ -51,7 +51,9 @@ fn the_isr_never_becomes_empty_and_its_last_member_leads_again() {
     rig.lose(&[2]);
     assert_eq!(rig.line(), "1 [1] e0 p2");
     let facts = rig.lose(&[1]);
-    assert_eq!(facts, [Fact::PartitionOffline { partition: orders(), isr: vec![1] }, Fact::BrokerFenced { broker: 1 }]);
+    let (leader_epoch, partition_epoch) = (LeaderEpoch(1), PartitionEpoch(3));
+    let offline = Fact::PartitionOffline { partition: orders(), isr: vec![1], leader_epoch, partition_epoch };
+    assert_eq!(facts, [offline, Fact::BrokerFenced { broker: 1 }]);
     assert_eq!(rig.line(), "-1 [1] e1 p3");
 
     rig.join(2, 2);

@@ -37,6 +37,23 @@ pub enum DiskFault {
     Stalled,
 }
 
+impl DiskFault {
+    /// Whether what a `sync` said yes to may not be on the disk.
+    pub fn forgets_what_was_synced(self) -> bool {
+        match self {
+            DiskFault::SyncErrorDropsPages | DiskFault::SyncDropsPages | DiskFault::SyncLies => true,
+            DiskFault::IoError
+            | DiskFault::ReadError
+            | DiskFault::WriteError
+            | DiskFault::PartialWrite
+            | DiskFault::Full
+            | DiskFault::SyncError
+            | DiskFault::NoFileHandles
+            | DiskFault::Stalled => false,
+        }
+    }
+}
+
 /// What is wrong, for as long as a step is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskFaults {

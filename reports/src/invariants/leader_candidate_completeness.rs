@@ -1,0 +1,30 @@
+//! `LeaderCandidateCompleteness`: whoever may be elected has everything that was ever committed.
+//!
+//! Source: Vanlightly/kafka-tlaplus, `kafka_data_replication/kraft`: the log of every running member of the ISR of the
+//! controller (KIP-966: and of its ELR) reaches at least to the true high watermark.
+
+use super::Scene;
+use super::view::Change;
+
+/// What is wrong, if it is broken.
+pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
+    let decided = &scene.partition.decided;
+    match scene.change {
+        Change::Committed { .. } | Change::Isr { .. } | Change::Elected { .. } => {
+            decided.isr.iter().find_map(|member| lacks(scene, *member))
+        }
+        Change::Lost(member) if decided.isr.contains(member) => lacks(scene, *member),
+        _ => None,
+    }
+}
+
+fn lacks(scene: &Scene<'_>, member: i32) -> Option<String> {
+    let replica = scene.partition.replica(member).filter(|_| !scene.cluster.down.contains(&member))?;
+    let high_watermark = scene.partition.committed.high_watermark;
+    (replica.log.end < high_watermark).then(|| {
+        format!(
+            "broker {member} may be elected (ISR {:?}), and its log ends at {}; committed is everything below {high_watermark}",
+            scene.partition.decided.isr, replica.log.end
+        )
+    })
+}

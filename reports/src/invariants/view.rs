@@ -1,0 +1,430 @@
+//! A cluster as its facts tell it: what the controller has decided, what each replica holds and believes.
+//!
+//! Every invariant looks at this view and at the one thing that has just changed in it. The view is fed by facts alone and
+//! knows no machine, so a trace of a real cluster will do. What no fact has told is unknown: a replica counts only once
+//! something was heard of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ackproof_core::fact::{Event, Fact, Role};
+use ackproof_core::types::{NodeId, TopicPartition};
+
+use super::replica_log::{Batch, Commit, Committed, ReplicaLog, commit};
+
+/// What the controller says of a partition.
+#[derive(Clone, Debug)]
+pub(super) struct Decided {
+    /// The leader, or -1.
+    pub(super) leader: i32,
+    /// The leader epoch, or -1 before the first leader.
+    pub(super) leader_epoch: i32,
+    /// The partition epoch, or -1.
+    pub(super) partition_epoch: i32,
+    /// The ISR.
+    pub(super) isr: Vec<i32>,
+    /// Whether a leader that was not in the ISR was ever elected.
+    pub(super) unclean: bool,
+}
+
+/// A replica that leads, or believes so.
+#[derive(Clone, Debug)]
+pub(super) struct Leadership {
+    /// In which epoch.
+    pub(super) epoch: i32,
+    /// Where the epoch begins in its log.
+    pub(super) epoch_start: i64,
+    /// The ISR that it knows to be decided.
+    pub(super) isr: Vec<i32>,
+    /// The ISR that it has asked for, until it knows the answer.
+    pub(super) proposed: Option<Vec<i32>>,
+    /// The partition epoch of the ISR that it knows; -1 before it has heard of one in this epoch.
+    pub(super) partition_epoch: i32,
+    /// Whether it has dropped a proposal because the metadata log told it once more of the ISR that it knew: nobody had
+    /// answered the proposal yet.
+    pub(super) forgot: bool,
+}
+
+impl Leadership {
+    /// Whether it counts this replica as in sync, decided or proposed.
+    pub(super) fn counts(&self, broker: i32) -> bool {
+        self.isr.contains(&broker) || self.proposed.as_ref().is_some_and(|isr| isr.contains(&broker))
+    }
+}
+
+/// One replica.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReplicaView {
+    /// Its log.
+    pub(super) log: ReplicaLog,
+    /// Its high watermark, as far as this life of the process has told.
+    pub(super) high_watermark: i64,
+    /// Its leadership, if it believes to lead.
+    pub(super) leads: Option<Leadership>,
+    /// The last leader epoch that it took over.
+    pub(super) epoch: i32,
+}
+
+/// One partition.
+#[derive(Clone, Debug)]
+pub(super) struct PartitionView {
+    /// Its name.
+    pub(super) name: TopicPartition,
+    /// What the controller says.
+    pub(super) decided: Decided,
+    /// What was committed.
+    pub(super) committed: Committed,
+    /// The replicas of which something was heard.
+    pub(super) replicas: BTreeMap<i32, ReplicaView>,
+    /// The offset after the furthest record that a consumer has read.
+    pub(super) consumed: i64,
+    /// Who led in which epoch.
+    pub(super) leaders: BTreeMap<i32, i32>,
+    /// A batch that was committed and then overruled.
+    pub(super) overruled: Option<Batch>,
+}
+
+impl PartitionView {
+    fn new(name: TopicPartition) -> Self {
+        Self {
+            name,
+            decided: Decided { leader: -1, leader_epoch: -1, partition_epoch: -1, isr: Vec::new(), unclean: false },
+            committed: Committed::default(),
+            replicas: BTreeMap::new(),
+            consumed: 0,
+            leaders: BTreeMap::new(),
+            overruled: None,
+        }
+    }
+
+    /// The replica on a broker, if anything was heard of it.
+    pub(super) fn replica(&self, broker: i32) -> Option<&ReplicaView> {
+        self.replicas.get(&broker)
+    }
+
+    fn replica_mut(&mut self, broker: i32) -> &mut ReplicaView {
+        self.replicas.entry(broker).or_default()
+    }
+
+    /// Replicas that believe to lead.
+    pub(super) fn presumed_leaders(&self) -> impl Iterator<Item = (i32, &ReplicaView, &Leadership)> {
+        self.replicas.iter().filter_map(|(broker, replica)| Some((*broker, replica, replica.leads.as_ref()?)))
+    }
+
+    /// The replica that leads by the controller's word and knows it.
+    pub(super) fn current_leader(&self) -> Option<(i32, &ReplicaView)> {
+        let replica = self.replica(self.decided.leader)?;
+        let leads = replica.leads.as_ref().is_some_and(|leads| leads.epoch == self.decided.leader_epoch);
+        leads.then_some((self.decided.leader, replica))
+    }
+}
+
+/// What has just changed, at which broker where it is about one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A replica has appended a batch after one of the epoch `before`.
+    Appended { broker: i32, batch: Batch, before: i32 },
+    /// A leader's high watermark has moved.
+    Committed { broker: i32, from: i64, commit: Commit },
+    /// A follower's high watermark has moved.
+    Followed(i32),
+    /// A replica has lost records: cut, or not found again.
+    Lost(i32),
+    /// A replica believes to lead now; the epoch that it knew before.
+    BecameLeader(i32, i32),
+    /// A replica follows now; the epoch that it knew before.
+    BecameFollower(i32, i32),
+    /// A leader has asked for another ISR, or knows another one to be decided.
+    LeaderIsr(i32),
+    /// The controller has elected a leader; the epochs before.
+    Elected { leader_epoch: i32, partition_epoch: i32 },
+    /// The controller has changed the ISR, together with a leader or not; the partition epoch before.
+    Isr { partition_epoch: i32, with_leader: bool },
+    /// A consumer has read a record.
+    Consumed(i64),
+}
+
+/// What the disks and elections of a run have been through: under some of it, no protocol promises anything.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ordeal {
+    /// Brokers whose machines lost power together with unsynced bytes.
+    pub(super) lossy: BTreeSet<i32>,
+    /// Nodes whose disks have lost or changed what was synced.
+    pub(super) harmed: BTreeSet<NodeId>,
+}
+
+/// The cluster.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClusterView {
+    index: BTreeMap<TopicPartition, usize>,
+    last: usize,
+    /// The partitions, in the order in which they were first heard of.
+    pub(super) partitions: Vec<PartitionView>,
+    /// The brokers whose processes have ended and have not registered again.
+    pub(super) down: BTreeSet<i32>,
+    /// What befell disks.
+    pub(super) ordeal: Ordeal,
+    changed_with: Option<(usize, u64)>,
+    loss: Option<i32>,
+}
+
+impl ClusterView {
+    fn partition(&mut self, name: &TopicPartition) -> usize {
+        if self.partitions.get(self.last).is_some_and(|partition| partition.name == *name) {
+            return self.last;
+        }
+        self.last = match self.index.get(name) {
+            Some(index) => *index,
+            None => {
+                self.partitions.push(PartitionView::new(name.clone()));
+                self.index.insert(name.clone(), self.partitions.len() - 1);
+                self.partitions.len() - 1
+            }
+        };
+        self.last
+    }
+
+    /// The broker whose log was found to be shorter than it was, by the fact that was taken last; it has also changed
+    /// something else.
+    pub(super) fn take_loss(&mut self) -> Option<i32> {
+        self.loss.take()
+    }
+
+    /// Takes a fact. Says in which partition it has changed what.
+    pub(super) fn take(&mut self, event: &Event) -> Option<(usize, Change)> {
+        match event.node {
+            NodeId::Broker(broker) => self.take_from_broker(broker, event),
+            NodeId::Controller(_) => self.take_from_controller(event),
+            NodeId::Client(_) => self.take_from_client(&event.fact),
+        }
+    }
+
+    fn take_from_client(&mut self, fact: &Fact) -> Option<(usize, Change)> {
+        let Fact::Polled { partition, offset, .. } = fact else { return None };
+        let index = self.partition(partition);
+        let partition = &mut self.partitions[index];
+        partition.consumed = partition.consumed.max(offset.0.saturating_add(1));
+        Some((index, Change::Consumed(offset.0)))
+    }
+
+    fn take_from_controller(&mut self, event: &Event) -> Option<(usize, Change)> {
+        match &event.fact {
+            Fact::LeaderElected { partition, leader, leader_epoch, partition_epoch, isr, clean } => {
+                let index = self.partition(partition);
+                let decided = &mut self.partitions[index].decided;
+                let change =
+                    Change::Elected { leader_epoch: decided.leader_epoch, partition_epoch: decided.partition_epoch };
+                (decided.leader, decided.leader_epoch) = (*leader, leader_epoch.0);
+                decided.partition_epoch = partition_epoch.0;
+                decided.isr.clone_from(isr);
+                decided.unclean |= !clean;
+                self.changed_with = Some((index, event.sequence));
+                self.partitions[index].leaders.entry(leader_epoch.0).or_insert(*leader);
+                Some((index, change))
+            }
+            Fact::PartitionOffline { partition, isr, leader_epoch, partition_epoch } => {
+                let index = self.partition(partition);
+                let decided = &mut self.partitions[index].decided;
+                let change =
+                    Change::Elected { leader_epoch: decided.leader_epoch, partition_epoch: decided.partition_epoch };
+                (decided.leader, decided.leader_epoch) = (-1, leader_epoch.0);
+                decided.partition_epoch = partition_epoch.0;
+                decided.isr.clone_from(isr);
+                self.changed_with = Some((index, event.sequence));
+                Some((index, change))
+            }
+            Fact::IsrChanged { partition, to, partition_epoch, .. } => {
+                let index = self.partition(partition);
+                // One decision may elect a leader and change the ISR: then both facts stand side by side.
+                let with_leader = self.changed_with == Some((index, event.sequence.saturating_sub(1)));
+                let decided = &mut self.partitions[index].decided;
+                let before = decided.partition_epoch;
+                decided.isr.clone_from(to);
+                decided.partition_epoch = partition_epoch.0;
+                Some((index, Change::Isr { partition_epoch: before, with_leader }))
+            }
+            // A topic of this name that was there before is another one.
+            Fact::TopicCreated { topic, .. } => {
+                for partition in self.partitions.iter_mut().filter(|partition| partition.name.topic.as_str() == topic) {
+                    *partition = PartitionView::new(partition.name.clone());
+                }
+                None
+            }
+            // Before, it may run and find out what its disk has lost; nobody counts on it yet.
+            Fact::BrokerRegistered { broker, .. } => {
+                self.down.remove(broker);
+                None
+            }
+            Fact::DiskHarmed { .. } => {
+                self.ordeal.harmed.insert(event.node);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn take_from_broker(&mut self, broker: i32, event: &Event) -> Option<(usize, Change)> {
+        match &event.fact {
+            Fact::Appended { partition, role: _, base_offset, last_offset, leader_epoch, crc, .. } => {
+                let batch = Batch { base: base_offset.0, last: last_offset.0, epoch: leader_epoch.0, crc: Some(*crc) };
+                let index = self.partition(partition);
+                let partition = &mut self.partitions[index];
+                let replica = partition.replicas.entry(broker).or_default();
+                let before = replica.log.last_epoch(&partition.committed);
+                replica.log.append(batch, &partition.committed);
+                Some((index, Change::Appended { broker, batch, before }))
+            }
+            Fact::HighWatermarkAdvanced { partition, role, to, .. } => {
+                let index = self.partition(partition);
+                Some((index, self.high_watermark(index, broker, *role, to.0)))
+            }
+            Fact::Truncated { partition, from, to, .. } => {
+                let index = self.partition(partition);
+                if to > from {
+                    // It was given up whole, and begins anew where the leader's log does.
+                    self.end_at(index, broker, 0);
+                    let partition = &mut self.partitions[index];
+                    partition.replicas.entry(broker).or_default().log.begin_at(to.0, &partition.committed);
+                } else {
+                    self.end_at(index, broker, to.0);
+                }
+                self.loss = None;
+                Some((index, Change::Lost(broker)))
+            }
+            Fact::LogLoaded { partition, log_start, log_end, .. } => {
+                let index = self.partition(partition);
+                let partition = &mut self.partitions[index];
+                let replica = partition.replicas.entry(broker).or_default();
+                replica.log.found(log_start.0, log_end.0, &partition.committed);
+                Some((index, Change::Lost(broker)))
+            }
+            _ => self.take_removal(broker, event).or_else(|| self.take_role(broker, event)),
+        }
+    }
+
+    /// What was removed by the rules, or by an operator, is not lost.
+    fn take_removal(&mut self, broker: i32, event: &Event) -> Option<(usize, Change)> {
+        match &event.fact {
+            Fact::LogStartOffsetAdvanced { partition, to, .. } => {
+                let index = self.partition(partition);
+                let partition = &mut self.partitions[index];
+                let replica = partition.replicas.entry(broker).or_default();
+                replica.log.begin_at(to.0, &partition.committed);
+            }
+            Fact::Cleaned { partition, to, .. } => {
+                let index = self.partition(partition);
+                self.partitions[index].committed.clean_below(to.0);
+            }
+            Fact::LogDeleted { partition, .. } => {
+                let index = self.partition(partition);
+                self.partitions[index].replicas.remove(&broker);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn take_role(&mut self, broker: i32, event: &Event) -> Option<(usize, Change)> {
+        match &event.fact {
+            Fact::BecameLeader { partition, leader_epoch, isr, log_end } => {
+                let index = self.partition(partition);
+                self.end_at(index, broker, log_end.0);
+                let partition = &mut self.partitions[index];
+                partition.leaders.entry(leader_epoch.0).or_insert(broker);
+                let replica = partition.replica_mut(broker);
+                let before = std::mem::replace(&mut replica.epoch, leader_epoch.0);
+                let (epoch, epoch_start) = (leader_epoch.0, log_end.0);
+                replica.leads = Some(Leadership {
+                    epoch,
+                    epoch_start,
+                    isr: isr.clone(),
+                    proposed: None,
+                    partition_epoch: -1,
+                    forgot: false,
+                });
+                Some((index, Change::BecameLeader(broker, before)))
+            }
+            Fact::BecameFollower { partition, leader_epoch, log_end, .. } => {
+                let index = self.partition(partition);
+                self.end_at(index, broker, log_end.0);
+                let replica = self.partitions[index].replica_mut(broker);
+                let before = std::mem::replace(&mut replica.epoch, leader_epoch.0);
+                replica.leads = None;
+                Some((index, Change::BecameFollower(broker, before)))
+            }
+            Fact::IsrProposed { partition, to, .. } => {
+                let index = self.partition(partition);
+                let leads = self.partitions[index].replica_mut(broker).leads.as_mut()?;
+                leads.proposed = Some(to.clone());
+                Some((index, Change::LeaderIsr(broker)))
+            }
+            Fact::IsrAdopted { partition, isr, partition_epoch } => {
+                let index = self.partition(partition);
+                let leads = self.partitions[index].replica_mut(broker).leads.as_mut()?;
+                leads.isr.clone_from(isr);
+                let had_asked = leads.proposed.take().is_some();
+                leads.forgot = had_asked && leads.partition_epoch == partition_epoch.0;
+                leads.partition_epoch = partition_epoch.0;
+                Some((index, Change::LeaderIsr(broker)))
+            }
+            _ => {
+                self.take_process(broker, event);
+                // A broker of a ZooKeeper cluster may be its controller.
+                self.take_from_controller(event)
+            }
+        }
+    }
+
+    fn take_process(&mut self, broker: i32, event: &Event) {
+        match &event.fact {
+            Fact::NodeKilled | Fact::NodeStopped => self.went_down(broker),
+            Fact::PowerLost { lost_bytes, .. } => {
+                if *lost_bytes > 0 {
+                    self.ordeal.lossy.insert(broker);
+                }
+                self.went_down(broker);
+            }
+            _ => {}
+        }
+    }
+
+    /// A dead process leads nothing and has no high watermark; its log stays.
+    fn went_down(&mut self, broker: i32) {
+        self.down.insert(broker);
+        for replica in self.partitions.iter_mut().filter_map(|partition| partition.replicas.get_mut(&broker)) {
+            replica.leads = None;
+            replica.high_watermark = 0;
+        }
+    }
+
+    /// A replica's log ends at `end`, whatever it was thought to hold beyond.
+    fn end_at(&mut self, index: usize, broker: i32, end: i64) {
+        let partition = &mut self.partitions[index];
+        let replica = partition.replicas.entry(broker).or_default();
+        if replica.log.end > end {
+            self.loss = Some(broker);
+        }
+        let start = replica.log.start.min(end);
+        replica.log.found(start, end, &partition.committed);
+        replica.high_watermark = replica.high_watermark.min(end);
+    }
+
+    fn high_watermark(&mut self, index: usize, broker: i32, role: Role, to: i64) -> Change {
+        let partition = &mut self.partitions[index];
+        let replica = partition.replicas.entry(broker).or_default();
+        let from = std::mem::replace(&mut replica.high_watermark, to);
+        let Some(epoch) = replica.leads.as_ref().map(|leads| leads.epoch) else { return Change::Followed(broker) };
+        if role == Role::Follower {
+            return Change::Followed(broker);
+        }
+        let mut log = std::mem::take(&mut replica.log);
+        let others = partition.replicas.iter_mut().filter(|(other, _)| **other != broker);
+        let mut logs = others.map(|(_, replica)| &mut replica.log);
+        let commit = commit(&mut partition.committed, &mut log, &mut logs, epoch, to);
+        partition.replica_mut(broker).log = log;
+        if let Commit::Overruled(batch) = commit {
+            partition.consumed = partition.consumed.min(batch.base);
+            partition.overruled.get_or_insert(batch);
+        }
+        Change::Committed { broker, from, commit }
+    }
+}

@@ -1,0 +1,437 @@
+//! Every invariant with a guilty and an innocent history, and what excuses a guilty one.
+
+use ackproof_core::fact::{Fact, Role, TruncationReason};
+use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use ackproof_reports::{Answer, Broken, Invariant};
+
+use crate::run::{CONTROLLER, Run, acks, orders, with_topic};
+
+/// What was broken, and whether it was permitted.
+fn broken(run: &Run) -> Vec<(Invariant, Answer)> {
+    let judgement = run.judge(&acks(-1));
+    judgement.broken.iter().map(|broken| (broken.invariant, broken.permitted.answer)).collect()
+}
+
+fn first(run: &Run, invariant: Invariant) -> Option<Broken> {
+    run.judge(&acks(-1)).broken.into_iter().find(|broken| broken.invariant == invariant)
+}
+
+/// The guilty history breaks it at this event; the innocent one breaks nothing at all.
+fn check(invariant: Invariant, guilty: &Run, at: u64, innocent: &Run) {
+    let found = first(guilty, invariant).unwrap_or_else(|| panic!("{invariant} is not broken: {:?}", broken(guilty)));
+    assert_eq!((found.event, found.permitted.answer), (at, Answer::No), "{invariant}: {}", found.what);
+    assert!(guilty.judge(&acks(-1)).has_forbidden());
+    assert_eq!(broken(innocent), [], "{invariant}");
+}
+
+trait Replication {
+    /// Brokers 1 to 3 are in sync, and broker 1 leads in epoch 4.
+    fn started() -> Run;
+    /// The leader takes the batch at this offset, and these followers copy it.
+    fn written(&mut self, leader: i32, epoch: i32, offset: i64, followers: &[i32]);
+    fn follows(&mut self, broker: i32, epoch: i32, leader: i32, log_end: i64) -> u64;
+    fn high_watermark(&mut self, broker: i32, role: Role, from: i64, to: i64) -> u64;
+    fn proposes(&mut self, broker: i32, from: &[i32], to: &[i32]) -> u64;
+    fn adopts(&mut self, broker: i32, isr: &[i32]) -> u64;
+    fn registered(&mut self, broker: i32) -> u64;
+    fn now(&self) -> u64;
+}
+
+impl Replication for Run {
+    fn started() -> Run {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.follows(2, 4, 1, 0);
+        run.follows(3, 4, 1, 0);
+        run
+    }
+
+    fn written(&mut self, leader: i32, epoch: i32, offset: i64, followers: &[i32]) {
+        let cause = self.appends(0, leader, epoch, offset);
+        assert!(cause > 0);
+        for follower in followers {
+            self.copies(*follower, epoch, offset);
+        }
+    }
+
+    fn follows(&mut self, broker: i32, epoch: i32, leader: i32, log_end: i64) -> u64 {
+        let (leader_epoch, log_end) = (LeaderEpoch(epoch), Offset(log_end));
+        self.say(NodeId::Broker(broker), Fact::BecameFollower { partition: orders(), leader_epoch, leader, log_end })
+    }
+
+    fn high_watermark(&mut self, broker: i32, role: Role, from: i64, to: i64) -> u64 {
+        let (from, to) = (Offset(from), Offset(to));
+        self.say(NodeId::Broker(broker), Fact::HighWatermarkAdvanced { partition: orders(), role, from, to })
+    }
+
+    fn proposes(&mut self, broker: i32, from: &[i32], to: &[i32]) -> u64 {
+        let (from, to) = (from.to_vec(), to.to_vec());
+        self.say(NodeId::Broker(broker), Fact::IsrProposed { partition: orders(), from, to })
+    }
+
+    fn adopts(&mut self, broker: i32, isr: &[i32]) -> u64 {
+        let partition_epoch = PartitionEpoch(9);
+        self.say(NodeId::Broker(broker), Fact::IsrAdopted { partition: orders(), isr: isr.to_vec(), partition_epoch })
+    }
+
+    fn registered(&mut self, broker: i32) -> u64 {
+        self.say(CONTROLLER, Fact::BrokerRegistered { broker, epoch: BrokerEpoch(7) })
+    }
+
+    fn now(&self) -> u64 {
+        self.events.len() as u64
+    }
+}
+
+/// Two records on all three, committed everywhere.
+fn two_committed() -> Run {
+    let mut run = Run::started();
+    run.written(1, 4, 0, &[2, 3]);
+    run.written(1, 4, 1, &[2, 3]);
+    run.high_watermark(1, Role::Leader, 0, 2);
+    run.high_watermark(2, Role::Follower, 0, 2);
+    run.high_watermark(3, Role::Follower, 0, 2);
+    run
+}
+
+#[test]
+fn an_ordinary_life_breaks_nothing() {
+    let mut run = two_committed();
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2, 3], true, 2);
+    run.follows(3, 5, 2, 2);
+    run.written(2, 5, 2, &[3]);
+    run.high_watermark(2, Role::Leader, 2, 3);
+    run.loaded(1, 2);
+    run.registered(1);
+    run.follows(1, 5, 2, 2);
+    run.copies(1, 5, 2);
+    run.proposes(2, &[2, 3], &[2, 3, 1]);
+    run.isr(&[2, 3], &[2, 3, 1]);
+    run.adopts(2, &[2, 3, 1]);
+    run.written(2, 5, 3, &[3, 1]);
+    run.high_watermark(2, Role::Leader, 3, 4);
+    assert_eq!(broken(&run), []);
+}
+
+#[test]
+fn leader_in_isr() {
+    let mut guilty = Run::started();
+    guilty.elected(2, 5, &[1, 3], true, 0);
+    let at = guilty.now() - 1;
+    let mut innocent = Run::started();
+    innocent.elected(2, 5, &[2, 3], true, 0);
+    innocent.offline(&[2]);
+    check(Invariant::LeaderInIsr, &guilty, at, &innocent);
+}
+
+#[test]
+fn no_two_leaders_per_epoch() {
+    let leads = |run: &mut Run, broker: i32, epoch: i32| {
+        let (leader_epoch, isr, log_end) = (LeaderEpoch(epoch), vec![1, 2, 3], Offset(0));
+        run.say(NodeId::Broker(broker), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end })
+    };
+    let mut guilty = Run::started();
+    let at = leads(&mut guilty, 2, 4);
+    let mut innocent = Run::started();
+    innocent.elected(2, 5, &[1, 2, 3], true, 0);
+    // The one that was deposed has not heard of it.
+    innocent.high_watermark(1, Role::Leader, 0, 0);
+    check(Invariant::NoTwoLeadersPerEpoch, &guilty, at, &innocent);
+}
+
+#[test]
+fn monotonic_epochs() {
+    let mut guilty = Run::started();
+    let at = guilty.follows(3, 3, 2, 0);
+    let mut innocent = Run::started();
+    innocent.follows(3, 5, 2, 0);
+    check(Invariant::MonotonicEpochs, &guilty, at, &innocent);
+
+    let mut guilty = Run::started();
+    guilty.written(1, 4, 0, &[]);
+    let at = guilty.appends(0, 1, 3, 1);
+    check(Invariant::MonotonicEpochs, &guilty, at, &two_committed());
+
+    let mut guilty = Run::started();
+    let partition_epoch = PartitionEpoch(1);
+    let at = guilty.say(
+        CONTROLLER,
+        Fact::IsrChanged { partition: orders(), from: vec![1, 2, 3], to: vec![1, 2], partition_epoch },
+    );
+    let mut innocent = Run::started();
+    innocent.isr(&[1, 2, 3], &[1, 2]);
+    check(Invariant::MonotonicEpochs, &guilty, at, &innocent);
+}
+
+#[test]
+fn replication_quorum_superset() {
+    // The controller lets a replica in that the leader has not asked for.
+    let mut guilty = Run::started();
+    guilty.isr(&[1, 2, 3], &[1, 2]);
+    guilty.adopts(1, &[1, 2]);
+    let at = guilty.isr(&[1, 2], &[1, 2, 3]);
+    let mut innocent = Run::started();
+    innocent.isr(&[1, 2, 3], &[1, 2]);
+    innocent.adopts(1, &[1, 2]);
+    innocent.proposes(1, &[1, 2], &[1, 2, 3]);
+    innocent.isr(&[1, 2], &[1, 2, 3]);
+    innocent.adopts(1, &[1, 2, 3]);
+    check(Invariant::ReplicationQuorumSuperset, &guilty, at, &innocent);
+
+    // The leader takes its own proposal for refused, and it was not.
+    let forgets = |partition_epoch: i32| {
+        let mut run = Run::started();
+        run.isr(&[1, 2, 3], &[1, 2]);
+        run.adopts(1, &[1, 2]);
+        run.proposes(1, &[1, 2], &[1, 2, 3]);
+        run.isr(&[1, 2], &[1, 2, 3]);
+        let partition_epoch = PartitionEpoch(partition_epoch);
+        run.say(NodeId::Broker(1), Fact::IsrAdopted { partition: orders(), isr: vec![1, 2], partition_epoch });
+        run
+    };
+    let guilty = forgets(10);
+    check(Invariant::ReplicationQuorumSuperset, &guilty, guilty.now(), &innocent);
+    // Kafka does this where the metadata log tells it of what it knows.
+    assert_eq!(broken(&forgets(9)), [(Invariant::ReplicationQuorumSuperset, Answer::Yes)]);
+}
+
+#[test]
+fn weak_and_strong_isr() {
+    // The high watermark passes a record that broker 3 does not have.
+    let mut guilty = Run::started();
+    guilty.written(1, 4, 0, &[2]);
+    let at = guilty.high_watermark(1, Role::Leader, 0, 1);
+    let mut innocent = Run::started();
+    innocent.written(1, 4, 0, &[2]);
+    innocent.isr(&[1, 2, 3], &[1, 2]);
+    innocent.adopts(1, &[1, 2]);
+    innocent.high_watermark(1, Role::Leader, 0, 1);
+    check(Invariant::WeakIsr, &guilty, at, &innocent);
+    check(Invariant::StrongIsr, &guilty, at, &innocent);
+    check(Invariant::LeaderCandidateCompleteness, &guilty, at, &innocent);
+}
+
+#[test]
+fn strong_isr_is_about_the_isr_of_the_controller() {
+    // The leader does not count broker 3, the controller does: the mutant of KIP-497.
+    let mut guilty = Run::started();
+    guilty.isr(&[1, 2, 3], &[1, 2]);
+    guilty.adopts(1, &[1, 2]);
+    guilty.proposes(1, &[1, 2], &[1, 2, 3]);
+    guilty.isr(&[1, 2], &[1, 2, 3]);
+    guilty.written(1, 4, 0, &[2]);
+    let at = guilty.high_watermark(1, Role::Leader, 0, 1);
+    check(Invariant::StrongIsr, &guilty, at, &two_committed());
+    assert_eq!(first(&guilty, Invariant::WeakIsr), None);
+}
+
+#[test]
+fn leader_candidate_completeness() {
+    let mut guilty = two_committed();
+    let at = guilty.truncated(3, 2, 1, TruncationReason::ToHighWatermark);
+    let mut innocent = two_committed();
+    innocent.written(1, 4, 2, &[3]);
+    innocent.truncated(3, 3, 2, TruncationReason::Diverged);
+    check(Invariant::LeaderCandidateCompleteness, &guilty, at, &innocent);
+}
+
+#[test]
+fn leader_completeness() {
+    // Broker 3 lags and is elected.
+    let lagging = |isr: &[i32]| {
+        let mut run = Run::started();
+        run.isr(&[1, 2, 3], &[1, 2]);
+        run.adopts(1, &[1, 2]);
+        run.written(1, 4, 0, &[2]);
+        run.high_watermark(1, Role::Leader, 0, 1);
+        run.killed(NodeId::Broker(1));
+        let leader = isr[0];
+        run.elected(leader, 5, isr, true, i64::from(leader == 2));
+        run
+    };
+    let guilty = lagging(&[3]);
+    check(Invariant::LeaderCompleteness, &guilty, guilty.now() - 1, &lagging(&[2]));
+}
+
+#[test]
+fn log_matching() {
+    // Broker 3 holds another record where the others have theirs, and all of them think it is committed.
+    let history = |epoch_of_third: i32| {
+        let mut run = Run::started();
+        run.copies(3, epoch_of_third, 0);
+        run.written(1, 4, 0, &[2]);
+        run.isr(&[1, 2, 3], &[1, 2]);
+        run.adopts(1, &[1, 2]);
+        run.high_watermark(1, Role::Leader, 0, 1);
+        run.high_watermark(3, Role::Follower, 0, 1);
+        run
+    };
+    let guilty = history(3);
+    check(Invariant::LogMatching, &guilty, guilty.now(), &history(4));
+}
+
+#[test]
+fn monotonic_high_watermark() {
+    let mut guilty = two_committed();
+    let at = guilty.high_watermark(1, Role::Leader, 2, 1);
+    let mut innocent = two_committed();
+    innocent.killed(NodeId::Broker(1));
+    innocent.elected(2, 5, &[2, 3], true, 2);
+    // A new leader may know less of what is committed, until it has committed something of its own epoch.
+    innocent.follows(3, 5, 2, 2);
+    innocent.high_watermark(3, Role::Follower, 2, 1);
+    innocent.written(2, 5, 2, &[3]);
+    innocent.high_watermark(2, Role::Leader, 2, 3);
+    check(Invariant::MonotonicHighWatermark, &guilty, at, &innocent);
+}
+
+#[test]
+fn consistent_read() {
+    // A consumer has read what only broker 1 has, and broker 2 leads.
+    let history = |leader: i32, log_end: i64| {
+        let mut run = Run::started();
+        run.isr(&[1, 2, 3], &[1, 3]);
+        run.adopts(1, &[1, 3]);
+        run.written(1, 4, 0, &[3]);
+        run.high_watermark(1, Role::Leader, 0, 1);
+        run.polled(0, "a");
+        run.killed(NodeId::Broker(1));
+        run.elected(leader, 5, &[leader], true, log_end);
+        run
+    };
+    let guilty = history(2, 0);
+    check(Invariant::ConsistentRead, &guilty, guilty.now(), &history(3, 1));
+}
+
+#[test]
+fn no_committed_record_lost_globally() {
+    let mut guilty = two_committed();
+    for broker in 1..=3 {
+        guilty.truncated(broker, 2, 1, TruncationReason::Diverged);
+    }
+    let mut innocent = two_committed();
+    innocent.written(1, 4, 2, &[]);
+    innocent.truncated(1, 3, 2, TruncationReason::Diverged);
+    check(Invariant::NoCommittedRecordLostGlobally, &guilty, guilty.now(), &innocent);
+}
+
+#[test]
+fn a_record_that_was_overruled_is_lost_when_the_last_copy_is_cut() {
+    let mut run = two_committed();
+    run.elected(3, 5, &[3], true, 2);
+    run.truncated(3, 2, 1, TruncationReason::ToHighWatermark);
+    run.appends(0, 3, 5, 1);
+    run.high_watermark(3, Role::Leader, 2, 2);
+    assert_eq!(first(&run, Invariant::NoCommittedRecordLostGlobally), None, "brokers 1 and 2 have it");
+    assert!(first(&run, Invariant::LeaderCompleteness).is_some());
+    run.truncated(1, 2, 1, TruncationReason::Diverged);
+    assert_eq!(first(&run, Invariant::NoCommittedRecordLostGlobally), None, "broker 2 has it");
+    let at = run.truncated(2, 2, 1, TruncationReason::Diverged);
+    assert_eq!(first(&run, Invariant::NoCommittedRecordLostGlobally).map(|broken| broken.event), Some(at));
+}
+
+#[test]
+fn metadata_log_matching() {
+    let reads = |run: &mut Run, broker: i32, offset: i64, crc: u32| {
+        let (base_offset, last_offset, leader_epoch) = (Offset(offset), Offset(offset), LeaderEpoch(1));
+        let fact = Fact::MetadataReplayed { base_offset, last_offset, leader_epoch, crc };
+        run.say(NodeId::Broker(broker), fact)
+    };
+    let mut guilty = Run::default();
+    reads(&mut guilty, 1, 0, 10);
+    let at = reads(&mut guilty, 2, 0, 11);
+    let mut innocent = Run::default();
+    reads(&mut innocent, 1, 0, 10);
+    reads(&mut innocent, 1, 1, 11);
+    reads(&mut innocent, 2, 0, 10);
+    reads(&mut innocent, 2, 1, 11);
+    // A new life reads it again.
+    reads(&mut innocent, 1, 0, 10);
+    check(Invariant::MetadataLogMatching, &guilty, at, &innocent);
+}
+
+// ---- what excuses a broken invariant ----
+
+/// Broker 1 loses its two committed records with its power and comes back as the only one in sync.
+fn lost_with_power() -> Run {
+    let mut run = two_committed();
+    run.isr(&[1, 2, 3], &[1]);
+    run.adopts(1, &[1]);
+    run.lost_power(1);
+    run.loaded(1, 0);
+    run.registered(1);
+    run.elected(1, 5, &[1], true, 0);
+    run
+}
+
+#[test]
+fn what_is_lost_with_the_power_is_excused_unless_every_record_is_synced() {
+    let run = lost_with_power();
+    let answer = |contract: &ackproof_reports::Contract| {
+        let judgement = run.judge(contract);
+        let broken = judgement.broken.into_iter().find(|broken| broken.invariant == Invariant::LeaderCompleteness);
+        broken.expect("the leader lacks two records").permitted.answer
+    };
+    assert_eq!(answer(&acks(-1)), Answer::Yes);
+    assert_eq!(answer(&with_topic(acks(-1), |topic| topic.flush_messages = 1)), Answer::No);
+}
+
+#[test]
+fn one_loss_of_power_does_not_excuse_the_loss_of_every_copy_where_two_are_promised() {
+    let mut run = lost_with_power();
+    run.truncated(2, 2, 0, TruncationReason::Diverged);
+    run.truncated(3, 2, 0, TruncationReason::Diverged);
+    let lost_globally = |replicas: u32| {
+        let judgement = run.judge(&with_topic(acks(-1), |topic| topic.min_insync_replicas = replicas));
+        let mut broken = judgement.broken.into_iter();
+        let found = broken.find(|broken| broken.invariant == Invariant::NoCommittedRecordLostGlobally);
+        found.expect("no copy is left").permitted.answer
+    };
+    assert_eq!(lost_globally(1), Answer::Yes);
+    assert_eq!(lost_globally(2), Answer::No);
+}
+
+#[test]
+fn an_unclean_election_excuses_what_follows_from_it() {
+    let mut run = Run::started();
+    run.isr(&[1, 2, 3], &[1]);
+    run.adopts(1, &[1]);
+    run.written(1, 4, 0, &[]);
+    run.high_watermark(1, Role::Leader, 0, 1);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2], false, 0);
+    let found = first(&run, Invariant::LeaderCompleteness).expect("broker 2 lacks a record");
+    assert_eq!(found.permitted.answer, Answer::Yes, "{}", found.permitted.because);
+    assert!(found.after.unclean_election);
+    assert!(!run.judge(&acks(-1)).has_forbidden());
+}
+
+#[test]
+fn a_harmed_disk_excuses_what_it_lost() {
+    let mut run = two_committed();
+    run.isr(&[1, 2, 3], &[1]);
+    run.adopts(1, &[1]);
+    run.killed(NodeId::Broker(1));
+    run.say(NodeId::Broker(1), Fact::DiskHarmed { what: "emptied the disk of broker 1".into() });
+    run.registered(1);
+    run.elected(1, 5, &[1], true, 0);
+    let found = first(&run, Invariant::LeaderCompleteness).expect("broker 1 lacks two records");
+    assert_eq!(found.permitted.answer, Answer::Yes);
+}
+
+#[test]
+fn what_no_fact_has_told_is_not_held_against_anybody() {
+    // A trace that begins in the middle: the logs are found with records that nobody has seen being written.
+    let mut run = Run::default();
+    run.loaded(1, 40);
+    run.loaded(2, 40);
+    run.elected(1, 7, &[1, 2], true, 40);
+    run.follows(2, 7, 1, 40);
+    run.written(1, 7, 40, &[2]);
+    run.high_watermark(1, Role::Leader, 0, 41);
+    run.polled(12, "old");
+    run.follows(3, 7, 1, 0);
+    run.copies(3, 2, 0);
+    assert_eq!(broken(&run), []);
+}
