@@ -103,7 +103,11 @@ const SETTINGS: &[(u32, Setting)] = &[
 pub(super) fn of(scenario: &Scenario, is_bug: bool) -> Vec<Knob> {
     let settings = SETTINGS.iter().map(|(cost, setting)| Knob { cost: *cost, setting: *setting });
     let toggles = Toggles::NAMES.iter().map(|name| {
-        let value = if *name == "truncation" { "truncate_on_fetch" } else { "true" };
+        let value = match *name {
+            "truncation" => "truncate_on_fetch",
+            "dedupe_window" => "5",
+            _ => "true",
+        };
         Knob { cost: if is_bug { BUG_FIX } else { UPGRADE }, setting: Setting::Toggle(name, value) }
     });
     let mut knobs: Vec<Knob> = settings.chain(toggles).filter(|knob| knob.setting.concerns(scenario)).collect();
