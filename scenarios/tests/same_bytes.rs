@@ -65,8 +65,8 @@ fn a_kept_trace_changes_nothing() {
         let scenario = scenario(name);
         for seed in SEEDS {
             let run = |keep_trace, check_determinism| {
-                let run =
-                    runner::run(&scenario, seed, Options { keep_trace, check_determinism, ..Options::default() }).expect("deterministic");
+                let run = runner::run(&scenario, seed, Options { keep_trace, check_determinism, ..Options::default() })
+                    .expect("deterministic");
                 assert_eq!(run.trace.is_some(), keep_trace);
                 (run.digest, run.events, run.sim_time)
             };

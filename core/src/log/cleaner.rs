@@ -23,10 +23,13 @@
 //! N.log             renamed from .swap                        as it is
 //! ```
 //!
-//! Until KIP-534 a tombstone's time counted from the last modification of the segment before the dirty part:
+//! Until KIP-534 a tombstone went when its segment had been modified `delete.retention.ms` before the segment in front of the
+//! dirty part, which has nothing to do with when a reader could have seen it:
 //!
-//! 1. A log gets new records all the time. The segment before the dirty part is always young.
-//! 2. No tombstone is ever older than that. They stay for ever.
+//! 1. Small segments are joined, and the joined one is as young as its youngest record. In a busy log it is always young: the
+//!    tombstone stays for ever.
+//! 2. A log was quiet for long and then is not. The cleaner removes the old value in one round and its tombstone in the next;
+//!    who had just read the value never hears that it was deleted.
 //!
 //! Kafka: `Cleaner.doClean`, `groupSegmentsBySize`, `cleanInto`, `LocalLog.replaceSegments`; KIP-354, KIP-534.
 //! Not modelled: the size of the map (it holds all keys of the dirty part), aborted transactions and the removal of their

@@ -18,20 +18,19 @@
 use std::io;
 use std::sync::Arc;
 
-use super::batch_scanner::{BatchScanner, Scanned};
-use super::cleaner::{CLEANED_SUFFIX, SWAP_SUFFIX};
+use super::batch_scanner::Scanned;
 use super::leader_epoch_cache::LeaderEpochFileCache;
+use super::leftovers::{finish_swaps, remove_leftovers};
 use super::producer_loading::Rebuild;
 use super::producer_snapshot::offset_in;
 use super::producer_state::ProducerStateManager;
-use super::retention::DELETED_SUFFIX;
-use super::segment::{INDEX_SUFFIX, Indexes, LOG_SUFFIX, LogSegment, TIME_INDEX_SUFFIX, path as segment_path};
+use super::segment::{INDEX_SUFFIX, Indexes, LOG_SUFFIX, LogSegment, TIME_INDEX_SUFFIX};
 use super::unified_log::{UnifiedLog, epochs_path};
 use super::validator::offsets_follow;
 use crate::config::{LogConfig, Toggles};
 use crate::fact::{Fact, TruncationReason};
 use crate::machine::Context;
-use crate::storage::{OpenMode, Storage};
+use crate::storage::Storage;
 use crate::types::{Offset, TopicPartition};
 
 /// What the broker's checkpoint files say of a log.
@@ -242,54 +241,6 @@ impl UnifiedLog {
         let doubtful = self.segments.partition_point(|segment| segment.base_offset() <= self.recovery_point);
         self.segments[doubtful.saturating_sub(1)].base_offset()
     }
-}
-
-/// What was deleted before the stop goes now, whatever its delay, and so does a copy that the cleaner had not finished.
-fn remove_leftovers(directory: &str, storage: &mut dyn Storage) -> io::Result<()> {
-    for name in storage.list(directory)? {
-        if name.ends_with(DELETED_SUFFIX) || name.ends_with(CLEANED_SUFFIX) {
-            storage.remove(&format!("{directory}/{name}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// A copy of the cleaner that was finished takes the place of the originals: what lies between its base offset and its end
-/// goes.
-fn finish_swaps(directory: &str, storage: &mut dyn Storage) -> io::Result<()> {
-    let names = storage.list(directory)?;
-    let swapped = |name: &String| name.strip_suffix(SWAP_SUFFIX).map(str::to_owned);
-    let mut replaced: Option<(Offset, Offset)> = None;
-    for base in names.iter().filter_map(swapped).filter_map(|name| offset_in(&name, LOG_SUFFIX)) {
-        let path = format!("{}{SWAP_SUFFIX}", segment_path(directory, base, LOG_SUFFIX));
-        let end = end_of_file(&path, base, storage)?;
-        replaced = Some(replaced.map_or((base, end), |(first, last)| (first.min(base), last.max(end))));
-    }
-    for name in &names {
-        let base = name.get(..20).and_then(|digits| digits.parse().ok()).map(Offset);
-        if let (Some((first, end)), Some(base)) = (replaced, base)
-            && !name.ends_with(SWAP_SUFFIX)
-            && (first..end).contains(&base)
-        {
-            storage.remove(&format!("{directory}/{name}"))?;
-        }
-    }
-    for name in names.iter().filter_map(swapped) {
-        storage.rename(&format!("{directory}/{name}{SWAP_SUFFIX}"), &format!("{directory}/{name}"))?;
-    }
-    Ok(())
-}
-
-/// The offset after the last batch of a file.
-fn end_of_file(path: &str, base: Offset, storage: &mut dyn Storage) -> io::Result<Offset> {
-    let file = storage.open(path, OpenMode::Existing)?;
-    let mut scanner = BatchScanner::new(file, 0, storage.len(file)?);
-    let mut end = base;
-    while let Scanned::Batch { batch, .. } = scanner.next(storage)? {
-        end = batch.next_offset();
-    }
-    storage.close(file);
-    Ok(end)
 }
 
 /// The base offsets of the `.log` files in a directory, in order. Index files without one are removed.

@@ -12,6 +12,7 @@ mod cleaner;
 mod cleaner_manager;
 mod index_file;
 pub mod leader_epoch_cache;
+mod leftovers;
 mod loader;
 pub mod log_directories;
 pub mod log_manager;

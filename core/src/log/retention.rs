@@ -265,7 +265,8 @@ mod tests {
     fn without_the_policy_only_what_an_operator_deleted_goes() {
         let times = LogConfigTimes { retention_ms: Duration::from_millis(500), bytes: Some(0) };
         let compact = CleanupPolicy { delete: false, compact: true };
-        let (mut bench, mut log) = four(LogConfig { cleanup_policy: compact, ..small(&times) }, toggles(), 3);
+        let (mut bench, mut log) = four(small(&times), toggles(), 3);
+        log.update_config(LogConfig { cleanup_policy: compact, ..small(&times) });
         assert_eq!(delete_at(&mut log, &mut bench, 9_000), []);
 
         let reason = LogStartReason::DeleteRecords;

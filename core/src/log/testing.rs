@@ -116,7 +116,8 @@ pub fn toggles() -> Toggles {
 /// What a broker of 3.9 has by default, with these defaults for topics.
 pub fn broker_config(log: LogConfig) -> Arc<BrokerConfig> {
     let resolved = BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]).expect("the defaults are in order");
-    Arc::new(BrokerConfig { log, ..resolved.config })
+    // Without a cleaner, whose timer would come before all others.
+    Arc::new(BrokerConfig { log, log_cleaner_enable: false, ..resolved.config })
 }
 
 /// A disk, a clock, and what was said.

@@ -16,8 +16,8 @@ use crate::metadata::{
 use crate::protocol::{ErrorCode, Request, Response};
 use crate::record::{BatchBuilder, Compression, batches};
 use crate::replication::{
-    AppendRequest, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal, ListOffsetsQuery,
-    ProduceResult, ReplicaDescription, ReplicaManager,
+    AppendRequest, DeletedRecords, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
+    ListOffsetsQuery, ProduceResult, ReplicaDescription, ReplicaManager,
 };
 use crate::types::{
     BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, Prng,
@@ -81,6 +81,7 @@ pub(super) struct Cluster {
     pub(super) fetches: BTreeMap<u64, ReplyTo>,
     pub(super) produced: BTreeMap<u64, ProduceResult>,
     pub(super) consumed: BTreeMap<u64, FetchResult>,
+    pub(super) deleted: BTreeMap<u64, DeletedRecords>,
     pub(super) image: MetadataImage,
     pub(super) controller: Controller,
     pub(super) held: Vec<(i32, IsrProposal)>,
@@ -146,6 +147,7 @@ impl Cluster {
             fetches: BTreeMap::new(),
             produced: BTreeMap::new(),
             consumed: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             image,
             controller: Controller::Accepts,
             held: Vec::new(),

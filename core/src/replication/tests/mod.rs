@@ -1,6 +1,7 @@
 //! Stories of leaders and followers, told by whole [`ReplicaManager`](super::ReplicaManager)s that talk to each other.
 
 mod cluster;
+mod delete_stories;
 mod failing_disk;
 mod fetch_stories;
 mod isr_stories;

@@ -159,7 +159,9 @@ impl Cluster {
             Completed::Produce(done) => {
                 self.produced.insert(done.token, done.results[0].1);
             }
-            Completed::DeleteRecords(_) => {}
+            Completed::DeleteRecords(done) => {
+                self.deleted.insert(done.token, done.results[0].1);
+            }
             Completed::Fetch(mut done) => {
                 let Some(reply_to) = self.fetches.remove(&done.token) else {
                     self.consumed.insert(done.token, done.results.remove(0).1);
