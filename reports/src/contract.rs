@@ -264,16 +264,16 @@ impl Contract {
         let topic = broken.partition.as_ref().and_then(|partition| self.topic(partition.topic.as_str()));
         let after = &broken.after;
         let copies = topic.map_or(1, |topic| match endurance {
-            Endurance::WhileAnyCopySurvives => topic.min_insync_replicas.max(1),
-            Endurance::WhileDisksKeep | Endurance::WhileSyncedSurvives => 1,
+            Endurance::AnyCopySurvives => topic.min_insync_replicas.max(1),
+            Endurance::DisksKeep | Endurance::SyncedSurvives => 1,
         });
-        if after.unclean_election && endurance != Endurance::WhileSyncedSurvives {
+        if after.unclean_election && endurance != Endurance::SyncedSurvives {
             return Permitted::yes("a replica that lacked committed records was elected uncleanly");
         }
         if after.harmed_disks >= copies {
             return Permitted::yes("a disk lost what had been synced, which Kafka takes to be impossible");
         }
-        if endurance == Endurance::WhileSyncedSurvives || after.harmed_disks + after.power_losses < copies {
+        if endurance == Endurance::SyncedSurvives || after.harmed_disks + after.power_losses < copies {
             return Permitted::no("nothing has happened that the protocol does not promise to survive");
         }
         match topic.map(|topic| topic.flush_messages) {
@@ -449,15 +449,15 @@ fn loss_by_kind(acks: Option<i16>, topic: Option<&TopicContract>) -> Permitted {
     }
 }
 
-/// How much an invariant endures.
+/// How much an invariant endures: it holds while this does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endurance {
     /// It breaks when a replica loses records that it had: with its power, by its disk, by an unclean election.
-    WhileDisksKeep,
+    DisksKeep,
     /// It breaks when as many replicas lose records as min.insync.replicas says, or by an unclean election.
-    WhileAnyCopySurvives,
+    AnyCopySurvives,
     /// It breaks only by a disk that loses what was synced.
-    WhileSyncedSurvives,
+    SyncedSurvives,
 }
 
 /// What an invariant endures; none: everything.
@@ -470,9 +470,9 @@ fn endurance(invariant: Invariant) -> Option<Endurance> {
         | Invariant::LeaderCompleteness
         | Invariant::LogMatching
         | Invariant::MonotonicHighWatermark
-        | Invariant::ConsistentRead => Some(Endurance::WhileDisksKeep),
-        Invariant::NoCommittedRecordLostGlobally => Some(Endurance::WhileAnyCopySurvives),
+        | Invariant::ConsistentRead => Some(Endurance::DisksKeep),
+        Invariant::NoCommittedRecordLostGlobally => Some(Endurance::AnyCopySurvives),
         // The controller syncs a decision before anybody hears of it.
-        Invariant::MetadataLogMatching | Invariant::MonotonicEpochs => Some(Endurance::WhileSyncedSurvives),
+        Invariant::MetadataLogMatching | Invariant::MonotonicEpochs => Some(Endurance::SyncedSurvives),
     }
 }

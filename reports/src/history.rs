@@ -401,32 +401,10 @@ impl History {
     }
 }
 
-impl Observer for History {
-    fn observe(&mut self, event: &Event) {
+impl History {
+    /// What was told of logs: what they may forget, where they are read from, what they hold at the end.
+    fn observe_logs(&mut self, event: &Event) {
         match &event.fact {
-            Fact::RecordSent { record, topic, key, value, resend_of } => {
-                self.sent(*record, topic, key.as_ref(), value.as_ref(), *resend_of);
-            }
-            Fact::RecordBatched { record, partition, .. } => {
-                let partition = self.partition(partition);
-                if let Some(index) = self.find(*record) {
-                    self.sends[index].partition = Some(partition);
-                }
-            }
-            Fact::RecordAcknowledged { record, partition, offset, acks } => {
-                let outcome = Outcome::Acknowledged { acks: *acks, offset: *offset };
-                self.told(*record, Some(partition), outcome, event.time);
-            }
-            Fact::RecordFailed { record, partition, error, definite } => {
-                let outcome = Outcome::Failed { error: *error, definite: *definite };
-                self.told(*record, partition.as_ref(), outcome, event.time);
-            }
-            Fact::RecordAbandoned { record, unsent } => {
-                self.told(*record, None, Outcome::Abandoned { unsent: *unsent }, event.time);
-            }
-            Fact::Polled { partition, offset, key, value } => {
-                self.polled(partition, *offset, key.as_ref(), value.as_ref());
-            }
             Fact::PositionReset { partition, to, .. } => {
                 let index = self.partition(partition);
                 if let NodeId::Client(client) = event.node {
@@ -444,29 +422,6 @@ impl Observer for History {
             Fact::Cleaned { partition, to, .. } => {
                 let index = self.partition(partition);
                 self.partitions[index].removal.cleaned(*to);
-            }
-            Fact::TopicCreated { topic, replicas } => {
-                self.replica_lists.insert(topic.clone(), replicas.clone());
-            }
-            Fact::LeaderElected { partition, leader_epoch, .. }
-            | Fact::BecameLeader { partition, leader_epoch, .. } => {
-                let partition = self.partition(partition);
-                let newest = &mut self.partitions[partition].leader_epoch;
-                *newest = (*newest).max(Some(*leader_epoch));
-            }
-            Fact::TopicDeleted { topic } => {
-                self.deleted.insert(topic.clone(), self.sends.len());
-            }
-            Fact::LogDeleted { partition, .. } => self.log_deleted(partition),
-            Fact::PartitionsAdded { topic, replicas, .. } => {
-                self.replica_lists.entry(topic.clone()).or_default().extend(replicas.iter().cloned());
-            }
-            Fact::ReplicasReassigned { partition, replicas, .. } => {
-                let number = usize::try_from(partition.partition).unwrap_or(usize::MAX);
-                let lists = self.replica_lists.get_mut(partition.topic.as_str());
-                if let Some(list) = lists.and_then(|lists| lists.get_mut(number)) {
-                    list.clone_from(replicas);
-                }
             }
             Fact::PartitionSurveyed { partition, adding, removing, elr, last_known_elr, .. } => {
                 let moving = Moving {
@@ -511,8 +466,62 @@ impl Observer for History {
                     value: value.clone(),
                 });
             }
-            Fact::RunEnded { quiescent } => self.ended = Some(*quiescent),
             _ => {}
+        }
+    }
+}
+
+impl Observer for History {
+    fn observe(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::RecordSent { record, topic, key, value, resend_of } => {
+                self.sent(*record, topic, key.as_ref(), value.as_ref(), *resend_of);
+            }
+            Fact::RecordBatched { record, partition, .. } => {
+                let partition = self.partition(partition);
+                if let Some(index) = self.find(*record) {
+                    self.sends[index].partition = Some(partition);
+                }
+            }
+            Fact::RecordAcknowledged { record, partition, offset, acks } => {
+                let outcome = Outcome::Acknowledged { acks: *acks, offset: *offset };
+                self.told(*record, Some(partition), outcome, event.time);
+            }
+            Fact::RecordFailed { record, partition, error, definite } => {
+                let outcome = Outcome::Failed { error: *error, definite: *definite };
+                self.told(*record, partition.as_ref(), outcome, event.time);
+            }
+            Fact::RecordAbandoned { record, unsent } => {
+                self.told(*record, None, Outcome::Abandoned { unsent: *unsent }, event.time);
+            }
+            Fact::Polled { partition, offset, key, value } => {
+                self.polled(partition, *offset, key.as_ref(), value.as_ref());
+            }
+            Fact::TopicCreated { topic, replicas } => {
+                self.replica_lists.insert(topic.clone(), replicas.clone());
+            }
+            Fact::LeaderElected { partition, leader_epoch, .. }
+            | Fact::BecameLeader { partition, leader_epoch, .. } => {
+                let partition = self.partition(partition);
+                let newest = &mut self.partitions[partition].leader_epoch;
+                *newest = (*newest).max(Some(*leader_epoch));
+            }
+            Fact::TopicDeleted { topic } => {
+                self.deleted.insert(topic.clone(), self.sends.len());
+            }
+            Fact::LogDeleted { partition, .. } => self.log_deleted(partition),
+            Fact::PartitionsAdded { topic, replicas, .. } => {
+                self.replica_lists.entry(topic.clone()).or_default().extend(replicas.iter().cloned());
+            }
+            Fact::ReplicasReassigned { partition, replicas, .. } => {
+                let number = usize::try_from(partition.partition).unwrap_or(usize::MAX);
+                let lists = self.replica_lists.get_mut(partition.topic.as_str());
+                if let Some(list) = lists.and_then(|lists| lists.get_mut(number)) {
+                    list.clone_from(replicas);
+                }
+            }
+            Fact::RunEnded { quiescent } => self.ended = Some(*quiescent),
+            _ => self.observe_logs(event),
         }
     }
 }

@@ -99,32 +99,10 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             };
             format!("{who} truncated {partition} from {from} to {to}: {why}")
         }
-        Fact::TruncationForbidden { partition, leader_end, log_end } => format!(
-            "{who} halted: its log of {partition} ends at {log_end}, its leader's at {leader_end}, and unclean elections are off"
-        ),
-        Fact::LogDeleted { partition, log_end } => {
-            format!("{who} deleted its replica of {partition}, which ended at {log_end}")
-        }
         Fact::ClientThrottled { client, api, throttle_ms } => {
             format!("{who} throttled {} for {throttle_ms} ms: {api}", names.name(*client))
         }
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
-        Fact::LogStartOffsetAdvanced { partition, from, to, reason } => {
-            let why = match reason {
-                LogStartReason::RetentionMs => "older than retention.ms",
-                LogStartReason::RetentionBytes => "above retention.bytes",
-                LogStartReason::DeleteRecords => "an operator deleted them",
-                LogStartReason::Leader => "its leader begins there",
-            };
-            format!("{who} dropped {partition} below {to}, from {from} on: {why}")
-        }
-        Fact::Cleaned { partition, from, to, records_before, records_after } => format!(
-            "{who} compacted {partition} up to {to}, new since {from}: {records_after} of {records_before} records are left"
-        ),
-        Fact::CleaningFailed { partition, what } => format!("{who} compacts {partition} no more: {what}"),
-        Fact::ProducerExpired { partition, producer_id } => {
-            format!("{who} forgot producer id {producer_id} in {partition}: it was silent for too long")
-        }
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
         }
@@ -136,9 +114,15 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
     })
 }
 
-/// What a log forgets, and of whom.
+/// What a log forgets, and of whom, and what it would have had to forget.
 fn forgotten(event: &Event, who: &str) -> Option<String> {
     Some(match &event.fact {
+        Fact::TruncationForbidden { partition, leader_end, log_end } => format!(
+            "{who} halted: its log of {partition} ends at {log_end}, its leader's at {leader_end}, and unclean elections are off"
+        ),
+        Fact::LogDeleted { partition, log_end } => {
+            format!("{who} deleted its replica of {partition}, which ended at {log_end}")
+        }
         Fact::LogStartOffsetAdvanced { partition, from, to, reason } => {
             let why = match reason {
                 LogStartReason::RetentionMs => "older than retention.ms",
