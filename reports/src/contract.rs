@@ -317,6 +317,9 @@ impl Contract {
                 ),
                 None => Permitted::unknown("it depends on flush.messages, which is not known"),
             },
+            Cause::DiskLiedAboutSync => {
+                Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
+            }
             Cause::DeletedBeforeCommit => Permitted::no("retention must not delete what is not committed"),
             Cause::CompactedWithoutKey => {
                 Permitted::yes("cleanup.policy=compact keeps the last record of each key, and there is no key")
@@ -341,6 +344,11 @@ impl Contract {
             }
             Some(Cause::ProcessExitedWithUnsentRecords | Cause::ProcessExitedBeforeAnswer) => {
                 Permitted::yes("send() only fills a buffer in memory: what was not acknowledged was not promised")
+            }
+            Some(Cause::RetriesExhausted)
+                if producer.is_some_and(|producer| producer.legacy == Some(LegacyKind::Async)) =>
+            {
+                Permitted::yes("producer.type=async gives up after its retries and tells its log, not the program")
             }
             Some(_) | None => match producer {
                 Some(ProducerContract { on_error: OnError::Ignore, .. }) => {
