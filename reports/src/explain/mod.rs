@@ -149,7 +149,9 @@ impl Told {
 
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     match anomaly.kind {
-        Kind::LostWrite => why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract)),
+        Kind::LostWrite => {
+            why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
+        }
         Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly, contract),
         Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
         Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),
