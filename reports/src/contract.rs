@@ -94,6 +94,8 @@ pub struct TopicContract {
     pub min_insync_replicas: u32,
     /// `unclean.leader.election.enable`.
     pub unclean_leader_election: bool,
+    /// Whether replicas that left the ISR below `min.insync.replicas` stay eligible as leaders (KIP-966).
+    pub eligible_leader_replicas: bool,
     /// Whether an operator asks for unclean elections, which no setting forbids.
     #[serde(default)]
     pub unclean_by_operator: bool,
@@ -264,7 +266,9 @@ impl Contract {
         let topic = broken.partition.as_ref().and_then(|partition| self.topic(partition.topic.as_str()));
         let after = &broken.after;
         let copies = topic.map_or(1, |topic| match endurance {
-            Endurance::AnyCopySurvives => topic.min_insync_replicas.max(1),
+            // Without them the last member of the ISR leads, whatever its disk has lost (KIP-966).
+            Endurance::AnyCopySurvives if topic.eligible_leader_replicas => topic.min_insync_replicas.max(1),
+            Endurance::AnyCopySurvives => 1,
             Endurance::DisksKeep | Endurance::SyncedSurvives => 1,
         });
         if after.unclean_election && endurance != Endurance::SyncedSurvives {

@@ -243,7 +243,7 @@ impl ClusterView {
                 Some((index, Change::Isr { partition_epoch: before, with_leader }))
             }
             // A topic of this name that was there before is another one.
-            Fact::TopicCreated { topic, .. } => {
+            Fact::TopicCreated { topic, .. } | Fact::TopicDeleted { topic } => {
                 for partition in self.partitions.iter_mut().filter(|partition| partition.name.topic.as_str() == topic) {
                     *partition = PartitionView::new(partition.name.clone());
                 }
