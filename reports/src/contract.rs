@@ -475,13 +475,17 @@ enum Endurance {
 /// What an invariant endures; none: everything.
 fn endurance(invariant: Invariant) -> Option<Endurance> {
     match invariant {
-        Invariant::LeaderInIsr | Invariant::NoTwoLeadersPerEpoch | Invariant::ReplicationQuorumSuperset => None,
+        Invariant::LeaderInIsr
+        | Invariant::NoTwoLeadersPerEpoch
+        | Invariant::ReplicationQuorumSuperset
+        | Invariant::MinIsrRecoveryQuorum => None,
         Invariant::WeakIsr
         | Invariant::StrongIsr
         | Invariant::LeaderCandidateCompleteness
         | Invariant::LeaderCompleteness
         | Invariant::LogMatching
         | Invariant::MonotonicHighWatermark
+        | Invariant::LogStartOffset
         | Invariant::ConsistentRead => Some(Endurance::DisksKeep),
         Invariant::NoCommittedRecordLostGlobally => Some(Endurance::AnyCopySurvives),
         // The controller syncs a decision before anybody hears of it.
