@@ -45,11 +45,15 @@ pub enum Kind {
     StaleKey,
     /// The end of a log, as consumers are told it, went back (KIP-207).
     StaleEndOffset,
+    /// A group went past a record that it never processed.
+    LostDelivery,
+    /// A group processed a record more than once.
+    DuplicateDelivery,
 }
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 18] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -66,6 +70,8 @@ impl Kind {
         Kind::ExpiredUnread,
         Kind::StaleKey,
         Kind::StaleEndOffset,
+        Kind::LostDelivery,
+        Kind::DuplicateDelivery,
     ];
 
     /// The name in reports and expectations: `lost-write`.
@@ -87,6 +93,8 @@ impl Kind {
             Kind::ExpiredUnread => "expired-unread",
             Kind::StaleKey => "stale-key",
             Kind::StaleEndOffset => "stale-end-offset",
+            Kind::LostDelivery => "lost-delivery",
+            Kind::DuplicateDelivery => "duplicate-delivery",
         }
     }
 
@@ -109,6 +117,8 @@ impl Kind {
             Kind::ExpiredUnread => "EXPIRED",
             Kind::StaleKey => "STALE",
             Kind::StaleEndOffset => "STALE",
+            Kind::LostDelivery => "NEVER PROCESSED",
+            Kind::DuplicateDelivery => "PROCESSED TWICE",
         }
     }
 
@@ -156,6 +166,9 @@ pub struct Anomaly {
     /// The client whose anomaly it is, where there is no record: the consumer that skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<u32>,
+    /// The consumer group whose delivery it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// When the client was told, or read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_at: Option<Instant>,
@@ -187,6 +200,7 @@ impl Anomaly {
             record: None,
             other_record: None,
             client: None,
+            group: None,
             told_at: None,
             note: None,
             cause: None,

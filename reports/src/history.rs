@@ -105,6 +105,9 @@ pub(crate) struct Copy {
     pub value: Option<Payload>,
 }
 
+/// A key and a value.
+pub(crate) type Content = (Option<Payload>, Option<Payload>);
+
 /// What an offset was first seen with.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -284,6 +287,18 @@ impl History {
             .filter(|copy| leader.is_none_or(|leader| leader == copy.broker))
             .filter_map(|copy| copy.key.clone())
             .collect()
+    }
+
+    /// The records in the surviving log of a partition, in order: offset, key and value.
+    pub(crate) fn surviving_records(&self, name: &TopicPartition) -> Vec<(i64, Content)> {
+        let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
+            return Vec::new();
+        };
+        let leader = partition.leader().map(|replica| replica.broker);
+        let copies = partition.copies.iter().filter(|copy| leader.is_none_or(|leader| leader == copy.broker));
+        let records: BTreeMap<i64, Content> =
+            copies.map(|copy| (copy.offset, (copy.key.clone(), copy.value.clone()))).collect();
+        records.into_iter().collect()
     }
 
     pub(crate) fn topic_name(&self, topic: usize) -> &str {

@@ -75,6 +75,10 @@ pub(crate) struct Lineage<'a> {
     pub partitions: BTreeMap<&'a TopicPartition, PartitionLine>,
     pub nodes: BTreeMap<NodeId, Vec<At>>,
     pub resets: BTreeMap<(u32, &'a TopicPartition), Vec<At>>,
+    /// Who got an offset.
+    pub polls: BTreeMap<&'a TopicPartition, BTreeMap<i64, Vec<At>>>,
+    /// What a group did with a partition: assigned, processed, committed, revoked.
+    pub delivery: BTreeMap<(&'a str, TopicPartition), Vec<At>>,
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
     pub consequences: BTreeMap<At, Vec<At>>,
     pub(super) faults: BTreeMap<u32, FaultLine>,
@@ -100,6 +104,8 @@ impl<'a> Lineage<'a> {
             partitions: BTreeMap::new(),
             nodes: BTreeMap::new(),
             resets: BTreeMap::new(),
+            polls: BTreeMap::new(),
+            delivery: BTreeMap::new(),
             consequences: BTreeMap::new(),
             faults: BTreeMap::new(),
             recognised: BTreeMap::new(),
@@ -114,6 +120,7 @@ impl<'a> Lineage<'a> {
             }
             lineage.index(at, event);
             lineage.index_fault(at, event);
+            lineage.index_group(at, &event.fact);
             unasked |= matches!(event.fact, Fact::RecordAcknowledged { acks: 0, .. });
         }
         if unasked {
@@ -189,7 +196,24 @@ impl<'a> Lineage<'a> {
             Fact::PositionReset { partition, .. } => {
                 self.resets.entry((client, partition)).or_default().push(at);
             }
+            Fact::Polled { partition, offset, .. } => {
+                self.polls.entry(partition).or_default().entry(offset.0).or_default().push(at);
+            }
             _ => {}
+        }
+    }
+
+    fn index_group(&mut self, at: At, fact: &'a Fact) {
+        let (group, partitions) =
+            match fact {
+                Fact::Processed { group: Some(group), partition, .. }
+                | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
+                Fact::PartitionsAssigned { group, partitions, .. }
+                | Fact::PartitionsRevoked { group, partitions, .. } => (group, partitions.as_slice()),
+                _ => return,
+            };
+        for partition in partitions {
+            self.delivery.entry((group.as_str(), partition.clone())).or_default().push(at);
         }
     }
 

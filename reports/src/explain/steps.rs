@@ -199,6 +199,25 @@ fn client(event: &Event) -> (Actor, String, String) {
         Fact::PollFailed { position, error, .. } => {
             (plain, format!("could not read at offset {position}"), error.to_string())
         }
+        Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
+        Fact::OffsetCommitted { group, offset, generation, .. } => {
+            let note = if *generation < 0 { String::new() } else { format!("generation {generation}") };
+            (plain, format!("group {group} committed offset {offset}"), note)
+        }
+        Fact::PartitionsAssigned { group, generation, .. } => {
+            (plain, "was assigned the partition".to_owned(), format!("group {group}, generation {generation}"))
+        }
+        Fact::PartitionsRevoked { group, lost: false, .. } => {
+            (plain, "gave up the partition".to_owned(), format!("group {group}"))
+        }
+        Fact::PartitionsRevoked { group, lost: true, .. } => {
+            (plain, "lost the partition".to_owned(), format!("it is no member of group {group} any more"))
+        }
+        Fact::MemberRemoved { group, member, reason } => (
+            plain,
+            format!("removed {member}"),
+            format!("group {group}: {}", crate::render::describe::removal(*reason)),
+        ),
         Fact::Polled { offset, .. } => (plain, format!("polled offset {offset}"), String::new()),
         Fact::PositionReset { from, to, reason, .. } => {
             let why = crate::render::describe::reset_reason(*reason);

@@ -143,7 +143,15 @@ impl Shop {
                 compacted: false,
                 delete_retention_ms: 86_400_000,
             }],
-            consumers: vec![ConsumerContract { client: 1, name: "orders-in".to_owned(), resets_to_latest: false }],
+            consumers: vec![ConsumerContract {
+                client: 1,
+                name: "orders-in".to_owned(),
+                resets_to_latest: false,
+                group: None,
+                says_processed: false,
+                commits_before_processing: false,
+                upserts: false,
+            }],
             notes: Vec::new(),
         }
     }
