@@ -46,7 +46,7 @@ fn written() -> Run {
     let mut run = Run::default();
     for (number, value) in (0..).zip(["a", "b", "c"]) {
         run.sent(number, value);
-        run.acknowledged(number, number as i64, -1);
+        run.acked(number, number as i64, -1);
     }
     assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
     run
@@ -178,7 +178,7 @@ fn co_11_latest_passes_over_what_was_written_before() {
     let mut run = Run::default();
     for (number, value) in (0..).zip(["a", "b", "c"]) {
         run.sent(number, value);
-        run.acknowledged(number, number as i64, -1);
+        run.acked(number, number as i64, -1);
     }
     assigned(&mut run, C1, 1, 2, ResetReason::NoPosition);
     run.polled(2, "c");

@@ -68,6 +68,22 @@ pub struct ConsumerWorkload {
     pub commit_sync: bool,
 }
 
+impl ConsumerWorkload {
+    /// A program that polls a source and does nothing with what it gets.
+    pub fn reading(source: Source, poll_timeout: Duration) -> ConsumerWorkload {
+        ConsumerWorkload {
+            source,
+            poll_timeout,
+            processing: Duration::ZERO,
+            processing_each: Duration::ZERO,
+            hand_over: false,
+            sink: Sink::Append,
+            commit: CommitPolicy::Never,
+            commit_sync: true,
+        }
+    }
+}
+
 /// What the loop is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
