@@ -11,7 +11,7 @@ use ackproof_core::types::{
     BrokerEpoch, Duration, Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition,
 };
 use ackproof_core::{Context, Effects};
-use ackproof_sim::world::{DiskSpec, Keep, SimDisk};
+use ackproof_sim::world::{DiskFault, DiskFaults, DiskSpec, Keep, SimDisk};
 use bytes::Bytes;
 
 use crate::fuse::FusedDisk;
@@ -112,6 +112,12 @@ impl LogOnDisk {
         log
     }
 
+    /// From now on every `sync` says yes and does nothing.
+    pub fn let_syncs_lie(&mut self) {
+        let faults = DiskFaults { kinds: vec![DiskFault::SyncLies], ..DiskFaults::default() };
+        self.disk.disk.add_faults(0, faults, self.now);
+    }
+
     fn with<R>(&mut self, call: impl FnOnce(&mut LogManager, &mut Context<'_>) -> R) -> R {
         let mut effects = Effects::default();
         let mut rng = Prng::new(1);
@@ -132,7 +138,7 @@ impl LogOnDisk {
 
     /// Does a step, with a crash inside it where there is one.
     pub fn take(&mut self, transition: &Transition) {
-        self.now = self.now + Duration::from_millis(1);
+        self.now += Duration::from_millis(1);
         self.disk.left = transition.dies_after.map(|(calls, _)| calls);
         let done = self.perform(&transition.step);
         let died = self.disk.is_blown();
@@ -291,7 +297,13 @@ impl LogOnDisk {
     /// Kafka's recovery stops at the first batch that is not whole, and drops all later segments. A segment that lost its end
     /// between two batches looks whole to it: what was lost of several segments that were not flushed yet can leave a hole, and an
     /// empty last one the log's end where it was. So does this log.
+    ///
+    /// A crash between a truncation and the checkpoint behind it leaves a recovery point above the new end, in Kafka too: until the next
+    /// checkpoint it speaks of batches that are appended there and flushed by nobody. The model does not go there.
     fn learn(&mut self, at_least: Offset) {
+        if self.model.cut.is_some() {
+            self.with(|manager, ctx| manager.checkpoint_recovery_points(ctx)).expect("a healthy disk");
+        }
         let actual = self.surveyed();
         let may_have_holes = std::mem::take(&mut self.lost_power);
         let end_at_most = self.model.end_at_most();
