@@ -6,12 +6,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use ackproof::library::find;
-use ackproof::log::{LogFilter, LogFormat, VirtualTime};
+use ackproof::log::{LogFilter, LogFormat, VirtualTime, tell};
 use ackproof::runner::{self, Options};
 use ackproof::scenario::Scenario;
 use serde_json::Value;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::layer::SubscriberExt as _;
 
 /// Scenarios with a loss, a loss of power, a duplicate, and none of them.
 const NAMES: [&str; 4] = [
@@ -53,9 +52,7 @@ fn logged(scenario: &Scenario, seed: u64, filter: &str, format: LogFormat) -> (r
     let paper = Paper::default();
     let filter: LogFilter = filter.parse().expect("a filter");
     let layer = VirtualTime::new(format, paper.clone()).with_filter(filter.targets());
-    let run = tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-        runner::run(scenario, seed, Options::default()).expect("it is deterministic")
-    });
+    let run = tell(layer, || runner::run(scenario, seed, Options::default()).expect("it is deterministic"));
     (run, paper.text())
 }
 

@@ -327,11 +327,11 @@ mod tests {
         LogConfig { segment_bytes: len() as u64, ..config() }
     }
 
+    /// Bytes, epochs, the last batch of each producer, start and end.
+    type State = (Vec<Bytes>, LeaderEpochFileCache, Vec<(i64, Option<BatchMetadata>)>, [Offset; 2]);
+
     /// What is in the log: everything but its handles.
-    fn state(
-        log: &UnifiedLog,
-        bench: &mut Bench,
-    ) -> (Vec<Bytes>, LeaderEpochFileCache, Vec<(i64, Option<BatchMetadata>)>, [Offset; 2]) {
+    fn state(log: &UnifiedLog, bench: &mut Bench) -> State {
         let batches = log.survey(Offset(0), &mut bench.disk).unwrap();
         let bytes = batches.iter().map(|batch| batch.bytes().clone()).collect();
         // Of a producer the snapshots know the last batch.

@@ -140,16 +140,7 @@ impl Run {
         let progress = self.progress(tasks.len(), screen);
         let one_of_many = tasks.len() > 1;
         let mut ends = Vec::new();
-        let options = Options {
-            keep_trace: self.trace.is_some(),
-            check_determinism: self.check_determinism,
-            chronicle: self.format == Format::Human,
-            counterfactuals: match self.counterfactuals {
-                Counterfactuals::Auto => self.format == Format::Human && tasks.len() == scenarios.len(),
-                Counterfactuals::Always => true,
-                Counterfactuals::Never => false,
-            },
-        };
+        let options = self.options(tasks.len() == scenarios.len());
         in_order(
             self.jobs,
             &tasks,
@@ -172,6 +163,20 @@ impl Run {
             screen.print(&summary(&ends))?;
         }
         Ok(ends.into_iter().max().unwrap_or(End::AsExpected))
+    }
+
+    /// What each run is to do; a change that helps is looked for where few runs are shown to somebody.
+    fn options(&self, one_seed_each: bool) -> Options {
+        Options {
+            keep_trace: self.trace.is_some(),
+            check_determinism: self.check_determinism,
+            chronicle: self.format == Format::Human,
+            counterfactuals: match self.counterfactuals {
+                Counterfactuals::Auto => self.format == Format::Human && one_seed_each,
+                Counterfactuals::Always => true,
+                Counterfactuals::Never => false,
+            },
+        }
     }
 
     fn progress(&self, runs: usize, screen: &Screen) -> ProgressBar {

@@ -73,7 +73,7 @@ impl Reading<'_> {
     fn check_topic_properties(&mut self, set: &Properties) {
         let Ok(broker) = BrokerConfig::resolve(KafkaVersion::new(3, 9), &[]) else { return };
         for (name, value) in set {
-            let property = Property::new(name.as_str(), &value.to_string());
+            let property = Property::new(name.as_str(), value.to_string());
             let resolved = ackproof_core::config::LogConfig::resolve(&broker.config, &[property]);
             if let Ok(resolved) = &resolved {
                 for (name_of_it, why) in &resolved.no_effect {
@@ -137,7 +137,7 @@ impl Reading<'_> {
     fn quota(&mut self, name: &Written<String>) -> Option<String> {
         if !QUOTAS.contains(&name.as_str()) {
             let found = self.error(name.span(), format!("there is no limit `{}`", name.as_str()));
-            self.report(found.nearest(name, QUOTAS.into_iter()));
+            self.report(found.nearest(name, QUOTAS));
             return None;
         }
         Some(name.to_string())

@@ -4,8 +4,9 @@
 //! operations, or inside one: after so many calls to the disk every further call fails, as for a process that is gone, also while the
 //! log recovers from the crash before.
 //!
-//! After each start: what was synced is there; what is there is what was written, byte by byte, in order and without holes; every index,
-//! epoch and sequence says what the batches say; and the log can be written to again.
+//! After each start: what was synced is there; what is there is what was written, byte by byte and in order; every index, epoch and
+//! sequence says what the batches say; and the log can be written to again. Of unflushed segments a loss of power may leave a hole, as it
+//! does in Kafka.
 //!
 //! `ACKPROOF_LOG_CASES=100000 cargo test --release -p ackproof-sim --test log_on_disk` looks longer than the 2,000 cases of every day, which
 //! are always the same ones.
@@ -159,4 +160,21 @@ prop_state_machine! {
 
     #[test]
     fn what_was_synced_is_never_lost_and_what_is_read_is_what_was_written(sequential 1..24 => Test);
+}
+
+/// The model convicts: a disk whose `sync` lies loses what the log had on it.
+#[test]
+#[should_panic(expected = "was on the device")]
+fn a_sync_that_lies_is_found_out() {
+    let mut log = LogOnDisk::new(&Setup {
+        version: "3.9",
+        segment_bytes: 20_000,
+        index_interval_bytes: 4096,
+        flush_messages: u64::MAX,
+    });
+    log.let_syncs_lie();
+    let crash = Crash::PowerLoss { keep: Keep::Nothing, seed: 0 };
+    for step in [Step::Append { records: 3, value_bytes: 10, producer: None }, Step::Flush, Step::Crash(crash)] {
+        log.take(&Transition { step, dies_after: None });
+    }
 }

@@ -11,7 +11,7 @@ use ackproof_core::types::{
     BrokerEpoch, Duration, Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition,
 };
 use ackproof_core::{Context, Effects};
-use ackproof_sim::world::{DiskSpec, Keep, SimDisk};
+use ackproof_sim::world::{DiskFault, DiskFaults, DiskSpec, Keep, SimDisk};
 use bytes::Bytes;
 
 use crate::fuse::FusedDisk;
@@ -32,6 +32,10 @@ struct Model {
     /// Where the log begins.
     start: Offset,
     batches: Vec<RecordBatch>,
+    /// Where it ends.
+    end: Offset,
+    /// Whether batches are missing in the middle, see [`LogOnDisk::learn`].
+    has_holes: bool,
     /// Everything below is on the device: the log said so.
     synced: Offset,
     /// What a step that died was about to append.
@@ -49,23 +53,19 @@ enum Cut {
 }
 
 impl Model {
-    fn end(&self) -> Offset {
-        self.batches.last().map_or(self.start, RecordBatch::next_offset)
-    }
-
     fn begin_at(&mut self, offset: Offset) {
-        *self = Model { start: offset, synced: offset, ..Model::default() };
+        *self = Model { start: offset, end: offset, synced: offset, ..Model::default() };
     }
 
     fn cut_to(&mut self, to: Offset) {
         self.batches.retain(|batch| batch.next_offset() <= to);
+        self.end = self.end.min(to);
         self.synced = self.synced.min(to);
     }
 
-    /// A producer goes on from what is in the log.
-    fn next_sequence(&self, producer: i64) -> i32 {
-        let last = self.batches.iter().rev().find(|batch| batch.producer_id() == producer);
-        last.map_or(0, |batch| batch.last_sequence().0 + 1)
+    /// Where the log ends if what is under way gets there.
+    fn end_at_most(&self) -> Offset {
+        self.under_way.last().map_or(self.end, RecordBatch::next_offset)
     }
 }
 
@@ -79,6 +79,8 @@ pub struct LogOnDisk {
     now: Instant,
     epoch: LeaderEpoch,
     written: u64,
+    /// Whether a crash since the last start that ended well was a loss of power.
+    lost_power: bool,
     model: Model,
 }
 
@@ -103,10 +105,17 @@ impl LogOnDisk {
             now: Instant(1),
             epoch: LeaderEpoch(0),
             written: 0,
+            lost_power: false,
             model: Model::default(),
         };
         log.start().expect("an empty disk has nothing that could fail");
         log
+    }
+
+    /// From now on every `sync` says yes and does nothing.
+    pub fn let_syncs_lie(&mut self) {
+        let faults = DiskFaults { kinds: vec![DiskFault::SyncLies], ..DiskFaults::default() };
+        self.disk.disk.add_faults(0, faults, self.now);
     }
 
     fn with<R>(&mut self, call: impl FnOnce(&mut LogManager, &mut Context<'_>) -> R) -> R {
@@ -129,7 +138,7 @@ impl LogOnDisk {
 
     /// Does a step, with a crash inside it where there is one.
     pub fn take(&mut self, transition: &Transition) {
-        self.now = self.now + Duration::from_millis(1);
+        self.now += Duration::from_millis(1);
         self.disk.left = transition.dies_after.map(|(calls, _)| calls);
         let done = self.perform(&transition.step);
         let died = self.disk.is_blown();
@@ -144,6 +153,7 @@ impl LogOnDisk {
 
     /// The log has done what it was told: the model knows it too.
     fn settle(&mut self) {
+        self.model.end = self.model.end_at_most();
         let under_way = std::mem::take(&mut self.model.under_way);
         self.model.batches.extend(under_way);
         match self.model.cut.take() {
@@ -152,7 +162,7 @@ impl LogOnDisk {
             None => {}
         }
         let log = self.manager.get(&self.partition).expect("it was created");
-        assert_eq!((log.log_start_offset(), log.log_end_offset()), (self.model.start, self.model.end()));
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (self.model.start, self.model.end));
         self.model.synced = self.model.synced.max(log.recovery_point());
     }
 
@@ -167,7 +177,7 @@ impl LogOnDisk {
             }
             Step::TruncateTo { batch } => {
                 let at = batch % (self.model.batches.len() + 1);
-                let to = self.model.batches.get(at).map_or(self.model.end(), RecordBatch::base_offset);
+                let to = self.model.batches.get(at).map_or(self.model.end, RecordBatch::base_offset);
                 self.model.cut = Some(Cut::To(to));
                 let reason = TruncationReason::Diverged;
                 self.with(|manager, ctx| manager.truncate_to(&partition, to, reason, ctx)).map(|_| ())
@@ -180,7 +190,7 @@ impl LogOnDisk {
             Step::Wait { millis } => self.wait(Duration::from_millis(*millis)),
             Step::CleanStop => {
                 self.with(|manager, ctx| manager.shutdown(BrokerEpoch(1), ctx))?;
-                self.model.synced = self.model.end();
+                self.model.synced = self.model.end;
                 self.restart(None)
             }
             Step::Crash(crash) => self.restart(Some(*crash)),
@@ -199,11 +209,18 @@ impl LogOnDisk {
         RecordBatch::parse(&builder.build().expect("uncompressed"), 0).expect("a whole batch")
     }
 
+    /// A producer goes on from what the log knows of it.
+    fn next_sequence(&self, producer_id: i64) -> i32 {
+        let log = self.manager.get(&self.partition).expect("it was created");
+        let last = log.producers().entry(producer_id).and_then(|entry| entry.batches().last());
+        last.map_or(0, |batch| batch.last_sequence.0 + 1)
+    }
+
     fn append(&mut self, records: u32, value_bytes: usize, producer: Option<i64>) -> io::Result<()> {
         let state = producer.map_or(ProducerState::NONE, |producer_id| ProducerState {
             producer_id,
             producer_epoch: ProducerEpoch(0),
-            base_sequence: Sequence(self.model.next_sequence(producer_id)),
+            base_sequence: Sequence(self.next_sequence(producer_id)),
             transactional: false,
         });
         let (partition, epoch) = (self.partition.clone(), self.epoch);
@@ -211,7 +228,7 @@ impl LogOnDisk {
         if sent.size_in_bytes() as u64 > self.log_config.segment_bytes {
             return Ok(());
         }
-        let bytes = with_offset_and_epoch(&sent, self.model.end(), epoch);
+        let bytes = with_offset_and_epoch(&sent, self.model.end, epoch);
         self.model.under_way = vec![RecordBatch::parse(&bytes, 0).expect("a whole batch")];
         let sent = sent.into_bytes();
         said(self.with(|manager, ctx| {
@@ -220,7 +237,7 @@ impl LogOnDisk {
     }
 
     fn replicate(&mut self, batches: &[(u32, usize)]) -> io::Result<()> {
-        let (mut end, mut all) = (self.model.end(), Vec::new());
+        let (mut end, mut all) = (self.model.end, Vec::new());
         let mut under_way = Vec::new();
         for (records, value_bytes) in batches {
             let sent = self.batch(*records, *value_bytes, ProducerState::NONE);
@@ -257,9 +274,10 @@ impl LogOnDisk {
     /// The process ends and another one starts; what it finds is what there must be.
     fn restart(&mut self, crash: Option<Crash>) -> io::Result<()> {
         let survives = match crash {
-            None | Some(Crash::Kill) => self.model.end(),
+            None | Some(Crash::Kill) => self.model.end,
             Some(Crash::PowerLoss { keep, seed }) => {
                 self.disk.disk.lose_power(self.now, keep, &mut Prng::new(seed));
+                self.lost_power = true;
                 self.model.synced
             }
         };
@@ -275,28 +293,41 @@ impl LogOnDisk {
     }
 
     /// Compares what a start has found with what must and what may be there, and takes it over.
+    ///
+    /// Kafka's recovery stops at the first batch that is not whole, and drops all later segments. A segment that lost its end
+    /// between two batches looks whole to it: what was lost of several segments that were not flushed yet can leave a hole, and an
+    /// empty last one the log's end where it was. So does this log.
+    ///
+    /// A crash between a truncation and the checkpoint behind it leaves a recovery point above the new end, in Kafka too: until the next
+    /// checkpoint it speaks of batches that are appended there and flushed by nobody. The model does not go there.
     fn learn(&mut self, at_least: Offset) {
+        if self.model.cut.is_some() {
+            self.with(|manager, ctx| manager.checkpoint_recovery_points(ctx)).expect("a healthy disk");
+        }
         let actual = self.surveyed();
-        let under_way = std::mem::take(&mut self.model.under_way);
+        let may_have_holes = std::mem::take(&mut self.lost_power);
+        let end_at_most = self.model.end_at_most();
+        let written: Vec<RecordBatch> =
+            self.model.batches.iter().cloned().chain(std::mem::take(&mut self.model.under_way)).collect();
+        assert!(is_part_of(&actual, &written), "{actual:?} is more than {written:?}");
+        let log = self.manager.get(&self.partition).expect("it was created");
+        let (start, end) = (log.log_start_offset(), log.log_end_offset());
         match self.model.cut.take() {
             None => {
-                let written: Vec<RecordBatch> = self.model.batches.iter().cloned().chain(under_way).collect();
-                assert!(written.starts_with(&actual), "{actual:?} is not how {written:?} begins");
-                self.take_over(actual, at_least);
+                assert_eq!(start, self.model.start);
+                self.take_over(actual, &written, end, (at_least, end_at_most), may_have_holes);
             }
             Some(Cut::To(to)) => {
-                let (kept, cut): (Vec<RecordBatch>, Vec<RecordBatch>) =
-                    self.model.batches.iter().cloned().partition(|batch| batch.next_offset() <= to);
-                let common = kept.iter().zip(&actual).take_while(|(kept, actual)| kept == actual).count();
-                assert!(is_part_of(&actual[common..], &cut), "{actual:?} is neither {kept:?} nor more of {cut:?}");
-                assert!(common == kept.len() || common == actual.len(), "a hole below {to}: {actual:?} of {kept:?}");
                 // The replica is where it was before it was told to truncate, and is told so again.
                 let (partition, reason) = (self.partition.clone(), TruncationReason::Diverged);
                 self.with(|manager, ctx| manager.truncate_to(&partition, to, reason, ctx)).expect("a healthy disk");
-                self.take_over(actual[..common].to_vec(), at_least.min(to));
+                let below = |batches: Vec<RecordBatch>| -> Vec<RecordBatch> {
+                    batches.into_iter().filter(|batch| batch.next_offset() <= to).collect()
+                };
+                let bounds = (at_least.min(to), to);
+                self.take_over(below(actual), &below(written), end.min(to), bounds, may_have_holes);
             }
             Some(Cut::Anew(at)) => {
-                assert!(is_part_of(&actual, &self.model.batches), "{actual:?} of {:?}", self.model.batches);
                 let partition = self.partition.clone();
                 self.with(|manager, ctx| manager.truncate_fully_and_start_at(&partition, at, ctx))
                     .expect("a healthy disk");
@@ -305,10 +336,24 @@ impl LogOnDisk {
         }
     }
 
-    fn take_over(&mut self, actual: Vec<RecordBatch>, at_least: Offset) {
+    fn take_over(
+        &mut self,
+        actual: Vec<RecordBatch>,
+        written: &[RecordBatch],
+        end: Offset,
+        (at_least, at_most): (Offset, Offset),
+        may_have_holes: bool,
+    ) {
+        let safe = written.iter().take_while(|batch| batch.next_offset() <= at_least).count();
+        assert!(actual.starts_with(&written[..safe]), "below {at_least} all was on the device: {actual:?}");
+        assert!((at_least..=at_most).contains(&end), "the log ends at {end}, not within {at_least}..={at_most}");
+        let stops = actual.last().map_or(self.model.start, RecordBatch::next_offset);
+        if !written.starts_with(&actual) || (stops != end && !self.model.has_holes) {
+            assert!(may_have_holes, "a hole without a loss of power: {actual:?} of {written:?}, up to {end}");
+            self.model.has_holes = true;
+        }
         self.model.batches = actual;
-        let end = self.model.end();
-        assert!(end >= at_least, "the log ends at {end}, and {at_least} was on the device");
+        self.model.end = end;
         self.model.synced = self.model.synced.min(end);
     }
 
@@ -322,23 +367,40 @@ impl LogOnDisk {
         let model = self.model.clone();
         assert_eq!(self.surveyed(), model.batches);
         let log = self.manager.get(&self.partition).expect("it was created");
-        assert_eq!((log.log_start_offset(), log.log_end_offset()), (model.start, model.end()));
-        assert!(log.recovery_point() <= model.end(), "the recovery point is {}", log.recovery_point());
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (model.start, model.end));
+        assert!(log.recovery_point() <= model.end, "the recovery point is {}", log.recovery_point());
+        self.check_reads();
+        // What is remembered beside the batches may know of those in a hole.
+        if model.has_holes {
+            return;
+        }
+        let log = self.manager.get(&self.partition).expect("it was created");
         let mut producers = ProducerStateManager::default();
         model.batches.iter().for_each(|batch| producers.update(batch));
-        assert_eq!(*log.producers(), producers);
+        assert_eq!(log.producers().entries().len(), producers.entries().len());
+        for entry in producers.entries() {
+            let found = log.producers().entry(entry.producer_id).expect("it has written to the log");
+            // A snapshot has the last batch of a producer only, so after a start or a truncation there may be fewer.
+            assert!(!found.batches().is_empty() && entry.batches().ends_with(found.batches()), "{found:?}");
+            assert_eq!(found.producer_epoch, entry.producer_epoch);
+        }
         for batch in &model.batches {
             let epoch = batch.partition_leader_epoch();
             let later = model.batches.iter().find(|other| other.partition_leader_epoch() > epoch);
-            let end = later.map_or(model.end(), RecordBatch::base_offset);
+            let end = later.map_or(model.end, RecordBatch::base_offset);
             assert_eq!(log.end_offset_for_epoch(epoch), Some((epoch, end)));
         }
+    }
+
+    /// Every batch is found by its offsets and by its time.
+    fn check_reads(&mut self) {
+        let model = self.model.clone();
         for batch in &model.batches {
             for from in [batch.base_offset(), batch.last_offset()] {
                 assert_eq!(self.read(from).as_ref(), Ok(batch.bytes()), "the batch at {from}");
             }
         }
-        assert_eq!(self.read(model.end()), Ok(Bytes::new()));
+        assert_eq!(self.read(model.end), Ok(Bytes::new()));
         for batch in model.batches.iter().step_by(3) {
             let timestamp = batch.records().next().expect("it has records").expect("they are whole").timestamp;
             let mut records =
@@ -353,7 +415,7 @@ impl LogOnDisk {
     }
 
     fn read(&mut self, from: Offset) -> Result<Bytes, ackproof_core::protocol::ErrorCode> {
-        let (partition, end) = (self.partition.clone(), self.model.end());
+        let (partition, end) = (self.partition.clone(), self.model.end);
         self.with(|manager, ctx| manager.get_mut(&partition).expect("created").read(from, end, 1, true, ctx))
     }
 
