@@ -94,6 +94,8 @@ pub struct TopicContract {
     pub min_insync_replicas: u32,
     /// `unclean.leader.election.enable`.
     pub unclean_leader_election: bool,
+    /// Whether replicas that left the ISR below `min.insync.replicas` stay eligible as leaders (KIP-966).
+    pub eligible_leader_replicas: bool,
     /// Whether an operator asks for unclean elections, which no setting forbids.
     #[serde(default)]
     pub unclean_by_operator: bool,
@@ -264,7 +266,9 @@ impl Contract {
         let topic = broken.partition.as_ref().and_then(|partition| self.topic(partition.topic.as_str()));
         let after = &broken.after;
         let copies = topic.map_or(1, |topic| match endurance {
-            Endurance::AnyCopySurvives => topic.min_insync_replicas.max(1),
+            // Without them the last member of the ISR leads, whatever its disk has lost (KIP-966).
+            Endurance::AnyCopySurvives if topic.eligible_leader_replicas => topic.min_insync_replicas.max(1),
+            Endurance::AnyCopySurvives => 1,
             Endurance::DisksKeep | Endurance::SyncedSurvives => 1,
         });
         if after.unclean_election && endurance != Endurance::SyncedSurvives {
@@ -317,6 +321,9 @@ impl Contract {
                 ),
                 None => Permitted::unknown("it depends on flush.messages, which is not known"),
             },
+            Cause::DiskLiedAboutSync => {
+                Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
+            }
             Cause::DeletedBeforeCommit => Permitted::no("retention must not delete what is not committed"),
             Cause::CompactedWithoutKey => {
                 Permitted::yes("cleanup.policy=compact keeps the last record of each key, and there is no key")
@@ -341,6 +348,11 @@ impl Contract {
             }
             Some(Cause::ProcessExitedWithUnsentRecords | Cause::ProcessExitedBeforeAnswer) => {
                 Permitted::yes("send() only fills a buffer in memory: what was not acknowledged was not promised")
+            }
+            Some(Cause::RetriesExhausted)
+                if producer.is_some_and(|producer| producer.legacy == Some(LegacyKind::Async)) =>
+            {
+                Permitted::yes("producer.type=async gives up after its retries and tells its log, not the program")
             }
             Some(_) | None => match producer {
                 Some(ProducerContract { on_error: OnError::Ignore, .. }) => {
@@ -463,13 +475,17 @@ enum Endurance {
 /// What an invariant endures; none: everything.
 fn endurance(invariant: Invariant) -> Option<Endurance> {
     match invariant {
-        Invariant::LeaderInIsr | Invariant::NoTwoLeadersPerEpoch | Invariant::ReplicationQuorumSuperset => None,
+        Invariant::LeaderInIsr
+        | Invariant::NoTwoLeadersPerEpoch
+        | Invariant::ReplicationQuorumSuperset
+        | Invariant::MinIsrRecoveryQuorum => None,
         Invariant::WeakIsr
         | Invariant::StrongIsr
         | Invariant::LeaderCandidateCompleteness
         | Invariant::LeaderCompleteness
         | Invariant::LogMatching
         | Invariant::MonotonicHighWatermark
+        | Invariant::LogStartOffset
         | Invariant::ConsistentRead => Some(Endurance::DisksKeep),
         Invariant::NoCommittedRecordLostGlobally => Some(Endurance::AnyCopySurvives),
         // The controller syncs a decision before anybody hears of it.

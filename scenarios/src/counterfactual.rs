@@ -22,6 +22,8 @@ use knobs::Knob;
 
 /// How many changes are tried at most, besides those of one setting.
 const COMBINATIONS_MAX: usize = 120;
+/// How many events the worlds of one search handle at most: large scenarios are tried less often.
+const EVENTS_MAX: u64 = 40_000_000;
 /// How many settings one change has at most.
 const SETTINGS_MAX: usize = 3;
 /// Under how many more seeds a change must do as well.
@@ -38,7 +40,8 @@ pub fn search(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[Str
     }
     let base = Course::of(judgement, idle);
     let (seeds, is_bug) = (more_seeds(scenario, seed), judgement.has_forbidden());
-    let mut search = Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug };
+    let mut search =
+        Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug, events: 0 };
     search.run();
     search.targets.into_iter().map(|target| target.into_counterfactual(search.tried)).collect()
 }
@@ -143,6 +146,8 @@ struct Search<'a> {
     bases: BTreeMap<u64, Course>,
     /// Whether something happened that the configuration forbids.
     is_bug: bool,
+    /// How many events were handled.
+    events: u64,
 }
 
 impl Search<'_> {
@@ -177,7 +182,7 @@ impl Search<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.targets.iter().all(|target| target.found.is_some())
+        self.events > EVENTS_MAX || self.targets.iter().all(|target| target.found.is_some())
     }
 
     /// How many anomalies nothing was found against yet.
@@ -202,6 +207,7 @@ impl Search<'_> {
         let changed = self.scenario.with(&change).ok()?;
         let tried = pass(&changed, self.seed, false);
         self.tried += 1;
+        self.events += tried.events;
         if plain.is_some_and(|plain| plain.digest == tried.digest) {
             return None;
         }
@@ -221,11 +227,21 @@ impl Search<'_> {
         Some(left)
     }
 
+    fn course(&mut self, scenario: &Scenario, seed: u64) -> Course {
+        let pass = pass(scenario, seed, false);
+        self.events += pass.events;
+        Course::of(&pass.judgement, &pass.idle)
+    }
+
     /// The other seeds, if the change does as well under all of them.
     fn confirm(&mut self, target: usize, changed: &Scenario) -> Option<Vec<u64>> {
         for seed in self.seeds.clone() {
-            let base = self.bases.entry(seed).or_insert_with(|| course(self.scenario, seed)).clone();
-            let course = course(changed, seed);
+            let base = match self.bases.get(&seed) {
+                Some(known) => known.clone(),
+                None => self.course(self.scenario, seed),
+            };
+            self.bases.insert(seed, base.clone());
+            let course = self.course(changed, seed);
             let target = &self.targets[target];
             let may_remain = target.may_remain(&self.base);
             if !course.is_no_worse_than(&base) || course.times(target.kind) > may_remain {
@@ -250,11 +266,6 @@ fn implied(before: &Scenario, after: &Scenario, knobs: &[Knob]) -> String {
         }
     }
     String::new()
-}
-
-fn course(scenario: &Scenario, seed: u64) -> Course {
-    let pass = pass(scenario, seed, false);
-    Course::of(&pass.judgement, &pass.idle)
 }
 
 /// A few more seeds: those of the scenario's own tests, and the next ones if these are not enough.

@@ -111,7 +111,8 @@ pub(crate) struct Pass {
     pub judgement: Judgement,
     pub digest: Digest,
     trace: Option<Vec<Event>>,
-    events: u64,
+    /// How many events the world handled.
+    pub events: u64,
     sim_time: Duration,
     /// The steps that never happened.
     pub idle: Vec<String>,

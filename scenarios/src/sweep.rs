@@ -6,15 +6,16 @@
 //!
 //! The scenario's own crashes are left out, the one that is swept in takes their place; everything else that it does stays.
 //!
-//! A world is clean if it came to rest, no invariant was broken and nothing went wrong that the configuration forbids.
+//! A world is clean if it came to rest, no invariant was broken and nothing went wrong that the configuration forbids. Where the
+//! crash keeps a step from happening that would have healed another fault of the scenario, it need not come to rest.
 //! Not modelled: crashes of controllers and of clients.
 
 use std::sync::Arc;
 
 use ackproof_core::fact::Observer;
 use ackproof_core::types::{Duration, NodeId};
-use ackproof_reports::{Answer, Judge, Judgement};
-use ackproof_sim::faults::Action;
+use ackproof_reports::{Answer, Judge, Judgement, Kind};
+use ackproof_sim::faults::{Action, StepState};
 use ackproof_sim::world::{Crash, NodeIndex};
 use ackproof_sim::{ClientKind, ClusterSpec, Outcome, World};
 
@@ -198,9 +199,14 @@ fn finish(mut fork: Fork, report: &mut Report) {
 
 fn judge(fork: Fork, report: &mut Report) {
     report.worlds += 1;
-    let outcome = fork.world.outcome();
+    let faults = fork.world.faults();
+    let unhealed = (0..faults.steps().len()).any(|step| faults.state(step) == StepState::InForce);
+    let at_rest = fork.world.outcome() == Outcome::Quiescent;
     let judgement = fork.judge.finish();
-    let what = complaints(&judgement, outcome);
+    let mut what = complaints(&judgement, if unhealed { Rest::Excused } else { Rest::Due });
+    if !at_rest && !unhealed && what.is_empty() {
+        what.push("it did not come to rest".to_owned());
+    }
     if !what.is_empty() {
         report.findings.push(Finding { moments: fork.moments, what });
     } else if !judgement.anomalies.is_empty() || !judgement.broken.is_empty() {
@@ -208,21 +214,27 @@ fn judge(fork: Fork, report: &mut Report) {
     }
 }
 
+/// Whether a world must come to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// It must.
+    Due,
+    /// A fault of the scenario was never healed, because the crash kept the step from happening that would have done it.
+    Excused,
+}
+
 /// What keeps a world from being clean.
-fn complaints(judgement: &Judgement, outcome: Outcome) -> Vec<String> {
-    let mut what: Vec<String> = judgement
-        .broken
-        .iter()
-        .filter(|broken| broken.permitted.answer != Answer::Yes)
-        .map(|broken| format!("{}: {}", broken.invariant, broken.what))
+fn complaints(judgement: &Judgement, rest: Rest) -> Vec<String> {
+    let breaches = judgement.breaches().map(|broken| format!("{}: {}", broken.invariant, broken.what));
+    let waits = |kind| matches!(kind, Kind::Stuck | Kind::Unavailable);
+    let anomalies = judgement.anomalies.iter().filter(|anomaly| anomaly.permitted.answer != Answer::Yes);
+    let anomalies = anomalies.filter(|anomaly| rest == Rest::Due || !waits(anomaly.kind));
+    let mut what: Vec<String> = breaches
+        .chain(anomalies.map(|anomaly| {
+            let note = anomaly.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+            format!("{}{note}", anomaly.kind)
+        }))
         .collect();
-    for anomaly in judgement.anomalies.iter().filter(|anomaly| anomaly.permitted.answer != Answer::Yes) {
-        let note = anomaly.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-        what.push(format!("{}{note}", anomaly.kind));
-    }
-    if outcome != Outcome::Quiescent && what.is_empty() {
-        what.push("it did not come to rest".to_owned());
-    }
     what.dedup();
     what
 }

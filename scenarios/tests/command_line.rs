@@ -150,6 +150,37 @@ fn a_fault_that_never_bit_ends_with_three_and_is_named() {
 }
 
 #[test]
+fn a_run_without_an_anomaly_shows_what_was_done_and_what_it_cost() {
+    let clean = "durability/power-loss-empties-the-page-cache";
+    check(&["run", clean, "--seed", "3"], 0, "came back with log end offset 50 ");
+    check(&["run", clean, "--seed", "3"], 0, "after an unclean stop; 50 records are missing");
+    check(&["run", clean, "--seed", "3"], 0, "the leader's machine loses power");
+    // Where there are stories, they tell it; all of it with -v.
+    let story = "durability/acks-1-leader-crash";
+    check(&["run", story, "--seed", "3"], 0, "witness   fault 2: killed broker 1");
+    check(&["run", story, "--seed", "3", "-v"], 0, "killed broker 1; over at");
+}
+
+#[test]
+fn json_tells_how_it_came_out_and_searches_only_if_asked() {
+    let report = |arguments: &[&str]| -> serde_json::Value {
+        let output = ackproof(&[&["run", "--seed", "3", "--format", "json"][..], arguments].concat());
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    };
+    let plain = report(&["durability/acks-0-leader-crash"]);
+    assert_eq!((&plain["version"], &plain["outcome"]), (&2.into(), &"as-expected".into()));
+    assert_eq!((&plain["counterfactuals"], &plain["reasons"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!(plain["anomalies"][0]["permitted"], true);
+    let searched = report(&["durability/acks-0-leader-crash", "--counterfactuals"]);
+    assert_eq!(searched["counterfactuals"][0]["change"], "acks=all, and with it enable.idempotence=true");
+    let idle = report(&[&scenario("never.toml", ">= 5000", "[expect]\nclean = true")]);
+    assert_eq!((&idle["outcome"], &idle["as_expected"]), (&"inconclusive".into(), &false.into()));
+    assert_eq!(idle["reasons"][0], "step 1 never happened: kill leader of orders-0");
+    let unmet = report(&[&scenario("missed.toml", ">= 5", "[[expect.anomaly]]\nkind = \"lost-write\"")]);
+    assert_eq!(unmet["outcome"], "not-as-expected");
+}
+
+#[test]
 fn a_fix_that_does_not_help_is_told() {
     let story = |name: &str, fix: &str| {
         let source = include_str!("../library/durability/acks-1-leader-crash.toml");

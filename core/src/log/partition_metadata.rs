@@ -11,19 +11,18 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::storage::{OpenMode, Storage};
-use crate::types::TopicPartition;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// The file is short.
 const MAX_BYTES: usize = 1024;
 
-fn path(partition: &TopicPartition) -> String {
-    format!("{partition}/partition.metadata")
+fn path(directory: &str) -> String {
+    format!("{directory}/partition.metadata")
 }
 
-/// The topic that the log belongs to; none if there is no such file, or none that can be read.
-pub fn read_topic_id(partition: &TopicPartition, storage: &mut dyn Storage) -> io::Result<Option<Uuid>> {
-    let path = path(partition);
+/// The topic that the log in this directory belongs to; none if there is no such file, or none that can be read.
+pub fn read_topic_id(directory: &str, storage: &mut dyn Storage) -> io::Result<Option<Uuid>> {
+    let path = path(directory);
     if !storage.exists(&path) {
         return Ok(None);
     }
@@ -36,9 +35,9 @@ pub fn read_topic_id(partition: &TopicPartition, storage: &mut dyn Storage) -> i
 }
 
 /// Writes the file.
-pub fn write_topic_id(partition: &TopicPartition, topic_id: Uuid, storage: &mut dyn Storage) -> io::Result<()> {
+pub fn write_topic_id(directory: &str, topic_id: Uuid, storage: &mut dyn Storage) -> io::Result<()> {
     let text = format!("version: 0\ntopic_id: {}", encode(topic_id));
-    let file = storage.open(&path(partition), OpenMode::Truncate)?;
+    let file = storage.open(&path(directory), OpenMode::Truncate)?;
     let written = storage.append(file, Bytes::from(text));
     storage.close(file);
     written
@@ -82,10 +81,10 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let (partition, mut disk) = (TopicPartition::of("orders", 0), MemoryStorage::default());
+        let mut disk = MemoryStorage::default();
         disk.create_dir("orders-0").expect("there is room");
-        assert_eq!(read_topic_id(&partition, &mut disk).expect("no file is no error"), None);
-        write_topic_id(&partition, Uuid::from_u128(7), &mut disk).expect("there is room");
-        assert_eq!(read_topic_id(&partition, &mut disk).expect("it is there"), Some(Uuid::from_u128(7)));
+        assert_eq!(read_topic_id("orders-0", &mut disk).expect("no file is no error"), None);
+        write_topic_id("orders-0", Uuid::from_u128(7), &mut disk).expect("there is room");
+        assert_eq!(read_topic_id("orders-0", &mut disk).expect("it is there"), Some(Uuid::from_u128(7)));
     }
 }

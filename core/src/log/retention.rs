@@ -160,6 +160,7 @@ impl UnifiedLog {
         if self.leader_epochs.truncate_from_start(to) {
             self.write_leader_epochs(ctx)?;
         }
+        self.producers.truncate_head(to, self.toggles);
         self.producers.on_log_start_incremented(to);
         Ok(true)
     }

@@ -229,8 +229,10 @@ impl ReplicaManager {
         let wanted = topic_id(image, name);
         let here = match self.partitions.get(name) {
             Some(partition) => Some(partition.topic_id),
-            None if self.logs.get(name).is_some() => read_topic_id(name, ctx.storage())?,
-            None => None,
+            None => match self.logs.get(name) {
+                Some(log) => read_topic_id(log.directory(), ctx.storage())?,
+                None => None,
+            },
         };
         match here {
             Some(here) if here != wanted => self.delete_replica(name, ctx),
@@ -239,11 +241,12 @@ impl ReplicaManager {
     }
 
     fn note_topic_id(&mut self, name: &TopicPartition, topic_id: Uuid, ctx: &mut Context<'_>) -> io::Result<()> {
+        let Some(log) = self.logs.get(name) else { return Ok(()) };
         let storage = ctx.storage();
-        if self.around.config.version < TOPIC_IDS || read_topic_id(name, storage)? == Some(topic_id) {
+        if self.around.config.version < TOPIC_IDS || read_topic_id(log.directory(), storage)? == Some(topic_id) {
             return Ok(());
         }
-        write_topic_id(name, topic_id, storage)
+        write_topic_id(log.directory(), topic_id, storage)
     }
 }
 

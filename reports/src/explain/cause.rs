@@ -43,6 +43,8 @@ causes! {
         "the record was in the page cache of a machine that lost power, not on its disk";
     DiskLostData = "disk-lost-data",
         "a broker came back with less than it had been given, without a loss of power";
+    DiskLiedAboutSync = "disk-lied-about-sync",
+        "the disk had said that the record was synced, and it was not: it went with the power";
     CorruptTail = "corrupt-tail",
         "recovery cut a log at a torn or corrupt batch";
     TruncatedToHighWatermark = "truncated-to-high-watermark",

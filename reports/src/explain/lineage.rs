@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
+use super::nodes::FaultLine;
+
 /// The place of an event in the trace.
 pub(crate) type At = usize;
 
@@ -64,14 +66,6 @@ pub(crate) struct Origin {
     pub certain: bool,
 }
 
-/// What became of a fault of the plan.
-#[derive(Debug)]
-pub(crate) struct FaultLine {
-    injected: At,
-    healed: Option<At>,
-    bitten: Vec<At>,
-}
-
 /// The trace, indexed.
 #[derive(Debug)]
 pub(crate) struct Lineage<'a> {
@@ -83,11 +77,13 @@ pub(crate) struct Lineage<'a> {
     pub resets: BTreeMap<(u32, &'a TopicPartition), Vec<At>>,
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
     pub consequences: BTreeMap<At, Vec<At>>,
-    faults: BTreeMap<u32, FaultLine>,
+    pub(super) faults: BTreeMap<u32, FaultLine>,
     /// Where leaders recognised a batch, by producer id and sequence.
     recognised: BTreeMap<(&'a TopicPartition, i64, i32), Vec<At>>,
     /// What clients warned of.
     warnings: BTreeMap<u32, Vec<At>>,
+    /// Where disks said that something was synced, and it was not.
+    pub(super) lies: BTreeMap<NodeId, Vec<(At, u32)>>,
 }
 
 /// How far up the chain of causes a request is looked for. Between a transmission and its append lie one or two facts;
@@ -108,6 +104,7 @@ impl<'a> Lineage<'a> {
             faults: BTreeMap::new(),
             recognised: BTreeMap::new(),
             warnings: BTreeMap::new(),
+            lies: BTreeMap::new(),
         };
         let mut unasked = false;
         for (at, event) in events.iter().enumerate() {
@@ -116,7 +113,7 @@ impl<'a> Lineage<'a> {
                 NodeId::Broker(_) | NodeId::Controller(_) => {}
             }
             lineage.index(at, event);
-            lineage.index_fault(at, &event.fact);
+            lineage.index_fault(at, event);
             unasked |= matches!(event.fact, Fact::RecordAcknowledged { acks: 0, .. });
         }
         if unasked {
@@ -191,25 +188,6 @@ impl<'a> Lineage<'a> {
             }
             Fact::PositionReset { partition, .. } => {
                 self.resets.entry((client, partition)).or_default().push(at);
-            }
-            _ => {}
-        }
-    }
-
-    fn index_fault(&mut self, at: At, fact: &Fact) {
-        match fact {
-            Fact::FaultInjected { fault, .. } => {
-                self.faults.insert(*fault, FaultLine { injected: at, healed: None, bitten: Vec::new() });
-            }
-            Fact::FaultBit { fault, .. } => {
-                if let Some(line) = self.faults.get_mut(fault) {
-                    line.bitten.push(at);
-                }
-            }
-            Fact::FaultHealed { fault } => {
-                if let Some(line) = self.faults.get_mut(fault) {
-                    line.healed.get_or_insert(at);
-                }
             }
             _ => {}
         }
@@ -382,79 +360,6 @@ impl<'a> Lineage<'a> {
         })
     }
 
-    /// The last end of a process or machine in a stretch of the trace.
-    pub(crate) fn last_death(&self, node: NodeId, after: At, before: At) -> Option<At> {
-        let line = self.nodes.get(&node)?;
-        line.iter().rev().copied().filter(|at| *at > after && *at < before).find(|at| is_death(&self.events[*at].fact))
-    }
-
-    /// The end that a node has not come back from at a moment.
-    pub(crate) fn dead_since(&self, node: NodeId, moment: At) -> Option<At> {
-        let line = self.nodes.get(&node)?;
-        let until = &line[..line.partition_point(|at| *at <= moment)];
-        let ends_or_starts = |at: &At| {
-            let fact = &self.events[*at].fact;
-            is_death(fact) || matches!(fact, Fact::NodeStarted)
-        };
-        until.iter().rev().copied().find(ends_or_starts).filter(|at| is_death(&self.events[*at].fact))
-    }
-
-    /// The last loss of power of a machine in a stretch of the trace.
-    pub(crate) fn last_power_loss(&self, node: NodeId, after: At, before: At) -> Option<At> {
-        let line = self.nodes.get(&node)?;
-        let mut inside = line.iter().rev().copied().filter(|at| *at > after && *at < before);
-        inside.find(|at| matches!(self.events[*at].fact, Fact::PowerLost { .. }))
-    }
-
-    /// The end of a process or machine that is nearest in time to an event, but not before another.
-    pub(crate) fn nearest_death(&self, node: NodeId, after: At, around: At) -> Option<At> {
-        let moment = self.events[around].time.0;
-        let distance = |at: At| (self.events[at].time.0.abs_diff(moment), at.abs_diff(around));
-        let deaths =
-            self.nodes.get(&node)?.iter().copied().filter(|at| *at > after && is_death(&self.events[*at].fact));
-        deaths.min_by_key(|at| distance(*at))
-    }
-
-    /// The last time that a process was paused in a stretch of the trace.
-    pub(crate) fn last_pause(&self, node: NodeId, after: At, before: At) -> Option<At> {
-        let mut line = self.nodes.get(&node)?.iter().rev().copied().filter(|at| *at > after && *at < before);
-        line.find(|at| matches!(self.events[*at].fact, Fact::NodePaused))
-    }
-
-    /// The faults that did something and were in force in a stretch of the trace, with where they began.
-    ///
-    /// A fault that is never healed is over at once, unless a node that it took is still gone at the end of the stretch.
-    pub(crate) fn faults_in_force(&self, from: At, to: At) -> impl Iterator<Item = (u32, At)> {
-        let lines = self.faults.iter().filter(move |(_, line)| line.injected < to && !line.bitten.is_empty());
-        let in_force = lines.filter(move |(fault, line)| match line.healed {
-            Some(healed) => healed > from,
-            None => line.bitten.iter().any(|at| *at > from && *at < to) || self.keeps_down(**fault, to),
-        });
-        in_force.map(|(fault, line)| (*fault, line.injected))
-    }
-
-    /// The faults that are still in force when the trace ends, with where they began.
-    pub(crate) fn faults_at_the_end(&self) -> impl Iterator<Item = (u32, At)> {
-        let end = self.events.len();
-        let open = self.faults.iter().filter(move |(fault, line)| {
-            let lasts = || line.bitten.iter().any(|at| is_lasting(&self.events[*at].fact));
-            line.healed.is_none() && !line.bitten.is_empty() && (lasts() || self.keeps_down(**fault, end))
-        });
-        open.map(|(fault, line)| (*fault, line.injected))
-    }
-
-    /// Whether a node is down or paused at a moment because of a fault.
-    fn keeps_down(&self, fault: u32, moment: At) -> bool {
-        self.nodes.values().any(|line| {
-            let last = line[..line.partition_point(|at| *at < moment)].last();
-            last.is_some_and(|at| {
-                let fact = &self.events[*at].fact;
-                (is_death(fact) || matches!(fact, Fact::NodePaused))
-                    && self.fault(*at).is_some_and(|(by, _)| by == fault)
-            })
-        })
-    }
-
     /// The last refusal of what a client sent to a broker at acks=0, in a stretch of the trace.
     pub(crate) fn refused_unasked(&self, client: u32, broker: i32, after: At, before: At) -> Option<At> {
         let from_here =
@@ -483,11 +388,6 @@ impl<'a> Lineage<'a> {
         refused[..end].iter().rev().copied().find(|at| self.origin(*at, partition, &[batch]).is_some())
     }
 
-    /// When a fault was healed.
-    pub(crate) fn healed(&self, fault: u32) -> Option<At> {
-        self.faults.get(&fault)?.healed
-    }
-
     /// How often leaders recognised the batch of a transmission before a moment.
     pub(crate) fn recognised(&self, sent: At, until: At) -> usize {
         let Fact::BatchSent { partition, producer_id, base_sequence, .. } = &self.events[sent].fact else { return 0 };
@@ -507,14 +407,4 @@ impl<'a> Lineage<'a> {
         let last = warnings[..warnings.partition_point(|warning| *warning < at)].last().copied();
         last.filter(|warning| self.events[*warning].time == self.events[at].time)
     }
-}
-
-/// Whether what a fault did goes on until it is healed: links, messages and disks; nodes are looked at themselves.
-fn is_lasting(witness: &Fact) -> bool {
-    let Fact::FaultBit { what, .. } = witness else { return false };
-    ["cut links", "dropped", "held", "delayed"].iter().any(|verb| what.starts_with(verb))
-}
-
-fn is_death(fact: &Fact) -> bool {
-    matches!(fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
 }

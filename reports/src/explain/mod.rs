@@ -7,6 +7,7 @@
 pub mod cause;
 mod exceptions;
 pub(crate) mod lineage;
+mod nodes;
 pub(crate) mod steps;
 pub mod story;
 mod telling;
@@ -148,8 +149,10 @@ impl Told {
 
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     match anomaly.kind {
-        Kind::LostWrite => why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly)),
-        Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly),
+        Kind::LostWrite => {
+            why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
+        }
+        Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly, contract),
         Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
         Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),
         Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),

@@ -41,6 +41,7 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
             let until = lineage.healed(*fault).map(|at| format!("in force until {}", lineage.events[at].time));
             (Actor::fault(event.node, *fault), what.clone(), until.unwrap_or_default())
         }
+        Fact::FaultBit { fault, what } => (Actor::fault(event.node, *fault), what.clone(), String::new()),
         Fact::MessageLost { what, to, .. } => {
             (Actor::speaking(event.node, *to), format!("{what} lost"), fault(lineage, at).unwrap_or_default())
         }

@@ -25,6 +25,7 @@ use super::lineage::{At, Lineage};
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
 use crate::anomaly::{Anomaly, Kind};
+use crate::contract::Contract;
 
 /// A value of more characters does not fit into a step.
 const LONGEST_VALUE: usize = 40;
@@ -87,7 +88,7 @@ struct Promise {
     isr: Vec<i32>,
 }
 
-pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
         Some(promise) => {
@@ -98,6 +99,9 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
                 tale.cause = Cause::CorruptRecord;
                 tale.steps.push(step(lineage, at));
                 tale.steps.sort_by_key(|step| step.event);
+            }
+            if contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.flush_messages == 1) {
+                blame_the_disk(lineage, &partition, &promise, &mut tale);
             }
             if anomaly.kind == Kind::InconsistentOffsets {
                 tale.steps.extend(replaced(lineage, anomaly, &partition, &promise));
@@ -119,6 +123,25 @@ fn unreadable(lineage: &Lineage<'_>, partition: &TopicPartition, offset: i64) ->
         _ => false,
     };
     lineage.events.iter().position(failed)
+}
+
+/// Every record was synced before it was acknowledged, and went with the power all the same: the disk had lied.
+fn blame_the_disk(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, tale: &mut Tale) {
+    if tale.cause != Cause::UnsyncedDataLostWithPower {
+        return;
+    }
+    let fate = fate(lineage, partition, promise);
+    let taken = fate.holders.iter().filter_map(|(broker, holding)| {
+        let gone = holding.taken.filter(|taken| taken.with_power)?.gone;
+        lineage.lie(NodeId::Broker(*broker), holding.since, gone)
+    });
+    let lies: Vec<At> = taken.collect();
+    if lies.is_empty() {
+        return;
+    }
+    (tale.cause, tale.contributing) = (Cause::DiskLiedAboutSync, vec![Cause::UnsyncedDataLostWithPower]);
+    tale.steps.extend(lies.into_iter().map(|at| step(lineage, at)));
+    tale.steps.sort_by_key(|step| step.event);
 }
 
 /// The record that took the offset: its transmission, where that is certain, and its append by a leader.

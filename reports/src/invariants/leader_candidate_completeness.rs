@@ -9,11 +9,12 @@ use super::view::Change;
 /// What is wrong, if it is broken.
 pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
     let decided = &scene.partition.decided;
+    let electable = || decided.isr.iter().chain(&decided.elr);
     match scene.change {
-        Change::Committed { .. } | Change::Isr { .. } | Change::Elected { .. } => {
-            decided.isr.iter().find_map(|member| lacks(scene, *member))
+        Change::Committed { .. } | Change::Isr { .. } | Change::Elected { .. } | Change::Eligible(_) => {
+            electable().find_map(|member| lacks(scene, *member))
         }
-        Change::Lost(member) if decided.isr.contains(member) => lacks(scene, *member),
+        Change::Lost(member) if electable().any(|electable| electable == member) => lacks(scene, *member),
         _ => None,
     }
 }

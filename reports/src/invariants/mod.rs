@@ -21,7 +21,9 @@ mod leader_candidate_completeness;
 mod leader_completeness;
 mod leader_in_isr;
 mod log_matching;
+mod log_start_offset;
 mod metadata_log_matching;
+mod min_isr_recovery_quorum;
 mod monotonic_epochs;
 mod monotonic_high_watermark;
 mod no_committed_record_lost_globally;
@@ -77,8 +79,12 @@ invariants! {
     MetadataLogMatching,
     /// What is committed stays committed.
     MonotonicHighWatermark,
+    /// Logs begin where they did or later, and not beyond what is committed.
+    LogStartOffset,
     /// What was read stays where it was.
     ConsistentRead,
+    /// A partition without candidates remembers whom to recover from.
+    MinIsrRecoveryQuorum,
     /// What is committed is on some broker.
     NoCommittedRecordLostGlobally,
 }
@@ -102,7 +108,9 @@ impl Invariant {
             Invariant::LeaderCompleteness => leader_completeness::check(scene),
             Invariant::LogMatching => log_matching::check(scene),
             Invariant::MonotonicHighWatermark => monotonic_high_watermark::check(scene),
+            Invariant::LogStartOffset => log_start_offset::check(scene),
             Invariant::ConsistentRead => consistent_read::check(scene),
+            Invariant::MinIsrRecoveryQuorum => min_isr_recovery_quorum::check(scene),
             Invariant::NoCommittedRecordLostGlobally => no_committed_record_lost_globally::check(scene),
             // It is about the metadata log, which is no partition of this view.
             Invariant::MetadataLogMatching => None,
@@ -151,6 +159,7 @@ fn concerned(change: &Change) -> &'static [Invariant] {
             I::ConsistentRead,
             I::NoCommittedRecordLostGlobally,
         ],
+        Change::LogStart(..) => &[I::LogStartOffset],
         Change::BecameLeader(..) => {
             &[I::NoTwoLeadersPerEpoch, I::MonotonicEpochs, I::ReplicationQuorumSuperset, I::ConsistentRead]
         }
@@ -165,6 +174,7 @@ fn concerned(change: &Change) -> &'static [Invariant] {
             I::LeaderCompleteness,
             I::ConsistentRead,
         ],
+        Change::Eligible(_) => &[I::LeaderCandidateCompleteness, I::MinIsrRecoveryQuorum],
         Change::Isr { .. } => &[
             I::LeaderInIsr,
             I::MonotonicEpochs,

@@ -22,6 +22,8 @@ pub(super) struct Decided {
     pub(super) partition_epoch: i32,
     /// The ISR.
     pub(super) isr: Vec<i32>,
+    /// The eligible leader replicas (KIP-966).
+    pub(super) elr: Vec<i32>,
     /// Whether a leader that was not in the ISR was ever elected.
     pub(super) unclean: bool,
 }
@@ -87,7 +89,14 @@ impl PartitionView {
     fn new(name: TopicPartition) -> Self {
         Self {
             name,
-            decided: Decided { leader: -1, leader_epoch: -1, partition_epoch: -1, isr: Vec::new(), unclean: false },
+            decided: Decided {
+                leader: -1,
+                leader_epoch: -1,
+                partition_epoch: -1,
+                isr: Vec::new(),
+                elr: Vec::new(),
+                unclean: false,
+            },
             committed: Committed::default(),
             replicas: BTreeMap::new(),
             consumed: 0,
@@ -129,6 +138,8 @@ pub(super) enum Change {
     Followed(i32),
     /// A replica has lost records: cut, or not found again.
     Lost(i32),
+    /// A replica's log begins elsewhere: the offset before.
+    LogStart(i32, i64),
     /// A replica believes to lead now; the epoch that it knew before.
     BecameLeader(i32, i32),
     /// A replica follows now; the epoch that it knew before.
@@ -139,6 +150,8 @@ pub(super) enum Change {
     Elected { leader_epoch: i32, partition_epoch: i32 },
     /// The controller has changed the ISR, together with a leader or not; the partition epoch before.
     Isr { partition_epoch: i32, with_leader: bool },
+    /// The controller has changed who may lead outside of the ISR; who the last known ones are.
+    Eligible(Vec<i32>),
     /// A consumer has read a record.
     Consumed(i64),
 }
@@ -242,8 +255,13 @@ impl ClusterView {
                 decided.partition_epoch = partition_epoch.0;
                 Some((index, Change::Isr { partition_epoch: before, with_leader }))
             }
+            Fact::EligibleLeadersChanged { partition, elr, last_known_elr } => {
+                let index = self.partition(partition);
+                self.partitions[index].decided.elr.clone_from(elr);
+                Some((index, Change::Eligible(last_known_elr.clone())))
+            }
             // A topic of this name that was there before is another one.
-            Fact::TopicCreated { topic, .. } => {
+            Fact::TopicCreated { topic, .. } | Fact::TopicDeleted { topic } => {
                 for partition in self.partitions.iter_mut().filter(|partition| partition.name.topic.as_str() == topic) {
                     *partition = PartitionView::new(partition.name.clone());
                 }
@@ -304,11 +322,12 @@ impl ClusterView {
     /// What was removed by the rules, or by an operator, is not lost.
     fn take_removal(&mut self, broker: i32, event: &Event) -> Option<(usize, Change)> {
         match &event.fact {
-            Fact::LogStartOffsetAdvanced { partition, to, .. } => {
+            Fact::LogStartOffsetAdvanced { partition, from, to, .. } => {
                 let index = self.partition(partition);
                 let partition = &mut self.partitions[index];
                 let replica = partition.replicas.entry(broker).or_default();
                 replica.log.begin_at(to.0, &partition.committed);
+                return Some((index, Change::LogStart(broker, from.0)));
             }
             Fact::Cleaned { partition, to, .. } => {
                 let index = self.partition(partition);

@@ -133,14 +133,10 @@ fn note(text: &str, style: &dyn Style, line: &mut String) {
 }
 
 fn headline(anomaly: &Anomaly, names: &NodeNames, right: usize, style: &dyn Style) -> String {
-    let mut rest = format!("  {}", place(anomaly));
-    if anomaly.key.is_some() || anomaly.value.is_some() {
-        rest.push_str(&format!("   {}", content(anomaly.key.as_ref(), anomaly.value.as_ref())));
-    }
-    let told = told(anomaly, names);
-    if !told.is_empty() {
-        rest.push_str(&format!("   {told}"));
-    }
+    let has_content = anomaly.key.is_some() || anomaly.value.is_some();
+    let content = if has_content { content(anomaly.key.as_ref(), anomaly.value.as_ref()) } else { String::new() };
+    let parts = [place(anomaly), content, told(anomaly, names)].into_iter().filter(|part| !part.is_empty());
+    let rest = format!("  {}", parts.collect::<Vec<String>>().join("   "));
     let headline = anomaly.kind.headline();
     let left = width(headline) + width(&rest);
     let kind = anomaly.kind.name();

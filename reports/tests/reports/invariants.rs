@@ -1,7 +1,7 @@
 //! Every invariant with a guilty and an innocent history, and what excuses a guilty one.
 
-use ackproof_core::fact::{Fact, Role, TruncationReason};
-use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
+use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, Sequence};
 use ackproof_reports::{Answer, Broken, Invariant};
 
 use crate::run::{CONTROLLER, Run, acks, orders, with_topic};
@@ -284,6 +284,71 @@ fn monotonic_high_watermark() {
     innocent.written(2, 5, 2, &[3]);
     innocent.high_watermark(2, Role::Leader, 2, 3);
     check(Invariant::MonotonicHighWatermark, &guilty, at, &innocent);
+}
+
+#[test]
+fn log_start_offset() {
+    let begins = |run: &mut Run, from: i64, to: i64| {
+        let (from, to, reason) = (Offset(from), Offset(to), LogStartReason::RetentionMs);
+        run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason })
+    };
+    // Retention that does not mind the high watermark (KAFKA-5634).
+    let mut guilty = two_committed();
+    guilty.written(1, 4, 2, &[]);
+    let at = begins(&mut guilty, 0, 3);
+    let mut innocent = two_committed();
+    begins(&mut innocent, 0, 2);
+    check(Invariant::LogStartOffset, &guilty, at, &innocent);
+    let mut guilty = two_committed();
+    begins(&mut guilty, 0, 2);
+    let at = begins(&mut guilty, 2, 1);
+    check(Invariant::LogStartOffset, &guilty, at, &innocent);
+}
+
+#[test]
+fn what_was_removed_or_rewritten_by_a_rule_is_not_missed() {
+    let mut run = two_committed();
+    let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::RetentionMs);
+    run.say(NodeId::Broker(2), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+    let (from, to) = (Offset(0), Offset(2));
+    let cleaned = Fact::Cleaned { partition: orders(), from, to, records_before: 2, records_after: 1 };
+    run.say(NodeId::Broker(1), cleaned);
+    // A replica that lost everything fetches what the cleaner has left of it.
+    run.truncated(3, 2, 0, TruncationReason::OutOfRange);
+    let judgement = run.judge(&acks(-1));
+    assert!(
+        judgement.broken.iter().all(|broken| broken.invariant == Invariant::LeaderCandidateCompleteness
+            || broken.invariant == Invariant::StrongIsr
+            || broken.invariant == Invariant::WeakIsr),
+        "{:?}",
+        judgement.broken
+    );
+    let copied = Fact::Appended {
+        partition: orders(),
+        role: Role::Follower,
+        base_offset: Offset(0),
+        last_offset: Offset(1),
+        leader_epoch: LeaderEpoch(4),
+        producer_id: -1,
+        base_sequence: Sequence::NONE,
+        crc: 99,
+    };
+    run.say(NodeId::Broker(3), copied);
+    run.high_watermark(3, Role::Follower, 0, 2);
+    assert_eq!(first(&run, Invariant::LogMatching), None);
+}
+
+#[test]
+fn min_isr_recovery_quorum() {
+    let nobody_left = |last_known: &[i32]| {
+        let mut run = Run::started();
+        run.offline(&[]);
+        let (elr, last_known_elr) = (Vec::new(), last_known.to_vec());
+        run.say(CONTROLLER, Fact::EligibleLeadersChanged { partition: orders(), elr, last_known_elr });
+        run
+    };
+    let guilty = nobody_left(&[]);
+    check(Invariant::MinIsrRecoveryQuorum, &guilty, guilty.now(), &nobody_left(&[1]));
 }
 
 #[test]

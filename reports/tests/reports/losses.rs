@@ -439,3 +439,69 @@ fn innocent_an_end_that_stays_and_a_start_that_is_no_end() {
         assert!(!run.judge(&contract).kinds().contains(&Kind::StaleEndOffset));
     }
 }
+
+/// All three replicas lose power with the record, which the disk of the leader may have said to be synced.
+fn synced_and_gone(lies: bool) -> Run {
+    let mut run = on_three();
+    let fault = run.say(NodeId::Controller(100), Fact::FaultInjected { fault: 1, what: "the disk lies".into() });
+    if lies {
+        run.because(
+            fault,
+            NodeId::Broker(1),
+            Fact::FaultBit { fault: 1, what: "lied about a sync to broker 1".into() },
+        );
+    }
+    for broker in 1..=3 {
+        run.lost_power(broker);
+    }
+    for broker in 1..=3 {
+        run.loaded(broker, 0);
+    }
+    run.elected(1, 1, &[1, 2, 3], true, 0);
+    run.ends_with(1, &[]);
+    run
+}
+
+fn flushed() -> Contract {
+    with_topic(acks(-1), |topic| topic.flush_messages = 1)
+}
+
+#[test]
+fn a_disk_that_lied_about_a_sync_is_named_where_every_record_was_synced() {
+    let story = story(&synced_and_gone(true), &flushed(), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::DiskLiedAboutSync));
+    assert_eq!(story.anomaly.contributing, [Cause::UnsyncedDataLostWithPower]);
+    assert_eq!(story.anomaly.permitted.answer, Answer::Yes);
+    assert!(lines(&story).contains(&"lied about a sync to broker 1".to_owned()), "{:?}", lines(&story));
+}
+
+#[test]
+fn innocent_without_a_lie_a_synced_record_that_goes_is_a_bug() {
+    let story = story(&synced_and_gone(false), &flushed(), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower));
+    assert_eq!(story.anomaly.permitted.answer, Answer::No);
+}
+
+#[test]
+fn innocent_where_nothing_was_to_be_synced_the_lie_took_nothing() {
+    let story = story(&synced_and_gone(true), &acks(-1), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower));
+}
+
+#[test]
+fn an_eligible_leader_replica_outside_the_isr_is_a_clean_choice() {
+    let elected = |isr_before: &[i32]| {
+        let mut run = on_three();
+        run.isr(&[1, 2, 3], isr_before);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.elected(2, 1, &[2], true, 0);
+        run.ends_with(2, &[]);
+        let story = story(&run, &acks(-1), Kind::LostWrite);
+        let step = story.steps.iter().find(|step| step.what.starts_with("elected")).expect("somebody was elected");
+        step.note.clone()
+    };
+    assert_eq!(elected(&[1]), "clean: an eligible leader replica; log end offset 0");
+    assert_eq!(elected(&[1, 2]), "clean: in ISR; log end offset 0");
+}

@@ -60,6 +60,7 @@ pub fn acks(acks: i16) -> Contract {
             replication_factor: 3,
             min_insync_replicas: 1,
             unclean_leader_election: false,
+            eligible_leader_replicas: false,
             unclean_by_operator: false,
             flush_messages: i64::MAX as u64,
             compacted: false,

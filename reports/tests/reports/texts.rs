@@ -2,12 +2,13 @@
 
 use ackproof_core::fact::{Fact, RetryReason, TruncationReason};
 use ackproof_core::types::{Duration, NodeId};
+use ackproof_reports::contract::LegacyKind;
 use ackproof_reports::explain::KeepsIt;
 use ackproof_reports::render::text::{self, PlainText, Style, Tone};
 use ackproof_reports::render::topics::topics;
-use ackproof_reports::{Digest, RunOutcome, RunReport};
+use ackproof_reports::{Contract, Digest, RunOutcome, RunReport};
 
-use crate::run::{P1, Run, acks, names};
+use crate::run::{P1, Run, acks, names, with_producer};
 
 /// The run of the example in the design: acks=1, the leader is killed four milliseconds after the append.
 fn leader_crash() -> Run {
@@ -150,6 +151,29 @@ fn verdict_line_witnesses_and_topics() {
     ]
     .join("\n");
     insta::assert_snapshot!("verdict", text);
+}
+
+#[test]
+fn numbers_are_words_and_a_producer_without_callbacks_is_explained() {
+    let mut run = Run::default();
+    for number in 0..3 {
+        run.sent(number, &format!("order {number}"));
+    }
+    run.acked(0, 0, -1);
+    run.ends_with(1, &["order 0", "order 1"]);
+    let line = |contract: &Contract| {
+        let judgement = run.judge(contract);
+        text::verdict_line("numbers", 7, &judgement, &PlainText) + &text::remarks(contract, &judgement, &PlainText)
+    };
+    assert_eq!(
+        line(&acks(-1)),
+        "invalid  numbers  seed 7   sent 3  acknowledged 1  never answered 2 (1 of them in the log)\n"
+    );
+    let legacy = with_producer(acks(1), |producer| producer.legacy = Some(LegacyKind::Async));
+    assert_eq!(
+        line(&legacy).lines().last(),
+        Some("note      p1: producer.type=async has no callback and never answers the program")
+    );
 }
 
 #[test]

@@ -78,6 +78,7 @@ const SETTINGS: &[(u32, Setting)] = &[
     (LIMIT, Producer("max.block.ms", "300000")),
     (LIMIT, Producer("buffer.memory", "1073741824")),
     (LIMIT, Producer("max.request.size", "104857600")),
+    (LIMIT, Legacy("retry.backoff.ms", "1000")),
     (LIMIT, Legacy("queue.enqueue.timeout.ms", "-1")),
     (LIMIT, Legacy("queue.buffering.max.messages", "1000000")),
     (CODE, Setting::AtEnd(AtEnd::Close)),

@@ -137,6 +137,7 @@ impl Shop {
                 replication_factor: 3,
                 min_insync_replicas: 2,
                 unclean_leader_election: false,
+                eligible_leader_replicas: false,
                 unclean_by_operator: false,
                 flush_messages: u64::MAX,
                 compacted: false,

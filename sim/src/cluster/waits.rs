@@ -127,7 +127,8 @@ impl World {
         state: &PartitionRegistration,
         image: &MetadataImage,
     ) -> Option<String> {
-        let candidate = state.isr.iter().find(|broker| image.is_active(**broker))?;
+        // A replica on an offline log directory is in the ISR and cannot lead.
+        let candidate = state.isr.iter().find(|broker| image.may_lead(state, **broker))?;
         Some(format!(
             "{partition}: nobody leads, although broker {candidate} is in the ISR and runs: the controller has not elected it"
         ))

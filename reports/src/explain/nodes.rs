@@ -1,0 +1,137 @@
+//! The trace, indexed: what became of nodes and of faults.
+
+use ackproof_core::fact::{Event, Fact};
+use ackproof_core::types::NodeId;
+
+use super::lineage::{At, Lineage};
+
+/// What became of a fault of the plan.
+#[derive(Debug)]
+pub(crate) struct FaultLine {
+    injected: At,
+    healed: Option<At>,
+    bitten: Vec<At>,
+}
+
+/// How the witness of a disk that lies begins.
+const LIED: &str = "lied about a sync";
+
+impl Lineage<'_> {
+    pub(super) fn index_fault(&mut self, at: At, event: &Event) {
+        match &event.fact {
+            Fact::FaultInjected { fault, .. } => {
+                self.faults.insert(*fault, FaultLine { injected: at, healed: None, bitten: Vec::new() });
+            }
+            Fact::FaultBit { fault, what } => {
+                if what.starts_with(LIED) {
+                    self.lies.entry(event.node).or_default().push((at, *fault));
+                }
+                if let Some(line) = self.faults.get_mut(fault) {
+                    line.bitten.push(at);
+                }
+            }
+            Fact::FaultHealed { fault } => {
+                if let Some(line) = self.faults.get_mut(fault) {
+                    line.healed.get_or_insert(at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The last end of a process or machine in a stretch of the trace.
+    pub(crate) fn last_death(&self, node: NodeId, after: At, before: At) -> Option<At> {
+        let line = self.nodes.get(&node)?;
+        line.iter().rev().copied().filter(|at| *at > after && *at < before).find(|at| is_death(&self.events[*at].fact))
+    }
+
+    /// The end that a node has not come back from at a moment.
+    pub(crate) fn dead_since(&self, node: NodeId, moment: At) -> Option<At> {
+        let line = self.nodes.get(&node)?;
+        let until = &line[..line.partition_point(|at| *at <= moment)];
+        let ends_or_starts = |at: &At| {
+            let fact = &self.events[*at].fact;
+            is_death(fact) || matches!(fact, Fact::NodeStarted)
+        };
+        until.iter().rev().copied().find(ends_or_starts).filter(|at| is_death(&self.events[*at].fact))
+    }
+
+    /// The last loss of power of a machine in a stretch of the trace.
+    pub(crate) fn last_power_loss(&self, node: NodeId, after: At, before: At) -> Option<At> {
+        let line = self.nodes.get(&node)?;
+        let mut inside = line.iter().rev().copied().filter(|at| *at > after && *at < before);
+        inside.find(|at| matches!(self.events[*at].fact, Fact::PowerLost { .. }))
+    }
+
+    /// The end of a process or machine that is nearest in time to an event, but not before another.
+    pub(crate) fn nearest_death(&self, node: NodeId, after: At, around: At) -> Option<At> {
+        let moment = self.events[around].time.0;
+        let distance = |at: At| (self.events[at].time.0.abs_diff(moment), at.abs_diff(around));
+        let deaths =
+            self.nodes.get(&node)?.iter().copied().filter(|at| *at > after && is_death(&self.events[*at].fact));
+        deaths.min_by_key(|at| distance(*at))
+    }
+
+    /// The last time that a process was paused in a stretch of the trace.
+    pub(crate) fn last_pause(&self, node: NodeId, after: At, before: At) -> Option<At> {
+        let mut line = self.nodes.get(&node)?.iter().rev().copied().filter(|at| *at > after && *at < before);
+        line.find(|at| matches!(self.events[*at].fact, Fact::NodePaused))
+    }
+
+    /// The faults that did something and were in force in a stretch of the trace, with where they began.
+    ///
+    /// A fault that is never healed is over at once, unless a node that it took is still gone at the end of the stretch.
+    pub(crate) fn faults_in_force(&self, from: At, to: At) -> impl Iterator<Item = (u32, At)> {
+        let lines = self.faults.iter().filter(move |(_, line)| line.injected < to && !line.bitten.is_empty());
+        let in_force = lines.filter(move |(fault, line)| match line.healed {
+            Some(healed) => healed > from,
+            None => line.bitten.iter().any(|at| *at > from && *at < to) || self.keeps_down(**fault, to),
+        });
+        in_force.map(|(fault, line)| (*fault, line.injected))
+    }
+
+    /// The faults that are still in force when the trace ends, with where they began.
+    pub(crate) fn faults_at_the_end(&self) -> impl Iterator<Item = (u32, At)> {
+        let end = self.events.len();
+        let open = self.faults.iter().filter(move |(fault, line)| {
+            let lasts = || line.bitten.iter().any(|at| is_lasting(&self.events[*at].fact));
+            line.healed.is_none() && !line.bitten.is_empty() && (lasts() || self.keeps_down(**fault, end))
+        });
+        open.map(|(fault, line)| (*fault, line.injected))
+    }
+
+    /// Whether a node is down or paused at a moment because of a fault.
+    fn keeps_down(&self, fault: u32, moment: At) -> bool {
+        self.nodes.values().any(|line| {
+            let last = line[..line.partition_point(|at| *at < moment)].last();
+            last.is_some_and(|at| {
+                let fact = &self.events[*at].fact;
+                (is_death(fact) || matches!(fact, Fact::NodePaused))
+                    && self.fault(*at).is_some_and(|(by, _)| by == fault)
+            })
+        })
+    }
+
+    /// Where the disk of a node lied about a sync, by a fault that was in force some time between two moments.
+    pub(crate) fn lie(&self, node: NodeId, from: At, to: At) -> Option<At> {
+        let lies = self.lies.get(&node)?.iter().rev();
+        let mut in_force =
+            lies.filter(|(at, fault)| *at < to && self.healed(*fault).is_none_or(|healed| healed > from));
+        in_force.next().map(|(at, _)| *at)
+    }
+
+    /// When a fault was healed.
+    pub(crate) fn healed(&self, fault: u32) -> Option<At> {
+        self.faults.get(&fault)?.healed
+    }
+}
+
+/// Whether what a fault did goes on until it is healed: links, messages and disks; nodes are looked at themselves.
+fn is_lasting(witness: &Fact) -> bool {
+    let Fact::FaultBit { what, .. } = witness else { return false };
+    ["cut links", "dropped", "held", "delayed"].iter().any(|verb| what.starts_with(verb))
+}
+
+fn is_death(fact: &Fact) -> bool {
+    matches!(fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
+}
