@@ -49,13 +49,7 @@ const SWEEPS: [Sweep; 3] = [
 
 /// A thousand records in fifty seconds, one after the other to all partitions.
 fn slow(brokers: u64, partitions: u64) -> String {
-    scenario(
-        brokers,
-        partitions,
-        1_000,
-        "every = \"50ms\"",
-        "\"partitioner.class\" = \"org.apache.kafka.clients.producer.RoundRobinPartitioner\"",
-    )
+    scenario(brokers, partitions, 1_000, "every = \"50ms\"", "\"partitioner.class\" = \"RoundRobinPartitioner\"")
 }
 
 /// Ten thousand records a second to one partition, in batches of a hundred.
@@ -87,6 +81,8 @@ config = {{ acks = "all", {producer} }}
 name = "c1"
 topic = "orders"
 config = {{ "auto.offset.reset" = "earliest" }}
+[expect]
+clean = true
 "#
     )
 }
