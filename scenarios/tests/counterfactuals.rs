@@ -55,9 +55,9 @@ fn a_bug_is_mended_by_its_historical_fix() {
 
 #[test]
 fn where_nothing_keeps_it_the_story_says_how_much_was_tried() {
-    let run = searched(&of_library("durability/isr-alone-leader-gone"), 3);
-    check(&run, Kind::Unavailable, None);
-    let story = run.explanation.stories.iter().find(|story| story.anomaly.kind == Kind::Unavailable);
+    let run = searched(&of_library("storage/swallowed-fsync-error"), 3);
+    check(&run, Kind::LostWrite, None);
+    let story = run.explanation.stories.iter().find(|story| story.anomaly.kind == Kind::LostWrite);
     let keeps_it = story.and_then(|story| story.keeps_it.as_ref()).expect("it says so");
     assert_eq!(keeps_it.change, "nothing of what was tried");
     assert!(keeps_it.how.ends_with("changes of up to three settings, same seed, re-run"), "{}", keeps_it.how);

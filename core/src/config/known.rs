@@ -125,7 +125,6 @@ pub(super) const BROKER: &[NoEffect] = &[
         names: "log.cleaner.dedupe.buffer.size log.cleaner.io.buffer.load.factor log.cleaner.io.buffer.size \
             log.cleaner.threads",
     },
-    NoEffect { why: "topics are not deleted here", names: "delete.topic.enable" },
     NoEffect {
         why: "the timing of the controller quorum and its snapshots is not configurable here",
         names: "controller.quorum.append.linger.ms controller.quorum.bootstrap.servers \

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 };
 
 use super::replication_control::ReplicationControl;
-use super::topic_creation::Refusal;
+use super::topic_creation::{Refusal, settle};
 use super::{Decision, topic_configs};
 use crate::config::{MetadataMode, dynamic};
 use crate::metadata::MetadataRecord;
@@ -51,15 +51,8 @@ impl ReplicationControl<'_> {
             let result = AlterConfigsResourceResponse::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
-            response.responses.push(match self.alter_resource(resource) {
-                Ok(changes) => {
-                    records.extend(changes);
-                    result.with_error_message(None)
-                }
-                Err((error, message)) => {
-                    result.with_error_code(error.0).with_error_message(Some(StrBytes::from_string(message)))
-                }
-            });
+            let (error, message) = settle(self.alter_resource(resource), &mut records);
+            response.responses.push(result.with_error_code(error).with_error_message(message));
         }
         if request.validate_only {
             records.clear();
@@ -149,15 +142,8 @@ impl ReplicationControl<'_> {
                     .with_entity_name(entity.entity_name.clone())
             });
             let result = alter_client_quotas_response::EntryData::default().with_entity(entity.collect());
-            response.entries.push(match quota_records(entry) {
-                Ok(changes) => {
-                    records.extend(changes);
-                    result.with_error_message(None)
-                }
-                Err((error, message)) => {
-                    result.with_error_code(error.0).with_error_message(Some(StrBytes::from_string(message)))
-                }
-            });
+            let (error, message) = settle(quota_records(entry), &mut records);
+            response.entries.push(result.with_error_code(error).with_error_message(message));
         }
         if request.validate_only {
             records.clear();

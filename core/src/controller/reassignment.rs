@@ -17,11 +17,11 @@ use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitio
 use super::Decision;
 use super::election::Election;
 use super::replication_control::ReplicationControl;
-use super::topic_creation::check_replicas;
+use super::topic_creation::{check_replicas, settle};
 use crate::metadata::records::PartitionChangeRecord;
 use crate::metadata::{MetadataRecord, PartitionRegistration};
 use crate::protocol::ErrorCode;
-use crate::types::{StrBytes, TopicPartition};
+use crate::types::TopicPartition;
 
 /// The replicas of a partition, and which of them come and go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,15 +91,10 @@ impl ReplicationControl<'_> {
             for target in &topic.partitions {
                 let partition = TopicPartition::new(topic.name.clone(), target.partition_index);
                 let result = ReassignablePartitionResponse::default().with_partition_index(target.partition_index);
-                answer.partitions.push(match self.alter_reassignment(&partition, target) {
-                    Ok(record) => {
-                        records.extend(record.map(MetadataRecord::PartitionChange));
-                        result.with_error_message(None)
-                    }
-                    Err((error, message)) => {
-                        result.with_error_code(error.0).with_error_message(Some(StrBytes::from_string(message)))
-                    }
-                });
+                let decided = self.alter_reassignment(&partition, target);
+                let change = decided.map(|record| record.map(MetadataRecord::PartitionChange));
+                let (error, message) = settle(change, &mut records);
+                answer.partitions.push(result.with_error_code(error).with_error_message(message));
             }
             response.responses.push(answer);
         }

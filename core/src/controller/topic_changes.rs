@@ -15,12 +15,12 @@ use kafka_protocol::messages::{
 
 use super::Decision;
 use super::placement::place;
-use super::topic_creation::{Refusal, Replicas, check_replicas, new_partition, usable_brokers};
+use super::topic_creation::{Refusal, Replicas, check_replicas, new_partition, settle, usable_brokers};
 use crate::config::BrokerConfig;
 use crate::metadata::records::RemoveTopicRecord;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::protocol::ErrorCode;
-use crate::types::{Prng, StrBytes};
+use crate::types::Prng;
 
 /// Decides on a CreatePartitions request.
 pub fn create_partitions(
@@ -32,15 +32,8 @@ pub fn create_partitions(
     let mut response = CreatePartitionsResponse::default();
     for topic in &request.topics {
         let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
-        response.results.push(match added(image, topic, rng) {
-            Ok(added) => {
-                records.extend(added);
-                result.with_error_message(None)
-            }
-            Err((error, message)) => {
-                result.with_error_code(error.0).with_error_message(Some(StrBytes::from_string(message)))
-            }
-        });
+        let (error, message) = settle(added(image, topic, rng), &mut records);
+        response.results.push(result.with_error_code(error).with_error_message(message));
     }
     if request.validate_only {
         records.clear();

@@ -22,8 +22,22 @@ use crate::types::{LeaderEpoch, PartitionEpoch, Prng, StrBytes, TopicName};
 const MAX_RECORDS_PER_REQUEST: usize = 10_000;
 const MAX_NAME_LENGTH: usize = 249;
 
-/// Why a topic is not created, and the words for it.
+/// Why something is not done, and the words for it.
 pub(super) type Refusal = (ErrorCode, String);
+
+/// The records of what is granted are kept; says the error code and the words of what is refused.
+pub(super) fn settle(
+    result: Result<impl IntoIterator<Item = MetadataRecord>, Refusal>,
+    records: &mut Vec<MetadataRecord>,
+) -> (i16, Option<StrBytes>) {
+    match result {
+        Ok(granted) => {
+            records.extend(granted);
+            (ErrorCode::NONE.0, None)
+        }
+        Err((error, message)) => (error.0, Some(StrBytes::from_string(message))),
+    }
+}
 
 /// Creates topics in a cluster as it is.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,8 @@ use crate::config::{CleanupPolicy, LogConfig, Toggles};
 use crate::log::testing::{Bench, config, partition, toggles};
 use crate::log::{LogManager, UnifiedLog};
 use crate::record::{BatchBuilder, Compression, ProducerState};
-use crate::storage::{FileId, MemoryStorage, OpenMode, Storage};
+use crate::storage::failing::FailingDisk;
+use crate::storage::{MemoryStorage, Storage};
 use crate::types::{Duration, Instant, LeaderEpoch, ProducerEpoch, Ratio, Sequence};
 
 const DAY: u64 = 86_400_000;
@@ -297,69 +298,6 @@ fn compact_and_delete_does_both() {
     assert_eq!(fixture.records(), ["3:c=1"]);
 }
 
-/// A disk that stops working after so many calls that change it.
-struct Dying<'a> {
-    disk: &'a mut MemoryStorage,
-    left: u64,
-}
-
-impl Dying<'_> {
-    fn spend(&mut self) -> io::Result<()> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| io::Error::other("the machine has died"))?;
-        Ok(())
-    }
-}
-
-impl Storage for Dying<'_> {
-    fn open(&mut self, path: &str, mode: OpenMode) -> io::Result<FileId> {
-        self.spend()?;
-        self.disk.open(path, mode)
-    }
-    fn close(&mut self, file: FileId) {
-        self.disk.close(file);
-    }
-    fn append(&mut self, file: FileId, data: Bytes) -> io::Result<()> {
-        self.spend()?;
-        self.disk.append(file, data)
-    }
-    fn read_at(&mut self, file: FileId, position: u64, len: usize) -> io::Result<Bytes> {
-        self.disk.read_at(file, position, len)
-    }
-    fn len(&self, file: FileId) -> io::Result<u64> {
-        self.disk.len(file)
-    }
-    fn truncate(&mut self, file: FileId, len: u64) -> io::Result<()> {
-        self.spend()?;
-        self.disk.truncate(file, len)
-    }
-    fn sync(&mut self, file: FileId) -> io::Result<()> {
-        self.disk.sync(file)
-    }
-    fn sync_dir(&mut self, path: &str) -> io::Result<()> {
-        self.disk.sync_dir(path)
-    }
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.spend()?;
-        self.disk.rename(from, to)
-    }
-    fn remove(&mut self, path: &str) -> io::Result<()> {
-        self.spend()?;
-        self.disk.remove(path)
-    }
-    fn create_dir(&mut self, path: &str) -> io::Result<()> {
-        self.disk.create_dir(path)
-    }
-    fn list(&mut self, path: &str) -> io::Result<Vec<String>> {
-        self.disk.list(path)
-    }
-    fn exists(&self, path: &str) -> bool {
-        self.disk.exists(path)
-    }
-    fn elapsed(&self) -> Duration {
-        self.disk.elapsed()
-    }
-}
-
 /// Killed after every single step of a cleaning, the log comes back with the last value of every key, and can be cleaned.
 #[test]
 fn a_crash_at_any_step_loses_no_last_value() {
@@ -387,13 +325,12 @@ fn a_crash_at_any_step_loses_no_last_value() {
     while !finished {
         let mut fixture = fixture.clone();
         let Fixture { bench, logs, cleaner } = &mut fixture;
-        let mut disk = std::mem::take(&mut bench.disk);
-        let mut dying = Dying { disk: &mut disk, left: steps };
+        let mut dying = FailingDisk::after(steps, std::mem::take(&mut bench.disk));
         let mut rng = crate::types::Prng::new(1);
         let mut effects = crate::machine::Effects::default();
         let mut ctx = Context::new(bench.now, Timestamp(0), &mut rng, &mut dying, &mut effects);
         finished = cleaner.run(logs, &mut ctx).is_ok();
-        bench.disk = disk;
+        bench.disk = dying.disk;
         for recovery_point in [0, 12] {
             let mut bench = bench.clone();
             let mut log = bench.recover(compacted(), recovery_point);

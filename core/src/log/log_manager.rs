@@ -271,14 +271,15 @@ impl LogManager {
     }
 
     fn place_for_new(&self, assigned: Option<Uuid>) -> usize {
+        // Counting looks at every log, for each new one: not where there is no choice.
+        if !self.directories.are_several() {
+            return 0;
+        }
         let assigned = self.directories.online().find(|(_, directory)| Some(directory.id) == assigned);
         let logs_in =
             |place: usize| self.logs.values().filter(|log| self.directories.of(log.directory()) == place).count();
         let fewest = || self.directories.online().min_by_key(|(place, _)| logs_in(*place));
-        match assigned.filter(|_| self.directories.are_several()) {
-            Some((place, _)) => place,
-            None => fewest().map_or(0, |(place, _)| place),
-        }
+        assigned.or_else(fewest).map_or(0, |(place, _)| place)
     }
 
     /// Deletes a log and everything in its directory; says where it ended, if there was one.

@@ -6,6 +6,8 @@
 //!
 //! Paths are relative to the node's log directory and use `/`: `orders-0/00000000000000000000.log`.
 
+#[cfg(test)]
+pub(crate) mod failing;
 mod memory;
 
 use std::io;

@@ -448,7 +448,11 @@ fn one_loss_of_power_does_not_excuse_the_loss_of_every_copy_where_two_are_promis
     run.truncated(2, 2, 0, TruncationReason::Diverged);
     run.truncated(3, 2, 0, TruncationReason::Diverged);
     let lost_globally = |replicas: u32| {
-        let judgement = run.judge(&with_topic(acks(-1), |topic| topic.min_insync_replicas = replicas));
+        let promised = with_topic(acks(-1), |topic| {
+            topic.min_insync_replicas = replicas;
+            topic.eligible_leader_replicas = true;
+        });
+        let judgement = run.judge(&promised);
         let mut broken = judgement.broken.into_iter();
         let found = broken.find(|broken| broken.invariant == Invariant::NoCommittedRecordLostGlobally);
         found.expect("no copy is left").permitted.answer

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::failing_disk::FailingDisk;
 use crate::config::{BrokerConfig, KafkaVersion, LogConfig};
 use crate::fact::{Fact, Role};
 use crate::metadata::{
@@ -19,6 +18,7 @@ use crate::replication::{
     AppendRequest, DeletedRecords, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
     ListOffsetsQuery, ProduceResult, ReplicaDescription, ReplicaManager,
 };
+use crate::storage::failing::FailingDisk;
 use crate::types::{
     BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, Prng,
     Timestamp, TopicPartition,

@@ -2,7 +2,6 @@
 
 mod cluster;
 mod delete_stories;
-mod failing_disk;
 mod fetch_stories;
 mod isr_stories;
 mod network;

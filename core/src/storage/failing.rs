@@ -1,37 +1,47 @@
-//! A disk in memory on which, from some time on, nothing can be written.
+//! For tests: a disk in memory that nothing can change any more, from now on or after so many calls that would.
 
 use std::io;
 
 use bytes::Bytes;
 
-use crate::storage::{FileId, MemoryStorage, OpenMode, Storage};
+use super::{FileId, MemoryStorage, OpenMode, Storage};
 use crate::types::Duration;
 
 #[derive(Default)]
-pub(super) struct FailingDisk {
-    disk: MemoryStorage,
-    fails: bool,
+pub(crate) struct FailingDisk {
+    pub(crate) disk: MemoryStorage,
+    /// Calls until it fails; it does not if there is no number.
+    left: Option<u64>,
 }
 
 impl FailingDisk {
-    pub(super) fn fail(&mut self) {
-        self.fails = true;
+    /// A disk that fails after so many calls that change it.
+    pub(crate) fn after(calls: u64, disk: MemoryStorage) -> Self {
+        Self { disk, left: Some(calls) }
     }
 
-    fn check(&self) -> io::Result<()> {
-        if self.fails { Err(io::Error::other("input/output error")) } else { Ok(()) }
+    pub(crate) fn fail(&mut self) {
+        self.left = Some(0);
+    }
+
+    fn spend(&mut self) -> io::Result<()> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("input/output error"))?;
+        }
+        Ok(())
     }
 }
 
 impl Storage for FailingDisk {
     fn open(&mut self, path: &str, mode: OpenMode) -> io::Result<FileId> {
+        self.spend()?;
         self.disk.open(path, mode)
     }
     fn close(&mut self, file: FileId) {
         self.disk.close(file);
     }
     fn append(&mut self, file: FileId, data: Bytes) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.disk.append(file, data)
     }
     fn read_at(&mut self, file: FileId, position: u64, len: usize) -> io::Result<Bytes> {
@@ -41,25 +51,27 @@ impl Storage for FailingDisk {
         self.disk.len(file)
     }
     fn truncate(&mut self, file: FileId, len: u64) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.disk.truncate(file, len)
     }
     fn sync(&mut self, file: FileId) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.disk.sync(file)
     }
     fn sync_dir(&mut self, path: &str) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.disk.sync_dir(path)
     }
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.disk.rename(from, to)
     }
     fn remove(&mut self, path: &str) -> io::Result<()> {
+        self.spend()?;
         self.disk.remove(path)
     }
     fn create_dir(&mut self, path: &str) -> io::Result<()> {
+        self.spend()?;
         self.disk.create_dir(path)
     }
     fn list(&mut self, path: &str) -> io::Result<Vec<String>> {
