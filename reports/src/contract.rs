@@ -457,10 +457,15 @@ impl Contract {
     }
 
     fn permits_lost_delivery(&self, anomaly: &Anomaly) -> Permitted {
-        let mut members = self.consumers.iter().filter(|consumer| consumer.group == anomaly.group);
+        let members = || self.consumers.iter().filter(|consumer| consumer.group == anomaly.group);
         match anomaly.cause {
+            Some(Cause::PositionReset) if members().any(|member| member.resets_to_latest) => {
+                Permitted::yes("auto.offset.reset=latest skips what was written before the group had a position")
+            }
             Some(Cause::PositionReset) => self.permits_reading(anomaly),
-            Some(Cause::CommittedBeforeProcessed) | None if members.any(|member| member.commits_before_processing) => {
+            Some(Cause::CommittedBeforeProcessed) | None
+                if members().any(|member| member.commits_before_processing) =>
+            {
                 Permitted::yes("the program commits what it has not processed: at most once")
             }
             Some(_) | None => Permitted::no("a program that commits what it has processed processes every record"),

@@ -97,7 +97,7 @@ impl Progress {
         findings: &mut Findings,
     ) {
         findings.counts.processed += self.processed.len() as u64;
-        let last = self.processed.keys().next_back().map_or(0, |offset| offset + 1);
+        let last = self.processed.keys().next_back().map_or(0, |offset| offset.saturating_add(1));
         let past = self.committed.max(last);
         for (offset, content) in
             history.surviving_records(partition).into_iter().take_while(|(offset, _)| *offset < past)

@@ -3,6 +3,8 @@
 //! Source: `failure-catalog.md` CO-01, CO-05 (committed, then died), CO-06, GR-09 (processed, then died), GR-01 (a member that
 //! does not know that it is none any more), CO-07 (a commit that went back), CO-11 (`latest`).
 
+use std::collections::BTreeSet;
+
 use ackproof_core::fact::{Fact, ResetReason};
 use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
@@ -19,7 +21,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         return Tale::unknown();
     };
     let line = lineage.delivery.get(&(group.as_str(), partition.clone())).map_or(&[][..], Vec::as_slice);
-    let walk = Walk { lineage, partition, offset, line };
+    let members = lineage.members.get(group.as_str());
+    let walk = Walk { lineage, partition, offset, line, members };
     match anomaly.kind {
         Kind::DuplicateDelivery => walk.duplicated(),
         _ => walk.lost(),
@@ -32,6 +35,8 @@ struct Walk<'a> {
     partition: TopicPartition,
     offset: Offset,
     line: &'a [At],
+    /// The clients of the group, where the trace names any.
+    members: Option<&'a BTreeSet<NodeId>>,
 }
 
 impl Walk<'_> {
@@ -95,13 +100,19 @@ impl Walk<'_> {
             self.line.iter().rev().copied().filter(|at| *at < reset).find(is_commit)
         });
         let end = self.end_of_ownership(former, first);
-        let cause = match reset.map(|at| self.fact(at)) {
-            Some(Fact::PositionReset { reason: ResetReason::NoPosition | ResetReason::OutOfRange, .. }) => {
+        let cause = match reset.map(|at| (at, self.fact(at))) {
+            Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange | ResetReason::Seek, .. })) => {
                 Cause::PositionReset
             }
-            Some(Fact::PositionReset { reason: ResetReason::Truncation, .. }) => Cause::LogReplaced,
+            Some((_, Fact::PositionReset { reason: ResetReason::Truncation, .. })) => Cause::LogReplaced,
+            _ if self.was_taken_from(former, first) || self.was_taken_from(latter, second) => {
+                Cause::ProcessedAfterLosingPartition
+            }
+            // A member that finds no commit begins anew. Where there never was one, that there was none is the reason.
+            Some((at, Fact::PositionReset { reason: ResetReason::NoPosition, .. })) if self.was_committed(at) => {
+                Cause::PositionReset
+            }
             _ if self.went_back(commit) => Cause::CommitWentBack,
-            _ if self.was_taken_from(former, first) => Cause::ProcessedAfterLosingPartition,
             _ => Cause::ProcessedBeforeCommitted,
         };
         let end = end.filter(|end| *end < second);
@@ -111,10 +122,14 @@ impl Walk<'_> {
     /// Whether the last commit before the second delivery names less than one before it.
     fn went_back(&self, commit: Option<At>) -> bool {
         let Some(commit) = commit else { return false };
-        let before = self.line.iter().copied().filter(|at| *at < commit);
-        before
-            .map(|at| self.fact(at))
-            .any(|fact| matches!(fact, Fact::OffsetCommitted { offset, .. } if *offset > self.offset))
+        let is_before = matches!(self.fact(commit), Fact::OffsetCommitted { offset, .. } if *offset <= self.offset);
+        is_before && self.was_committed(commit)
+    }
+
+    /// Whether the group had committed the offset before that.
+    fn was_committed(&self, before: At) -> bool {
+        let mut earlier = self.line.iter().take_while(|at| **at < before).map(|at| self.fact(*at));
+        earlier.any(|fact| matches!(fact, Fact::OffsetCommitted { offset, .. } if *offset > self.offset))
     }
 
     /// Whether somebody else had the partition already when this one processed.
@@ -131,7 +146,7 @@ impl Walk<'_> {
 
     fn polls(&self) -> Vec<At> {
         let polls = self.lineage.polls.get(&self.partition).and_then(|polls| polls.get(&self.offset.0));
-        polls.cloned().unwrap_or_default()
+        polls.into_iter().flatten().copied().filter(|at| self.is_of_group(self.lineage.events[*at].node)).collect()
     }
 
     fn resets(&self) -> impl Iterator<Item = At> {
@@ -139,11 +154,16 @@ impl Walk<'_> {
             .lineage
             .resets
             .iter()
-            .filter(|((_, of), _)| **of == self.partition)
+            .filter(|((client, of), _)| **of == self.partition && self.is_of_group(NodeId::Client(*client)))
             .flat_map(|(_, places)| places.iter().copied())
             .collect();
         all.sort_unstable();
         all.into_iter()
+    }
+
+    /// Other groups read the same records, and are no part of this.
+    fn is_of_group(&self, client: NodeId) -> bool {
+        self.members.is_none_or(|members| members.contains(&client))
     }
 
     fn resets_of(&self, node: NodeId) -> impl Iterator<Item = At> {

@@ -143,7 +143,7 @@ fn gr_01_a_member_that_does_not_know_that_it_is_none() {
     run.say(C1, Fact::NodeResumed);
     processed(&mut run, C1, 0);
     let run = ended(run);
-    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedBeforeCommitted), Answer::Yes)]);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
     // Here the member that lost the partition processes first.
     let mut run = written();
     run.polled(0, "a");
@@ -154,6 +154,30 @@ fn gr_01_a_member_that_does_not_know_that_it_is_none() {
     processed(&mut run, C2, 0);
     let run = ended(run);
     assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
+}
+
+/// What it did while the partition was its own is no fault of a member that lost it later.
+#[test]
+fn gr_01_what_was_processed_before_the_partition_was_lost() {
+    let mut run = written();
+    processed(&mut run, C1, 0);
+    run.say(C1, Fact::NodePaused);
+    assigned(&mut run, C2, 2, 0, ResetReason::NoPosition);
+    processed(&mut run, C2, 0);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedBeforeCommitted), Answer::Yes)]);
+}
+
+#[test]
+fn co_13_a_commit_that_was_forgotten() {
+    let mut run = written();
+    processed(&mut run, C1, 0);
+    committed(&mut run, 1);
+    run.say(C1, Fact::NodeKilled);
+    assigned(&mut run, C2, 2, 0, ResetReason::NoPosition);
+    processed(&mut run, C2, 0);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::PositionReset), Answer::Yes)]);
 }
 
 #[test]
@@ -185,6 +209,28 @@ fn co_11_latest_passes_over_what_was_written_before() {
     processed(&mut run, C1, 2);
     let run = ended(run);
     let latest = group(|consumer| consumer.resets_to_latest = true);
+    let cause = Some(Cause::PositionReset);
+    assert_eq!(lost(&run, &latest), [(0, cause, Answer::Yes), (1, cause, Answer::Yes)]);
+}
+
+/// What another group read does not make up for it, nor does it explain it.
+#[test]
+fn co_11_another_group_reads_the_same_records() {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "b", "c"]) {
+        run.sent(number, value);
+        run.acked(number, number as i64, -1);
+    }
+    assigned(&mut run, C1, 1, 2, ResetReason::NoPosition);
+    let (group_id, name) = ("audit".into(), "m".into());
+    let partitions = vec![orders()];
+    run.say(C2, Fact::PartitionsAssigned { group: group_id, member: name, generation: 1, partitions });
+    run.say(C2, Fact::Polled { partition: orders(), offset: Offset(0), key: None, value: None });
+    processed(&mut run, C1, 2);
+    let run = ended(run);
+    let mut latest = group(|consumer| consumer.resets_to_latest = true);
+    latest.consumers[1].group = Some("audit".into());
+    latest.consumers[1].resets_to_latest = false;
     let cause = Some(Cause::PositionReset);
     assert_eq!(lost(&run, &latest), [(0, cause, Answer::Yes), (1, cause, Answer::Yes)]);
 }

@@ -571,7 +571,7 @@ impl Machine for Consumer {
             .chain(self.metadata.next_deadline())
             .chain(self.polling_until)
             .chain(self.closing)
-            .chain(self.group.as_ref().and_then(ConsumerCoordinator::next_deadline))
+            .chain(self.group.as_ref().and_then(|group| group.next_deadline(self.polling_until.is_some())))
             .chain(waiting.min())
             .min()
     }

@@ -333,16 +333,25 @@ impl ConsumerCoordinator {
         }
     }
 
-    pub fn next_deadline(&self) -> Option<Instant> {
+    /// When there is something to do without any other input. `polling`: the application is inside `poll()`, and what is
+    /// done there can be.
+    pub fn next_deadline(&self, polling: bool) -> Option<Instant> {
         let waits = (self.not_before > Instant::START).then_some(self.not_before);
         let poll = self.is_a_member().then(|| self.polled_at + self.config.max_poll_interval_ms);
         let preparing = match self.state {
-            MemberState::Preparing(until) => Some(until),
-            MemberState::Unjoined | MemberState::Joining | MemberState::Syncing | MemberState::Stable => None,
+            MemberState::Preparing(until) if polling && !self.in_callback => Some(until),
+            MemberState::Preparing(_)
+            | MemberState::Unjoined
+            | MemberState::Joining
+            | MemberState::Syncing
+            | MemberState::Stable => None,
         };
-        let heartbeat = self.sends_heartbeats().then_some(self.heartbeat_at);
+        // Who knows no coordinator is told of one by an answer.
+        let keeps_alive = self.sends_heartbeats() && self.node.is_some();
+        let heartbeat = keeps_alive.then_some(self.heartbeat_at);
+        let session = keeps_alive.then(|| self.heard_at + self.config.session_timeout_ms);
         let commits = self.commits.iter().filter_map(Commit::next_deadline).min();
-        [waits, poll, preparing, heartbeat, commits, self.network.next_deadline()].into_iter().flatten().min()
+        [waits, poll, preparing, heartbeat, session, commits, self.network.next_deadline()].into_iter().flatten().min()
     }
 
     /// The pause after an error is over.

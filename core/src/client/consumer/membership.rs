@@ -15,10 +15,13 @@ use crate::client::metadata::ClientMetadata;
 use crate::config::{Assignor, KafkaVersion};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
-use crate::types::{Instant, StrBytes, TopicName, TopicPartition};
+use crate::types::{Duration, Instant, StrBytes, TopicName, TopicPartition};
 
 /// Since when partitions that may have another owner already are lost, not revoked (KIP-429).
 const LOST_IS_NOT_REVOKED: KafkaVersion = KafkaVersion::new(2, 4);
+
+/// Two heartbeats are not sent at the same instant, even with `heartbeat.interval.ms=0` and `retry.backoff.ms=0`.
+const HEARTBEAT_PAUSE_LEAST: Duration = Duration::from_millis(1);
 
 impl ConsumerCoordinator {
     pub fn is_a_member(&self) -> bool {
@@ -265,14 +268,15 @@ impl ConsumerCoordinator {
         }
     }
 
+    /// As often as it is configured, answered or not: a coordinator that falls silent gets several before its session ends.
     pub fn send_heartbeat(&mut self, ctx: &mut Context<'_>) {
         let due = self.sends_heartbeats() && self.heartbeat_at <= ctx.now();
-        if !due || self.is_under_way(|purpose| matches!(purpose, Purpose::Heartbeat)) {
+        if !due {
             return;
         }
-        self.heartbeat_at = ctx.now() + self.config.heartbeat_interval_ms;
+        self.heartbeat_at = ctx.now() + self.config.heartbeat_interval_ms.max(HEARTBEAT_PAUSE_LEAST);
         if !self.send(|me| group_wire::heartbeat(me), Purpose::Heartbeat, ctx) {
-            self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms;
+            self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms.max(HEARTBEAT_PAUSE_LEAST);
         }
     }
 
