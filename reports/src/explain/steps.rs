@@ -199,6 +199,20 @@ fn client(event: &Event) -> (Actor, String, String) {
         Fact::PollFailed { position, error, .. } => {
             (plain, format!("could not read at offset {position}"), error.to_string())
         }
+        Fact::Polled { offset, .. } => (plain, format!("polled offset {offset}"), String::new()),
+        Fact::PositionReset { from, to, reason, .. } => {
+            let why = crate::render::describe::reset_reason(*reason);
+            let from = if from.0 < 0 { "none".to_owned() } else { from.to_string() };
+            (plain, format!("position {from} → {to}"), why.to_owned())
+        }
+        _ => group(event),
+    }
+}
+
+/// What a group and its members do.
+fn group(event: &Event) -> (Actor, String, String) {
+    let plain = Actor::node(event.node);
+    match &event.fact {
         Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
         Fact::OffsetCommitted { group, offset, generation, .. } => {
             let note = if *generation < 0 { String::new() } else { format!("generation {generation}") };
@@ -218,12 +232,6 @@ fn client(event: &Event) -> (Actor, String, String) {
             format!("removed {member}"),
             format!("group {group}: {}", crate::render::describe::removal(*reason)),
         ),
-        Fact::Polled { offset, .. } => (plain, format!("polled offset {offset}"), String::new()),
-        Fact::PositionReset { from, to, reason, .. } => {
-            let why = crate::render::describe::reset_reason(*reason);
-            let from = if from.0 < 0 { "none".to_owned() } else { from.to_string() };
-            (plain, format!("position {from} → {to}"), why.to_owned())
-        }
         _ => (plain, event.fact.kind().to_owned(), String::new()),
     }
 }

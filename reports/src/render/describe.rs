@@ -16,6 +16,7 @@ pub fn describe(event: &Event, names: &NodeNames) -> String {
     let who = names.name(event.node);
     world(event, names, &who)
         .or_else(|| broker(event, names, &who))
+        .or_else(|| coordinator(event, &who))
         .or_else(|| forgotten(event, &who))
         .or_else(|| controller(event, &who))
         .or_else(|| client(event, &who))
@@ -67,22 +68,6 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::DuplicateDetected { partition, base_offset, producer_id, base_sequence } => format!(
             "{who} has sequence {base_sequence} of producer id {producer_id} already, at offset {base_offset} of {partition}"
         ),
-        Fact::OffsetCommitted { group, partition, offset, generation } => {
-            format!("{who} wrote that group {group} is at offset {offset} of {partition}, generation {generation}")
-        }
-        Fact::CommitRefused { group, member, error } => match member.is_empty() {
-            true => format!("{who} refused a commit for group {group}: {error}"),
-            false => format!("{who} refused a commit of {member} for group {group}: {error}"),
-        },
-        Fact::GroupStateChanged { group, state, generation, members } => {
-            format!("{who} has group {group} in {state}, generation {generation}, {} member(s)", members.len())
-        }
-        Fact::MemberRemoved { group, member, reason } => {
-            format!("{who} removed {member} from group {group}: {}", removal(*reason))
-        }
-        Fact::GroupsLoaded { partition, groups } => {
-            format!("{who} coordinates partition {partition} of __consumer_offsets: {groups} group(s)")
-        }
         Fact::AppendRefused { partition, error } => format!("{who} refused a batch for {partition}: {error}"),
         Fact::ProduceAnswered { partition, to, base_offset, acks, error } => {
             let answer = match error.is_none() {
@@ -129,6 +114,29 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             format!("{who} read metadata {base_offset}..{last_offset}, epoch {leader_epoch}")
         }
         Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
+        _ => return None,
+    })
+}
+
+/// What a coordinator does with the groups of its partitions.
+fn coordinator(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::OffsetCommitted { group, partition, offset, generation } => {
+            format!("{who} wrote that group {group} is at offset {offset} of {partition}, generation {generation}")
+        }
+        Fact::CommitRefused { group, member, error } => match member.is_empty() {
+            true => format!("{who} refused a commit for group {group}: {error}"),
+            false => format!("{who} refused a commit of {member} for group {group}: {error}"),
+        },
+        Fact::GroupStateChanged { group, state, generation, members } => {
+            format!("{who} has group {group} in {state}, generation {generation}, {} member(s)", members.len())
+        }
+        Fact::MemberRemoved { group, member, reason } => {
+            format!("{who} removed {member} from group {group}: {}", removal(*reason))
+        }
+        Fact::GroupsLoaded { partition, groups } => {
+            format!("{who} coordinates partition {partition} of __consumer_offsets: {groups} group(s)")
+        }
         _ => return None,
     })
 }

@@ -29,7 +29,7 @@ use crate::config::{AutoOffsetReset, ConsumerConfig, KafkaVersion};
 use crate::fact::{Fact, Payload, ResetReason};
 use crate::machine::{Context, Input, Machine};
 use crate::protocol::{ErrorCode, Response};
-use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
+use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition, earliest};
 
 /// KIP-320 on the side of the consumer.
 pub(super) const VALIDATES_POSITIONS: KafkaVersion = KafkaVersion::new(2, 3);
@@ -65,7 +65,7 @@ pub(super) struct InFlight {
     partitions: Vec<(TopicPartition, Offset)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Purpose {
     Fetch,
     LookUp,
@@ -288,7 +288,7 @@ impl Consumer {
 
     fn send_requests(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now();
-        let mut wanted: BTreeMap<(NodeId, u8), Vec<(TopicPartition, Offset)>> = BTreeMap::new();
+        let mut wanted: Vec<InFlight> = Vec::new();
         for (partition, state) in &mut self.subscription.partitions {
             if state.not_before <= now {
                 state.not_before = Instant::START;
@@ -316,15 +316,19 @@ impl Consumer {
             }
             let purpose = match state.state {
                 FetchState::AwaitCommitted => continue,
-                FetchState::Fetching => 0,
-                FetchState::AwaitReset(_) => 1,
-                FetchState::AwaitValidation => 2,
+                FetchState::Fetching => Purpose::Fetch,
+                FetchState::AwaitReset(_) => Purpose::LookUp,
+                FetchState::AwaitValidation => Purpose::Validate,
             };
-            wanted.entry((node, purpose)).or_default().push((partition.clone(), state.position));
+            let asked = (partition.clone(), state.position);
+            match wanted.iter_mut().find(|request| request.node == node && request.purpose == purpose) {
+                Some(request) => request.partitions.push(asked),
+                None => wanted.push(InFlight { node, purpose, partitions: vec![asked] }),
+            }
         }
-        for ((leader, purpose), partitions) in wanted {
-            let purpose = [Purpose::Fetch, Purpose::LookUp, Purpose::Validate][usize::from(purpose)];
-            self.send_request(leader, purpose, partitions, ctx);
+        wanted.sort_unstable_by_key(|request| (request.node, request.purpose));
+        for request in wanted {
+            self.send_request(request.node, request.purpose, request.partitions, ctx);
         }
     }
 
@@ -565,15 +569,14 @@ impl Machine for Consumer {
         }
         let waiting =
             self.subscription.partitions.values().map(|state| state.not_before).filter(|at| *at > Instant::START);
-        self.network
-            .next_deadline()
-            .into_iter()
-            .chain(self.metadata.next_deadline())
-            .chain(self.polling_until)
-            .chain(self.closing)
-            .chain(self.group.as_ref().and_then(|group| group.next_deadline(self.polling_until.is_some())))
-            .chain(waiting.min())
-            .min()
+        earliest([
+            self.network.next_deadline(),
+            self.metadata.next_deadline(),
+            self.polling_until,
+            self.closing,
+            self.group.as_ref().and_then(|group| group.next_deadline(self.polling_until.is_some())),
+            waiting.min(),
+        ])
     }
 }
 

@@ -275,7 +275,7 @@ impl ConsumerCoordinator {
             return;
         }
         self.heartbeat_at = ctx.now() + self.config.heartbeat_interval_ms.max(HEARTBEAT_PAUSE_LEAST);
-        if !self.send(|me| group_wire::heartbeat(me), Purpose::Heartbeat, ctx) {
+        if !self.send(group_wire::heartbeat, Purpose::Heartbeat, ctx) {
             self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms.max(HEARTBEAT_PAUSE_LEAST);
         }
     }
@@ -288,10 +288,8 @@ impl ConsumerCoordinator {
                 self.rejoin = true;
             }
             ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => self.coordinator_unknown(ctx),
-            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
-                if self.sends_heartbeats() {
-                    self.reset_generation();
-                }
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION if self.sends_heartbeats() => {
+                self.reset_generation();
             }
             ErrorCode::FENCED_INSTANCE_ID => {
                 self.reset_generation();
@@ -316,7 +314,7 @@ impl ConsumerCoordinator {
     /// Says goodbye, unless it is a static member that will come back.
     pub fn leave(&mut self, ctx: &mut Context<'_>) {
         if self.is_a_member() && !self.member_id.is_empty() && self.config.group_instance_id.is_none() {
-            self.send(|me| group_wire::leave(me), Purpose::Leave, ctx);
+            self.send(group_wire::leave, Purpose::Leave, ctx);
         }
     }
 }
