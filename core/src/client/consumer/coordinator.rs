@@ -175,6 +175,10 @@ impl ConsumerCoordinator {
         polling: bool,
         ctx: &mut Context<'_>,
     ) {
+        if polling && !self.in_callback {
+            // However long one poll() takes, it is one.
+            self.polled_at = ctx.now();
+        }
         self.check_poll_interval(ctx);
         self.check_session(ctx);
         if self.is_managed() && polling && !self.in_callback {
@@ -337,9 +341,10 @@ impl ConsumerCoordinator {
     /// done there can be.
     pub fn next_deadline(&self, polling: bool) -> Option<Instant> {
         let waits = (self.not_before > Instant::START).then_some(self.not_before);
-        let poll = self.is_a_member().then(|| self.polled_at + self.config.max_poll_interval_ms);
+        let polling = polling && !self.in_callback;
+        let poll = (self.is_a_member() && !polling).then(|| self.polled_at + self.config.max_poll_interval_ms);
         let preparing = match self.state {
-            MemberState::Preparing(until) if polling && !self.in_callback => Some(until),
+            MemberState::Preparing(until) if polling => Some(until),
             MemberState::Preparing(_)
             | MemberState::Unjoined
             | MemberState::Joining
