@@ -100,14 +100,13 @@ impl Walk<'_> {
             self.line.iter().rev().copied().filter(|at| *at < reset).find(is_commit)
         });
         let end = self.end_of_ownership(former, first);
+        let taken = self.taken_from(former, first).or_else(|| self.taken_from(latter, second));
         let cause = match reset.map(|at| (at, self.fact(at))) {
             Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange | ResetReason::Seek, .. })) => {
                 Cause::PositionReset
             }
             Some((_, Fact::PositionReset { reason: ResetReason::Truncation, .. })) => Cause::LogReplaced,
-            _ if self.was_taken_from(former, first) || self.was_taken_from(latter, second) => {
-                Cause::ProcessedAfterLosingPartition
-            }
+            _ if taken.is_some() => Cause::ProcessedAfterLosingPartition,
             // A member that finds no commit begins anew. Where there never was one, that there was none is the reason.
             Some((at, Fact::PositionReset { reason: ResetReason::NoPosition, .. })) if self.was_committed(at) => {
                 Cause::PositionReset
@@ -116,7 +115,7 @@ impl Walk<'_> {
             _ => Cause::ProcessedBeforeCommitted,
         };
         let end = end.filter(|end| *end < second);
-        self.tale(cause, [Some(first), commit, end, reset, Some(second)], Some(second))
+        self.tale(cause, [Some(first), commit, end, taken, reset, Some(second)], Some(second))
     }
 
     /// Whether the last commit before the second delivery names less than one before it.
@@ -132,16 +131,11 @@ impl Walk<'_> {
         earlier.any(|fact| matches!(fact, Fact::OffsetCommitted { offset, .. } if *offset > self.offset))
     }
 
-    /// Whether somebody else had the partition already when this one processed.
-    fn was_taken_from(&self, member: NodeId, at: At) -> bool {
-        let last = self
-            .line
-            .iter()
-            .rev()
-            .copied()
-            .filter(|other| *other < at)
-            .find(|other| matches!(self.fact(*other), Fact::PartitionsAssigned { .. }));
-        last.is_some_and(|last| self.lineage.events[last].node != member)
+    /// Where somebody else was given the partition that this one processed all the same.
+    fn taken_from(&self, member: NodeId, at: At) -> Option<At> {
+        let mut before = self.line.iter().rev().copied().filter(|other| *other < at);
+        let last = before.find(|other| matches!(self.fact(*other), Fact::PartitionsAssigned { .. }));
+        last.filter(|last| self.lineage.events[*last].node != member)
     }
 
     fn polls(&self) -> Vec<At> {

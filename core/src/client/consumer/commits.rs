@@ -120,6 +120,10 @@ impl ConsumerCoordinator {
                 self.finish(&commit, ErrorCode::REQUEST_TIMED_OUT, ctx);
                 continue;
             }
+            if let Some(error) = self.has_no_right_to_commit() {
+                self.finish(&commit, error, ctx);
+                continue;
+            }
             if commit.not_before <= now {
                 commit.not_before = Instant::START;
             }
@@ -128,6 +132,19 @@ impl ConsumerCoordinator {
             let request = |me: &Self| group_wire::commit(me, &commit.offsets);
             if is_blocked || !self.send(request, Purpose::Commit(commit.clone()), ctx) {
                 self.commits.push_back(commit);
+            }
+        }
+    }
+
+    /// A member that is between two generations, or in none, does not even ask: `commitSync()` throws. If it asked
+    /// without a generation, a group that has become empty meanwhile would take what a former member says.
+    fn has_no_right_to_commit(&self) -> Option<ErrorCode> {
+        match self.state {
+            _ if !self.is_managed() => None,
+            MemberState::Stable | MemberState::Preparing(_) => None,
+            MemberState::Unjoined if self.generation < 0 => Some(ErrorCode::UNKNOWN_MEMBER_ID),
+            MemberState::Unjoined | MemberState::Joining | MemberState::Syncing => {
+                Some(ErrorCode::REBALANCE_IN_PROGRESS)
             }
         }
     }
