@@ -438,6 +438,14 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::GroupsLoaded { partition, groups } => {
             d.put(108u64).put(*partition).put(*groups);
         }
+        Fact::GroupSurveyed { group, state, assignor, members } => {
+            d.put(109u64).put(group.as_str()).put(state.as_str()).put(assignor.as_str()).put(members.len() as u64);
+            members.iter().for_each(|member| member.as_str().absorb(d));
+        }
+        Fact::GroupPartitionSurveyed { group, partition, committed, member, host, client_id } => {
+            d.put(110u64).put(group.as_str()).put(partition).put(committed.0);
+            d.put(member.as_str()).put(host.as_str()).put(client_id.as_str());
+        }
         Fact::ClientWarned { what } => {
             d.put(41u64).put(what.as_str());
         }

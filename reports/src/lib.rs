@@ -23,6 +23,7 @@ pub mod chronicle;
 pub mod contract;
 pub mod digest;
 pub mod explain;
+pub mod groups;
 pub mod history;
 pub mod invariants;
 mod ledger;

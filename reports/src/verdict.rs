@@ -18,6 +18,7 @@ use crate::checkers::stale_end_offset::EndOffsets;
 use crate::checkers::stale_key::StaleKeys;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
+use crate::groups::{self, GroupState};
 use crate::history::{History, Moving, Outcome, Replica};
 use crate::invariants::{Broken, Invariants};
 use crate::ledger::Ledger;
@@ -180,6 +181,8 @@ pub struct Judgement {
     pub idle_faults: Vec<IdleFault>,
     /// The partitions at the end.
     pub partitions: Vec<PartitionState>,
+    /// The consumer groups at the end.
+    pub groups: Vec<GroupState>,
     /// When the run ended.
     pub ended_at: Instant,
     /// How many facts were judged.
@@ -219,6 +222,7 @@ pub struct Judge {
     end_offsets: EndOffsets,
     invariants: Invariants,
     delivery: Delivery,
+    groups: Vec<GroupState>,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
     stuck: Vec<(String, Instant)>,
@@ -248,6 +252,7 @@ impl Observer for Judge {
                 self.end_offsets.observe(event);
                 self.invariants.observe(event);
                 self.delivery.observe(event);
+                groups::observe(&mut self.groups, event);
             }
         }
     }
@@ -265,6 +270,7 @@ impl Judge {
             end_offsets: EndOffsets::default(),
             invariants: Invariants::default(),
             delivery: Delivery::default(),
+            groups: Vec::new(),
             faults: BTreeMap::new(),
             witnesses: BTreeMap::new(),
             stuck: Vec::new(),
@@ -312,6 +318,7 @@ impl Judge {
             witnesses,
             idle_faults,
             partitions,
+            groups: self.groups,
             ended_at: self.last,
             events: self.events,
         }

@@ -28,6 +28,7 @@ use super::producer_ids::ProducerIdManager;
 use super::request_handlers::RequestHandlers;
 use super::socket_server::{ReplyTo, SocketServer};
 use crate::config::BrokerConfig;
+use crate::coordinator::group::GroupCoordinator;
 use crate::fact::Fact;
 use crate::machine::{Context, Input, Machine};
 use crate::metadata::MetadataImage;
@@ -139,6 +140,11 @@ impl Broker {
     /// The replicas of this broker.
     pub fn replica_manager(&self) -> &ReplicaManager {
         &self.replicas
+    }
+
+    /// The groups that it coordinates.
+    pub fn group_coordinator(&self) -> &GroupCoordinator {
+        &self.groups.coordinator
     }
 
     /// Where it is in its life.

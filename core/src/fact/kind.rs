@@ -76,6 +76,8 @@ impl Fact {
             Fact::ClientWarned { .. } => "client-warned",
             Fact::PartitionSurveyed { .. } => "partition-surveyed",
             Fact::ReplicaSurveyed { .. } => "replica-surveyed",
+            Fact::GroupSurveyed { .. } => "group-surveyed",
+            Fact::GroupPartitionSurveyed { .. } => "group-partition-surveyed",
             Fact::RecordSurveyed { .. } => "record-surveyed",
             Fact::Stuck { .. } => "stuck",
             Fact::RunEnded { .. } => "run-ended",

@@ -653,6 +653,32 @@ pub enum Fact {
         /// The epoch of its last record.
         leader_epoch: LeaderEpoch,
     },
+    /// A consumer group as it is at the end, by its coordinator's word: the node of this fact.
+    GroupSurveyed {
+        /// The group.
+        group: String,
+        /// Its state; `Unknown` if no broker that runs coordinates it.
+        state: String,
+        /// How its partitions are assigned; empty without members.
+        assignor: String,
+        /// The ids of its members.
+        members: Vec<String>,
+    },
+    /// How far a group is in a partition at the end, and whose that partition is.
+    GroupPartitionSurveyed {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The committed offset, or -1.
+        committed: Offset,
+        /// The member that it is assigned to; empty if it is nobody's.
+        member: String,
+        /// From where that member connected.
+        host: String,
+        /// Its `client.id`.
+        client_id: String,
+    },
     /// A record in the surviving log: that of the leader, or of every replica if there is no leader.
     RecordSurveyed {
         /// The partition.

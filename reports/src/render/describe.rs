@@ -320,6 +320,13 @@ fn survey(event: &Event) -> Option<String> {
                 "at the end broker {broker} ({state}) has {partition} from {log_start} to {log_end}, high watermark {high_watermark}, epoch {leader_epoch}"
             )
         }
+        Fact::GroupSurveyed { group, state, members, .. } => {
+            format!("at the end group {group} is {state} with {} member(s)", members.len())
+        }
+        Fact::GroupPartitionSurveyed { group, partition, committed, member, .. } => {
+            let owner = if member.is_empty() { "nobody's".to_owned() } else { format!("of {member}") };
+            format!("at the end group {group} is at offset {committed} of {partition}, which is {owner}")
+        }
         Fact::RecordSurveyed { partition, broker, offset, leader_epoch, key, value } => format!(
             "at the end broker {broker} has {} at offset {offset} of {partition}, epoch {leader_epoch}",
             content(key.as_ref(), value.as_ref())

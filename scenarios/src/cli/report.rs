@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ackproof_core::fact::Observer;
 use ackproof_core::types::Duration;
 use ackproof_reports::chronicle::Chronicle;
-use ackproof_reports::render::{text, topics};
+use ackproof_reports::render::{groups, text, topics};
 use ackproof_reports::trace::TraceReader;
 use ackproof_reports::{Answer, Digest, Judge, Judgement, RunOutcome, RunReport, Verdict, explain};
 use clap::Args;
@@ -79,6 +79,7 @@ impl Report {
                 let chronicle = text::chronicle(&chronicle.steps(), &header.nodes, &Colours);
                 screen.print(&if chronicle.is_empty() { chronicle } else { format!("\n{chronicle}\n") })?;
                 screen.print(&topics::topics(&judgement))?;
+                screen.print(&groups::groups(&judgement))?;
                 screen.print(&text::invariants(&judgement, &Colours))?;
                 screen.print(&text::doubts(&judgement, &Colours))?;
                 screen.print(&text::idle(&judgement, &Colours))?;

@@ -12,7 +12,7 @@ use ackproof_core::fact::Observer;
 use ackproof_core::types::Duration;
 use ackproof_reports::RunReport;
 use ackproof_reports::render::text::{self, Style};
-use ackproof_reports::render::topics;
+use ackproof_reports::render::{groups, topics};
 use ackproof_reports::trace::{Header, TraceWriter};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -260,12 +260,14 @@ pub(super) fn human(scenario: &Scenario, run: &runner::Run, verbose: bool, style
         Some(chronicle) => {
             out.push_str(&format!("\n{}\n", text::chronicle(chronicle, &names, style)));
             out.push_str(&topics::topics(&run.judgement));
+            out.push_str(&groups::groups(&run.judgement));
             out.push_str(&text::invariants(&run.judgement, style));
             out.push_str(&text::doubts(&run.judgement, style));
             out.push_str(&text::idle(&run.judgement, style));
         }
         None => {
             out.push_str(&topics::topics(&run.judgement));
+            out.push_str(&groups::groups(&run.judgement));
             out.push_str(&text::invariants(&run.judgement, style));
             out.push_str(&text::witnesses(&run.judgement, style));
         }

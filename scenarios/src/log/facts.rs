@@ -84,6 +84,8 @@ fn is_of_the_world(fact: &Fact) -> bool {
             | Fact::FaultBit { .. }
             | Fact::FaultHealed { .. }
             | Fact::ReplicaSurveyed { .. }
+            | Fact::GroupSurveyed { .. }
+            | Fact::GroupPartitionSurveyed { .. }
             | Fact::RecordSurveyed { .. }
             | Fact::Stuck { .. }
             | Fact::RunEnded { .. }

@@ -3,6 +3,7 @@
 mod select;
 mod spec;
 mod survey;
+mod survey_groups;
 mod waits;
 
 pub use spec::{ClientKind, ClientSpec, ClusterSpec};

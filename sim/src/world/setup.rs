@@ -192,6 +192,7 @@ impl World {
             }
         }
         self.survey(observer);
+        self.survey_groups(observer);
         self.emit(controller, 0, Fact::RunEnded { quiescent: outcome == Outcome::Quiescent }, observer);
     }
 

@@ -149,18 +149,6 @@ fn assignment_bytes(partitions: &BTreeSet<TopicPartition>) -> Bytes {
     bytes.freeze()
 }
 
-/// Reads an assignment; empty bytes are none.
-pub(super) fn assignment(bytes: &Bytes) -> BTreeSet<TopicPartition> {
-    let mut rest = bytes.clone();
-    let Ok(version) = bytes::Buf::try_get_i16(&mut rest) else { return BTreeSet::new() };
-    let read = ConsumerProtocolAssignment::decode(&mut rest, version.clamp(0, 3)).unwrap_or_default();
-    let partitions = read.assigned_partitions.into_iter().flat_map(|topic| {
-        let name = topic.topic;
-        topic.partitions.into_iter().map(move |index| TopicPartition::new(name.clone(), index))
-    });
-    partitions.collect()
-}
-
 pub(super) fn heartbeat(me: &ConsumerCoordinator) -> Request {
     HeartbeatRequest::default()
         .with_group_id(me.group.clone())

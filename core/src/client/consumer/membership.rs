@@ -14,7 +14,7 @@ use super::subscription_state::SubscriptionState;
 use crate::client::metadata::ClientMetadata;
 use crate::config::{Assignor, KafkaVersion};
 use crate::machine::Context;
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, consumer_protocol};
 use crate::types::{Duration, Instant, StrBytes, TopicName, TopicPartition};
 
 /// Since when partitions that may have another owner already are lost, not revoked (KIP-429).
@@ -227,7 +227,7 @@ impl ConsumerCoordinator {
         self.state = MemberState::Stable;
         self.heard_at = ctx.now();
         self.heartbeat_at = ctx.now() + self.config.heartbeat_interval_ms;
-        self.assigned = Some(group_wire::assignment(&response.assignment));
+        self.assigned = Some(consumer_protocol::assignment(&response.assignment));
     }
 
     /// Inside `poll()`: the assignment of this generation becomes what the consumer reads.

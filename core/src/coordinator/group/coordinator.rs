@@ -118,6 +118,11 @@ impl GroupCoordinator {
         })
     }
 
+    /// White-box: whether this is the broker to ask for a group.
+    pub fn coordinates(&self, group: &GroupId) -> bool {
+        self.groups_of(group).is_ok()
+    }
+
     /// How many writes have not been answered.
     pub fn writing(&self) -> usize {
         self.under_way.len()

@@ -5,11 +5,14 @@
 //! A member that waits for the answer to a join or a sync cannot send heartbeats, so it cannot miss one; but one that is
 //! new can: it may have gone away before the rebalance ended, and nobody would know.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::api::{GroupToken, JoinRequest};
 use super::records::MemberRecord;
-use crate::types::{Duration, Instant, StrBytes};
+use crate::protocol::consumer_protocol;
+use crate::types::{Duration, Instant, StrBytes, TopicPartition};
 
 /// How long a new member may wait for its first generation, whatever its session timeout
 /// (`GroupCoordinator.NewMemberJoinTimeoutMs`).
@@ -121,6 +124,11 @@ impl Member {
     /// Its subscription under an assignor; empty if it does not speak it.
     pub fn subscription(&self, protocol: &StrBytes) -> Bytes {
         self.protocols.iter().find(|(name, _)| name == protocol).map(|(_, data)| data.clone()).unwrap_or_default()
+    }
+
+    /// The partitions that it was given in this generation.
+    pub fn assigned(&self) -> BTreeSet<TopicPartition> {
+        consumer_protocol::assignment(&self.assignment)
     }
 
     /// Takes what a join says of it.

@@ -1,0 +1,73 @@
+//! The consumer groups at the end of a run, as their coordinators have them.
+
+use ackproof_core::fact::{Event, Fact};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
+
+/// A consumer group at the end of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupState {
+    /// `group.id`.
+    pub group: String,
+    /// The broker that coordinates it, if one that runs does.
+    pub coordinator: Option<i32>,
+    /// `Stable`, `Empty`, ...; `Unknown` without a coordinator.
+    pub state: String,
+    /// How its partitions are assigned; empty without members.
+    pub assignor: String,
+    /// The ids of its members.
+    pub members: Vec<String>,
+    /// The partitions that somebody has, or that something is committed for.
+    pub partitions: Vec<GroupPartition>,
+}
+
+/// How far a group is in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupPartition {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The committed offset, if there is one.
+    pub committed: Option<Offset>,
+    /// Whose it is.
+    pub owner: Option<Owner>,
+}
+
+/// The member that has a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its member id.
+    pub member: String,
+    /// From where it connected.
+    pub host: String,
+    /// Its `client.id`.
+    pub client_id: String,
+}
+
+/// Takes in what the survey says of groups.
+pub(crate) fn observe(groups: &mut Vec<GroupState>, event: &Event) {
+    match &event.fact {
+        Fact::GroupSurveyed { group, state, assignor, members } => {
+            let coordinator = match event.node {
+                NodeId::Broker(id) => Some(id),
+                NodeId::Controller(_) | NodeId::Client(_) => None,
+            };
+            groups.push(GroupState {
+                group: group.clone(),
+                coordinator,
+                state: state.clone(),
+                assignor: assignor.clone(),
+                members: members.clone(),
+                partitions: Vec::new(),
+            });
+        }
+        Fact::GroupPartitionSurveyed { group, partition, committed, member, host, client_id } => {
+            let Some(state) = groups.iter_mut().find(|state| state.group == *group) else { return };
+            let owner = || Owner { member: member.clone(), host: host.clone(), client_id: client_id.clone() };
+            state.partitions.push(GroupPartition {
+                partition: partition.clone(),
+                committed: (committed.0 >= 0).then_some(*committed),
+                owner: (!member.is_empty()).then(owner),
+            });
+        }
+        _ => {}
+    }
+}
