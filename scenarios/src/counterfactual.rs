@@ -197,6 +197,8 @@ impl Search<'_> {
         }
         match self.attempt(&[knob], Some(plain)) {
             Some(left) => Alone::Something(left),
+            // What a sink does to a second delivery matters only together with what makes it one.
+            None if knob.is_sink() => Alone::Something(self.in_question()),
             None => Alone::Nothing,
         }
     }
@@ -208,7 +210,7 @@ impl Search<'_> {
         let tried = pass(&changed, self.seed, false);
         self.tried += 1;
         self.events += tried.events;
-        if plain.is_some_and(|plain| plain.digest == tried.digest) {
+        if plain.is_some_and(|plain| plain.digest == tried.digest && plain.judgement == tried.judgement) {
             return None;
         }
         let course = Course::of(&tried.judgement, &tried.idle);

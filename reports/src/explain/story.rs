@@ -73,6 +73,8 @@ pub enum Mark {
     First,
     /// The second copy.
     Second,
+    /// The record was processed once more.
+    Again,
     /// A later record went ahead.
     WentAhead,
     /// The record that came too late.
@@ -90,6 +92,7 @@ impl Mark {
             Mark::Drop => "the drop",
             Mark::First => "the first copy",
             Mark::Second => "the second copy",
+            Mark::Again => "the second time",
             Mark::WentAhead => "went ahead",
             Mark::OutOfOrder => "out of order",
             Mark::TookOffset => "took its offset",

@@ -44,13 +44,19 @@ impl Walk<'_> {
         &self.lineage.events[at].fact
     }
 
-    fn tale(&self, cause: Cause, places: impl IntoIterator<Item = Option<At>>, loss: Option<At>) -> Tale {
+    /// The story of these places, of which one decided it.
+    fn tale(
+        &self,
+        cause: Cause,
+        places: impl IntoIterator<Item = Option<At>>,
+        (decisive, mark): (Option<At>, Mark),
+    ) -> Tale {
         let mut places: Vec<At> = places.into_iter().flatten().collect();
         places.sort_unstable();
         places.dedup();
         let steps = places.into_iter().map(|at| {
             let step: Step = step(self.lineage, at);
-            if Some(at) == loss { step.mark(Mark::Loss) } else { step }
+            if Some(at) == decisive { step.mark(mark) } else { step }
         });
         Tale::new(cause, steps.collect())
     }
@@ -70,8 +76,8 @@ impl Walk<'_> {
         let end = self.end_of_ownership(self.lineage.events[polled].node, polled);
         let next = commit.and_then(|commit| self.reset_after(commit.max(end.unwrap_or(commit))));
         match commit {
-            Some(_) => self.tale(Cause::CommittedBeforeProcessed, [Some(polled), commit, end, next], end),
-            None => self.tale(Cause::Unknown, [Some(polled), end], end),
+            Some(_) => self.tale(Cause::CommittedBeforeProcessed, [Some(polled), commit, end, next], (end, Mark::Loss)),
+            None => self.tale(Cause::Unknown, [Some(polled), end], (end, Mark::Loss)),
         }
     }
 
@@ -80,7 +86,7 @@ impl Walk<'_> {
         let reset =
             self.resets().find(|at| matches!(self.fact(*at), Fact::PositionReset { to, .. } if *to > self.offset));
         match reset {
-            Some(reset) => self.tale(Cause::PositionReset, [Some(reset), commit], Some(reset)),
+            Some(reset) => self.tale(Cause::PositionReset, [Some(reset), commit], (Some(reset), Mark::Loss)),
             None => Tale::unknown(),
         }
     }
@@ -115,7 +121,7 @@ impl Walk<'_> {
             _ => Cause::ProcessedBeforeCommitted,
         };
         let end = end.filter(|end| *end < second);
-        self.tale(cause, [Some(first), commit, end, taken, reset, Some(second)], Some(second))
+        self.tale(cause, [Some(first), commit, end, taken, reset, Some(second)], (Some(second), Mark::Again))
     }
 
     /// Whether the last commit before the second delivery names less than one before it.

@@ -8,8 +8,10 @@
 use ackproof_core::config::Toggles;
 use ackproof_sim::ClientKind;
 
-use crate::document::{AtEnd, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic, OnError, Properties};
-use crate::document::{Value, Written};
+use crate::document::{
+    AtEnd, Commit, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic, OnError, Properties, Sink, Value,
+    Written,
+};
 use crate::scenario::Scenario;
 
 /// One setting with one value.
@@ -32,6 +34,9 @@ pub(super) enum Setting {
     ReplicationFactor(i16),
     OnError(OnError),
     AtEnd(AtEnd),
+    HandOver(bool),
+    Commit(Commit),
+    Sink(Sink),
     Toggle(&'static str, &'static str),
     Version(&'static str),
 }
@@ -84,6 +89,9 @@ const SETTINGS: &[(u32, Setting)] = &[
     (CODE, Setting::AtEnd(AtEnd::Close)),
     (CODE, Setting::OnError(OnError::Resend)),
     (CODE, Consumer("enable.auto.commit", "false")),
+    (CODE, Setting::HandOver(false)),
+    (CODE, Setting::Commit(Commit::AfterProcessing)),
+    (CODE, Setting::Sink(Sink::Upsert)),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "5")),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "1")),
     (THROUGHPUT, Producer("linger.ms", "0")),
@@ -123,6 +131,9 @@ impl Setting {
         match self {
             Producer(..) => has(|kind| matches!(kind, ClientKind::Producer(..))),
             Legacy(..) => has(|kind| matches!(kind, ClientKind::LegacyProducer(..))),
+            Setting::HandOver(_) | Setting::Commit(_) | Setting::Sink(_) => {
+                has(|kind| matches!(kind, ClientKind::Consumer(config, _) if config.group_id.is_some()))
+            }
             Consumer(..) => has(|kind| matches!(kind, ClientKind::Consumer(..))),
             Setting::OnError(_) | Setting::AtEnd(_) => has(|kind| !matches!(kind, ClientKind::Consumer(..))),
             Topic(..) | Cluster(..) | ReplicationFactor(_) | Setting::Toggle(..) | Version(_) => true,
@@ -131,6 +142,10 @@ impl Setting {
 }
 
 impl Knob {
+    pub fn is_sink(&self) -> bool {
+        matches!(self.setting, Setting::Sink(_))
+    }
+
     /// What it turns, so that one change does not turn it twice.
     pub fn name(&self) -> &'static str {
         match self.setting {
@@ -143,6 +158,9 @@ impl Knob {
             ReplicationFactor(_) => "replication factor",
             Setting::OnError(_) => "on-error",
             Setting::AtEnd(_) => "at-end",
+            Setting::HandOver(_) => "hand-over",
+            Setting::Commit(_) => "commit",
+            Setting::Sink(_) => "sink",
             Version(_) => "version",
         }
     }
@@ -151,7 +169,7 @@ impl Knob {
 /// Several knobs as one change.
 pub(super) fn change(knobs: &[Knob]) -> Fix {
     let mut producer = FixedProducer::default();
-    let mut consumer = FixedConfig::default();
+    let mut consumer = FixedConsumer::default();
     let mut topic = FixedTopic::default();
     let mut cluster = FixedCluster::default();
     for knob in knobs {
@@ -163,6 +181,9 @@ pub(super) fn change(knobs: &[Knob]) -> Fix {
             ReplicationFactor(factor) => topic.replication_factor = Some(here(factor)),
             Setting::OnError(on_error) => producer.on_error = Some(here(on_error)),
             Setting::AtEnd(at_end) => producer.at_end = Some(here(at_end)),
+            Setting::HandOver(hand_over) => consumer.hand_over = Some(here(hand_over)),
+            Setting::Commit(commit) => consumer.commit = Some(here(commit)),
+            Setting::Sink(sink) => consumer.sink = Some(here(sink)),
             Setting::Toggle(name, value) => set(&mut cluster.toggles, name, value),
             Version(version) => cluster.kafka = Some(here(version.to_owned())),
         }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::clients::{AtEnd, OnError};
+use super::clients::{AtEnd, Commit, OnError, Sink};
 use super::values::{Count, Properties, Time, Value, Version, Written};
 
 /// What the run must show. Anomalies that are not listed must not occur.
@@ -105,7 +105,7 @@ pub struct Fix {
     /// For every producer.
     pub producer: Option<FixedProducer>,
     /// For every consumer.
-    pub consumer: Option<FixedConfig>,
+    pub consumer: Option<FixedConsumer>,
 }
 
 /// What is changed about the cluster.
@@ -131,12 +131,18 @@ pub struct FixedTopic {
     pub replication_factor: Option<Written<i16>>,
 }
 
-/// Properties that are changed.
+/// What is changed about consumers.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct FixedConfig {
+pub struct FixedConsumer {
     /// By Kafka's names; they win over everything else.
     pub config: Properties,
+    /// Whether records are handed to a worker.
+    pub hand_over: Option<Written<bool>>,
+    /// When the program commits.
+    pub commit: Option<Written<Commit>>,
+    /// Where its effects go.
+    pub sink: Option<Written<Sink>>,
 }
 
 /// What is changed about producers.

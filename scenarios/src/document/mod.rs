@@ -25,7 +25,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 pub use clients::{AtEnd, Commit, CommitMode, Consumer, OnError, Producer, ProducerKind, Sink};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
 pub use expect::{
-    Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic,
+    Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic,
     Mutation,
 };
 pub use values::{Properties, Value, Written};

@@ -184,9 +184,8 @@ impl Reading<'_> {
     fn consumer(&mut self, place: &Place, written: &Consumer, version: KafkaVersion, fix: &Fix) -> Option<ClientSpec> {
         let version = self.version(written.kafka.as_ref(), version);
         let settings = self.file(place, written.config_file.as_ref());
-        let settings = settings
-            .under(self.table(&written.config))
-            .under(self.fixed(fix.consumer.as_ref().map(|consumer| &consumer.config)));
+        let fix = fix.consumer.clone().unwrap_or_default();
+        let settings = settings.under(self.table(&written.config)).under(self.table(&fix.config));
         let config = self.consumer_config(version, &settings, &written.name);
         let source = self.source(written, config.as_ref());
         self.check_commits(written, config.as_ref());
@@ -194,12 +193,12 @@ impl Reading<'_> {
             poll_timeout: self.time(written.poll_timeout.as_ref(), Duration::from_millis(100)),
             processing: self.time(written.processing.as_ref(), Duration::ZERO),
             processing_each: self.time(written.processing_each.as_ref(), Duration::ZERO),
-            hand_over: written.hand_over.as_ref().is_some_and(|flag| **flag),
-            sink: match written.sink.as_deref() {
+            hand_over: fix.hand_over.as_ref().or(written.hand_over.as_ref()).is_some_and(|flag| **flag),
+            sink: match fix.sink.as_ref().or(written.sink.as_ref()).map(|written| **written) {
                 None | Some(document::Sink::Append) => Sink::Append,
                 Some(document::Sink::Upsert) => Sink::Upsert,
             },
-            commit: match written.commit.as_deref() {
+            commit: match fix.commit.as_ref().or(written.commit.as_ref()).map(|written| **written) {
                 None => CommitPolicy::Never,
                 Some(document::Commit::BeforeProcessing) => CommitPolicy::BeforeProcessing,
                 Some(document::Commit::AfterProcessing) => CommitPolicy::AfterProcessing,

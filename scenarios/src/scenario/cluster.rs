@@ -13,7 +13,7 @@ use super::amounts;
 use super::reading::Reading;
 use super::settings::Settings;
 use crate::document::Written as At;
-use crate::document::{Broker, Cluster as Written, Fix, FixedTopic, Network, Properties, Requests, Topic};
+use crate::document::{Broker, Cluster as Written, Fix, FixedTopic, Network, Requests, Topic};
 use crate::library::Place;
 
 /// More brokers than this are not simulated.
@@ -82,11 +82,6 @@ impl Reading<'_> {
         let settings = first.settings.clone().under(own).under(fixed).with_id(id, self.source, &first.span);
         let controller = Arc::new(self.broker_config(version, toggles, &settings, &first.span)?);
         Some(Cluster { version, brokers, controller, network, disk })
-    }
-
-    /// What `[fix]` lays on top.
-    pub fn fixed(&self, properties: Option<&Properties>) -> Settings {
-        properties.map(|properties| self.table(properties)).unwrap_or_default()
     }
 
     fn members(&mut self, place: &Place, written: &Written, span: Range<usize>, common: &Settings) -> Vec<Member> {

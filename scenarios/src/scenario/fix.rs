@@ -2,18 +2,18 @@
 
 use ackproof_reports::names::listed;
 
-use crate::document::{AtEnd, Fix, OnError, Properties};
+use crate::document::{AtEnd, Commit, Fix, OnError, Properties, Sink};
 
 /// In one line: `acks=all with enable.idempotence=true and min.insync.replicas=2`.
 pub(crate) fn in_words(fix: &Fix) -> String {
     let mut words = Vec::new();
     let producer = fix.producer.as_ref();
-    let consumer = fix.consumer.as_ref().map(|consumer| &consumer.config);
+    let consumer = fix.consumer.as_ref();
     let topic = fix.topic.as_ref();
     let cluster = fix.cluster.as_ref();
     let tables = [
         producer.map(|producer| &producer.config),
-        consumer,
+        consumer.map(|consumer| &consumer.config),
         topic.map(|topic| &topic.config),
         cluster.map(|cluster| &cluster.config),
     ];
@@ -37,6 +37,21 @@ pub(crate) fn in_words(fix: &Fix) -> String {
             AtEnd::Close => "close() at the end".to_owned(),
             AtEnd::Flush => "flush() at the end".to_owned(),
             AtEnd::Exit => "exit at the end".to_owned(),
+        }));
+    }
+    if let Some(consumer) = consumer {
+        words.extend(consumer.hand_over.as_ref().map(|hand_over| match **hand_over {
+            true => "work handed to a worker".to_owned(),
+            false => "work done before the next poll()".to_owned(),
+        }));
+        words.extend(consumer.commit.as_ref().map(|commit| match **commit {
+            Commit::BeforeProcessing => "a commit before processing".to_owned(),
+            Commit::AfterProcessing => "a commit after processing".to_owned(),
+            Commit::AfterEach => "a commit after each record".to_owned(),
+        }));
+        words.extend(consumer.sink.as_ref().map(|sink| match **sink {
+            Sink::Append => "a sink that appends".to_owned(),
+            Sink::Upsert => "a sink that takes each record once (upsert)".to_owned(),
         }));
     }
     let rest = words.split_off(words.len().min(1));
