@@ -54,6 +54,17 @@ fn a_bug_is_mended_by_its_historical_fix() {
 }
 
 #[test]
+fn what_a_program_does_is_changed_where_no_setting_helps() {
+    // To commit later alone would process records twice.
+    let run = searched(&of_library("delivery/at-most-once"), 3);
+    let both = "a commit after processing with a sink that takes each record once (upsert)";
+    check(&run, Kind::LostDelivery, Some(both));
+    // Not a fact is different: the sink alone is.
+    let run = searched(&of_library("delivery/at-least-once"), 3);
+    check(&run, Kind::DuplicateDelivery, Some("a sink that takes each record once (upsert)"));
+}
+
+#[test]
 fn where_nothing_keeps_it_the_story_says_how_much_was_tried() {
     let run = searched(&of_library("storage/swallowed-fsync-error"), 3);
     check(&run, Kind::LostWrite, None);

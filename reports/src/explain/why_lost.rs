@@ -65,6 +65,8 @@ struct Decision {
 /// What became of the copies.
 #[derive(Debug)]
 struct Fate {
+    /// Whether a recovery that found a broken batch lost the record wherever it cut the log.
+    recovery_takes: bool,
     holders: BTreeMap<i32, Holding>,
     decision: Option<Decision>,
     /// A leader without the record in an epoch that had begun before: a restart.
@@ -227,8 +229,26 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
 
 /// Follows every copy to the end of the trace.
 fn fate(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> Fate {
-    let mut fate =
-        Fate { holders: BTreeMap::new(), decision: None, again: None, newest: promise.epoch, destructions: Vec::new() };
+    let fate = follow_copies(lineage, partition, promise, false);
+    if fate.decision.is_some() || !fate.survives() {
+        return fate;
+    }
+    // No log was cut below it, and yet it is gone: then what a recovery read from the bytes of a torn log was not what had
+    // been appended there. Another record has its offset: the one whose write broke off.
+    let reread = follow_copies(lineage, partition, promise, true);
+    if reread.decision.is_some() { reread } else { fate }
+}
+
+/// With `recovery_takes`, a recovery that found a broken batch lost the record wherever it cut the log.
+fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, recovery_takes: bool) -> Fate {
+    let mut fate = Fate {
+        recovery_takes,
+        holders: BTreeMap::new(),
+        decision: None,
+        again: None,
+        newest: promise.epoch,
+        destructions: Vec::new(),
+    };
     let Some(line) = lineage.partitions.get(partition) else { return fate };
     // A leader of an epoch beyond that of the append counts even if it was there first: the append was a zombie's.
     let mut walk: Vec<At> = lineage.appends(partition, promise.offset);
@@ -259,7 +279,9 @@ impl Fate {
                     self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
                 }
             }
-            Fact::Truncated { to, reason, .. } if to.0 <= promise.offset => {
+            Fact::Truncated { to, reason, .. }
+                if to.0 <= promise.offset || (self.recovery_takes && *reason == TruncationReason::CorruptTail) =>
+            {
                 self.lose(lineage, at, broker, Some(*reason));
             }
             Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(lineage, at, broker, None),

@@ -189,6 +189,19 @@ fn st_06_a_torn_batch_is_the_powers_doing_if_the_power_went() {
 }
 
 #[test]
+fn st_15_a_recovery_that_finds_the_broken_write_whole_loses_what_took_its_offset() {
+    // The first byte of the next batch is the one that the broken one lacked: the log is cut behind it, not at it.
+    let mut run = appended(1);
+    run.killed(NodeId::Broker(1));
+    run.truncated(1, 2, 1, TruncationReason::CorruptTail);
+    run.loaded(1, 1);
+    run.elected(1, 5, &[1], true, 1);
+    run.ends_with(1, &["the one whose write broke off"]);
+    let also = [Cause::AcknowledgedBeforeReplicated];
+    check(&run, &acks(1), Kind::LostWrite, Cause::CorruptTail, &also, Answer::Yes);
+}
+
+#[test]
 fn a_follower_that_cuts_to_its_high_watermark_and_then_leads() {
     let mut run = appended(-1);
     run.copies(2, 4, 0);

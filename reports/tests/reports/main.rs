@@ -5,6 +5,7 @@ mod chronicles;
 mod circumstances;
 mod deliveries;
 mod facts;
+mod groups;
 mod invariants;
 mod losses;
 mod operators;

@@ -23,7 +23,7 @@ impl Broker {
         let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let request = JoinRequest {
             client_id: client_id_of(&request.group_id, reply_to.from),
-            client_host: StrBytes::from_string(format!("/{}", reply_to.from)),
+            client_host: StrBytes::from_string(format!("/{}", reply_to.from).replace(' ', "-")),
             group: request.group_id,
             member_id: request.member_id,
             instance_id: request.group_instance_id,
