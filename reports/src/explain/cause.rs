@@ -39,6 +39,10 @@ causes! {
         "the in-sync replicas had shrunk to the leader, so that acks=all asked it alone";
     UncleanElection = "unclean-election",
         "a replica outside the ISR was elected, and the others cut their logs to match it";
+    LastKnownLeaderElected = "last-known-leader-elected",
+        "nobody was in sync or eligible any more, and the last known leader was elected, whatever its log still had";
+    InSyncCopiesOverruled = "in-sync-copies-overruled",
+        "a replica that had lost the record led on while others in sync still had it, and they cut their logs to match";
     UnsyncedDataLostWithPower = "unsynced-data-lost-with-power",
         "the record was in the page cache of a machine that lost power, not on its disk";
     DiskLostData = "disk-lost-data",

@@ -215,6 +215,7 @@ impl<'a> Lineage<'a> {
             Fact::LeaderElected { partition, .. }
             | Fact::IsrChanged { partition, .. }
             | Fact::PartitionOffline { partition, .. }
+            | Fact::EligibleLeadersChanged { partition, .. }
             | Fact::BecameLeader { partition, .. }
             | Fact::Truncated { partition, .. }
             | Fact::LogLoaded { partition, .. } => {
