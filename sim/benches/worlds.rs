@@ -1,6 +1,7 @@
 //! How fast worlds run, against a bare heap of events on the same machine in the same run.
 //!
-//! Reference world: 3 brokers, replication factor 3, acks=all, one producer, one consumer, one crash and restart.
+//! Reference world: 3 brokers, replication factor 3, acks=all, one producer, one consumer, one crash and restart. It runs
+//! twice: with an observer that hears every fact and does nothing, and with the checkers and the digest of a real run.
 
 #[path = "../tests/worlds/build.rs"]
 #[expect(dead_code, reason = "the tests use more of it than the benchmarks do")]
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use ackproof_core::fact::{Event, Observer};
 use ackproof_core::types::{Duration, Instant};
+use ackproof_reports::{Contract, Digest, Judge};
 use ackproof_sim::World;
 use ackproof_sim::world::EventQueue;
 use build::Build;
@@ -59,8 +61,27 @@ fn heaps(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What listens to a run of a scenario: the checkers and the digest.
+struct Checkers {
+    judge: Judge,
+    digest: Digest,
+}
+
+impl Observer for Checkers {
+    fn observe(&mut self, event: &Event) {
+        self.judge.observe(event);
+        self.digest.observe(event);
+    }
+}
+
 fn run(world: &mut World) {
     world.run(&mut Deaf);
+}
+
+fn run_checked(world: &mut World) {
+    let mut checkers = Checkers { judge: Judge::new(Contract::default()), digest: Digest::new() };
+    world.run(&mut checkers);
+    black_box((checkers.judge.finish(), checkers.digest.value()));
 }
 
 fn worlds(criterion: &mut Criterion) {
@@ -82,6 +103,13 @@ fn worlds(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(simulated));
         group.bench_function(format!("{name}: simulated seconds"), |bencher| {
             bencher.iter_batched(|| World::new(spec.clone()), |mut world| run(&mut world), BatchSize::SmallInput);
+        });
+        group.bench_function(format!("{name}: simulated seconds, checkers on"), |bencher| {
+            bencher.iter_batched(
+                || World::new(spec.clone()),
+                |mut world| run_checked(&mut world),
+                BatchSize::SmallInput,
+            );
         });
         group.throughput(Throughput::Elements(events));
         group.bench_function(format!("{name}: events"), |bencher| {

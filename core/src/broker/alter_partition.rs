@@ -19,6 +19,7 @@ use crate::protocol::{ErrorCode, Response};
 use crate::replication::{IsrProposal, LeaderAndIsr};
 use crate::types::{
     BrokerEpoch, BrokerId, ConnectionId, Duration, Instant, LeaderEpoch, NodeId, PartitionEpoch, TopicPartition,
+    earliest,
 };
 
 /// Wait before the next attempt after an error that concerns the whole request.
@@ -106,7 +107,7 @@ impl AlterPartitionManager {
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.retry_at, self.channel.next_deadline()].into_iter().flatten().min()
+        earliest([self.retry_at, self.channel.next_deadline()])
     }
 
     fn request(&self, broker_epoch: BrokerEpoch) -> AlterPartitionRequest {

@@ -32,7 +32,7 @@ use crate::machine::{Context, Input, Machine};
 use crate::metadata::MetadataImage;
 use crate::protocol::{Request, Response};
 use crate::replication::{Completed, ReplicaManager};
-use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, NodeId, TopicName};
+use crate::types::{BrokerEpoch, ByToken, ConnectionId, CorrelationId, Duration, Instant, NodeId, TopicName, earliest};
 
 /// How long the forwarding channel tries to reach a controller.
 const FORWARDING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ pub struct Broker {
     /// Topics whose creation a Metadata request has set off.
     pub(super) being_created: BTreeSet<TopicName>,
     /// Requests that the replicas have not answered yet, by token.
-    pending: BTreeMap<u64, Pending>,
+    pending: ByToken<Pending>,
     next_token: u64,
     /// Requests read from channels that were unmuted.
     readable: VecDeque<(ReplyTo, Request)>,
@@ -93,7 +93,7 @@ impl Broker {
             client_ids: Arc::default(),
             producer_ids: ProducerIdManager::default(),
             being_created: BTreeSet::new(),
-            pending: BTreeMap::new(),
+            pending: ByToken::default(),
             next_token: 1,
             readable: VecDeque::new(),
             exited: false,
@@ -144,7 +144,7 @@ impl Broker {
     /// What waits inside it, a line each: for a run that does not come to an end.
     pub fn waiting(&self) -> Vec<String> {
         let line = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
-        let count = |is: fn(&Pending) -> bool| self.pending.values().filter(|pending| is(pending)).count();
+        let count = |is: fn(&Pending) -> bool| self.pending.iter().filter(|(_, pending)| is(pending)).count();
         let fetches = count(|pending| matches!(pending, Pending::Fetch(_)));
         let lines = [
             line(count(|pending| matches!(pending, Pending::Produce(_))), "produce request(s) wait for replicas"),
@@ -174,7 +174,9 @@ impl Broker {
 
     /// A request is done that has no answer. Its channel is read again.
     pub(super) fn no_reply(&mut self, to: ReplyTo) {
-        self.readable.extend(self.sockets.done(to.connection));
+        if let Some(next) = self.sockets.done(to.connection) {
+            self.readable.push_back(next);
+        }
     }
 
     pub(super) fn close_connection(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
@@ -325,7 +327,7 @@ impl Broker {
             Completed::Fetch(completed) => completed.token,
             Completed::DeleteRecords(completed) => completed.token,
         };
-        match (completed, self.pending.remove(&token)) {
+        match (completed, self.pending.remove(token)) {
             (Completed::Produce(completed), Some(Pending::Produce(pending))) => {
                 self.finish_produce(pending, completed.results, ctx);
             }
@@ -363,7 +365,10 @@ impl Broker {
         }
         match self.lifecycle.state() {
             BrokerState::Recovery if self.metadata.is_caught_up() => self.lifecycle.set_ready_to_unfence(ctx),
-            BrokerState::Running => self.readable.extend(self.sockets.enable_processing()),
+            BrokerState::Running if !self.sockets.is_processing() => {
+                self.readable.extend(self.sockets.enable_processing());
+            }
+            BrokerState::Running => {}
             BrokerState::ShuttingDown => self.shutdown(ctx),
             BrokerState::NotRunning
             | BrokerState::Starting
@@ -421,7 +426,9 @@ impl Machine for Broker {
             Input::Disconnected(connection) => self.on_disconnected(connection, ctx),
             Input::Request { connection, from, correlation_id, request } => {
                 let reply_to = ReplyTo { connection, correlation_id, from };
-                self.readable.extend(self.sockets.receive(reply_to, request));
+                if let Some(served) = self.sockets.receive(reply_to, request) {
+                    self.readable.push_back(served);
+                }
             }
             Input::Response { connection, correlation_id, response } => {
                 self.on_response(connection, correlation_id, response, ctx);
@@ -445,7 +452,7 @@ impl Machine for Broker {
         if self.exited {
             return None;
         }
-        let deadlines = [
+        earliest([
             self.replicas.next_deadline(),
             self.sockets.next_deadline(),
             self.metadata.next_deadline(),
@@ -456,8 +463,7 @@ impl Machine for Broker {
             self.producer_ids.next_deadline(),
             self.sockets.next_deadline(),
             self.handlers.next_deadline(),
-        ];
-        deadlines.into_iter().flatten().min()
+        ])
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use crate::client::{Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, RequestToken};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Request, Response};
-use crate::types::{ConnectionId, CorrelationId, Duration, Instant, NodeId};
+use crate::types::{ConnectionId, CorrelationId, Duration, Instant, NodeId, earliest};
 
 /// What came of a request, with the tag that its owner gave it.
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ impl<T> ControllerChannel<T> {
     pub fn next_deadline(&self) -> Option<Instant> {
         // Items are in the order of their creation but for the front, which is older still.
         let patience = self.queue.front().map(|item| item.give_up_at).filter(|at| *at != Instant::NEVER);
-        [self.network.next_deadline(), patience].into_iter().flatten().min()
+        earliest([self.network.next_deadline(), patience])
     }
 
     /// Closes the connection and forgets what was to be sent.

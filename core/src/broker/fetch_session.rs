@@ -7,13 +7,10 @@
 //! Not modelled: topic ids in Fetch (KIP-516: version 13), preferred read replicas. A session that was evicted while
 //! its request waited answers with all partitions instead of the changed ones.
 
-use kafka_protocol::messages::FetchResponse;
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-
 use super::fetch_session_cache::FetchSessionCache;
 use crate::protocol::ErrorCode;
-use crate::replication::FetchPartition;
-use crate::types::{Instant, Prng, TopicPartition};
+use crate::replication::{FetchPartition, FetchResult};
+use crate::types::{Instant, Offset, Prng, TopicPartition};
 
 /// The id of "no session".
 pub(super) const INVALID_SESSION_ID: i32 = 0;
@@ -32,30 +29,28 @@ pub(super) fn next_epoch(epoch: i32) -> i32 {
 pub(super) struct CachedPartition {
     pub partition: TopicPartition,
     pub request: FetchPartition,
-    pub high_watermark: i64,
-    pub log_start_offset: i64,
+    pub high_watermark: Offset,
+    pub log_start_offset: Offset,
+    /// Whether the last answer had records of it.
+    had_data: bool,
 }
 
 impl CachedPartition {
     fn new(partition: TopicPartition, request: FetchPartition) -> Self {
-        Self { partition, request, high_watermark: -1, log_start_offset: -1 }
+        Self { partition, request, high_watermark: Offset::NONE, log_start_offset: Offset::NONE, had_data: false }
     }
 
     /// Takes in what was found; says whether the fetcher must hear of it (`maybeUpdateResponseData`).
-    fn update(&mut self, found: &PartitionData) -> bool {
+    fn update(&mut self, found: &FetchResult) -> bool {
         let changed = self.high_watermark != found.high_watermark || self.log_start_offset != found.log_start_offset;
         self.high_watermark = found.high_watermark;
         self.log_start_offset = found.log_start_offset;
-        if found.error_code != 0 {
+        if !found.error.is_none() {
             // So that the partition is sent again when the error is gone.
-            self.high_watermark = -1;
+            self.high_watermark = Offset::NONE;
         }
-        changed || has_records(found) || found.error_code != 0 || found.diverging_epoch.epoch >= 0
+        changed || !found.records.is_empty() || !found.error.is_none() || found.diverging.is_some()
     }
-}
-
-fn has_records(found: &PartitionData) -> bool {
-    found.records.as_ref().is_some_and(|records| !records.is_empty())
 }
 
 /// One fetcher's partitions, in the order in which they are served: those that had data go to the end.
@@ -94,30 +89,20 @@ impl FetchSession {
     }
 
     /// Keeps in `found` what the fetcher must hear, and turns to the end what had data.
-    fn select(&mut self, found: &mut Vec<(TopicPartition, PartitionData)>) {
-        let mut had_data = vec![false; self.partitions.len()];
-        let mut index = 0;
-        found.retain(|(partition, data)| {
-            let position = index;
-            index += 1;
-            let Some(cached) = self.partitions.get_mut(position) else { return true };
-            assert!(cached.partition == *partition, "{partition} is not what the session asked for at {position}");
-            had_data[position] = has_records(data);
-            cached.update(data)
+    fn select(&mut self, found: &mut Vec<(TopicPartition, FetchResult)>) {
+        let mut cached_partitions = self.partitions.iter_mut();
+        let mut any_had_data = false;
+        found.retain(|(partition, result)| {
+            let Some(cached) = cached_partitions.next() else { return true };
+            assert!(cached.partition == *partition, "{partition} is not what the session asked for at its place");
+            cached.had_data = !result.records.is_empty();
+            any_had_data |= cached.had_data;
+            cached.update(result)
         });
-        if had_data.contains(&true) {
-            let mut position = 0;
+        cached_partitions.for_each(|cached| cached.had_data = false);
+        if any_had_data && self.partitions.len() > 1 {
             // A stable sort keeps the order among equals.
-            let mut keyed: Vec<(bool, CachedPartition)> = self
-                .partitions
-                .drain(..)
-                .map(|cached| {
-                    position += 1;
-                    (had_data[position - 1], cached)
-                })
-                .collect();
-            keyed.sort_by_key(|(had_data, _)| *had_data);
-            self.partitions.extend(keyed.into_iter().map(|(_, cached)| cached));
+            self.partitions.sort_by_key(|cached| cached.had_data);
         }
     }
 }
@@ -133,6 +118,14 @@ pub(super) enum FetchContext {
     Full { privileged: bool, requested: Vec<(TopicPartition, FetchPartition)> },
     /// In a session, which is at this epoch as long as no other request came.
     Incremental { session_id: i32, epoch: i32 },
+}
+
+/// What the fetcher is told.
+#[derive(Clone, Debug)]
+pub(super) struct SessionAnswer {
+    pub error: ErrorCode,
+    pub session_id: i32,
+    pub partitions: Vec<(TopicPartition, FetchResult)>,
 }
 
 /// The sessions of all fetchers.
@@ -183,18 +176,18 @@ impl FetchManager {
     pub fn respond(
         &mut self,
         context: FetchContext,
-        mut found: Vec<(TopicPartition, PartitionData)>,
+        mut found: Vec<(TopicPartition, FetchResult)>,
         now: Instant,
         rng: &mut Prng,
-    ) -> FetchResponse {
+    ) -> SessionAnswer {
         let (error, session_id) = match context {
             FetchContext::Error(error) => (error, INVALID_SESSION_ID),
             FetchContext::Sessionless => (ErrorCode::NONE, INVALID_SESSION_ID),
             FetchContext::Full { privileged, requested } => {
-                let partitions = requested.into_iter().zip(&found).map(|((partition, request), (_, data))| {
+                let partitions = requested.into_iter().zip(&found).map(|((partition, request), (_, result))| {
                     let mut cached = CachedPartition::new(partition, request);
-                    cached.high_watermark = data.high_watermark;
-                    cached.log_start_offset = data.log_start_offset;
+                    cached.high_watermark = result.high_watermark;
+                    cached.log_start_offset = result.log_start_offset;
                     cached
                 });
                 (ErrorCode::NONE, self.cache.maybe_create(privileged, partitions.collect(), now, rng))
@@ -211,25 +204,8 @@ impl FetchManager {
                 None => (ErrorCode::NONE, session_id),
             },
         };
-        FetchResponse::default()
-            .with_error_code(error.0)
-            .with_session_id(session_id)
-            .with_responses(group_by_topic(found))
+        SessionAnswer { error, session_id, partitions: found }
     }
-}
-
-/// Neighbours of one topic share an entry.
-fn group_by_topic(found: Vec<(TopicPartition, PartitionData)>) -> Vec<FetchableTopicResponse> {
-    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
-    for (partition, data) in found {
-        match topics.last_mut() {
-            Some(last) if last.topic == partition.topic => last.partitions.push(data),
-            Some(_) | None => {
-                topics.push(FetchableTopicResponse::default().with_topic(partition.topic).with_partitions(vec![data]));
-            }
-        }
-    }
-    topics
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::types::{Duration, Offset};
+use crate::types::Duration;
 
 const NOW: Instant = Instant(1_000);
 
@@ -27,11 +27,16 @@ fn from(offset: i64) -> FetchPartition {
     }
 }
 
-fn found(high_watermark: i64, records: &'static [u8]) -> PartitionData {
-    PartitionData::default()
-        .with_high_watermark(high_watermark)
-        .with_log_start_offset(0)
-        .with_records(Some(Bytes::from_static(records)))
+fn found(high_watermark: i64, records: &'static [u8]) -> FetchResult {
+    FetchResult {
+        error: ErrorCode::NONE,
+        high_watermark: Offset(high_watermark),
+        last_stable_offset: Offset(high_watermark),
+        log_start_offset: Offset(0),
+        diverging: None,
+        preferred_read_replica: None,
+        records: Bytes::from_static(records),
+    }
 }
 
 impl Fetcher {
@@ -45,8 +50,8 @@ impl Fetcher {
         session: (i32, i32),
         requested: &[i32],
         forgotten: &[i32],
-        find: impl Fn(i32) -> PartitionData,
-    ) -> (Vec<i32>, FetchResponse) {
+        find: impl Fn(i32) -> FetchResult,
+    ) -> (Vec<i32>, SessionAnswer) {
         self.fetch_as(false, session, requested, forgotten, find)
     }
 
@@ -56,12 +61,12 @@ impl Fetcher {
         session: (i32, i32),
         requested: &[i32],
         forgotten: &[i32],
-        find: impl Fn(i32) -> PartitionData,
-    ) -> (Vec<i32>, FetchResponse) {
+        find: impl Fn(i32) -> FetchResult,
+    ) -> (Vec<i32>, SessionAnswer) {
         let requested = requested.iter().map(|p| (orders(*p), from(7))).collect();
         let forgotten: Vec<TopicPartition> = forgotten.iter().copied().map(orders).collect();
         let (context, asked) = self.manager.new_context(session, is_follower, requested, &forgotten, self.now);
-        let found = asked.iter().map(|(p, _)| (p.clone(), find(p.partition).with_partition_index(p.partition)));
+        let found = asked.iter().map(|(p, _)| (p.clone(), find(p.partition)));
         let response = self.manager.respond(context, found.collect(), self.now, &mut self.rng);
         (asked.into_iter().map(|(p, _)| p.partition).collect(), response)
     }
@@ -71,8 +76,8 @@ impl Fetcher {
     }
 }
 
-fn answered(response: &FetchResponse) -> Vec<i32> {
-    response.responses.iter().flat_map(|topic| topic.partitions.iter().map(|p| p.partition_index)).collect()
+fn answered(response: &SessionAnswer) -> Vec<i32> {
+    response.partitions.iter().map(|(partition, _)| partition.partition).collect()
 }
 
 #[test]
@@ -81,7 +86,6 @@ fn a_full_fetch_answers_everything_and_opens_a_session() {
     let (asked, response) = fetcher.fetch((0, 0), &[0, 1], &[], |_| found(5, b""));
     assert_eq!(asked, [0, 1]);
     assert_eq!(answered(&response), [0, 1]);
-    assert_eq!(response.responses.len(), 1, "one entry per topic");
     assert!(response.session_id > 0);
 }
 
@@ -93,7 +97,7 @@ fn an_incremental_fetch_asks_for_the_whole_session_and_answers_what_changed() {
         0 => found(5, b""),
         1 => found(6, b""),
         2 => found(5, b"batch"),
-        _ => found(5, b"").with_error_code(ErrorCode::NOT_LEADER_OR_FOLLOWER.0),
+        _ => FetchResult { error: ErrorCode::NOT_LEADER_OR_FOLLOWER, ..found(5, b"") },
     });
     assert_eq!(asked, [0, 1, 2, 3]);
     assert_eq!(answered(&response), [1, 2, 3], "a new high watermark, data, an error");
@@ -114,7 +118,7 @@ fn partitions_are_added_updated_and_forgotten() {
     assert!(asked.is_empty());
     assert_eq!(response.session_id, INVALID_SESSION_ID, "an empty session is closed");
     let (_, response) = fetcher.fetch((session, 3), &[], &[], |_| found(5, b""));
-    assert_eq!(response.error_code, ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0);
+    assert_eq!(response.error, ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
 }
 
 #[test]
@@ -128,7 +132,7 @@ fn a_wrong_epoch_or_an_unknown_session_is_refused() {
         (session, 1, ErrorCode::INVALID_FETCH_SESSION_EPOCH),
     ] {
         let (asked, response) = fetcher.fetch((id, epoch), &[0], &[], |_| found(5, b""));
-        assert_eq!(response.error_code, error.0, "session {id}, epoch {epoch}");
+        assert_eq!(response.error, error, "session {id}, epoch {epoch}");
         assert_eq!(asked.is_empty(), !error.is_none());
     }
 }
@@ -140,8 +144,8 @@ fn an_answer_that_was_overtaken_by_another_request_is_refused() {
     let (slow, _) = fetcher.manager.new_context((session, 1), false, Vec::new(), &[], NOW);
     fetcher.fetch((session, 2), &[], &[], |_| found(6, b"batch"));
     let response = fetcher.manager.respond(slow, vec![(orders(0), found(5, b""))], NOW, &mut fetcher.rng);
-    assert_eq!(response.error_code, ErrorCode::INVALID_FETCH_SESSION_EPOCH.0);
-    assert!(response.responses.is_empty());
+    assert_eq!(response.error, ErrorCode::INVALID_FETCH_SESSION_EPOCH);
+    assert!(response.partitions.is_empty());
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn the_final_epoch_closes_the_session_and_opens_none() {
     let (asked, response) = fetcher.fetch((session, -1), &[0], &[], |_| found(5, b""));
     assert_eq!((asked, response.session_id), (vec![0], INVALID_SESSION_ID));
     let (_, response) = fetcher.fetch((session, 1), &[], &[], |_| found(5, b""));
-    assert_eq!(response.error_code, ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0);
+    assert_eq!(response.error, ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::config::BrokerConfig;
 use crate::log::log_directories::LogDirectories;
 use crate::machine::Context;
 use crate::protocol::Response;
-use crate::types::{BrokerEpoch, BrokerId, Duration, Instant, NodeId, Offset, Prng, StrBytes};
+use crate::types::{BrokerEpoch, BrokerId, Duration, Instant, NodeId, Offset, Prng, StrBytes, earliest};
 
 /// Where a broker is in its life (`BrokerState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl BrokerLifecycleManager {
         if self.state == BrokerState::ShuttingDown {
             return None;
         }
-        [self.timer, self.give_up_at, self.channel.next_deadline()].into_iter().flatten().min()
+        earliest([self.timer, self.give_up_at, self.channel.next_deadline()])
     }
 
     fn on_heartbeat(&mut self, is_caught_up: bool, is_fenced: bool, should_shut_down: bool, now: Instant) {

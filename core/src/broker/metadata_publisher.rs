@@ -15,7 +15,9 @@ use crate::fact::Fact;
 use crate::machine::Context;
 use crate::metadata::{CLUSTER_METADATA_TOPIC, CLUSTER_METADATA_TOPIC_ID, MetadataDelta, MetadataImage, batch};
 use crate::protocol::{ErrorCode, Response};
-use crate::types::{BrokerId, ConnectionId, CorrelationId, Duration, Instant, NodeId, Offset, StrBytes, TopicName};
+use crate::types::{
+    BrokerId, ConnectionId, CorrelationId, Duration, Instant, NodeId, Offset, StrBytes, TopicName, earliest,
+};
 
 /// `KafkaRaftClient.MAX_FETCH_WAIT_MS`.
 const FETCH_MAX_WAIT_MS: i32 = 500;
@@ -78,7 +80,7 @@ impl MetadataPublisher {
 
     /// What changed since the last time, once there is something to publish.
     pub fn take_delta(&mut self) -> Option<MetadataDelta> {
-        if !self.caught_up || self.delta == MetadataDelta::default() {
+        if !self.caught_up || self.delta.is_empty() {
             return None;
         }
         Some(std::mem::take(&mut self.delta))
@@ -149,7 +151,7 @@ impl MetadataPublisher {
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.retry_at, self.network.next_deadline()].into_iter().flatten().min()
+        earliest([self.retry_at, self.network.next_deadline()])
     }
 
     fn failed(&mut self) {

@@ -132,6 +132,11 @@ impl SocketServer {
         self.next_idle_check.into_iter().chain(self.throttled.values().copied()).min()
     }
 
+    /// Whether requests are read.
+    pub fn is_processing(&self) -> bool {
+        self.processing == Processing::Enabled
+    }
+
     /// Begins to read. What has arrived on each connection is given back, one request each.
     pub fn enable_processing(&mut self) -> Vec<(ReplyTo, Request)> {
         if self.processing != Processing::NotYet {

@@ -94,6 +94,23 @@ pub fn max_wait(request: &FetchRequest) -> Duration {
     Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0))
 }
 
+/// Whether a fetch asks for nothing but what comes next, which there is not: it waits, as nearly all do.
+pub fn is_at_the_end(request: &FetchRequest, log: &MetadataLog) -> bool {
+    let end = log.end_offset();
+    let mut partitions = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)));
+    !request.topics.is_empty()
+        && partitions.all(|(topic, partition)| {
+            is_metadata(topic)
+                && partition.partition == 0
+                && Offset(partition.fetch_offset) == end
+                && diverging(partition, log).is_none()
+        })
+}
+
+fn is_metadata(topic: &fetch_request::FetchTopic) -> bool {
+    topic.topic.as_str() == CLUSTER_METADATA_TOPIC || topic.topic_id == CLUSTER_METADATA_TOPIC_ID
+}
+
 /// The answer; and whether it is worth giving before the wait is over: there are enough bytes, or an error.
 pub fn answer(
     request: &FetchRequest,
@@ -106,7 +123,7 @@ pub fn answer(
     let mut bytes = 0;
     let mut worth = Worth::Waiting;
     for topic in &request.topics {
-        let is_metadata = topic.topic.as_str() == CLUSTER_METADATA_TOPIC || topic.topic_id == CLUSTER_METADATA_TOPIC_ID;
+        let is_metadata = is_metadata(topic);
         let mut answered =
             FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_topic_id(topic.topic_id);
         for partition in &topic.partitions {

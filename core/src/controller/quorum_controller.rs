@@ -23,7 +23,7 @@ use super::Decision;
 use super::broker_heartbeats::{BrokerControlState, BrokerHeartbeats, Heartbeat};
 use super::cluster_control::{check_broker_epoch, register_broker};
 use super::committed::{facts_of, partitions_added, topic_created};
-use super::metadata_fetch::{FetchPurgatory, ParkedFetch, Worth, answer, max_wait};
+use super::metadata_fetch::{FetchPurgatory, ParkedFetch, Worth, answer, is_at_the_end, max_wait};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use super::producer_ids;
 use super::replication_control::ReplicationControl;
@@ -34,7 +34,7 @@ use crate::fact::Fact;
 use crate::machine::{Context, Input, Machine};
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::protocol::{ErrorCode, Request, Response};
-use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, Offset, TopicPartition};
+use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, Offset, TopicPartition, earliest};
 
 /// As many elections as one scan makes before it lets others have a turn.
 const MAX_ELECTIONS_PER_SCAN: usize = 1_000;
@@ -377,6 +377,9 @@ impl Controller {
 
     fn answer_or_park(&mut self, connection: ConnectionId, fetch: ParkedFetch, ctx: &mut Context<'_>) {
         let Some(log) = &self.log else { return };
+        if fetch.deadline > ctx.now() && is_at_the_end(&fetch.request, log) {
+            return self.fetches.park(connection, fetch);
+        }
         match answer(&fetch.request, self.node_id, log, ctx) {
             (_, Worth::Waiting) if fetch.deadline > ctx.now() => self.fetches.park(connection, fetch),
             (response, Worth::Waiting | Worth::Giving) => {
@@ -454,8 +457,11 @@ impl Machine for Controller {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.log.as_ref()?;
-        let timers =
-            [self.heartbeats.next_expiry(), self.fetches.next_deadline(), self.next_unclean_scan, self.next_rebalance];
-        timers.into_iter().flatten().min()
+        earliest([
+            self.heartbeats.next_expiry(),
+            self.fetches.next_deadline(),
+            self.next_unclean_scan,
+            self.next_rebalance,
+        ])
     }
 }

@@ -16,7 +16,7 @@ use crate::config::TimestampType;
 use crate::fact::{Fact, Role};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
-use crate::record::{RecordBatch, batches, with_max_timestamp, with_offset_and_epoch};
+use crate::record::{RecordBatch, with_max_timestamp, with_offset_and_epoch};
 use crate::types::{Duration, LeaderEpoch, Offset, Timestamp};
 
 /// What an append did.
@@ -102,15 +102,16 @@ impl UnifiedLog {
         ctx: &mut Context<'_>,
     ) -> Result<Option<AppendInfo>, AppendError> {
         self.check_online()?;
-        let analysis = validate_from_leader(sent.clone(), self.log_end, &self.config).map_err(AppendError::Refused)?;
-        let Some(set) = analysis else { return Ok(None) };
-        let bytes = sent.slice(..set.valid_bytes);
-        for batch in batches(bytes.clone()).flatten() {
+        let valid = validate_from_leader(sent.clone(), self.log_end, &self.config).map_err(AppendError::Refused)?;
+        let Some((set, batches)) = valid else { return Ok(None) };
+        let mut bytes = sent;
+        bytes.truncate(set.valid_bytes);
+        for batch in &batches {
             self.assign_epoch_start_offset(batch.partition_leader_epoch(), batch.base_offset(), ctx)?;
         }
-        self.append_set(&set, bytes.clone(), ctx)?;
-        for batch in batches(bytes).flatten() {
-            self.appended(&batch, Role::Follower, ctx);
+        self.append_set(&set, &batches, bytes, ctx)?;
+        for batch in &batches {
+            self.appended(batch, Role::Follower, ctx);
         }
         self.flush_by_count(ctx)?;
         Ok(Some(self.info(&set, Timestamp::NONE)))
@@ -132,7 +133,7 @@ impl UnifiedLog {
         let batch = RecordBatch::parse(&bytes, 0).expect("a batch stays whole when its offset is assigned");
         let set = Analysis::of(&batch);
         self.assign_epoch_start_offset(epoch, set.base_offset, ctx)?;
-        self.append_set(&set, bytes, ctx)?;
+        self.append_set(&set, std::slice::from_ref(&batch), bytes, ctx)?;
         self.appended(&batch, Role::Leader, ctx);
         self.flush_by_count(ctx)?;
         Ok(self.info(&set, log_append_time))
@@ -163,14 +164,20 @@ impl UnifiedLog {
     }
 
     /// Rolls if it must, and writes the bytes.
-    fn append_set(&mut self, set: &Analysis, bytes: Bytes, ctx: &mut Context<'_>) -> Result<(), AppendError> {
+    fn append_set(
+        &mut self,
+        set: &Analysis,
+        batches: &[RecordBatch],
+        bytes: Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), AppendError> {
         self.maybe_roll(set, ctx)?;
         if !self.active().can_hold(set.last_offset) {
             // Only a leader that sends offsets which are 2^31 apart in one response gets here.
             return Err(AppendError::Refused(ErrorCode::UNKNOWN_SERVER_ERROR));
         }
         let (interval, now) = (self.config.index_interval_bytes, ctx.wall_clock());
-        let written = self.active_mut().append(set, bytes, interval, now, ctx.storage());
+        let written = self.active_mut().append(set, batches, bytes, interval, now, ctx.storage());
         let checked = self.checked(written, "appending to", ctx);
         if checked.is_err() && !self.toggles.append_fence_after_error {
             // 1. A part of a batch is in the file, and the thread that takes the directory offline has yet to run.

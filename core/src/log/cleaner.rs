@@ -296,7 +296,7 @@ impl UnifiedLog {
             kept.iter().map(|bytes| RecordBatch::parse(bytes, 0).map_err(invalid)).collect::<Result<_, _>>()?;
         let Some(set) = Analysis::of_all(&parsed) else { return Ok(()) };
         let now = ctx.wall_clock();
-        cleaned.append(&set, kept.concat().into(), self.config.index_interval_bytes, now, ctx.storage())
+        cleaned.append(&set, &parsed, kept.concat().into(), self.config.index_interval_bytes, now, ctx.storage())
     }
 
     /// Puts the copy in the place of the originals. A crash between any two of these steps leaves what the next start can

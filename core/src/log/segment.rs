@@ -23,7 +23,7 @@ use super::offset_index::OffsetIndex;
 use super::time_index::TimeIndex;
 use super::validator::Analysis;
 use crate::config::LogConfig;
-use crate::record::{RecordBatch, batches};
+use crate::record::RecordBatch;
 use crate::storage::{FileId, OpenMode, Storage};
 use crate::types::{Duration, LeaderEpoch, Offset, Timestamp};
 
@@ -239,10 +239,11 @@ impl LogSegment {
             || !self.can_hold(set.last_offset)
     }
 
-    /// Appends whole batches whose offsets it can hold.
+    /// Appends whole batches whose offsets it can hold; `bytes` are theirs, one behind the other.
     pub(super) fn append(
         &mut self,
         set: &Analysis,
+        batches: &[RecordBatch],
         bytes: Bytes,
         index_interval_bytes: u64,
         now: Timestamp,
@@ -252,14 +253,14 @@ impl LogSegment {
         let len = bytes.len() as u64;
         self.unsynced = true;
         self.modified = now;
-        storage.append(self.log, bytes.clone())?;
+        storage.append(self.log, bytes)?;
         if position == 0 {
             self.rolling_timestamp = Some(set.max_timestamp);
         }
         if set.max_timestamp > self.max_timestamp.0 {
             self.max_timestamp = (set.max_timestamp, set.offset_of_max_timestamp);
         }
-        for batch in batches(bytes).flatten() {
+        for batch in batches {
             self.remember(batch.last_offset(), self.size);
             self.size += batch.size_in_bytes() as u64;
         }
@@ -520,7 +521,8 @@ mod tests {
         for (n, size) in [139, 200, 158, 333].into_iter().enumerate() {
             let sent = parse(&Batch::of_size(size));
             let bytes = crate::record::with_offset_and_epoch(&sent, Offset(368_769 + n as i64), LeaderEpoch(0));
-            segment.append(&Analysis::of(&parse(&bytes)), bytes, 496, Timestamp(0), &mut disk).unwrap();
+            let batch = parse(&bytes);
+            segment.append(&Analysis::of(&batch), &[batch], bytes, 496, Timestamp(0), &mut disk).unwrap();
         }
         let index = disk.content("orders-0/00000000000000368769.index").unwrap();
         assert_eq!(index, [0, 0, 0, 3, 0, 0, 1, 0xF1][..]);
@@ -541,7 +543,7 @@ mod tests {
         let aged = LogConfig { segment_ms: crate::types::Duration::from_secs(60), ..config() };
         // An empty segment is not rolled for its age.
         assert!(!segment.should_roll(&set(&old), &aged, Timestamp(i64::MAX)));
-        segment.append(&set(&first), first, 0, Timestamp(0), &mut bench.disk).unwrap();
+        segment.append(&set(&first), &[parse(&first)], first, 0, Timestamp(0), &mut bench.disk).unwrap();
 
         let next = Batch::of(1).at(11, 0).timestamp(1_001).build();
         let far = Batch::of(1).at(10 + (1 << 31), 0).build();
@@ -566,7 +568,8 @@ mod tests {
         let (mut segment, _) = LogSegment::open("orders-0", Offset(0), Timestamp(0), &mut disk).unwrap();
         for n in 0..4 {
             let bytes = Batch::of(2).at(n * 2, 0).build();
-            segment.append(&Analysis::of(&parse(&bytes)), bytes, 4096, Timestamp(0), &mut disk).unwrap();
+            let batch = parse(&bytes);
+            segment.append(&Analysis::of(&batch), &[batch], bytes, 4096, Timestamp(0), &mut disk).unwrap();
         }
         let len = Batch::of(2).build().len();
         // (from, up to, max bytes, min one, batches read)

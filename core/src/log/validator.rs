@@ -134,7 +134,8 @@ pub(super) fn in_compression_of(config: &LogConfig, batch: RecordBatch) -> Resul
     RecordBatch::parse(&bytes, 0).map_err(|error| error_code(&error))
 }
 
-/// What a leader sent: batches with growing offsets from `log_end` on. `None` if there is no whole one.
+/// What a leader sent: batches with growing offsets from `log_end` on, and what they amount to. `None` if there is no
+/// whole one.
 ///
 /// Offsets that go back are no error of the protocol's but of the leader's or ours; Kafka throws
 /// `UnexpectedAppendOffsetException` or `OffsetsOutOfOrderException`, here it is `UNKNOWN_SERVER_ERROR`.
@@ -142,8 +143,9 @@ pub(super) fn validate_from_leader(
     bytes: Bytes,
     log_end: Offset,
     config: &LogConfig,
-) -> Result<Option<Analysis>, ErrorCode> {
+) -> Result<Option<(Analysis, Vec<RecordBatch>)>, ErrorCode> {
     let mut analysis: Option<Analysis> = None;
+    let mut whole = Vec::new();
     let mut expected = log_end;
     for batch in batches(bytes) {
         let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch)).map_err(|error| error_code(&error))?;
@@ -155,10 +157,11 @@ pub(super) fn validate_from_leader(
             Some(analysis) => analysis.add(&batch),
             None => analysis = Some(Analysis::of(&batch)),
         }
+        whole.push(batch);
     }
     match analysis {
         Some(analysis) if analysis.valid_bytes as u64 > config.segment_bytes => Err(ErrorCode::RECORD_LIST_TOO_LARGE),
-        other => Ok(other),
+        analysis => Ok(analysis.map(|analysis| (analysis, whole))),
     }
 }
 
@@ -283,7 +286,8 @@ mod tests {
     #[test]
     fn a_leader_sends_batches_with_growing_offsets() {
         let (first, second) = (Batch::of(3).at(10, 1).build(), Batch::of(2).at(13, 2).timestamp(5).build());
-        let ok = validate_from_leader(two(&first, &second), Offset(10), &config()).unwrap().unwrap();
+        let (ok, whole) = validate_from_leader(two(&first, &second), Offset(10), &config()).unwrap().unwrap();
+        assert_eq!(whole.len(), 2);
         assert_eq!((ok.base_offset, ok.last_offset, ok.records), (Offset(10), Offset(14), 5));
         assert_eq!((ok.max_timestamp, ok.offset_of_max_timestamp), (Timestamp(1_002), Offset(12)));
         assert_eq!(ok.leader_epoch, LeaderEpoch(2));

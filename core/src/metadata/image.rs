@@ -70,6 +70,13 @@ pub struct MetadataDelta {
     pub client_quotas: bool,
 }
 
+impl MetadataDelta {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.partitions.is_empty() && self.brokers.is_empty() && self.topics.is_empty() && self.configs.is_empty()
+    }
+}
+
 /// A record that does not fit what came before it: the log is not one that a controller wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReplayError {

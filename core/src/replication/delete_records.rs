@@ -44,8 +44,8 @@ impl ReplicaManager {
                 result.low_watermark = self.low_watermark(name);
                 let settled = match self.hosted(name) {
                     Err(error) => Some(error),
-                    Ok(()) if result.low_watermark == Offset::NONE => Some(ErrorCode::NOT_LEADER_OR_FOLLOWER),
-                    Ok(()) => (result.low_watermark >= required).then_some(ErrorCode::NONE),
+                    Ok(_) if result.low_watermark == Offset::NONE => Some(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+                    Ok(_) => (result.low_watermark >= required).then_some(ErrorCode::NONE),
                 };
                 if let Some(error) = settled {
                     result.error = error;

@@ -46,6 +46,19 @@ struct Answer {
     high_watermark_moved: bool,
 }
 
+/// What a response still has room for.
+struct Limits {
+    bytes: usize,
+    /// The first batch of a response fits whatever its size, or a fetcher with small limits would never get on.
+    min_one_batch: bool,
+}
+
+impl Limits {
+    fn of(params: &FetchParams) -> Self {
+        Self { bytes: usize::try_from(params.max_bytes).unwrap_or(0), min_one_batch: true }
+    }
+}
+
 impl ReplicaManager {
     /// Reads for a follower or a consumer. The answer comes through [`ReplicaManager::next_completed`]: at once if there
     /// is enough, or something that must be heard; else when there is, or when the time is up.
@@ -55,7 +68,16 @@ impl ReplicaManager {
         partitions: Vec<(TopicPartition, FetchPartition)>,
         ctx: &mut Context<'_>,
     ) {
-        let (results, moved) = self.read_all(&params, Read::First, partitions.iter().map(|(p, ask)| (p, ask)), ctx);
+        let mut results = Vec::with_capacity(partitions.len());
+        let mut moved = Vec::new();
+        let mut limits = Limits::of(&params);
+        for (name, ask) in &partitions {
+            let answer = self.read_within(&params, Read::First, name, ask, &mut limits, ctx);
+            if answer.high_watermark_moved {
+                moved.push(name.clone());
+            }
+            results.push(answer.result);
+        }
         for partition in moved {
             self.check_produces(&partition, ctx);
             self.check_fetches(&partition, ctx);
@@ -63,18 +85,19 @@ impl ReplicaManager {
         if params.is_from_follower() {
             self.check_delete_records(ctx);
         }
-        let bytes: usize = results.iter().map(|(_, result)| result.records.len()).sum();
-        let urgent = results.iter().any(|(_, result)| {
+        let bytes: usize = results.iter().map(|result| result.records.len()).sum();
+        let urgent = results.iter().any(|result| {
             !result.error.is_none() || result.diverging.is_some() || result.preferred_read_replica.is_some()
         });
         let enough = bytes >= usize::try_from(params.min_bytes).unwrap_or(0);
         if params.max_wait.as_nanos() == 0 || partitions.is_empty() || urgent || enough {
+            let results = partitions.into_iter().map(|(name, _)| name).zip(results).collect();
             self.completed.push_back(Completed::Fetch(FetchCompleted { token: params.token, results }));
             return;
         }
         let mut available = 0;
         let mut entries = Vec::with_capacity(partitions.len());
-        for (index, ((name, ask), (_, result))) in partitions.into_iter().zip(&results).enumerate() {
+        for (index, ((name, ask), result)) in partitions.into_iter().zip(&results).enumerate() {
             if let Some(partition) = self.partitions.get_mut(&name) {
                 partition.waiting_fetches.push((params.token, index));
             }
@@ -96,26 +119,23 @@ impl ReplicaManager {
 
     /// Something happened to a partition: answers the fetch requests that waited for it and have enough now.
     pub(super) fn check_fetches(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
-        let Some(partition) = self.partitions.get_mut(name) else { return };
+        let Some(partition) = self.partitions.get(name) else { return };
         if partition.waiting_fetches.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut partition.waiting_fetches);
+        let log = self.logs.get(name).filter(|_| !self.offline);
         let mut done = Vec::new();
-        for &(token, index) in &waiting {
+        for &(token, index) in &partition.waiting_fetches {
             let Some(delayed) = self.purgatory.fetch_mut(token) else { continue };
-            let found = match (self.partitions.get(name), self.logs.get(name)) {
-                (Some(partition), Some(log)) if !self.offline => {
+            let found = match log {
+                Some(log) => {
                     availability(partition, log, &self.around, &delayed.params, &delayed.entries[index].ask, ctx)
                 }
-                _ => Availability::Urgent,
+                None => Availability::Urgent,
             };
             if delayed.note(index, found) {
                 done.push(token);
             }
-        }
-        if let Some(partition) = self.partitions.get_mut(name) {
-            partition.waiting_fetches = waiting;
         }
         for token in done {
             self.complete_fetch(token, ctx);
@@ -126,8 +146,12 @@ impl ReplicaManager {
     pub(super) fn complete_fetch(&mut self, token: u64, ctx: &mut Context<'_>) {
         let Some(delayed) = self.purgatory.take_fetch(token) else { return };
         self.forget_fetch(token, &delayed);
-        let asks = delayed.entries.iter().map(|entry| (&entry.partition, &entry.ask));
-        let (results, _) = self.read_all(&delayed.params, Read::AfterWaiting, asks, ctx);
+        let mut results = Vec::with_capacity(delayed.entries.len());
+        let mut limits = Limits::of(&delayed.params);
+        for FetchWait { partition, ask, .. } in delayed.entries {
+            let answer = self.read_within(&delayed.params, Read::AfterWaiting, &partition, &ask, &mut limits, ctx);
+            results.push((partition, answer.result));
+        }
         self.completed.push_back(Completed::Fetch(FetchCompleted { token, results }));
     }
 
@@ -139,42 +163,29 @@ impl ReplicaManager {
         }
     }
 
-    /// Reads every partition within the limits; also says where the high watermark moved.
-    fn read_all<'a>(
+    /// Reads one partition within what the partitions before it have left of the limits.
+    fn read_within(
         &mut self,
         params: &FetchParams,
         read: Read,
-        asks: impl ExactSizeIterator<Item = (&'a TopicPartition, &'a FetchPartition)>,
+        name: &TopicPartition,
+        ask: &FetchPartition,
+        limits: &mut Limits,
         ctx: &mut Context<'_>,
-    ) -> (Vec<(TopicPartition, FetchResult)>, Vec<TopicPartition>) {
-        let mut results = Vec::with_capacity(asks.len());
-        let mut moved = Vec::new();
-        let mut limit = usize::try_from(params.max_bytes).unwrap_or(0);
-        // The first batch of a response fits whatever its size, or a fetcher with small limits would never get on.
-        let mut min_one_batch = true;
-        for (name, ask) in asks {
-            let max_bytes = usize::try_from(ask.max_bytes).unwrap_or(0).min(limit);
-            let result = match self.read_partition(params, read, name, ask, (max_bytes, min_one_batch), ctx) {
-                Ok(answer) => {
-                    if answer.high_watermark_moved {
-                        moved.push(name.clone());
-                    }
-                    answer.result
-                }
-                Err(error) => {
-                    let known = self.offline || self.offline_partitions.contains(name);
-                    if error == ErrorCode::KAFKA_STORAGE_ERROR && !known {
-                        self.logs.blame(name);
-                        self.storage_failed(ctx);
-                    }
-                    FetchResult::failed(error)
-                }
-            };
-            min_one_batch &= result.records.is_empty();
-            limit = limit.saturating_sub(result.records.len());
-            results.push((name.clone(), result));
-        }
-        (results, moved)
+    ) -> Answer {
+        let max_bytes = usize::try_from(ask.max_bytes).unwrap_or(0).min(limits.bytes);
+        let read = self.read_partition(params, read, name, ask, (max_bytes, limits.min_one_batch), ctx);
+        let answer = read.unwrap_or_else(|error| {
+            let known = self.offline || self.offline_partitions.contains(name);
+            if error == ErrorCode::KAFKA_STORAGE_ERROR && !known {
+                self.logs.blame(name);
+                self.storage_failed(ctx);
+            }
+            Answer { result: FetchResult::failed(error), high_watermark_moved: false }
+        });
+        limits.min_one_batch &= answer.result.records.is_empty();
+        limits.bytes = limits.bytes.saturating_sub(answer.result.records.len());
+        answer
     }
 
     fn read_partition(

@@ -98,40 +98,44 @@ fn wire_fetch(built: SessionRequest, around: &Surroundings) -> FetchRequest {
     let config = &around.config;
     let mut topics: Vec<FetchTopic> = Vec::new();
     for (name, asked) in built.to_send {
-        let partition = FetchPartition::default()
-            .with_partition(name.partition)
-            .with_current_leader_epoch(asked.current_leader_epoch.0)
-            .with_fetch_offset(asked.fetch_offset.0)
-            .with_last_fetched_epoch(asked.last_fetched_epoch.unwrap_or(LeaderEpoch::NONE).0)
-            .with_log_start_offset(asked.log_start.0)
-            .with_partition_max_bytes(config.replica_fetch_max_bytes);
+        // Field by field: each `with_` would move the whole of it.
+        let mut partition = FetchPartition::default();
+        partition.partition = name.partition;
+        partition.current_leader_epoch = asked.current_leader_epoch.0;
+        partition.fetch_offset = asked.fetch_offset.0;
+        partition.last_fetched_epoch = asked.last_fetched_epoch.unwrap_or(LeaderEpoch::NONE).0;
+        partition.log_start_offset = asked.log_start.0;
+        partition.partition_max_bytes = config.replica_fetch_max_bytes;
         match topics.last_mut().filter(|topic| topic.topic == name.topic) {
             Some(topic) => topic.partitions.push(partition),
-            None => topics.push(
-                FetchTopic::default()
-                    .with_topic(name.topic)
-                    .with_topic_id(asked.topic_id)
-                    .with_partitions(vec![partition]),
-            ),
+            None => {
+                let mut topic = FetchTopic::default();
+                topic.topic = name.topic;
+                topic.topic_id = asked.topic_id;
+                topic.partitions = vec![partition];
+                topics.push(topic);
+            }
         }
     }
     let forgotten = built.forgotten.into_iter().map(|(name, topic_id)| {
         ForgottenTopic::default().with_topic(name.topic).with_topic_id(topic_id).with_partitions(vec![name.partition])
     });
-    let request = FetchRequest::default()
-        .with_max_wait_ms(millis(config.replica_fetch_wait_max_ms))
-        .with_min_bytes(config.replica_fetch_min_bytes)
-        .with_max_bytes(config.replica_fetch_response_max_bytes)
-        .with_session_id(built.session_id)
-        .with_session_epoch(built.session_epoch)
-        .with_topics(topics)
-        .with_forgotten_topics_data(forgotten.collect());
+    let mut request = FetchRequest::default();
+    request.max_wait_ms = millis(config.replica_fetch_wait_max_ms);
+    request.min_bytes = config.replica_fetch_min_bytes;
+    request.max_bytes = config.replica_fetch_response_max_bytes;
+    request.session_id = built.session_id;
+    request.session_epoch = built.session_epoch;
+    request.topics = topics;
+    request.forgotten_topics_data = forgotten.collect();
     let id = BrokerId(config.broker_id);
     if !config.toggles.isr_broker_epoch {
-        return request.with_replica_id(id);
+        request.replica_id = id;
+    } else {
+        request.replica_id = BrokerId(-1);
+        request.replica_state = ReplicaState::default().with_replica_id(id).with_replica_epoch(around.broker_epoch.0);
     }
-    let state = ReplicaState::default().with_replica_id(id).with_replica_epoch(around.broker_epoch.0);
-    request.with_replica_id(BrokerId(-1)).with_replica_state(state)
+    request
 }
 
 fn millis(length: Duration) -> i32 {

@@ -13,7 +13,7 @@
 //!
 //! Not modelled: topics without ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -42,8 +42,8 @@ pub struct FetchSession {
     epoch: i32,
     /// What the leader knows.
     partitions: BTreeMap<TopicPartition, Asked>,
-    /// What may have to be told.
-    changed: BTreeSet<TopicPartition>,
+    /// What may have to be told, sorted. Responses name partitions in this order, so most come in at the end.
+    changed: Vec<TopicPartition>,
 }
 
 /// A fetch request to be.
@@ -62,8 +62,8 @@ pub struct SessionRequest {
 impl FetchSession {
     /// A partition is fetched from another place, or no longer, or again.
     pub fn changed(&mut self, partition: &TopicPartition) {
-        if !self.changed.contains(partition) {
-            self.changed.insert(partition.clone());
+        if let Err(at) = self.changed.binary_search(partition) {
+            self.changed.insert(at, partition.clone());
         }
     }
 
@@ -85,23 +85,28 @@ impl FetchSession {
         mut ask: impl FnMut(&TopicPartition) -> Option<Asked>,
     ) -> Option<SessionRequest> {
         let (mut to_send, mut forgotten) = (Vec::new(), Vec::new());
-        let changed = std::mem::take(&mut self.changed);
         if self.is_full() {
+            self.changed.clear();
             to_send.extend(all.filter_map(|partition| Some((partition.clone(), ask(partition)?))));
             self.partitions = to_send.iter().cloned().collect();
         } else {
-            for partition in changed {
-                match ask(&partition) {
-                    Some(now) if self.partitions.get(&partition) == Some(&now) => {}
-                    Some(now) => {
+            for partition in self.changed.drain(..) {
+                match (ask(&partition), self.partitions.get_mut(&partition)) {
+                    (Some(now), Some(before)) if *before == now => {}
+                    (Some(now), Some(before)) => {
+                        *before = now;
+                        to_send.push((partition, now));
+                    }
+                    (Some(now), None) => {
                         self.partitions.insert(partition.clone(), now);
                         to_send.push((partition, now));
                     }
-                    None => {
+                    (None, Some(_)) => {
                         if let Some(before) = self.partitions.remove(&partition) {
                             forgotten.push((partition, before.topic_id));
                         }
                     }
+                    (None, None) => {}
                 }
             }
         }

@@ -32,7 +32,7 @@ use crate::fact::{Fact, LogStartReason, Role, TruncationReason};
 use crate::log::{AppendError, LogManager, UnifiedLog};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
-use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition, earliest};
 
 /// The disk failed; the log has said how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -351,7 +351,7 @@ impl ReplicaFetcher {
                     state.from.offset = info.last_offset.next();
                     state.from.last_fetched_epoch = Some(info.leader_epoch);
                     self.session.changed(name);
-                    self.task_due = self.task_due.into_iter().chain(log.task_due()).min();
+                    self.task_due = earliest([self.task_due, log.task_due()]);
                 }
                 Ok(None) => {}
                 Err(AppendError::Refused(_)) => {

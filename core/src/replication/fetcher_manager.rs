@@ -17,7 +17,7 @@ use crate::config::{BrokerConfig, KafkaVersion};
 use crate::log::LogManager;
 use crate::machine::Context;
 use crate::protocol::{Request, Response};
-use crate::types::{ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, TopicPartition};
+use crate::types::{ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, TopicPartition, earliest};
 
 /// Since when connecting has a limit of its own (KIP-601).
 const SETUP_TIMEOUTS: KafkaVersion = KafkaVersion::new(2, 7);
@@ -157,7 +157,11 @@ impl FetcherManager {
 
     /// When [`FetcherManager::on_deadline`] wants to be called.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.fetchers.values().filter_map(ReplicaFetcher::next_deadline).chain(self.network.next_deadline()).min()
+        let mut deadline = self.network.next_deadline();
+        for fetcher in self.fetchers.values() {
+            deadline = earliest([deadline, fetcher.next_deadline()]);
+        }
+        deadline
     }
 
     /// When a log that the last answer appended to has something to do in the background.

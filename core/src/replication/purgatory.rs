@@ -7,11 +7,11 @@
 //!
 //! Not modelled: a fetch that falls behind the last segment (it completes by its bytes all the same).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::api::{DeletedRecords, FetchParams, FetchPartition, ProduceResult};
 use crate::protocol::ErrorCode;
-use crate::types::{Instant, NodeId, Offset, TopicPartition};
+use crate::types::{ByToken, Instant, NodeId, Offset, TopicPartition};
 
 /// A produce request at acks=-1 whose records are in the leader's log.
 #[derive(Clone, Debug)]
@@ -82,10 +82,11 @@ pub enum Availability {
 /// Everything that waits.
 #[derive(Clone, Debug, Default)]
 pub struct Purgatory {
-    produces: BTreeMap<u64, DelayedProduce>,
-    fetches: BTreeMap<u64, DelayedFetch>,
+    produces: ByToken<DelayedProduce>,
+    fetches: ByToken<DelayedFetch>,
     delete_records: BTreeMap<u64, DelayedDeleteRecords>,
-    deadlines: BTreeSet<(Instant, Delayed)>,
+    /// Ascending. Most requests wait equally long, so that they come in at the end and leave in front.
+    deadlines: VecDeque<(Instant, Delayed)>,
 }
 
 /// Names a waiting request.
@@ -102,50 +103,50 @@ pub enum Delayed {
 impl Purgatory {
     /// A produce request begins to wait.
     pub fn park_produce(&mut self, token: u64, delayed: DelayedProduce) {
-        self.deadlines.insert((delayed.expires, Delayed::Produce(token)));
+        self.note_deadline((delayed.expires, Delayed::Produce(token)));
         self.produces.insert(token, delayed);
     }
 
     /// A fetch request begins to wait.
     pub fn park_fetch(&mut self, token: u64, delayed: DelayedFetch) {
-        self.deadlines.insert((delayed.expires, Delayed::Fetch(token)));
+        self.note_deadline((delayed.expires, Delayed::Fetch(token)));
         self.fetches.insert(token, delayed);
     }
 
     /// A waiting produce request.
     pub fn produce_mut(&mut self, token: u64) -> Option<&mut DelayedProduce> {
-        self.produces.get_mut(&token)
+        self.produces.get_mut(token)
     }
 
     /// A waiting fetch request.
     pub fn fetch_mut(&mut self, token: u64) -> Option<&mut DelayedFetch> {
-        self.fetches.get_mut(&token)
+        self.fetches.get_mut(token)
     }
 
     /// A produce request waits no more.
     pub fn take_produce(&mut self, token: u64) -> Option<DelayedProduce> {
-        let delayed = self.produces.remove(&token)?;
-        self.deadlines.remove(&(delayed.expires, Delayed::Produce(token)));
+        let delayed = self.produces.remove(token)?;
+        self.forget_deadline((delayed.expires, Delayed::Produce(token)));
         Some(delayed)
     }
 
     /// A fetch request waits no more.
     pub fn take_fetch(&mut self, token: u64) -> Option<DelayedFetch> {
-        let delayed = self.fetches.remove(&token)?;
-        self.deadlines.remove(&(delayed.expires, Delayed::Fetch(token)));
+        let delayed = self.fetches.remove(token)?;
+        self.forget_deadline((delayed.expires, Delayed::Fetch(token)));
         Some(delayed)
     }
 
     /// A DeleteRecords request begins to wait.
     pub fn park_delete_records(&mut self, token: u64, delayed: DelayedDeleteRecords) {
-        self.deadlines.insert((delayed.expires, Delayed::DeleteRecords(token)));
+        self.note_deadline((delayed.expires, Delayed::DeleteRecords(token)));
         self.delete_records.insert(token, delayed);
     }
 
     /// A DeleteRecords request waits no more.
     pub fn take_delete_records(&mut self, token: u64) -> Option<DelayedDeleteRecords> {
         let delayed = self.delete_records.remove(&token)?;
-        self.deadlines.remove(&(delayed.expires, Delayed::DeleteRecords(token)));
+        self.forget_deadline((delayed.expires, Delayed::DeleteRecords(token)));
         Some(delayed)
     }
 
@@ -156,12 +157,12 @@ impl Purgatory {
 
     /// The next request whose time is up.
     pub fn next_expired(&self, now: Instant) -> Option<Delayed> {
-        self.deadlines.first().filter(|(at, _)| *at <= now).map(|(_, delayed)| *delayed)
+        self.deadlines.front().filter(|(at, _)| *at <= now).map(|(_, delayed)| *delayed)
     }
 
     /// When the next request's time is up.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.front().map(|(at, _)| *at)
     }
 
     /// How many produce requests wait.
@@ -172,6 +173,18 @@ impl Purgatory {
     /// How many fetch requests wait.
     pub fn waiting_fetches(&self) -> usize {
         self.fetches.len()
+    }
+
+    fn note_deadline(&mut self, deadline: (Instant, Delayed)) {
+        if let Err(at) = self.deadlines.binary_search(&deadline) {
+            self.deadlines.insert(at, deadline);
+        }
+    }
+
+    fn forget_deadline(&mut self, deadline: (Instant, Delayed)) {
+        if let Ok(at) = self.deadlines.binary_search(&deadline) {
+            self.deadlines.remove(at);
+        }
     }
 }
 

@@ -31,7 +31,9 @@ use crate::log::log_directories::LogDirectories;
 use crate::log::{LogManager, OffsetCheckpointFile, UnifiedLog};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Response};
-use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::types::{
+    BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, Offset, TopicPartition, earliest,
+};
 
 /// A replica lies in this log directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,8 +276,14 @@ impl ReplicaManager {
         if self.offline {
             return purgatory;
         }
-        let timers = [purgatory, self.next_isr_check, self.next_checkpoint, self.failure_due];
-        timers.into_iter().chain([self.log_deadline(), self.fetchers.next_deadline()]).flatten().min()
+        earliest([
+            purgatory,
+            self.next_isr_check,
+            self.next_checkpoint,
+            self.failure_due,
+            self.log_deadline(),
+            self.fetchers.next_deadline(),
+        ])
     }
 
     /// A clean stop: fetchers end, high watermarks and logs are written, and the marker that says so.
@@ -358,13 +366,13 @@ impl ReplicaManager {
         })
     }
 
-    /// Whether this broker has a replica, or why not.
-    pub(super) fn hosted(&self, name: &TopicPartition) -> Result<(), ErrorCode> {
+    /// A replica of this broker, or why there is none.
+    pub(super) fn hosted(&self, name: &TopicPartition) -> Result<&Partition, ErrorCode> {
         if self.offline {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
-        if self.partitions.contains_key(name) {
-            return Ok(());
+        if let Some(partition) = self.partitions.get(name) {
+            return Ok(partition);
         }
         if self.offline_partitions.contains(name) {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
@@ -381,11 +389,11 @@ impl ReplicaManager {
 
     /// Something was appended: if that rolled a segment, the one before waits to be flushed.
     pub(super) fn note_roll(&mut self, task_due: Option<Instant>) {
-        self.next_log_task = self.next_log_task.into_iter().chain(task_due).min();
+        self.next_log_task = earliest([self.next_log_task, task_due]);
     }
 
     fn log_deadline(&self) -> Option<Instant> {
-        self.next_log_task.into_iter().chain(self.logs.noted_deadline()).min()
+        earliest([self.next_log_task, self.logs.noted_deadline()])
     }
 
     fn isr_check_interval(&self) -> Duration {

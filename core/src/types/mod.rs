@@ -1,5 +1,6 @@
 //! Words that everyone shares: identifiers, offsets, time, probability, randomness.
 
+pub mod by_token;
 pub mod ids;
 pub mod offsets;
 pub mod prng;
@@ -7,6 +8,7 @@ pub mod rate;
 pub mod ratio;
 pub mod time;
 
+pub use by_token::ByToken;
 pub use ids::{ConnectionId, CorrelationId, NodeId, RecordId, TopicPartition};
 pub use kafka_protocol::messages::{BrokerId, TopicName};
 pub use kafka_protocol::protocol::StrBytes;
@@ -14,4 +16,4 @@ pub use offsets::{BrokerEpoch, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoc
 pub use prng::Prng;
 pub use rate::Rate;
 pub use ratio::Ratio;
-pub use time::{Duration, Instant, Timestamp};
+pub use time::{Duration, Instant, Timestamp, earliest};

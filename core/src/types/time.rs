@@ -22,6 +22,19 @@ impl Timestamp {
     pub const NONE: Timestamp = Timestamp(-1);
 }
 
+/// The earliest of some deadlines, those that there are.
+pub fn earliest<const N: usize>(deadlines: [Option<Instant>; N]) -> Option<Instant> {
+    // Asked for after every input, of every part: a plain loop, where a chain of iterators would cost several times that.
+    let mut earliest = None;
+    for deadline in deadlines {
+        earliest = match (earliest, deadline) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (only, None) | (None, only) => only,
+        };
+    }
+    earliest
+}
+
 impl Instant {
     /// The start of the run.
     pub const START: Instant = Instant(0);

@@ -78,19 +78,23 @@ impl FaultEngine {
         self.progress[step].bites
     }
 
-    /// Whether any step waits for facts.
-    pub fn wants_facts(&self) -> bool {
+    /// Whether any step waits for facts of this kind. Facts of other kinds are met often, and cost nothing more than this.
+    pub fn wants(&self, kind: &str) -> bool {
         self.waiting_for_facts > 0
+            && self.steps.iter().zip(&self.progress).any(|(step, progress)| {
+                progress.state == StepState::Waiting && progress.waits_for_facts() && step.trigger.concerns(kind)
+            })
     }
 
     /// Takes a fact. Returns the steps that are due now.
     pub fn notice(&mut self, event: &Event, is_node: &mut dyn FnMut(&Selector, NodeId) -> bool) -> Vec<usize> {
         let mut due = Vec::new();
-        let happened: Vec<bool> = self.progress.iter().map(|step| step.has_happened()).collect();
-        for (number, (step, progress)) in self.steps.iter().zip(&mut self.progress).enumerate() {
+        for (number, step) in self.steps.iter().enumerate() {
+            let is_open = step.not_before.is_none_or(|earlier| self.progress[earlier].has_happened());
+            let progress = &mut self.progress[number];
             if progress.state == StepState::Waiting
                 && progress.waits_for_facts()
-                && step.not_before.is_none_or(|earlier| happened[earlier])
+                && is_open
                 && progress.waiting.take(&step.trigger, event, is_node)
             {
                 due.push(number);

@@ -56,6 +56,18 @@ impl Waiting {
     }
 }
 
+impl Trigger {
+    /// Whether a fact of this kind can meet it, or bring it nearer.
+    pub(super) fn concerns(&self, kind: &str) -> bool {
+        match self {
+            Trigger::At(_) | Trigger::After(_) => false,
+            Trigger::Fact(pattern) => pattern.kind == kind,
+            // Without parts there is nothing to wait for: it is met by the next fact, whatever that is.
+            Trigger::All(parts) => parts.is_empty() || parts.iter().any(|part| part.concerns(kind)),
+        }
+    }
+}
+
 fn matches(pattern: &FactPattern, event: &Event, is_node: &mut dyn FnMut(&super::Selector, NodeId) -> bool) -> bool {
     if event.fact.kind() != pattern.kind {
         return false;
@@ -67,6 +79,18 @@ fn matches(pattern: &FactPattern, event: &Event, is_node: &mut dyn FnMut(&super:
 }
 
 impl Condition {
+    /// Whether it can hold of a number only.
+    pub(super) fn is_about_a_number(&self) -> bool {
+        match self {
+            Condition::AtLeast(_) | Condition::AtMost(_) => true,
+            Condition::Is(_)
+            | Condition::IsNot(_)
+            | Condition::Contains(_)
+            | Condition::Lacks(_)
+            | Condition::Length(_) => false,
+        }
+    }
+
     /// Whether a field's value is as wanted.
     pub fn holds(&self, found: &Value) -> bool {
         let number = || found.as_i64();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ackproof_core::client::{Call, Completion};
 use ackproof_core::fact::{Event, Fact, Observer};
 use ackproof_core::protocol::Request;
-use ackproof_core::types::{Instant, NodeId, Prng};
+use ackproof_core::types::{Instant, NodeId, Prng, earliest};
 use ackproof_core::{Context, Effect, Effects, Input};
 
 use super::message::Packet;
@@ -326,7 +326,7 @@ impl World {
     pub(super) fn emit(&mut self, node: NodeIndex, cause: u64, fact: Fact, observer: &mut dyn Observer) -> u64 {
         self.facts += 1;
         let event = Event { sequence: self.facts, time: self.now, node: self.node(node).id, cause, fact };
-        if self.faults.wants_facts() {
+        if self.faults.wants(event.fact.kind()) {
             self.look_at_triggers(&event);
         }
         observer.observe(&event);
@@ -375,6 +375,9 @@ impl World {
 
     /// Lets the program make all the calls that it wants to make now.
     fn use_client(&mut self, index: NodeIndex, mut cause: u64, observer: &mut dyn Observer) {
+        if matches!(self.node(index).app, App::None) {
+            return;
+        }
         while self.node(index).process == Process::Running {
             let now = self.now;
             let node = self.node_mut(index);
@@ -471,7 +474,7 @@ impl World {
             return;
         }
         let machine = node.machine.as_ref().and_then(super::SimMachine::next_deadline);
-        let Some(deadline) = machine.into_iter().chain(node.app.next_deadline()).min() else { return };
+        let Some(deadline) = earliest([machine, node.app.next_deadline()]) else { return };
         if deadline == Instant::NEVER {
             return;
         }

@@ -6,7 +6,9 @@
 
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::FetchResponse;
-use kafka_protocol::messages::fetch_response::{EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
 
 use super::super::broker::{Broker, Pending};
 use super::super::client_quotas::QuotaType;
@@ -18,7 +20,7 @@ use crate::config::KafkaVersion;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::replication::{FetchParams, FetchPartition, FetchResult, IsolationLevel};
-use crate::types::{BrokerEpoch, BrokerId, Duration, Offset, TopicPartition};
+use crate::types::{BrokerEpoch, BrokerId, Duration, Offset, TopicName, TopicPartition};
 
 /// `fetch.max.bytes` of the broker (KIP-541).
 const FETCH_MAX_BYTES: i32 = 55 * 1024 * 1024;
@@ -89,28 +91,27 @@ impl Broker {
         ctx: &mut Context<'_>,
     ) {
         let PendingFetch { reply_to, context, unknown } = pending;
-        let mut endpoints = Vec::new();
-        let mut found: Vec<(TopicPartition, PartitionData)> = results
-            .into_iter()
-            .map(|(partition, result)| {
-                let data = self.partition_data(&partition, result, &mut endpoints);
-                (partition, data)
-            })
-            .collect();
+        let mut found = results;
         for (position, partition) in unknown {
             let error = FetchResult::failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-            let data = self.partition_data(&partition, error, &mut endpoints);
-            found.insert(position.min(found.len()), (partition, data));
+            found.insert(position.min(found.len()), (partition, error));
         }
-        let bytes = found.iter().map(|(_, data)| data.records.as_ref().map_or(0, |records| records.len() as u64)).sum();
+        let bytes = found.iter().map(|(_, result)| result.records.len() as u64).sum();
         let throttle_time_ms = self.throttle(reply_to, QuotaType::Fetch, bytes, ctx);
         if throttle_time_ms > 0 {
             let response = FetchResponse::default().with_throttle_time_ms(throttle_time_ms);
             return self.reply(reply_to, response, ctx);
         }
         let now = ctx.now();
-        let response: FetchResponse = self.fetch_manager.respond(context, found, now, ctx.rng());
-        self.reply(reply_to, response.with_node_endpoints(endpoints), ctx);
+        let answer = self.fetch_manager.respond(context, found, now, ctx.rng());
+        let mut response = FetchResponse::default();
+        response.error_code = answer.error.0;
+        response.session_id = answer.session_id;
+        for (partition, result) in answer.partitions {
+            let data = self.partition_data(&partition, result, &mut response.node_endpoints);
+            add(&mut response.responses, partition.topic, data);
+        }
+        self.reply(reply_to, response, ctx);
     }
 
     fn partition_data(
@@ -119,14 +120,15 @@ impl Broker {
         result: FetchResult,
         endpoints: &mut Vec<NodeEndpoint>,
     ) -> PartitionData {
-        let mut data = PartitionData::default()
-            .with_partition_index(partition.partition)
-            .with_error_code(result.error.0)
-            .with_high_watermark(result.high_watermark.0)
-            .with_last_stable_offset(result.last_stable_offset.0)
-            .with_log_start_offset(result.log_start_offset.0)
-            .with_preferred_read_replica(BrokerId(result.preferred_read_replica.unwrap_or(-1)))
-            .with_records(Some(result.records));
+        // Field by field: each `with_` would move the whole of it.
+        let mut data = PartitionData::default();
+        data.partition_index = partition.partition;
+        data.error_code = result.error.0;
+        data.high_watermark = result.high_watermark.0;
+        data.last_stable_offset = result.last_stable_offset.0;
+        data.log_start_offset = result.log_start_offset.0;
+        data.preferred_read_replica = BrokerId(result.preferred_read_replica.unwrap_or(-1));
+        data.records = Some(result.records);
         if let Some((epoch, end)) = result.diverging {
             data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch.0).with_end_offset(end.0);
         }
@@ -141,6 +143,19 @@ impl Broker {
             }
         }
         data
+    }
+}
+
+/// Adds one partition; neighbours of one topic share an entry.
+fn add(responses: &mut Vec<FetchableTopicResponse>, topic: TopicName, data: PartitionData) {
+    match responses.last_mut() {
+        Some(last) if last.topic == topic => last.partitions.push(data),
+        Some(_) | None => {
+            let mut entry = FetchableTopicResponse::default();
+            entry.topic = topic;
+            entry.partitions = vec![data];
+            responses.push(entry);
+        }
     }
 }
 
@@ -159,4 +174,21 @@ fn requested_partitions(request: &mut FetchRequest) -> Vec<(TopicPartition, Fetc
         }
     }
     requested
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_one_topic_share_an_entry() {
+        let mut responses = Vec::new();
+        for (topic, partition) in [("orders", 0), ("orders", 1), ("bills", 0), ("orders", 2)] {
+            let name = TopicPartition::of(topic, partition);
+            add(&mut responses, name.topic, PartitionData::default().with_partition_index(partition));
+        }
+        let entries: Vec<(&str, usize)> =
+            responses.iter().map(|entry| (entry.topic.as_str(), entry.partitions.len())).collect();
+        assert_eq!(entries, [("orders", 2), ("bills", 1), ("orders", 1)]);
+    }
 }

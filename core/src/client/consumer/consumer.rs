@@ -33,7 +33,7 @@ use crate::config::{AutoOffsetReset, ConsumerConfig, KafkaVersion};
 use crate::fact::{Fact, Payload, ResetReason};
 use crate::machine::{Context, Input, Machine};
 use crate::protocol::{ErrorCode, Response};
-use crate::types::{Instant, LeaderEpoch, NodeId, Offset, StrBytes, TopicPartition};
+use crate::types::{Instant, LeaderEpoch, NodeId, Offset, StrBytes, TopicPartition, earliest};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -67,7 +67,7 @@ struct InFlight {
     partitions: Vec<(TopicPartition, Offset)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Purpose {
     Fetch,
     LookUp,
@@ -254,7 +254,7 @@ impl Consumer {
 
     fn send_requests(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now();
-        let mut wanted: BTreeMap<(NodeId, u8), Vec<(TopicPartition, Offset)>> = BTreeMap::new();
+        let mut wanted: Vec<InFlight> = Vec::new();
         for (partition, state) in &mut self.subscription.partitions {
             if state.not_before <= now {
                 state.not_before = Instant::START;
@@ -281,15 +281,19 @@ impl Consumer {
                 }
             }
             let purpose = match state.state {
-                FetchState::Fetching => 0,
-                FetchState::AwaitReset(_) => 1,
-                FetchState::AwaitValidation => 2,
+                FetchState::Fetching => Purpose::Fetch,
+                FetchState::AwaitReset(_) => Purpose::LookUp,
+                FetchState::AwaitValidation => Purpose::Validate,
             };
-            wanted.entry((node, purpose)).or_default().push((partition.clone(), state.position));
+            let asked = (partition.clone(), state.position);
+            match wanted.iter_mut().find(|request| request.node == node && request.purpose == purpose) {
+                Some(request) => request.partitions.push(asked),
+                None => wanted.push(InFlight { node, purpose, partitions: vec![asked] }),
+            }
         }
-        for ((leader, purpose), partitions) in wanted {
-            let purpose = [Purpose::Fetch, Purpose::LookUp, Purpose::Validate][usize::from(purpose)];
-            self.send_request(leader, purpose, partitions, ctx);
+        wanted.sort_unstable_by_key(|request| (request.node, request.purpose));
+        for request in wanted {
+            self.send_request(request.node, request.purpose, request.partitions, ctx);
         }
     }
 
@@ -580,13 +584,7 @@ impl Machine for Consumer {
         }
         let waiting =
             self.subscription.partitions.values().map(|state| state.not_before).filter(|at| *at > Instant::START);
-        self.network
-            .next_deadline()
-            .into_iter()
-            .chain(self.metadata.next_deadline())
-            .chain(self.polling_until)
-            .chain(waiting.min())
-            .min()
+        earliest([self.network.next_deadline(), self.metadata.next_deadline(), self.polling_until, waiting.min()])
     }
 }
 

@@ -35,7 +35,7 @@ use crate::config::{KafkaVersion, ProducerConfig};
 use crate::fact::Fact;
 use crate::machine::{Context, Input, Machine};
 use crate::protocol::ErrorCode;
-use crate::types::{Duration, Instant, NodeId, RecordId, TopicPartition};
+use crate::types::{Duration, Instant, NodeId, RecordId, TopicPartition, earliest};
 use partitioner::Partitioner;
 use record_accumulator::RecordAccumulator;
 use sender::{ProduceRequests, ProducerIdRequest};
@@ -266,10 +266,7 @@ impl Machine for Producer {
             Lifecycle::Closing { .. } | Lifecycle::Open | Lifecycle::Closed => None,
         };
         let send = self.pending_sends.front().map(|send| send.give_up_at).filter(|at| *at != Instant::NEVER);
-        [self.network.next_deadline(), self.metadata.next_deadline(), self.sender_wakes_at, send, force_at]
-            .into_iter()
-            .flatten()
-            .min()
+        earliest([self.network.next_deadline(), self.metadata.next_deadline(), self.sender_wakes_at, send, force_at])
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Not modelled: `partitioner.availability.timeout.ms`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::batch::{Batches, Callback, Place, ProducerBatch};
 use super::buffer_pool::{BufferPool, NoMemory};
@@ -15,7 +15,9 @@ use super::transaction_manager::TransactionManager;
 use crate::client::{ClientMetadata, ExponentialBackoff};
 use crate::config::{KafkaVersion, ProducerConfig};
 use crate::record::{BatchBuilder, Compression, CompressionRatioEstimator, Header, ProducerState, RecordBatch};
-use crate::types::{Duration, Instant, LeaderEpoch, NodeId, Prng, RecordId, Timestamp, TopicName, TopicPartition};
+use crate::types::{
+    Duration, Instant, LeaderEpoch, NodeId, Prng, RecordId, Timestamp, TopicName, TopicPartition, earliest,
+};
 
 /// A record on its way into a batch.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +47,7 @@ pub(super) struct Ready {
     /// When to look again, if nothing else happens.
     pub next_check: Option<Instant>,
     /// Topics with something to send and no leader.
-    pub leaderless: BTreeSet<TopicName>,
+    pub leaderless: Vec<TopicName>,
 }
 
 /// The queues of all partitions.
@@ -173,7 +175,9 @@ impl RecordAccumulator {
             for (partition, queue) in queues {
                 let Some(first) = queue.waiting.front().and_then(|number| self.batches.get(number)) else { continue };
                 let Some((leader, epoch)) = metadata.leader(topic, *partition) else {
-                    ready.leaderless.insert(topic.clone());
+                    if ready.leaderless.last() != Some(topic) {
+                        ready.leaderless.push(topic.clone());
+                    }
                     continue;
                 };
                 if queue.muted || ready.nodes.contains(&leader) {
@@ -253,20 +257,22 @@ impl RecordAccumulator {
             let at = batches.get(number).map_or(Instant::NEVER, |batch| batch.created + timeout);
             (at > now).then_some(at)
         };
-        for queue in self.queues.values_mut().flat_map(BTreeMap::values_mut) {
-            while let Some(number) = queue.waiting.front() {
-                if let Some(at) = expiry(number) {
-                    next = Some(next.map_or(at, |next| next.min(at)));
-                    break;
+        for queues in self.queues.values_mut() {
+            for queue in queues.values_mut() {
+                while let Some(number) = queue.waiting.front() {
+                    if let Some(at) = expiry(number) {
+                        next = earliest([next, Some(at)]);
+                        break;
+                    }
+                    expired.extend(queue.waiting.pop_front());
                 }
-                expired.extend(queue.waiting.pop_front());
-            }
-            while let Some(number) = queue.in_request.first() {
-                if let Some(at) = expiry(number) {
-                    next = Some(next.map_or(at, |next| next.min(at)));
-                    break;
+                while let Some(number) = queue.in_request.first() {
+                    if let Some(at) = expiry(number) {
+                        next = earliest([next, Some(at)]);
+                        break;
+                    }
+                    expired.push(queue.in_request.remove(0));
                 }
-                expired.push(queue.in_request.remove(0));
             }
         }
         (expired, next.filter(|at| *at != Instant::NEVER))
@@ -418,6 +424,10 @@ impl RecordAccumulator {
         partitioner: &mut Partitioner,
     ) {
         if !partitioner.is_adaptive() {
+            return;
+        }
+        if queues.len() < 2 {
+            // One queue says nothing about which partition is slow, and there never were more.
             return;
         }
         let known = metadata.partitions(topic).map_or(0, <[_]>::len);

@@ -121,19 +121,18 @@ impl Producer {
         next_expiry
     }
 
-    fn send_produce_request(&mut self, node: NodeId, batches: Vec<u64>, ctx: &mut Context<'_>) {
+    fn send_produce_request(&mut self, node: NodeId, mut batches: Vec<u64>, ctx: &mut Context<'_>) {
         let mut request = ProduceRequest::default()
             .with_transactional_id(None)
             .with_acks(self.config.acks)
             .with_timeout_ms(i32::try_from(self.config.request_timeout_ms.as_millis()).unwrap_or(i32::MAX));
-        let mut sent = Vec::with_capacity(batches.len());
-        for number in batches {
+        batches.retain(|&number| {
             let Some(bytes) = self.accumulator.close(number) else {
                 self.fail_batch(number, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, true, ctx);
                 self.accumulator.batches.remove(&number);
-                continue;
+                return false;
             };
-            let Some(batch) = self.accumulator.batches.get_mut(&number) else { continue };
+            let Some(batch) = self.accumulator.batches.get_mut(&number) else { return false };
             batch.transmissions += 1;
             ctx.fact(batch_sent(batch, node));
             let data = PartitionProduceData::default().with_index(batch.partition.partition).with_records(Some(bytes));
@@ -145,18 +144,18 @@ impl Producer {
                         .with_partition_data(vec![data]),
                 ),
             }
-            sent.push(number);
-        }
-        if sent.is_empty() {
+            true
+        });
+        if batches.is_empty() {
             return;
         }
         let expect = if self.config.acks == 0 { Expect::Nothing } else { Expect::Response };
         let token = self.network.send(node, request, expect, self.config.request_timeout_ms, ctx);
         match expect {
-            Expect::Response => self.requests.push((token, sent)),
+            Expect::Response => self.requests.push((token, batches)),
             Expect::Nothing => {
                 // Written to the socket is all that anybody will ever know.
-                for number in sent {
+                for number in batches {
                     self.on_outcome(number, Outcome::of(ErrorCode::NONE, RetryReason::Disconnected), ctx);
                 }
             }
