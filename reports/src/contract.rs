@@ -222,6 +222,7 @@ impl Contract {
             Kind::Unavailable => self.permits_unavailability(anomaly),
             Kind::Duplicate => self.permits_duplicate(anomaly),
             Kind::Reorder | Kind::ReplayReorder => self.permits_reorder(anomaly),
+            Kind::KeyReorder => Permitted::yes("order is kept within a partition, and more partitions move keys"),
             Kind::Phantom => Permitted::no("what was reported as certainly not written must not appear"),
             Kind::Misrouted => match anomaly.cause {
                 Some(Cause::CorruptedInFlight) => {

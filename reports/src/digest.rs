@@ -7,7 +7,7 @@
 use std::fmt;
 
 use ackproof_core::fact::{
-    Event, Fact, LogStartReason, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason,
+    Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason,
 };
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
@@ -154,6 +154,15 @@ impl Words for TruncationReason {
     }
 }
 
+impl Words for ForgottenReason {
+    fn absorb(self, digest: &mut Digest) {
+        digest.word(match self {
+            ForgottenReason::Silent => 0,
+            ForgottenReason::RecordsDeleted => 1,
+        });
+    }
+}
+
 impl Words for LogStartReason {
     fn absorb(self, digest: &mut Digest) {
         digest.word(match self {
@@ -259,7 +268,10 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.put(22u64).put(partition).put(from.0).put(to.0).put(*reason);
         }
         Fact::TruncationForbidden { partition, leader_end, log_end } => {
-            d.put(60u64).put(partition).put(leader_end.0).put(log_end.0);
+            d.put(73u64).put(partition).put(leader_end.0).put(log_end.0);
+        }
+        Fact::ReplicaThrottled { partition, follower, role } => {
+            d.put(74u64).put(partition).put(*follower).put(*role);
         }
         Fact::SegmentRolled { partition, base_offset } => {
             d.put(23u64).put(partition).put(base_offset.0);
@@ -273,8 +285,8 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::CleaningFailed { partition, what } => {
             d.put(62u64).put(partition).put(what.as_str());
         }
-        Fact::ProducerExpired { partition, producer_id } => {
-            d.put(63u64).put(partition).put(*producer_id);
+        Fact::ProducerExpired { partition, producer_id, reason } => {
+            d.put(63u64).put(partition).put(*producer_id).put(*reason);
         }
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             d.put(71u64).put(partition).put(partition_epoch.0);

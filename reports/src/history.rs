@@ -204,6 +204,17 @@ impl PartitionHistory {
         u64::try_from(offset).ok().and_then(|number| self.seen.get(number)).map(|seen| seen.digest)
     }
 
+    /// What consumers got at offsets that the leader's log has forgotten by its rules since.
+    pub(crate) fn forgotten_reads(&self) -> impl Iterator<Item = (i64, u64)> {
+        let start = self.leader().map_or(Offset(0), |leader| leader.log_start);
+        let below = move |offset: i64| Offset(offset) < start && self.removal.may_be_forgotten(Offset(offset));
+        let seen = if start > Offset(0) { Some(self.seen.iter()) } else { None };
+        seen.into_iter().flatten().filter_map(move |(number, seen)| {
+            let offset = i64::try_from(number).ok().filter(|offset| seen.polled && below(*offset))?;
+            Some((offset, seen.digest))
+        })
+    }
+
     /// Every value that a consumer got.
     pub(crate) fn polled_values(&self) -> impl Iterator<Item = u64> {
         let first = self.seen.values().filter(|seen| seen.polled).map(|seen| seen.digest);

@@ -105,8 +105,14 @@ causes! {
         "the batch was refused or lost while a later one in flight was appended, and was then sent again";
     CorruptedInFlight = "corrupted-in-flight",
         "a bit of the request flipped on its way, where no checksum covers it";
+    KeysMoved = "keys-moved",
+        "the topic got more partitions, and the new records of a key went to another one than its old ones";
+    BufferReused = "buffer-reused",
+        "the client gave the buffer of a request that it had not sent yet to another batch";
     ProducerForgotten = "producer-forgotten",
         "the leader had forgotten the producer by the time its batch came again";
+    ProducerForgottenWithItsRecords = "producer-forgotten-with-its-records",
+        "retention had deleted the producer's last record, and what the leader knew of the producer with it";
     // ---- read, stuck ----
     DeletedByRetention = "deleted-by-retention",
         "the record was beyond retention.ms or retention.bytes before it was read";

@@ -1,6 +1,8 @@
 //! Every fact as a sentence.
 
-use ackproof_core::fact::{Event, Fact, LogStartReason, Payload, ResetReason, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{
+    Event, Fact, ForgottenReason, LogStartReason, Payload, ResetReason, RetryReason, Role, TruncationReason,
+};
 
 use crate::explain::steps::set;
 use crate::names::NodeNames;
@@ -102,6 +104,13 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::ClientThrottled { client, api, throttle_ms } => {
             format!("{who} throttled {} for {throttle_ms} ms: {api}", names.name(*client))
         }
+        Fact::ReplicaThrottled { partition, follower, role } => {
+            let whose = match role {
+                Role::Leader => "leader",
+                Role::Follower => "follower",
+            };
+            format!("{who} lets broker {follower} wait with {partition}: the {whose}'s replication is over its limit")
+        }
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
@@ -136,11 +145,19 @@ fn forgotten(event: &Event, who: &str) -> Option<String> {
             "{who} compacted {partition} up to {to}, new since {from}: {records_after} of {records_before} records are left"
         ),
         Fact::CleaningFailed { partition, what } => format!("{who} compacts {partition} no more: {what}"),
-        Fact::ProducerExpired { partition, producer_id } => {
-            format!("{who} forgot producer id {producer_id} in {partition}: it was silent for too long")
+        Fact::ProducerExpired { partition, producer_id, reason } => {
+            format!("{who} forgot producer id {producer_id} in {partition}: {}", forgotten_reason(*reason))
         }
         _ => return None,
     })
+}
+
+/// Why a producer is forgotten, in words.
+pub(crate) fn forgotten_reason(reason: ForgottenReason) -> &'static str {
+    match reason {
+        ForgottenReason::Silent => "it was silent for too long",
+        ForgottenReason::RecordsDeleted => "its last record is deleted",
+    }
 }
 
 fn controller(event: &Event, who: &str) -> Option<String> {

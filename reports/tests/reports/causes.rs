@@ -7,7 +7,7 @@ use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, with_producer, with_topic};
+use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, p1, with_producer, with_topic};
 
 /// The first anomaly of a kind has this cause, these contributing ones, and is permitted or not.
 #[track_caller]
@@ -550,6 +550,53 @@ fn st_08_a_consumer_does_not_get_past_a_damaged_record() {
     run.ends_with(1, &[]);
     check(&run, &acks(-1), Kind::LostWrite, Cause::CorruptRecord, &[], Answer::Unknown);
     check(&reads(true), &acks(-1), Kind::Stuck, Cause::Unknown, &[], Answer::Unknown);
+}
+
+#[test]
+fn cr_15_two_requests_in_one_breath_are_told_apart() {
+    // The application has sent a record again, twice: two batches, which leave at one instant, and two copies.
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    for (again, batch) in [(1, 1), (2, 2)] {
+        run.resent(again, 0, "a");
+        run.batched(again, batch);
+    }
+    let first = run.at(500).transmits_as(1, 1, 1, 7);
+    let second = run.at(500).transmits_as(2, 1, 1, 7);
+    run.appends_as(first, 1, 4, 0, 7, 1);
+    run.appends_as(second, 1, 4, 1, 7, 2);
+    run.acked(1, 0, -1);
+    run.acked(2, 1, -1);
+    run.ends_with(1, &["a", "a"]);
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    check(&run, &idempotent, Kind::Duplicate, Cause::ResentByApplication, &[], Answer::Yes);
+}
+
+#[test]
+fn cr_14_a_buffer_that_was_reused_takes_a_record_astray() {
+    let strays = |reused: bool| {
+        let elsewhere = TopicPartition::of("orders", 1);
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits(1, 1, 1);
+        run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        run.sent(1, "b");
+        run.say(P1, Fact::RecordBatched { record: p1(1), partition: elsewhere.clone(), batch: 2 });
+        if reused {
+            let what = "wrote the buffer of a later batch into Produce request from p1 to broker 1".into();
+            run.because(sent, P1, Fact::FaultBit { fault: 1, what });
+        }
+        run.appends(sent, 1, 4, 0);
+        run.surveyed(&elsewhere, 1, &["b"]);
+        run.ends_with(1, &["b"]);
+        run
+    };
+    check(&strays(true), &acks(-1), Kind::Misrouted, Cause::BufferReused, &[], Answer::No);
+    check(&strays(false), &acks(-1), Kind::Misrouted, Cause::Unknown, &[], Answer::No);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What operators do, as the judge and the reader see it.
 
 use ackproof_core::fact::{Fact, ResetReason};
-use ackproof_core::types::{NodeId, Offset};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::render::topics::topics;
+use ackproof_reports::{Answer, Cause, Kind};
 
-use crate::run::{CONTROLLER, Run, acks, orders};
+use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, p1, payload};
 
 fn deleted(run: &mut Run) {
     run.say(CONTROLLER, Fact::TopicDeleted { topic: "orders".into() });
@@ -128,6 +129,43 @@ fn what_consumers_knew_of_positions_ends_with_the_topic() {
     };
     assert_eq!(history(true), [""; 0]);
     assert_eq!(history(false), ["lost-write", "lost-write", "inconsistent-offsets", "nonmonotonic-poll"]);
+}
+
+/// Records a and b of one key, a topic with one more partition in between; read from these partitions, b first.
+fn grown(grows: bool, partitions: [i32; 2]) -> Run {
+    let mut run = Run::default();
+    created(&mut run);
+    run.sent_with_key(0, "k", "a");
+    if grows {
+        run.say(CONTROLLER, Fact::PartitionsAdded { topic: "orders".into(), first: 1, replicas: vec![vec![2, 3, 1]] });
+    }
+    run.sent_with_key(1, "k", "b");
+    for (number, partition) in [(0, partitions[0]), (1, partitions[1])] {
+        let partition = TopicPartition::of("orders", partition);
+        run.say(P1, Fact::RecordBatched { record: p1(number), partition: partition.clone(), batch: number + 1 });
+        run.say(P1, Fact::RecordAcknowledged { record: p1(number), partition, offset: Offset(0), acks: -1 });
+    }
+    for (value, partition) in [("b", partitions[1]), ("a", partitions[0])] {
+        let (key, value) = (payload("k"), payload(value));
+        run.say(C1, Fact::Polled { partition: TopicPartition::of("orders", partition), offset: Offset(0), key, value });
+    }
+    for (value, partition) in [("a", partitions[0]), ("b", partitions[1])] {
+        run.surveyed_with_key(&TopicPartition::of("orders", partition), 1, &[(Some("k"), value)]);
+    }
+    run.say(CONTROLLER, Fact::RunEnded { quiescent: true });
+    run
+}
+
+#[test]
+fn mc_14_a_key_that_moved_may_be_read_in_another_order() {
+    let contract = acks(-1);
+    let (judgement, explanation) = grown(true, [0, 1]).explain(&contract);
+    let found: Vec<_> =
+        judgement.anomalies.iter().map(|found| (found.kind, found.cause, found.permitted.answer)).collect();
+    assert_eq!(found, [(Kind::KeyReorder, Some(Cause::KeysMoved), Answer::Yes)], "{explanation:#?}");
+    assert!(explanation.stories[0].steps.len() >= 5, "{explanation:#?}");
+    // Whoever spreads a key over partitions by itself was promised nothing.
+    assert_eq!(kinds(&grown(false, [0, 1])), [""; 0]);
 }
 
 #[test]
