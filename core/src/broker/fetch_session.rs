@@ -4,8 +4,8 @@
 //!
 //! Between a request and its answer the partitions of a session cannot change, because every request moves its epoch
 //! and an answer for another epoch is `INVALID_FETCH_SESSION_EPOCH`. So the n-th result belongs to the n-th partition.
-//! Not modelled: topic ids in Fetch (KIP-516: version 13), preferred read replicas. A session that was evicted while
-//! its request waited answers with all partitions instead of the changed ones.
+//! Not modelled: topic ids in Fetch (KIP-516: version 13). A session that was evicted while its request waited answers with
+//! all partitions instead of the changed ones.
 
 use super::fetch_session_cache::FetchSessionCache;
 use crate::protocol::ErrorCode;
@@ -49,7 +49,8 @@ impl CachedPartition {
             // So that the partition is sent again when the error is gone.
             self.high_watermark = Offset::NONE;
         }
-        changed || !found.records.is_empty() || !found.error.is_none() || found.diverging.is_some()
+        let diverts = found.diverging.is_some() || found.preferred_read_replica.is_some();
+        changed || diverts || !found.records.is_empty() || !found.error.is_none()
     }
 }
 

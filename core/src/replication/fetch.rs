@@ -197,10 +197,8 @@ impl ReplicaManager {
         (max_bytes, min_one_batch): (usize, bool),
         ctx: &mut Context<'_>,
     ) -> Result<Answer, ErrorCode> {
-        self.hosted(name)?;
-        let (Some(partition), Some(log)) = (self.partitions.get(name), self.logs.get(name)) else {
-            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
-        };
+        let partition = self.hosted(name)?;
+        let Some(log) = self.logs.get(name) else { return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
         partition.check_epoch(ask.current_leader_epoch, &self.around)?;
         let follower = match partition.leader() {
             None if params.reads_followers() => None,

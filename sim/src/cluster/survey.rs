@@ -5,6 +5,8 @@
 //! `kafka-topics --describe` does. A replica whose process does not run is loaded from a copy of its disk, as its next
 //! start would load it.
 
+use std::collections::BTreeMap;
+
 use ackproof_core::config::{BrokerConfig, LogConfig};
 use ackproof_core::fact::{Fact, Observer, Payload};
 use ackproof_core::log::{Checkpointed, OffsetCheckpointFile, UnifiedLog};
@@ -13,7 +15,7 @@ use ackproof_core::storage::Storage as _;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Prng, Timestamp, TopicPartition};
 use ackproof_core::{Context, Effects};
 
-use crate::world::{Node, NodeIndex, SimMachine, World};
+use crate::world::{Node, NodeIndex, SimDisk, SimMachine, World};
 
 /// One replica as it is now.
 #[derive(Clone, Debug)]
@@ -31,6 +33,7 @@ impl World {
         let Some(image) = self.controller_image() else { return };
         let partitions: Vec<_> = image.partitions.iter().map(|(name, state)| (name.clone(), state.clone())).collect();
         let controller = self.find(self.servers().controllers[0]);
+        let mut readers = Readers::default();
         for (partition, state) in partitions {
             if let Some(controller) = controller {
                 self.surveyed(controller, describe_partition(&partition, &state), observer);
@@ -38,7 +41,8 @@ impl World {
             let PartitionRegistration { leader, isr, replicas, .. } = state;
             for broker in replicas {
                 let Some(node) = self.find(NodeId::Broker(broker)) else { continue };
-                let Some(log) = self.load(node, &partition) else { continue };
+                let reader = readers.of(self, node);
+                let Some(log) = self.load(node, &partition, reader) else { continue };
                 let replica = describe(self.node_at(node), &log);
                 let fact = Fact::ReplicaSurveyed {
                     partition: partition.clone(),
@@ -53,7 +57,7 @@ impl World {
                 };
                 self.surveyed(node, fact, observer);
                 if leader == broker || leader < 0 {
-                    self.survey_records(node, broker, &partition, &log, observer);
+                    self.survey_records(node, broker, &log, reader, observer);
                 }
             }
         }
@@ -63,19 +67,18 @@ impl World {
         &mut self,
         node: NodeIndex,
         broker: i32,
-        partition: &TopicPartition,
         log: &UnifiedLog,
+        reader: &mut Reader,
         observer: &mut dyn Observer,
     ) {
-        let mut disk = self.node_at(node).disk.without_faults();
-        let chunks = log.survey(log.log_start_offset(), &mut disk).unwrap_or_default();
+        let chunks = log.survey(log.log_start_offset(), &mut reader.disk).unwrap_or_default();
         for batch in chunks {
             if batch.is_control() {
                 continue;
             }
             for record in batch.records().map_while(Result::ok) {
                 let fact = Fact::RecordSurveyed {
-                    partition: partition.clone(),
+                    partition: log.partition().clone(),
                     broker,
                     offset: record.offset,
                     leader_epoch: batch.partition_leader_epoch(),
@@ -88,7 +91,7 @@ impl World {
     }
 
     /// A replica's log: the one in memory, or what the next start would load.
-    fn load(&self, index: NodeIndex, partition: &TopicPartition) -> Option<UnifiedLog> {
+    fn load(&self, index: NodeIndex, partition: &TopicPartition, reader: &mut Reader) -> Option<UnifiedLog> {
         let node = self.node_at(index);
         if let Some(SimMachine::Broker(broker)) = &node.machine {
             // A log in a directory that has failed is on the disk only.
@@ -100,14 +103,11 @@ impl World {
         let name = partition.to_string();
         let inside = |root: String| if root.is_empty() { name.clone() } else { format!("{root}/{name}") };
         let directory = config.log_directory_roots().into_iter().map(inside).find(|path| node.disk.exists(path))?;
-        let mut disk = node.disk.without_faults();
-        let starts = format!("{}{}", directory.strip_suffix(&name)?, OffsetCheckpointFile::LOG_START.name());
-        let starts = OffsetCheckpointFile::LOG_START.read_at(&starts, &mut disk).unwrap_or_default();
-        let log_start = starts.get(partition).copied().unwrap_or(Offset(0));
+        let log_start = reader.log_start(directory.strip_suffix(&name)?, partition);
         let checkpointed = Checkpointed { recovery_point: Offset(0), log_start };
         let mut effects = Effects::default();
         let mut rng = Prng::new(0);
-        let mut ctx = Context::new(self.now(), Timestamp(0), &mut rng, &mut disk, &mut effects);
+        let mut ctx = Context::new(self.now(), Timestamp(0), &mut rng, &mut reader.disk, &mut effects);
         let log: LogConfig = config.log.clone();
         UnifiedLog::load_in(&directory, partition.clone(), log, config.toggles, checkpointed, false, &mut ctx).ok()
     }
@@ -146,6 +146,37 @@ impl World {
 
     pub(super) fn node_at(&self, index: NodeIndex) -> &Node {
         &self.nodes()[index.0 as usize]
+    }
+}
+
+/// One broker's disk as the survey reads it: a copy, for whom nothing is wrong with it. Made once for all partitions.
+struct Reader {
+    disk: SimDisk,
+    /// What the checkpoint in each log directory says of log start offsets.
+    log_starts: BTreeMap<String, BTreeMap<TopicPartition, Offset>>,
+}
+
+/// The disks that the survey has come to.
+#[derive(Default)]
+struct Readers(BTreeMap<NodeIndex, Reader>);
+
+impl Readers {
+    fn of(&mut self, world: &World, node: NodeIndex) -> &mut Reader {
+        let copy = || Reader { disk: world.node_at(node).disk.without_faults(), log_starts: BTreeMap::new() };
+        self.0.entry(node).or_insert_with(copy)
+    }
+}
+
+impl Reader {
+    /// Where a log starts, as the checkpoint of its log directory says.
+    fn log_start(&mut self, log_directory: &str, partition: &TopicPartition) -> Offset {
+        let disk = &mut self.disk;
+        let read = || {
+            let path = format!("{log_directory}{}", OffsetCheckpointFile::LOG_START.name());
+            OffsetCheckpointFile::LOG_START.read_at(&path, disk).unwrap_or_default()
+        };
+        let starts = self.log_starts.entry(log_directory.to_owned()).or_insert_with(read);
+        starts.get(partition).copied().unwrap_or(Offset(0))
     }
 }
 

@@ -64,7 +64,16 @@ pub struct Consumer {
 struct InFlight {
     node: NodeId,
     purpose: Purpose,
+    /// Ascending.
     partitions: Vec<(TopicPartition, Offset)>,
+}
+
+impl InFlight {
+    /// The position that a partition was asked for.
+    fn asked_at(&self, partition: &TopicPartition) -> Option<Offset> {
+        let at = self.partitions.binary_search_by(|(asked, _)| asked.cmp(partition)).ok()?;
+        Some(self.partitions[at].1)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -429,9 +438,8 @@ impl Consumer {
         for topic in response.responses {
             for data in topic.partitions {
                 let partition = TopicPartition::new(topic.topic.clone(), data.partition_index);
-                let asked = request.partitions.iter().find(|(asked, _)| *asked == partition);
-                if let Some((_, offset)) = asked {
-                    self.fetched_partition(partition, *offset, data, ctx);
+                if let Some(offset) = request.asked_at(&partition) {
+                    self.fetched_partition(partition, offset, data, ctx);
                 }
             }
         }
@@ -484,10 +492,9 @@ impl Consumer {
         for topic in &response.topics {
             for data in &topic.partitions {
                 let partition = TopicPartition::new(topic.name.clone(), data.partition_index);
-                let asked = request.partitions.iter().any(|(asked, _)| *asked == partition);
                 let Some(state) = self.subscription.partitions.get_mut(&partition) else { continue };
                 let FetchState::AwaitReset(reason) = state.state else { continue };
-                if !asked {
+                if request.asked_at(&partition).is_none() {
                     continue;
                 }
                 if data.error_code != 0 {
@@ -507,11 +514,9 @@ impl Consumer {
         for topic in &response.topics {
             for data in &topic.partitions {
                 let partition = TopicPartition::new(topic.topic.clone(), data.partition);
-                let Some((_, asked_at)) = request.partitions.iter().find(|(asked, _)| *asked == partition) else {
-                    continue;
-                };
+                let Some(asked_at) = request.asked_at(&partition) else { continue };
                 let Some(state) = self.subscription.partitions.get_mut(&partition) else { continue };
-                if state.state != FetchState::AwaitValidation || state.position != *asked_at {
+                if state.state != FetchState::AwaitValidation || state.position != asked_at {
                     continue;
                 }
                 if data.error_code != 0 {
