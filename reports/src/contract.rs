@@ -447,6 +447,9 @@ impl Contract {
             (Kind::PollSkip | Kind::Unseen, _) if latest => {
                 Permitted::yes("auto.offset.reset=latest skips what was written before the consumer had a position")
             }
+            (_, Some(Cause::IndexMisleads)) => {
+                Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")
+            }
             (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
                 Permitted::yes("the log no longer had what the consumer asked for")
             }

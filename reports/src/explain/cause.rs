@@ -124,6 +124,8 @@ causes! {
         "the consumer took longer than delete.retention.ms to get from the value to where its deletion had been";
     PositionReset = "position-reset",
         "the consumer's position was set, not reached by reading";
+    IndexMisleads = "index-misleads",
+        "an index on the leader's disk points behind the record, and whoever starts to read there does not get it";
     LogReplaced = "log-replaced",
         "the log was cut and written anew below what had been told or read";
     CorruptRecord = "corrupt-record",
