@@ -47,11 +47,15 @@ pub enum Kind {
     StaleKey,
     /// The end of a log, as consumers are told it, went back (KIP-207).
     StaleEndOffset,
+    /// A group went past a record that it never processed.
+    LostDelivery,
+    /// A group processed a record more than once.
+    DuplicateDelivery,
 }
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 19] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -69,6 +73,8 @@ impl Kind {
         Kind::ExpiredUnread,
         Kind::StaleKey,
         Kind::StaleEndOffset,
+        Kind::LostDelivery,
+        Kind::DuplicateDelivery,
     ];
 
     /// The name in reports and expectations: `lost-write`.
@@ -91,6 +97,8 @@ impl Kind {
             Kind::ExpiredUnread => "expired-unread",
             Kind::StaleKey => "stale-key",
             Kind::StaleEndOffset => "stale-end-offset",
+            Kind::LostDelivery => "lost-delivery",
+            Kind::DuplicateDelivery => "duplicate-delivery",
         }
     }
 
@@ -114,6 +122,8 @@ impl Kind {
             Kind::ExpiredUnread => "EXPIRED",
             Kind::StaleKey => "STALE",
             Kind::StaleEndOffset => "STALE",
+            Kind::LostDelivery => "NEVER PROCESSED",
+            Kind::DuplicateDelivery => "PROCESSED TWICE",
         }
     }
 
@@ -161,6 +171,9 @@ pub struct Anomaly {
     /// The client whose anomaly it is, where there is no record: the consumer that skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<u32>,
+    /// The consumer group whose delivery it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// When the client was told, or read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_at: Option<Instant>,
@@ -192,6 +205,7 @@ impl Anomaly {
             record: None,
             other_record: None,
             client: None,
+            group: None,
             told_at: None,
             note: None,
             cause: None,

@@ -3,6 +3,8 @@
 //! A run in which nothing went wrong has no stories; its chronicle shows that it was put to the test, and what that cost.
 //! It reads the stream and keeps little: no record, and of appends only how far each log reached.
 //!
+//! Of Kafka's own topics it says nothing: what goes wrong with them is a broken invariant or a story, and is told there.
+//!
 //! Not modelled: what clients did; that is what counts and stories are for.
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use ackproof_core::types::{NodeId, TopicPartition};
 use crate::explain::lineage::{At, Lineage};
 use crate::explain::steps::step;
 use crate::explain::{Actor, Step};
+use crate::names::is_internal;
 
 /// More events than this are counted only.
 const EVENTS_MAX: usize = 2_000;
@@ -34,6 +37,9 @@ pub struct Chronicle {
 
 impl Observer for Chronicle {
     fn observe(&mut self, event: &Event) {
+        if is_of_internal_topic(&event.fact) {
+            return;
+        }
         match &event.fact {
             Fact::ClusterReady => self.is_ready = true,
             Fact::Appended { partition, last_offset, .. } => self.reached(event.node, partition, last_offset.0 + 1),
@@ -63,6 +69,20 @@ impl Observer for Chronicle {
     }
 }
 
+/// Whether it happened to a topic of Kafka's own.
+fn is_of_internal_topic(fact: &Fact) -> bool {
+    match fact {
+        Fact::Appended { partition, .. }
+        | Fact::Truncated { partition, .. }
+        | Fact::LogLoaded { partition, .. }
+        | Fact::LeaderElected { partition, .. }
+        | Fact::PartitionOffline { partition, .. }
+        | Fact::BecameLeader { partition, .. }
+        | Fact::IsrChanged { partition, .. } => is_internal(partition.topic.as_str()),
+        _ => false,
+    }
+}
+
 impl Chronicle {
     /// Nothing happened yet.
     pub fn new() -> Self {
@@ -87,10 +107,7 @@ impl Chronicle {
     /// The lines, and how many were left out.
     pub fn steps(&self) -> (Vec<Step>, usize) {
         let lineage = Lineage::new(&self.events);
-        // Kafka's own topics begin with two underscores.
-        let known = self.ends.keys().map(|(_, partition)| partition);
-        let mut partitions: Vec<&TopicPartition> =
-            known.filter(|known| !known.topic.as_str().starts_with("__")).collect();
+        let mut partitions: Vec<&TopicPartition> = self.ends.keys().map(|(_, partition)| partition).collect();
         partitions.sort();
         partitions.dedup();
         let lines = (0..self.events.len()).filter_map(|at| self.line(&lineage, at, partitions.len() > 1));

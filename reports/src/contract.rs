@@ -118,6 +118,14 @@ pub struct ConsumerContract {
     pub name: String,
     /// Whether `auto.offset.reset` is `latest`.
     pub resets_to_latest: bool,
+    /// `group.id`.
+    pub group: Option<String>,
+    /// Whether its program says what it has processed.
+    pub says_processed: bool,
+    /// Whether its program commits what it has not processed yet.
+    pub commits_before_processing: bool,
+    /// Whether processing a record again changes nothing.
+    pub upserts: bool,
 }
 
 /// Whether a configuration permits an anomaly, and why.
@@ -242,6 +250,8 @@ impl Contract {
                 Some(_) | None => Permitted::no("the end of a log that consumers are told never goes back"),
             },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
+            Kind::LostDelivery => self.permits_lost_delivery(anomaly),
+            Kind::DuplicateDelivery => permits_duplicate_delivery(anomaly),
             Kind::ExpiredUnread => Permitted::yes("a log keeps records for as long as retention says, read or not"),
             Kind::StaleKey => match anomaly.cause {
                 Some(Cause::ReaderSlowerThanTombstones) => {
@@ -455,6 +465,40 @@ impl Contract {
             }
             (_, _) => Permitted::no("a consumer with an assigned partition reads every record once, in order"),
         }
+    }
+}
+
+impl Contract {
+    /// Whether every member of a group writes to a sink that takes each record once.
+    pub(crate) fn upserts(&self, group: &str) -> bool {
+        let mut members = self.consumers.iter().filter(|consumer| consumer.group.as_deref() == Some(group)).peekable();
+        members.peek().is_some() && members.all(|member| member.upserts)
+    }
+
+    fn permits_lost_delivery(&self, anomaly: &Anomaly) -> Permitted {
+        let members = || self.consumers.iter().filter(|consumer| consumer.group == anomaly.group);
+        match anomaly.cause {
+            Some(Cause::PositionReset) if members().any(|member| member.resets_to_latest) => {
+                Permitted::yes("auto.offset.reset=latest skips what was written before the group had a position")
+            }
+            Some(Cause::PositionReset) => self.permits_reading(anomaly),
+            Some(Cause::CommittedBeforeProcessed) | None
+                if members().any(|member| member.commits_before_processing) =>
+            {
+                Permitted::yes("the program commits what it has not processed: at most once")
+            }
+            Some(_) | None => Permitted::no("a program that commits what it has processed processes every record"),
+        }
+    }
+}
+
+fn permits_duplicate_delivery(anomaly: &Anomaly) -> Permitted {
+    match anomaly.cause {
+        Some(Cause::ProcessedAfterLosingPartition) => {
+            Permitted::yes("a group fences commits of former members, not what they do elsewhere")
+        }
+        Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
+        Some(_) | None => Permitted::yes("delivery is at least once: what was not committed is delivered again"),
     }
 }
 

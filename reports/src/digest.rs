@@ -7,7 +7,8 @@
 use std::fmt;
 
 use ackproof_core::fact::{
-    Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason,
+    Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, RemovalReason, ResetReason, RetryReason, Role,
+    TruncationReason,
 };
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
@@ -181,6 +182,18 @@ impl Words for ResetReason {
             ResetReason::OutOfRange => 1,
             ResetReason::Truncation => 2,
             ResetReason::Seek => 3,
+            ResetReason::Committed => 4,
+        });
+    }
+}
+
+impl Words for RemovalReason {
+    fn absorb(self, digest: &mut Digest) {
+        digest.word(match self {
+            RemovalReason::Left => 0,
+            RemovalReason::SessionExpired => 1,
+            RemovalReason::DidNotJoin => 2,
+            RemovalReason::DidNotSync => 3,
         });
     }
 }
@@ -407,6 +420,36 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         }
         Fact::PositionReset { partition, from, to, reason } => {
             d.put(40u64).put(partition).put(from.0).put(to.0).put(*reason);
+        }
+        Fact::PartitionsAssigned { group, member, generation, partitions } => {
+            d.put(100u64).put(group.as_str()).put(member.as_str()).put(*generation).put(partitions.len() as u64);
+            partitions.iter().for_each(|partition| partition.absorb(d));
+        }
+        Fact::PartitionsRevoked { group, partitions, lost } => {
+            d.put(101u64).put(group.as_str()).put(*lost).put(partitions.len() as u64);
+            partitions.iter().for_each(|partition| partition.absorb(d));
+        }
+        Fact::CommitAnswered { group, partition, offset, error } => {
+            d.put(102u64).put(group.as_str()).put(partition).put(offset.0).put(error.0);
+        }
+        Fact::Processed { group, partition, offset } => {
+            d.put(103u64).put(group.is_some()).put(group.as_deref().unwrap_or_default()).put(partition).put(offset.0);
+        }
+        Fact::OffsetCommitted { group, partition, offset, generation } => {
+            d.put(104u64).put(group.as_str()).put(partition).put(offset.0).put(*generation);
+        }
+        Fact::CommitRefused { group, member, error } => {
+            d.put(105u64).put(group.as_str()).put(member.as_str()).put(error.0);
+        }
+        Fact::GroupStateChanged { group, state, generation, members } => {
+            d.put(106u64).put(group.as_str()).put(state.as_str()).put(*generation).put(members.len() as u64);
+            members.iter().for_each(|member| member.as_str().absorb(d));
+        }
+        Fact::MemberRemoved { group, member, reason } => {
+            d.put(107u64).put(group.as_str()).put(member.as_str()).put(*reason);
+        }
+        Fact::GroupsLoaded { partition, groups } => {
+            d.put(108u64).put(*partition).put(*groups);
         }
         Fact::ClientWarned { what } => {
             d.put(41u64).put(what.as_str());

@@ -16,6 +16,8 @@ use crate::digest::{self, Digest};
 use crate::numbered::Numbered;
 use crate::removal::Removal;
 
+mod deleted;
+
 /// What the application was told of one `send()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -105,6 +107,9 @@ pub(crate) struct Copy {
     pub key: Option<Payload>,
     pub value: Option<Payload>,
 }
+
+/// A key and a value.
+pub(crate) type Content = (Option<Payload>, Option<Payload>);
 
 /// What an offset was first seen with.
 #[derive(Clone, Copy, Debug)]
@@ -275,28 +280,6 @@ impl History {
         lists.get(usize::try_from(partition.partition).ok()?).map(Vec::as_slice)
     }
 
-    /// Whether a record that was told to be at an offset of a partition went with its topic, which was deleted.
-    pub(crate) fn was_deleted(&self, index: usize, partition: usize, offset: Offset) -> bool {
-        self.deletions.took(index, &self.partition_names[partition], offset)
-    }
-
-    /// A topic is gone. What its offsets held says nothing of another topic of the same name.
-    fn topic_deleted(&mut self, topic: &str) {
-        let replicas = self.replica_lists.get(topic).map_or(&[][..], Vec::as_slice);
-        self.deletions.deleted(topic, replicas, |broker| self.down.contains(&broker), self.sends.len());
-        let named = self.partition_names.iter().zip(&mut self.partitions);
-        for (_, partition) in named.filter(|(name, _)| name.topic.as_str() == topic) {
-            partition.end();
-        }
-    }
-
-    /// Whether what an offset is said to hold may be a word of a topic that was deleted.
-    fn may_be_old(&mut self, partition: usize, digest: u64) -> bool {
-        let (sends, topics) = (&self.sends, &self.topics);
-        let sent = |from: usize| sends[from..].iter().map(|sent| (topics[sent.topic].0.as_str(), sent.digest));
-        self.deletions.may_be_old(self.partition_names[partition].topic.as_str(), digest, sent)
-    }
-
     /// The offsets in the surviving log of a partition, in order.
     pub(crate) fn surviving_offsets(&self, name: &TopicPartition) -> Vec<i64> {
         let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
@@ -319,6 +302,18 @@ impl History {
             .filter(|copy| leader.is_none_or(|leader| leader == copy.broker))
             .filter_map(|copy| copy.key.clone())
             .collect()
+    }
+
+    /// The records in the surviving log of a partition, in order: offset, key and value.
+    pub(crate) fn surviving_records(&self, name: &TopicPartition) -> Vec<(i64, Content)> {
+        let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
+            return Vec::new();
+        };
+        let leader = partition.leader().map(|replica| replica.broker);
+        let copies = partition.copies.iter().filter(|copy| leader.is_none_or(|leader| leader == copy.broker));
+        let records: BTreeMap<i64, Content> =
+            copies.map(|copy| (copy.offset, (copy.key.clone(), copy.value.clone()))).collect();
+        records.into_iter().collect()
     }
 
     pub(crate) fn topic_name(&self, topic: usize) -> &str {
@@ -427,16 +422,6 @@ impl History {
                 sent.key.as_ref(),
                 sent.value.as_ref(),
             );
-        }
-    }
-
-    /// The process of a broker begins, or has ended.
-    fn lives(&mut self, broker: i32, lives: bool) {
-        if lives {
-            self.down.remove(&broker);
-        } else {
-            self.down.insert(broker);
-            self.deletions.went_down(broker, self.sends.len());
         }
     }
 

@@ -12,6 +12,7 @@ use ackproof_core::types::{Instant, LeaderEpoch, TopicPartition};
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
+use crate::checkers::delivery::Delivery;
 use crate::checkers::key_order::KeyOrder;
 use crate::checkers::poll_order::PollOrder;
 use crate::checkers::stale_end_offset::EndOffsets;
@@ -116,6 +117,14 @@ counts! {
     compacted,
     /// Keys that a consumer believes to have a value and that were deleted.
     stale_keys,
+    /// Records that groups processed, each once per group.
+    processed,
+    /// Records that a group went past without processing them.
+    lost_deliveries,
+    /// Times that a record was processed again.
+    duplicate_deliveries,
+    /// Times that a record was processed again, to no effect: the sink takes each once.
+    absorbed_deliveries,
 }
 
 /// A fault that did something.
@@ -211,6 +220,7 @@ pub struct Judge {
     stale_keys: StaleKeys,
     end_offsets: EndOffsets,
     invariants: Invariants,
+    delivery: Delivery,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
     stuck: Vec<(String, Instant)>,
@@ -240,6 +250,7 @@ impl Observer for Judge {
                 self.stale_keys.observe(event);
                 self.end_offsets.observe(event);
                 self.invariants.observe(event);
+                self.delivery.observe(event);
             }
         }
     }
@@ -257,6 +268,7 @@ impl Judge {
             key_order: KeyOrder::default(),
             end_offsets: EndOffsets::default(),
             invariants: Invariants::default(),
+            delivery: Delivery::default(),
             faults: BTreeMap::new(),
             witnesses: BTreeMap::new(),
             stuck: Vec::new(),
@@ -338,6 +350,7 @@ impl Judge {
         self.key_order.check(&ledger, findings);
         self.stale_keys.check(&self.history, findings);
         self.end_offsets.check(&self.contract, findings);
+        self.delivery.check(&self.history, &self.contract, findings);
         for (what, at) in &self.stuck {
             findings.anomalies.push(Anomaly {
                 note: Some(what.clone()),

@@ -9,7 +9,7 @@ use ackproof_reports::contract::{
 };
 use ackproof_sim::ClientKind;
 use ackproof_sim::faults::Action;
-use ackproof_sim::workload::{self, AtEnd, ProducerWorkload};
+use ackproof_sim::workload::{self, AtEnd, CommitPolicy, ProducerWorkload, Sink};
 
 use crate::scenario::Scenario;
 
@@ -46,10 +46,16 @@ pub fn contract(scenario: &Scenario) -> Contract {
                 on_error: on_error(workload.as_deref()),
                 ending: ending(workload.as_deref()),
             }),
-            ClientKind::Consumer(config, _) => contract.consumers.push(ConsumerContract {
+            ClientKind::Consumer(config, workload) => contract.consumers.push(ConsumerContract {
                 client,
                 name,
                 resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
+                group: config.group_id.clone(),
+                says_processed: workload.is_some(),
+                upserts: workload.as_ref().is_some_and(|workload| workload.sink == Sink::Upsert),
+                commits_before_processing: workload
+                    .as_ref()
+                    .is_some_and(|workload| workload.hand_over || workload.commit == CommitPolicy::BeforeProcessing),
             }),
             ClientKind::Admin => {}
         }

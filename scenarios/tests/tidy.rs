@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Longest file that still holds one idea.
 const LINES_MAX: usize = 600;
+/// One list, a sentence per fact: it is as long as what is modelled.
+const LONG_LIST: &str = "core/src/fact/mod.rs";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
@@ -63,7 +65,7 @@ fn files_hold_one_idea() {
         .flat_map(|folder| sources(&root().join(folder).join("src")))
         .filter_map(|file| {
             let lines = fs::read_to_string(&file).expect("sources are text").lines().count();
-            (lines > LINES_MAX).then(|| format!("{} has {lines} lines", file.display()))
+            (lines > LINES_MAX && !file.ends_with(LONG_LIST)).then(|| format!("{} has {lines} lines", file.display()))
         })
         .collect();
     assert_eq!(too_long, [""; 0]);

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Everything it knows of the cluster it has read from the metadata log, late; the truth it never sees.
-//! Not modelled: groups, transactions, a process that is broker
+//! Not modelled: transactions, a process that is broker
 //! and controller at once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +21,7 @@ use super::assignments::AssignmentsManager;
 use super::client_quotas::{ClientQuotas, QuotaType};
 use super::controller_channel::ControllerChannel;
 use super::fetch_session::FetchManager;
+use super::groups::Groups;
 use super::lifecycle::{BrokerLifecycleManager, BrokerState};
 use super::metadata_publisher::MetadataPublisher;
 use super::producer_ids::ProducerIdManager;
@@ -54,6 +55,7 @@ pub struct Broker {
     /// What each client calls itself in the header of its requests.
     client_ids: Arc<BTreeMap<NodeId, String>>,
     pub(super) producer_ids: ProducerIdManager,
+    pub(super) groups: Groups,
     /// Topics whose creation a Metadata request has set off.
     pub(super) being_created: BTreeSet<TopicName>,
     /// Requests that the replicas have not answered yet, by token.
@@ -70,6 +72,8 @@ pub(super) enum Pending {
     Produce(PendingProduce),
     Fetch(PendingFetch),
     DeleteRecords(ReplyTo),
+    /// A write of the group coordinator.
+    GroupRecords(u64),
 }
 
 impl Broker {
@@ -92,6 +96,7 @@ impl Broker {
             quotas: ClientQuotas::default(),
             client_ids: Arc::default(),
             producer_ids: ProducerIdManager::default(),
+            groups: Groups::new(&config),
             being_created: BTreeSet::new(),
             pending: ByToken::default(),
             next_token: 1,
@@ -157,6 +162,7 @@ impl Broker {
             line(self.handlers.waiting(), "request(s) wait for a thread"),
             line(self.assignments.pending(), "log director(ies) wait to be told to the controller"),
             line(self.forwarding.pending(), "forwarded request(s) wait for the controller"),
+            line(self.groups.waiting(), "request(s) wait for the group coordinator"),
             line(self.producer_ids.waiting(), "request(s) wait for a block of producer ids"),
         ];
         lines.into_iter().flatten().collect()
@@ -210,6 +216,13 @@ impl Broker {
             | Request::AlterPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_)
             | Request::AlterClientQuotas(_) => self.forward_to_controller(from, request, ctx),
+            Request::FindCoordinator(request) => self.handle_find_coordinator(from, *request, ctx),
+            Request::JoinGroup(request) => self.handle_join_group(from, *request, ctx),
+            Request::SyncGroup(request) => self.handle_sync_group(from, *request, ctx),
+            Request::Heartbeat(request) => self.handle_heartbeat(from, *request, ctx),
+            Request::LeaveGroup(request) => self.handle_leave_group(from, *request, ctx),
+            Request::OffsetCommit(request) => self.handle_offset_commit(from, *request, ctx),
+            Request::OffsetFetch(request) => self.handle_offset_fetch(from, *request, ctx),
             // A broker does not speak them: what cannot be parsed closes the connection.
             Request::AlterPartition(_)
             | Request::BrokerRegistration(_)
@@ -287,12 +300,14 @@ impl Broker {
         self.assignments.channel().on_deadline(ctx);
         self.forwarding.on_deadline(ctx);
         self.replicas.on_deadline(ctx);
+        self.on_groups_deadline(ctx);
     }
 
     /// Hands on, between the parts, what the input has led to, until nothing is left.
     fn settle(&mut self, ctx: &mut Context<'_>) {
         if let Some(delta) = self.metadata.take_delta() {
             self.replicas.apply_metadata(self.metadata.image(), &delta, ctx);
+            self.apply_metadata_to_groups(&delta, ctx);
         }
         loop {
             if let Some(completed) = self.replicas.next_completed() {
@@ -301,7 +316,7 @@ impl Broker {
                 self.serve(from, request, ctx);
             } else if let Some((purpose, outcome)) = self.forwarding.take_outcome() {
                 self.on_forwarded(purpose, outcome, ctx);
-            } else if !self.settle_isr_proposals(ctx) && !self.settle_lifecycle(ctx) {
+            } else if !self.settle_groups(ctx) && !self.settle_isr_proposals(ctx) && !self.settle_lifecycle(ctx) {
                 break;
             }
         }
@@ -330,6 +345,9 @@ impl Broker {
         match (completed, self.pending.remove(token)) {
             (Completed::Produce(completed), Some(Pending::Produce(pending))) => {
                 self.finish_produce(pending, completed.results, ctx);
+            }
+            (Completed::Produce(completed), Some(Pending::GroupRecords(number))) => {
+                self.group_records_written(number, completed, ctx);
             }
             (Completed::Fetch(completed), Some(Pending::Fetch(pending))) => {
                 self.finish_fetch(pending, completed.results, ctx);
@@ -463,6 +481,7 @@ impl Machine for Broker {
             self.producer_ids.next_deadline(),
             self.sockets.next_deadline(),
             self.handlers.next_deadline(),
+            self.groups.next_deadline(),
         ])
     }
 }

@@ -194,6 +194,13 @@ fn says_not_controller(response: &Response) -> bool {
         | Response::Metadata(_)
         | Response::ApiVersions(_)
         | Response::DeleteRecords(_)
+        | Response::OffsetCommit(_)
+        | Response::OffsetFetch(_)
+        | Response::FindCoordinator(_)
+        | Response::JoinGroup(_)
+        | Response::Heartbeat(_)
+        | Response::LeaveGroup(_)
+        | Response::SyncGroup(_)
         | Response::InitProducerId(_)
         | Response::OffsetForLeaderEpoch(_) => false,
     }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`broker`] is the machine and dispatches by API; `apis` has one file per API key; `socket_server` is
 //! the order in which requests are served, `fetch_session` what fetchers need not repeat; `lifecycle`,
-//! `alter_partition`, `producer_ids` and `metadata_publisher` are what a broker and its controller say to each other,
+//! `groups` is the group coordinator's surroundings; `alter_partition`, `producer_ids` and `metadata_publisher` are what a broker and its controller say to each other,
 //! over `controller_channel`s. The replicas themselves are [`crate::replication`].
 
 mod alter_partition;
@@ -14,6 +14,7 @@ mod client_quotas;
 mod controller_channel;
 mod fetch_session;
 mod fetch_session_cache;
+mod groups;
 pub mod lifecycle;
 mod metadata_publisher;
 mod producer_ids;

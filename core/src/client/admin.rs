@@ -87,7 +87,15 @@ impl AdminClient {
                 self.network.close_all(ctx);
                 ctx.complete(Completion::Closed);
             }
-            Call::Send(_) | Call::Flush | Call::Assign(_) | Call::Seek(..) | Call::Poll { .. } => {}
+            Call::Send(_)
+            | Call::Flush
+            | Call::Assign(_)
+            | Call::Subscribe(_)
+            | Call::Commit { .. }
+            | Call::ReturnFromCallback
+            | Call::Processed(..)
+            | Call::Seek(..)
+            | Call::Poll { .. } => {}
         }
     }
 

@@ -46,7 +46,16 @@ pub(super) fn request_of(call: &Call) -> Option<Request> {
                 .into(),
         ),
         Call::Admin(call) => Some(admin_request(call)),
-        Call::Send(_) | Call::Flush | Call::Close { .. } | Call::Assign(_) | Call::Seek(..) | Call::Poll { .. } => None,
+        Call::Send(_)
+        | Call::Flush
+        | Call::Close { .. }
+        | Call::Assign(_)
+        | Call::Subscribe(_)
+        | Call::Commit { .. }
+        | Call::Processed(..)
+        | Call::ReturnFromCallback
+        | Call::Seek(..)
+        | Call::Poll { .. } => None,
     }
 }
 

@@ -87,6 +87,21 @@ pub enum Call {
     },
     /// `consumer.assign(partitions)`.
     Assign(Vec<TopicPartition>),
+    /// `consumer.subscribe(topics)`: the group says which partitions.
+    Subscribe(Vec<TopicName>),
+    /// `commitSync(offsets)` or `commitAsync(offsets, callback)`. Answered by `Committed`.
+    Commit {
+        /// The application's name for the call.
+        call: u64,
+        /// The next offset to be read, per partition; none is what `poll()` has returned.
+        offsets: Option<Vec<(TopicPartition, Offset)>>,
+        /// Whether it is tried until it succeeds or cannot.
+        sync: bool,
+    },
+    /// Not a method of Kafka's: the application says that it has processed a record, that its effect is there.
+    Processed(TopicPartition, Offset),
+    /// The rebalance callback returns.
+    ReturnFromCallback,
     /// `consumer.seek(partition, offset)`.
     Seek(TopicPartition, Offset),
     /// `consumer.poll(timeout)`. Answered by `Polled`.
@@ -178,6 +193,19 @@ pub enum Completion {
     Closed,
     /// `poll()` came back.
     Polled(Result<Vec<ConsumerRecord>, ErrorCode>),
+    /// `onPartitionsRevoked` inside `poll()`; the consumer waits for `ReturnFromCallback`.
+    PartitionsRevoked(Vec<TopicPartition>),
+    /// `onPartitionsLost` inside `poll()`; the consumer waits for `ReturnFromCallback`.
+    PartitionsLost(Vec<TopicPartition>),
+    /// `onPartitionsAssigned` inside `poll()`; the consumer waits for `ReturnFromCallback`.
+    PartitionsAssigned(Vec<TopicPartition>),
+    /// A commit is answered.
+    Committed {
+        /// The call.
+        call: u64,
+        /// Whether the group has come so far.
+        result: Result<(), ErrorCode>,
+    },
     /// `createTopics()` came back: per topic its result.
     TopicsCreated(Vec<(TopicName, Result<(), ErrorCode>)>),
     /// `electLeaders()` came back.

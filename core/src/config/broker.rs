@@ -4,6 +4,7 @@
 //! Not modelled: ZooKeeper. Under profiles before 3.0 a KRaft controller stands in, with ZooKeeper's session timeout.
 
 use super::definition::{Definition, Kind};
+use super::groups::GroupsConfig;
 use super::property::{ConfigProblem, Property, Resolved};
 use super::request_times::RequestTimes;
 use super::topic::{COMPRESSIONS, POLICIES, compression_of};
@@ -101,12 +102,15 @@ pub struct BrokerConfig {
     pub log_cleaner_backoff_ms: Duration,
     /// `request.timeout.ms` of broker-to-controller requests (`controller.socket.timeout.ms`).
     pub controller_socket_timeout_ms: Duration,
+    /// `group.*` and `offsets.*`.
+    pub groups: GroupsConfig,
 }
 
 /// The properties that do something.
 pub(super) const SCHEMA: Schema =
     Schema { kind: ConfigKind::Broker, definitions: DEFINITIONS, no_effect: &[known::BROKER] };
 
+const V2_3: KafkaVersion = KafkaVersion::new(2, 3);
 const V2_5: KafkaVersion = KafkaVersion::new(2, 5);
 const V4_0: KafkaVersion = KafkaVersion::new(4, 0);
 /// Kafka's `Long.MAX_VALUE`.
@@ -186,6 +190,16 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("producer.id.expiration.ms", Kind::int(1), Some("86400000"), "How long a broker remembers the sequences of a silent producer.").since(3, 4),
     Definition::new("producer.id.expiration.check.interval.ms", Kind::int(1), Some("600000"), "How often silent producers are looked for.").since(3, 4),
     Definition::new("transactional.id.expiration.ms", Kind::int(1), Some("604800000"), "Before 3.4: how long a broker remembers the sequences of a silent producer."),
+
+    Definition::new("group.min.session.timeout.ms", Kind::int(0), Some("6000"), "The shortest session timeout that a member may ask for."),
+    Definition::new("group.max.session.timeout.ms", Kind::int(0), Some("300000"), "The longest session timeout that a member may ask for.").later(&[(V2_3, "1800000")]),
+    Definition::new("group.initial.rebalance.delay.ms", Kind::int(0), Some("3000"), "How long an empty group waits for more members before it begins."),
+    Definition::new("offsets.topic.num.partitions", Kind::int(1), Some("50"), "How many partitions __consumer_offsets has."),
+    Definition::new("offsets.topic.replication.factor", Kind::INT, Some("3"), "How many replicas __consumer_offsets has; with fewer brokers there are no groups.").floor(1),
+    Definition::new("offsets.topic.segment.bytes", Kind::int(1), Some("104857600"), "The size at which a segment of __consumer_offsets is full."),
+    Definition::new("offsets.commit.timeout.ms", Kind::int(1), Some("5000"), "How long a commit waits for the replicas."),
+    Definition::new("offsets.retention.minutes", Kind::int(1), Some("10080"), "How long committed offsets of a group without members are kept."),
+    Definition::new("offsets.retention.check.interval.ms", Kind::long(1), Some("600000"), "How often expired offsets are looked for."),
 ];
 
 const ZOOKEEPER_NOTICE: &str = "ZooKeeper mode is not modelled yet: a KRaft controller stands in for it; the session \
@@ -301,8 +315,10 @@ fn check(values: &mut Values) {
     } else if (1..dirs.len()).any(|place| dirs[..place].contains(&dirs[place])) {
         values.refuse(at_fault, "a log directory is named twice");
     }
-    if values.number("default.replication.factor") > i64::from(i16::MAX) {
-        values.refuse("default.replication.factor", "default.replication.factor must be at most 32767");
+    for name in ["default.replication.factor", "offsets.topic.replication.factor"] {
+        if values.number(name) > i64::from(i16::MAX) {
+            values.refuse(name, format!("{name} must be at most 32767"));
+        }
     }
 }
 
@@ -368,6 +384,7 @@ fn build(values: &Values, mode: MetadataMode) -> BrokerConfig {
         log_cleaner_enable: values.boolean("log.cleaner.enable"),
         log_cleaner_backoff_ms: values.millis("log.cleaner.backoff.ms"),
         controller_socket_timeout_ms: values.millis("controller.socket.timeout.ms"),
+        groups: super::groups::build(values),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::definition::{Definition, Kind};
 use super::property::{ConfigProblem, Property, Resolved};
 use super::values::{Schema, Values};
-use super::{ConfigKind, KafkaVersion, known};
+use super::{Assignor, ConfigKind, KafkaVersion, known};
 use crate::types::Duration;
 
 /// `auto.offset.reset`.
@@ -30,6 +30,16 @@ pub struct ConsumerConfig {
     pub client_rack: String,
     /// `group.id`.
     pub group_id: Option<String>,
+    /// `group.instance.id`.
+    pub group_instance_id: Option<String>,
+    /// `session.timeout.ms`.
+    pub session_timeout_ms: Duration,
+    /// `heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: Duration,
+    /// `max.poll.interval.ms`.
+    pub max_poll_interval_ms: Duration,
+    /// `partition.assignment.strategy`, best first.
+    pub partition_assignment_strategy: Vec<Assignor>,
     /// `auto.offset.reset`.
     pub auto_offset_reset: AutoOffsetReset,
     /// `enable.auto.commit`.
@@ -73,6 +83,11 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("client.id", Kind::Text, Some(""), "A name for logs and quotas."),
     Definition::new("client.rack", Kind::Text, Some(""), "The rack of the consumer: it reads from a replica there, if the brokers know how to choose one.").since(2, 4),
     Definition::new("group.id", Kind::Text, None, "The group in whose name offsets are committed."),
+    Definition::new("group.instance.id", Kind::Text, None, "A name that survives a restart: the member comes back without a rebalance.").since(2, 3),
+    Definition::new("session.timeout.ms", Kind::int(0), Some("10000"), "After how long without a heartbeat a member is out of its group.").later(&[(KafkaVersion::new(3, 0), "45000")]),
+    Definition::new("heartbeat.interval.ms", Kind::int(0), Some("3000"), "How often a member sends a heartbeat."),
+    Definition::new("max.poll.interval.ms", Kind::int(1), Some("300000"), "After how long without poll() a consumer leaves its group."),
+    Definition::new("partition.assignment.strategy", Kind::Text, Some("org.apache.kafka.clients.consumer.RangeAssignor"), "Who of the group reads what: assignors, best first.").later(&[(KafkaVersion::new(3, 0), "org.apache.kafka.clients.consumer.RangeAssignor,org.apache.kafka.clients.consumer.CooperativeStickyAssignor")]),
     Definition::new("auto.offset.reset", Kind::Choice(&["latest", "earliest", "none"]), Some("latest"), "Where to read from when there is no position: from now on, from the start, or not at all."),
     Definition::new("enable.auto.commit", Kind::Boolean, Some("true"), "Whether poll() commits what the poll before returned."),
     Definition::new("auto.commit.interval.ms", Kind::int(0), Some("5000"), "How often poll() commits."),
@@ -99,6 +114,8 @@ impl ConsumerConfig {
     ) -> Result<Resolved<ConsumerConfig>, Vec<ConfigProblem>> {
         let mut values = Values::read(SCHEMA, version, overrides);
         let group_id = values.opt_text("group.id");
+        let partition_assignment_strategy = assignors(&mut values);
+        check_heartbeats(&mut values);
         let (reconnect_backoff_ms, reconnect_backoff_max_ms) = super::reconnect_backoff(&values);
         let config = ConsumerConfig {
             version,
@@ -106,6 +123,11 @@ impl ConsumerConfig {
             client_rack: if version < KafkaVersion::new(2, 4) { String::new() } else { values.text("client.rack") },
             enable_auto_commit: auto_commit(&mut values, group_id.is_some()),
             group_id,
+            group_instance_id: values.opt_text("group.instance.id"),
+            session_timeout_ms: values.millis("session.timeout.ms"),
+            heartbeat_interval_ms: values.millis("heartbeat.interval.ms"),
+            max_poll_interval_ms: values.millis("max.poll.interval.ms"),
+            partition_assignment_strategy,
             auto_offset_reset: match values.text("auto.offset.reset").as_str() {
                 "earliest" => AutoOffsetReset::Earliest,
                 "none" => AutoOffsetReset::None,
@@ -127,6 +149,31 @@ impl ConsumerConfig {
             check_crcs: values.boolean("check.crcs"),
         };
         values.resolved(config)
+    }
+}
+
+/// The assignors, by their classes.
+fn assignors(values: &mut Values) -> Vec<Assignor> {
+    const NAME: &str = "partition.assignment.strategy";
+    let text = values.text(NAME);
+    let classes: Vec<&str> =
+        text.trim_matches(['[', ']']).split(',').map(str::trim).filter(|c| !c.is_empty()).collect();
+    let known: Vec<Assignor> = classes.iter().filter_map(|class| Assignor::by_class(class)).collect();
+    if known.len() < classes.len() || known.is_empty() {
+        values.refuse(
+            NAME,
+            "an assignor is one of RangeAssignor, RoundRobinAssignor, StickyAssignor, CooperativeStickyAssignor; others \
+             are not modelled",
+        );
+    }
+    known
+}
+
+/// `ConsumerConfig` of 2.2 documents it, the coordinator of every version requires it.
+fn check_heartbeats(values: &mut Values) {
+    if values.number("heartbeat.interval.ms") >= values.number("session.timeout.ms") {
+        let name = if values.is_set("heartbeat.interval.ms") { "heartbeat.interval.ms" } else { "session.timeout.ms" };
+        values.refuse(name, "heartbeat.interval.ms must be less than session.timeout.ms");
     }
 }
 

@@ -83,25 +83,23 @@ pub(super) const BROKER: &[NoEffect] = &[
             remote.log.storage.manager.impl.prefix remote.log.storage.system.enable",
     },
     NoEffect {
-        why: "consumer groups are not modelled yet: partitions are assigned",
+        why: "the KIP-848 protocol and share groups are not modelled; a coordinator has no threads and buffers here",
         names: "group.consumer.assignors group.consumer.heartbeat.interval.ms \
             group.consumer.max.heartbeat.interval.ms group.consumer.max.session.timeout.ms \
             group.consumer.max.size group.consumer.migration.policy \
             group.consumer.min.heartbeat.interval.ms group.consumer.min.session.timeout.ms \
             group.consumer.session.timeout.ms group.coordinator.append.linger.ms \
             group.coordinator.new.enable group.coordinator.rebalance.protocols group.coordinator.threads \
-            group.initial.rebalance.delay.ms group.max.session.timeout.ms group.max.size \
-            group.min.session.timeout.ms group.share.delivery.count.limit group.share.enable \
+            group.max.size \
+            group.share.delivery.count.limit group.share.enable \
             group.share.heartbeat.interval.ms group.share.max.groups \
             group.share.max.heartbeat.interval.ms group.share.max.record.lock.duration.ms \
             group.share.max.session.timeout.ms group.share.max.size \
             group.share.min.heartbeat.interval.ms group.share.min.record.lock.duration.ms \
             group.share.min.session.timeout.ms group.share.partition.max.record.locks \
             group.share.record.lock.duration.ms group.share.session.timeout.ms offset.metadata.max.bytes \
-            offsets.commit.required.acks offsets.commit.timeout.ms offsets.load.buffer.size \
-            offsets.retention.check.interval.ms offsets.retention.minutes \
-            offsets.topic.compression.codec offsets.topic.num.partitions \
-            offsets.topic.replication.factor offsets.topic.segment.bytes",
+            offsets.commit.required.acks offsets.load.buffer.size \
+            offsets.topic.compression.codec ",
     },
     NoEffect {
         why: "transactions are not modelled yet",
@@ -269,10 +267,9 @@ pub(super) const CONSUMER: &[NoEffect] = &[
         names: "key.deserializer value.deserializer",
     },
     NoEffect {
-        why: "consumer groups are not modelled yet: partitions are assigned",
-        names: "exclude.internal.topics group.instance.id group.protocol group.remote.assignor \
-            heartbeat.interval.ms internal.leave.group.on.close max.poll.interval.ms \
-            partition.assignment.strategy session.timeout.ms",
+        why: "the KIP-848 protocol and share groups are not modelled; a coordinator has no threads and buffers here",
+        names: "exclude.internal.topics group.protocol group.remote.assignor \
+            internal.leave.group.on.close ",
     },
     NoEffect {
         why: "transactions are not modelled yet",

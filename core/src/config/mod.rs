@@ -9,10 +9,12 @@
 
 use std::fmt;
 
+mod assignor;
 pub mod broker;
 pub mod consumer;
 pub mod definition;
 pub mod dynamic;
+mod groups;
 mod known;
 pub mod legacy_producer;
 pub mod producer;
@@ -24,9 +26,11 @@ pub mod topic;
 mod values;
 mod version;
 
+pub use assignor::Assignor;
 pub use broker::{BrokerConfig, MetadataMode, ReplicaSelector};
 pub use consumer::{AutoOffsetReset, ConsumerConfig};
 pub use definition::{Definition, Kind};
+pub use groups::GroupsConfig;
 pub use legacy_producer::{LegacyProducerConfig, LegacyProducerType};
 pub use producer::ProducerConfig;
 pub use property::{ConfigProblem, Part, Place, Property, Resolved, Span};

@@ -141,6 +141,8 @@ toggles! {
     isr_by_time_only since (0, 9),
     /// A follower that was out of range, and is in range again by the time it has asked, keeps its log (KAFKA-2143).
     oor_keep_log since (0, 10),
+    /// A commit must come from a member of the group's present generation.
+    commit_generation_check since (0, 9),
 }
 
 impl Toggles {

@@ -275,6 +275,13 @@ impl Controller {
             | Request::Metadata(_)
             | Request::ApiVersions(_)
             | Request::DeleteRecords(_)
+            | Request::OffsetCommit(_)
+            | Request::OffsetFetch(_)
+            | Request::FindCoordinator(_)
+            | Request::JoinGroup(_)
+            | Request::Heartbeat(_)
+            | Request::LeaveGroup(_)
+            | Request::SyncGroup(_)
             | Request::InitProducerId(_)
             | Request::OffsetForLeaderEpoch(_) => {
                 self.fetches.forget(connection);

@@ -4,6 +4,7 @@ use super::Fact;
 
 impl Fact {
     /// The kind as it stands in the trace: `appended`, `leader-elected`.
+    #[expect(clippy::too_many_lines, reason = "one arm per fact, exhaustive on purpose: a new one needs a name")]
     pub fn kind(&self) -> &'static str {
         match self {
             Fact::ClusterReady => "cluster-ready",
@@ -41,6 +42,11 @@ impl Fact {
             Fact::ProducerExpired { .. } => "producer-expired",
             Fact::MetadataReplayed { .. } => "metadata-replayed",
             Fact::StorageFailed { .. } => "storage-failed",
+            Fact::OffsetCommitted { .. } => "offset-committed",
+            Fact::CommitRefused { .. } => "commit-refused",
+            Fact::GroupStateChanged { .. } => "group-state-changed",
+            Fact::MemberRemoved { .. } => "member-removed",
+            Fact::GroupsLoaded { .. } => "groups-loaded",
             Fact::BrokerRegistered { .. } => "broker-registered",
             Fact::BrokerUnfenced { .. } => "broker-unfenced",
             Fact::BrokerFenced { .. } => "broker-fenced",
@@ -64,6 +70,10 @@ impl Fact {
             Fact::Polled { .. } => "polled",
             Fact::PollFailed { .. } => "poll-failed",
             Fact::PositionReset { .. } => "position-reset",
+            Fact::PartitionsAssigned { .. } => "partitions-assigned",
+            Fact::PartitionsRevoked { .. } => "partitions-revoked",
+            Fact::CommitAnswered { .. } => "commit-answered",
+            Fact::Processed { .. } => "processed",
             Fact::ClientWarned { .. } => "client-warned",
             Fact::PartitionSurveyed { .. } => "partition-surveyed",
             Fact::ReplicaSurveyed { .. } => "replica-surveyed",

@@ -12,7 +12,7 @@ mod reasons;
 
 pub use event::{Event, Observer};
 pub use payload::Payload;
-pub use reasons::{ForgottenReason, LogStartReason, ResetReason, RetryReason, Role, TruncationReason};
+pub use reasons::{ForgottenReason, LogStartReason, RemovalReason, ResetReason, RetryReason, Role, TruncationReason};
 
 use crate::protocol::ErrorCode;
 use crate::types::{
@@ -309,6 +309,54 @@ pub enum Fact {
         what: String,
     },
 
+    /// A coordinator has written a commit: the group has come so far.
+    OffsetCommitted {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset of the next record.
+        offset: Offset,
+        /// The generation; -1 from somebody without one.
+        generation: i32,
+    },
+    /// A coordinator refused a commit.
+    CommitRefused {
+        /// The group.
+        group: String,
+        /// The member, or empty.
+        member: String,
+        /// Why.
+        error: ErrorCode,
+    },
+    /// A group entered another state.
+    GroupStateChanged {
+        /// The group.
+        group: String,
+        /// `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`.
+        state: String,
+        /// Its generation.
+        generation: i32,
+        /// Its members.
+        members: Vec<String>,
+    },
+    /// A coordinator removed a member.
+    MemberRemoved {
+        /// The group.
+        group: String,
+        /// The member.
+        member: String,
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// A broker coordinates the groups of a partition of `__consumer_offsets` now: it has read it.
+    GroupsLoaded {
+        /// The partition of the topic.
+        partition: i32,
+        /// How many groups there are.
+        groups: u32,
+    },
+
     // ---- controller ----
     /// A broker registered.
     BrokerRegistered {
@@ -528,6 +576,46 @@ pub enum Fact {
         to: Offset,
         /// Why.
         reason: ResetReason,
+    },
+    /// A consumer has an assignment of its group.
+    PartitionsAssigned {
+        /// The group.
+        group: String,
+        /// Its member id.
+        member: String,
+        /// The generation.
+        generation: i32,
+        /// All that it has now.
+        partitions: Vec<TopicPartition>,
+    },
+    /// A consumer gives up partitions.
+    PartitionsRevoked {
+        /// The group.
+        group: String,
+        /// Which.
+        partitions: Vec<TopicPartition>,
+        /// It was fenced or left: somebody else may have them already.
+        lost: bool,
+    },
+    /// A consumer heard what became of a commit.
+    CommitAnswered {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset of the next record.
+        offset: Offset,
+        /// The error, or `NONE`.
+        error: ErrorCode,
+    },
+    /// The application has processed a record: its effect is there.
+    Processed {
+        /// The group, if it has one.
+        group: Option<String>,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
     },
     /// A client believes something that its owner should know: a disabled guarantee, a setting without effect.
     ClientWarned {

@@ -63,6 +63,8 @@ pub enum ResetReason {
     OutOfRange,
     /// The log was truncated below it (KIP-320).
     Truncation,
+    /// The group had committed this.
+    Committed,
     /// The application sought.
     Seek,
 }
@@ -77,4 +79,18 @@ pub enum RetryReason {
     Disconnected,
     /// `request.timeout.ms` passed.
     RequestTimeout,
+}
+
+/// Why a member is none any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemovalReason {
+    /// It said so.
+    Left,
+    /// It was silent for `session.timeout.ms`.
+    SessionExpired,
+    /// It did not join the next generation in time.
+    DidNotJoin,
+    /// It did not ask for its assignment in time.
+    DidNotSync,
 }

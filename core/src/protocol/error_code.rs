@@ -74,8 +74,16 @@ error_codes! {
     REPLICA_NOT_AVAILABLE = 9, Retriable, Definite;
     /// A batch is larger than `max.message.bytes`.
     MESSAGE_TOO_LARGE = 10, Fatal, Definite;
+    /// The text beside a committed offset is too long.
+    OFFSET_METADATA_TOO_LARGE = 12, Fatal, Definite;
     /// The connection broke before the answer came.
     NETWORK_EXCEPTION = 13, Retriable, Indefinite;
+    /// The coordinator is reading its log.
+    COORDINATOR_LOAD_IN_PROGRESS = 14, Retriable, Definite;
+    /// There is no coordinator right now, or what it wrote is not replicated enough.
+    COORDINATOR_NOT_AVAILABLE = 15, Retriable, Indefinite;
+    /// Another broker coordinates the group.
+    NOT_COORDINATOR = 16, Retriable, Indefinite;
     /// The topic name is not legal.
     INVALID_TOPIC_EXCEPTION = 17, Fatal, Definite;
     /// A batch is larger than a segment.
@@ -86,6 +94,20 @@ error_codes! {
     NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20, Retriable, Indefinite;
     /// acks is none of -1, 0, 1.
     INVALID_REQUIRED_ACKS = 21, Fatal, Definite;
+    /// The member is of another generation of its group.
+    ILLEGAL_GENERATION = 22, Fatal, Definite;
+    /// The member speaks no assignor that all the others speak.
+    INCONSISTENT_GROUP_PROTOCOL = 23, Fatal, Definite;
+    /// Not a group id.
+    INVALID_GROUP_ID = 24, Fatal, Definite;
+    /// The coordinator knows no such member.
+    UNKNOWN_MEMBER_ID = 25, Fatal, Definite;
+    /// The session timeout lies outside what the broker allows.
+    INVALID_SESSION_TIMEOUT = 26, Fatal, Definite;
+    /// The group is between two generations: join again.
+    REBALANCE_IN_PROGRESS = 27, Fatal, Definite;
+    /// The commit does not fit into a batch.
+    INVALID_COMMIT_OFFSET_SIZE = 28, Fatal, Definite;
     /// The timestamp lies outside what the topic allows.
     INVALID_TIMESTAMP = 32, Fatal, Definite;
     /// The version of the request is not spoken.
@@ -134,8 +156,12 @@ error_codes! {
     STALE_BROKER_EPOCH = 77, Fatal, Definite;
     /// The high watermark has not reached this leader's epoch yet (KIP-207).
     OFFSET_NOT_AVAILABLE = 78, Retriable, Definite;
+    /// The member must come back with the id it was given (KIP-394).
+    MEMBER_ID_REQUIRED = 79, Fatal, Definite;
     /// The preferred replica cannot lead.
     PREFERRED_LEADER_NOT_AVAILABLE = 80, Retriable, Definite;
+    /// Another process has the same `group.instance.id` now (KIP-345).
+    FENCED_INSTANCE_ID = 82, Fatal, Definite;
     /// No replica can lead.
     ELIGIBLE_LEADERS_NOT_AVAILABLE = 83, Retriable, Definite;
     /// The leader is the wanted one already.

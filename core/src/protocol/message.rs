@@ -65,6 +65,20 @@ messages! {
     ListOffsets(ListOffsetsRequest, ListOffsetsResponse),
     /// Key 3: brokers, topics, leaders.
     Metadata(MetadataRequest, MetadataResponse),
+    /// Key 8: how far a group has come.
+    OffsetCommit(OffsetCommitRequest, OffsetCommitResponse),
+    /// Key 9: how far a group had come.
+    OffsetFetch(OffsetFetchRequest, OffsetFetchResponse),
+    /// Key 10: who coordinates a group.
+    FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse),
+    /// Key 11: become a member of a group.
+    JoinGroup(JoinGroupRequest, JoinGroupResponse),
+    /// Key 12: stay a member of a group.
+    Heartbeat(HeartbeatRequest, HeartbeatResponse),
+    /// Key 13: be no member any more.
+    LeaveGroup(LeaveGroupRequest, LeaveGroupResponse),
+    /// Key 14: get, or as the leader give, assignments.
+    SyncGroup(SyncGroupRequest, SyncGroupResponse),
     /// Key 18: what a broker can do.
     ApiVersions(ApiVersionsRequest, ApiVersionsResponse),
     /// Key 19: create topics.

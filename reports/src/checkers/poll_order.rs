@@ -4,7 +4,8 @@
 //! without a record (retention, compaction, control records) are no skip.
 //!
 //! The memory of a position ends with the process, with the topic, with a seek and with the first position (`auto.offset.reset` where
-//! there was none); a position that was reset because the log had changed is judged.
+//! there was none; what the group had committed), and when the group takes the partition away; a position that was reset
+//! because the log had changed is judged.
 
 use std::collections::BTreeMap;
 
@@ -53,9 +54,20 @@ impl Observer for PollOrder {
                 }
                 *last = *offset;
             }
-            Fact::PositionReset { partition, reason: ResetReason::Seek | ResetReason::NoPosition, .. } => {
+            Fact::PositionReset {
+                partition,
+                reason: ResetReason::Seek | ResetReason::NoPosition | ResetReason::Committed,
+                ..
+            } => {
                 if let Some(positions) = self.positions.get_mut(&client) {
                     positions.remove(partition);
+                }
+            }
+            Fact::PartitionsRevoked { partitions, .. } => {
+                if let Some(positions) = self.positions.get_mut(&client) {
+                    partitions.iter().for_each(|partition| {
+                        positions.remove(partition);
+                    });
                 }
             }
             Fact::NodeStarted => {

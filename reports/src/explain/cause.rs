@@ -132,6 +132,14 @@ causes! {
         "the bytes of the record do not match their checksum, and nobody offers others";
     HighWatermarkBehind = "high-watermark-behind",
         "a new leader had not heard yet how far its predecessor had committed";
+    CommittedBeforeProcessed = "committed-before-processed",
+        "the group had committed the record before anybody had processed it";
+    ProcessedBeforeCommitted = "processed-before-committed",
+        "the record had been processed and not committed when the partition began anew from the last commit";
+    ProcessedAfterLosingPartition = "processed-after-losing-partition",
+        "a member went on processing a partition that its group had given to another one";
+    CommitWentBack = "commit-went-back",
+        "an older commit was written over a newer one";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
     // ---- neither ----

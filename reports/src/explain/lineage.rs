@@ -4,7 +4,7 @@
 //! chain (one recorded from a real cluster), the latest transmission to that broker before the append is taken, and the
 //! origin is marked as not certain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
@@ -75,6 +75,12 @@ pub(crate) struct Lineage<'a> {
     pub partitions: BTreeMap<&'a TopicPartition, PartitionLine>,
     pub nodes: BTreeMap<NodeId, Vec<At>>,
     pub resets: BTreeMap<(u32, &'a TopicPartition), Vec<At>>,
+    /// Who got an offset.
+    pub polls: BTreeMap<&'a TopicPartition, BTreeMap<i64, Vec<At>>>,
+    /// What a group did with a partition: assigned, processed, committed, revoked.
+    pub delivery: BTreeMap<(&'a str, TopicPartition), Vec<At>>,
+    /// The clients that a group had.
+    pub members: BTreeMap<&'a str, BTreeSet<NodeId>>,
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
     pub consequences: BTreeMap<At, Vec<At>>,
     pub(super) faults: BTreeMap<u32, FaultLine>,
@@ -100,6 +106,9 @@ impl<'a> Lineage<'a> {
             partitions: BTreeMap::new(),
             nodes: BTreeMap::new(),
             resets: BTreeMap::new(),
+            polls: BTreeMap::new(),
+            delivery: BTreeMap::new(),
+            members: BTreeMap::new(),
             consequences: BTreeMap::new(),
             faults: BTreeMap::new(),
             recognised: BTreeMap::new(),
@@ -114,6 +123,7 @@ impl<'a> Lineage<'a> {
             }
             lineage.index(at, event);
             lineage.index_fault(at, event);
+            lineage.index_group(at, event);
             unasked |= matches!(event.fact, Fact::RecordAcknowledged { acks: 0, .. });
         }
         if unasked {
@@ -189,7 +199,27 @@ impl<'a> Lineage<'a> {
             Fact::PositionReset { partition, .. } => {
                 self.resets.entry((client, partition)).or_default().push(at);
             }
+            Fact::Polled { partition, offset, .. } => {
+                self.polls.entry(partition).or_default().entry(offset.0).or_default().push(at);
+            }
             _ => {}
+        }
+    }
+
+    fn index_group(&mut self, at: At, event: &'a Event) {
+        let (group, partitions) =
+            match &event.fact {
+                Fact::Processed { group: Some(group), partition, .. }
+                | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
+                Fact::PartitionsAssigned { group, partitions, .. }
+                | Fact::PartitionsRevoked { group, partitions, .. } => (group, partitions.as_slice()),
+                _ => return,
+            };
+        if let NodeId::Client(_) = event.node {
+            self.members.entry(group).or_default().insert(event.node);
+        }
+        for partition in partitions {
+            self.delivery.entry((group.as_str(), partition.clone())).or_default().push(at);
         }
     }
 

@@ -11,6 +11,7 @@ mod nodes;
 pub(crate) mod steps;
 pub mod story;
 mod telling;
+mod why_delivery;
 mod why_dropped;
 mod why_duplicated;
 mod why_keys_moved;
@@ -164,6 +165,7 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
         Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
         Kind::Misrouted => why_misrouted::explain(lineage, anomaly),
         Kind::StaleEndOffset => why_stale::explain(lineage, anomaly),
+        Kind::LostDelivery | Kind::DuplicateDelivery => why_delivery::explain(lineage, anomaly),
         Kind::Phantom => match anomaly.record {
             Some(record) => Tale::told_only(lineage, record),
             None => Tale::unknown(),

@@ -210,6 +210,33 @@ fn client(event: &Event) -> (Actor, String, String) {
             let from = if from.0 < 0 { "none".to_owned() } else { from.to_string() };
             (plain, format!("position {from} → {to}"), why.to_owned())
         }
+        _ => group(event),
+    }
+}
+
+/// What a group and its members do.
+fn group(event: &Event) -> (Actor, String, String) {
+    let plain = Actor::node(event.node);
+    match &event.fact {
+        Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
+        Fact::OffsetCommitted { group, offset, generation, .. } => {
+            let note = if *generation < 0 { String::new() } else { format!("generation {generation}") };
+            (plain, format!("group {group} committed offset {offset}"), note)
+        }
+        Fact::PartitionsAssigned { group, generation, .. } => {
+            (plain, "was assigned the partition".to_owned(), format!("group {group}, generation {generation}"))
+        }
+        Fact::PartitionsRevoked { group, lost: false, .. } => {
+            (plain, "gave up the partition".to_owned(), format!("group {group}"))
+        }
+        Fact::PartitionsRevoked { group, lost: true, .. } => {
+            (plain, "lost the partition".to_owned(), format!("it is no member of group {group} any more"))
+        }
+        Fact::MemberRemoved { group, member, reason } => (
+            plain,
+            format!("removed {member}"),
+            format!("group {group}: {}", crate::render::describe::removal(*reason)),
+        ),
         _ => (plain, event.fact.kind().to_owned(), String::new()),
     }
 }

@@ -1,8 +1,10 @@
 //! Every fact as a sentence.
 
 use ackproof_core::fact::{
-    Event, Fact, ForgottenReason, LogStartReason, Payload, ResetReason, RetryReason, Role, TruncationReason,
+    Event, Fact, ForgottenReason, LogStartReason, Payload, RemovalReason, ResetReason, RetryReason, Role,
+    TruncationReason,
 };
+use ackproof_core::types::TopicPartition;
 
 use crate::explain::steps::set;
 use crate::names::NodeNames;
@@ -15,6 +17,7 @@ pub fn describe(event: &Event, names: &NodeNames) -> String {
     let who = names.name(event.node);
     world(event, names, &who)
         .or_else(|| broker(event, names, &who))
+        .or_else(|| coordinator(event, &who))
         .or_else(|| forgotten(event, &who))
         .or_else(|| controller(event, &who))
         .or_else(|| client(event, &who))
@@ -119,6 +122,29 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             format!("{who} read metadata {base_offset}..{last_offset}, epoch {leader_epoch}")
         }
         Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
+        _ => return None,
+    })
+}
+
+/// What a coordinator does with the groups of its partitions.
+fn coordinator(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::OffsetCommitted { group, partition, offset, generation } => {
+            format!("{who} wrote that group {group} is at offset {offset} of {partition}, generation {generation}")
+        }
+        Fact::CommitRefused { group, member, error } => match member.is_empty() {
+            true => format!("{who} refused a commit for group {group}: {error}"),
+            false => format!("{who} refused a commit of {member} for group {group}: {error}"),
+        },
+        Fact::GroupStateChanged { group, state, generation, members } => {
+            format!("{who} has group {group} in {state}, generation {generation}, {} member(s)", members.len())
+        }
+        Fact::MemberRemoved { group, member, reason } => {
+            format!("{who} removed {member} from group {group}: {}", removal(*reason))
+        }
+        Fact::GroupsLoaded { partition, groups } => {
+            format!("{who} coordinates partition {partition} of __consumer_offsets: {groups} group(s)")
+        }
         _ => return None,
     })
 }
@@ -263,6 +289,20 @@ fn client(event: &Event, who: &str) -> Option<String> {
             false => format!("{who} was told {error}: {call}"),
         },
         Fact::ClientWarned { what } => format!("{who} warned: {what}"),
+        Fact::PartitionsAssigned { group, member, generation, partitions } => {
+            format!("{who} has {} in generation {generation} of group {group}, as {member}", partition_list(partitions))
+        }
+        Fact::PartitionsRevoked { group, partitions, lost } => {
+            let how = if *lost { "lost" } else { "gave up" };
+            format!("{who} {how} {} of group {group}", partition_list(partitions))
+        }
+        Fact::CommitAnswered { group, partition, offset, error } => match error.is_none() {
+            true => format!("{who} was told that group {group} is at offset {offset} of {partition}"),
+            false => format!(
+                "{who} was told that offset {offset} of {partition} is not committed for group {group}: {error}"
+            ),
+        },
+        Fact::Processed { partition, offset, .. } => format!("{who} processed offset {offset} of {partition}"),
         _ => return None,
     })
 }
@@ -322,11 +362,30 @@ fn retry_reason(reason: RetryReason) -> String {
     }
 }
 
+/// `orders-0, orders-1`, or `nothing`.
+fn partition_list(partitions: &[TopicPartition]) -> String {
+    match partitions {
+        [] => "nothing".to_owned(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Why a member is none any more.
+pub(crate) fn removal(reason: RemovalReason) -> &'static str {
+    match reason {
+        RemovalReason::Left => "it left",
+        RemovalReason::SessionExpired => "it was silent for session.timeout.ms",
+        RemovalReason::DidNotJoin => "it did not join the next generation in time",
+        RemovalReason::DidNotSync => "it did not ask for its assignment in time",
+    }
+}
+
 pub(crate) fn reset_reason(reason: ResetReason) -> &'static str {
     match reason {
         ResetReason::NoPosition => "it had none: auto.offset.reset",
         ResetReason::OutOfRange => "it lay outside the log: auto.offset.reset",
         ResetReason::Truncation => "the log was truncated below it",
+        ResetReason::Committed => "as the group had committed",
         ResetReason::Seek => "the application sought",
     }
 }

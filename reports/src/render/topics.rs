@@ -1,8 +1,9 @@
 //! The partitions at the end of a run, as `kafka-topics --describe` shows them, and the logs below.
 //!
-//! Kafka: `TopicCommand`.
+//! Kafka: `TopicCommand`, with `--exclude-internal`.
 
 use crate::history::Replica;
+use crate::names::is_internal;
 use crate::verdict::{Judgement, PartitionState};
 
 /// A table of every topic; ends with a line break.
@@ -11,6 +12,9 @@ pub fn topics(judgement: &Judgement) -> String {
     let same_topic =
         |one: &PartitionState, other: &PartitionState| one.partition.topic.as_str() == other.partition.topic.as_str();
     for topic in judgement.partitions.chunk_by(same_topic) {
+        if is_internal(topic[0].partition.topic.as_str()) {
+            continue;
+        }
         let factor = topic.iter().map(|partition| partition.assigned.len()).max().unwrap_or(0);
         let name = topic[0].partition.topic.as_str();
         out.push_str(&format!("Topic: {name}\tPartitionCount: {}\tReplicationFactor: {factor}\n", topic.len()));

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use ackproof_core::fact::{
-    Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason,
+    Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, RemovalReason, ResetReason, RetryReason, Role,
+    TruncationReason,
 };
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
@@ -148,6 +149,29 @@ pub fn all() -> Vec<Fact> {
         Fact::PollFailed { partition: partition.clone(), position: o(17), error: ErrorCode::CORRUPT_MESSAGE },
         Fact::PositionReset { partition: partition.clone(), from: o(-1), to: o(17), reason: ResetReason::NoPosition },
         Fact::ClientWarned { what: "idempotence is disabled because acks is set to 1".into() },
+        Fact::PartitionsAssigned {
+            group: "billing".into(),
+            member: "consumer-1-a".into(),
+            generation: 3,
+            partitions: vec![partition.clone()],
+        },
+        Fact::PartitionsRevoked { group: "billing".into(), partitions: vec![partition.clone()], lost: true },
+        Fact::CommitAnswered { group: "billing".into(), partition: partition.clone(), offset: o(18), error },
+        Fact::Processed { group: Some("billing".into()), partition: partition.clone(), offset: o(17) },
+        Fact::OffsetCommitted { group: "billing".into(), partition: partition.clone(), offset: o(18), generation: 3 },
+        Fact::CommitRefused { group: "billing".into(), member: "consumer-1-a".into(), error },
+        Fact::GroupStateChanged {
+            group: "billing".into(),
+            state: "Stable".into(),
+            generation: 3,
+            members: vec!["consumer-1-a".into()],
+        },
+        Fact::MemberRemoved {
+            group: "billing".into(),
+            member: "consumer-1-a".into(),
+            reason: RemovalReason::SessionExpired,
+        },
+        Fact::GroupsLoaded { partition: 34, groups: 2 },
         Fact::ReplicaSurveyed {
             partition: partition.clone(),
             broker: 1,

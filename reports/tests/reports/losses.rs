@@ -418,7 +418,15 @@ fn ends(log_end: i64, end: i64) -> Run {
 }
 
 fn latest(resets_to_latest: bool) -> Contract {
-    let consumer = ConsumerContract { client: 2, name: "c1".into(), resets_to_latest };
+    let consumer = ConsumerContract {
+        client: 2,
+        name: "c1".into(),
+        resets_to_latest,
+        group: None,
+        says_processed: false,
+        commits_before_processing: false,
+        upserts: false,
+    };
     Contract { consumers: vec![consumer], ..acks(-1) }
 }
 

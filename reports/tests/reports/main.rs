@@ -3,6 +3,7 @@
 mod causes;
 mod chronicles;
 mod circumstances;
+mod deliveries;
 mod facts;
 mod invariants;
 mod losses;

@@ -97,7 +97,39 @@ pub enum AtEnd {
     Exit,
 }
 
-/// A process that reads, by manual assignment.
+/// When a consuming program commits, beside what `enable.auto.commit` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Commit {
+    /// What `poll()` returned, before the first record is processed: at most once.
+    BeforeProcessing,
+    /// What `poll()` returned, after the last record was processed: at least once.
+    AfterProcessing,
+    /// Each record, after it was processed.
+    AfterEach,
+}
+
+/// How it commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommitMode {
+    /// `commitSync()`: it waits (the default).
+    Sync,
+    /// `commitAsync()`, without a look at the result.
+    Async,
+}
+
+/// Where the effects of a consuming program go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sink {
+    /// Every time a record is processed there is one effect more (the default).
+    Append,
+    /// An effect is written under a key of its record: a second time changes nothing.
+    Upsert,
+}
+
+/// A process that reads: partitions that it names, or that its group gives it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Consumer {
@@ -125,4 +157,17 @@ pub struct Consumer {
     /// The time the program takes for what one `poll()` brought; none if not given.
     #[schemars(with = "Option<Time>")]
     pub processing: Option<Written<String>>,
+    /// The time the program takes for each record; none if not given.
+    #[schemars(with = "Option<Time>")]
+    pub processing_each: Option<Written<String>>,
+    /// Whether it subscribes, and its group (`group.id`) says what it reads; not, if not given.
+    pub subscribe: Option<Written<bool>>,
+    /// Whether records are handed to a worker and the loop goes on; not, if not given.
+    pub hand_over: Option<Written<bool>>,
+    /// Where its effects go.
+    pub sink: Option<Written<Sink>>,
+    /// When it commits; never by itself, if not given.
+    pub commit: Option<Written<Commit>>,
+    /// How it commits.
+    pub commit_mode: Option<Written<CommitMode>>,
 }

@@ -80,6 +80,18 @@ pub struct Counts {
     /// Records that are in the log in another order than they were sent.
     #[schemars(with = "Option<Count>")]
     pub reordered: Option<Written<Value>>,
+    /// Records that groups processed, each once per group.
+    #[schemars(with = "Option<Count>")]
+    pub processed: Option<Written<Value>>,
+    /// Records that a group went past without processing them.
+    #[schemars(with = "Option<Count>")]
+    pub lost_deliveries: Option<Written<Value>>,
+    /// Times that a record was processed again.
+    #[schemars(with = "Option<Count>")]
+    pub duplicate_deliveries: Option<Written<Value>>,
+    /// Times that a record was processed again, to no effect.
+    #[schemars(with = "Option<Count>")]
+    pub absorbed_deliveries: Option<Written<Value>>,
 }
 
 /// The smallest change under which the same seed shows no anomaly; the runner proves it.

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-pub use clients::{AtEnd, Consumer, OnError, Producer, ProducerKind};
+pub use clients::{AtEnd, Commit, CommitMode, Consumer, OnError, Producer, ProducerKind, Sink};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
 pub use expect::{
     Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConfig, FixedProducer, FixedTopic,

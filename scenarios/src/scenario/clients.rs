@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use ackproof_core::config::KafkaVersion;
+use ackproof_core::config::{ConsumerConfig, KafkaVersion};
 use ackproof_core::types::{Duration, StrBytes, TopicName, TopicPartition};
-use ackproof_sim::workload::{AtEnd, ConsumerWorkload, OnError, ProducerWorkload, Template};
+use ackproof_sim::workload::{
+    AtEnd, CommitPolicy, ConsumerWorkload, OnError, ProducerWorkload, Sink, Source, Template,
+};
 use ackproof_sim::{ClientKind, ClientSpec};
 
 use super::reading::Reading;
@@ -186,15 +188,63 @@ impl Reading<'_> {
             .under(self.table(&written.config))
             .under(self.fixed(fix.consumer.as_ref().map(|consumer| &consumer.config)));
         let config = self.consumer_config(version, &settings, &written.name);
-        let partitions = self.consumer_partitions(written);
+        let source = self.source(written, config.as_ref());
+        self.check_commits(written, config.as_ref());
         let workload = ConsumerWorkload {
             poll_timeout: self.time(written.poll_timeout.as_ref(), Duration::from_millis(100)),
             processing: self.time(written.processing.as_ref(), Duration::ZERO),
-            partitions: partitions?,
+            processing_each: self.time(written.processing_each.as_ref(), Duration::ZERO),
+            hand_over: written.hand_over.as_ref().is_some_and(|flag| **flag),
+            sink: match written.sink.as_deref() {
+                None | Some(document::Sink::Append) => Sink::Append,
+                Some(document::Sink::Upsert) => Sink::Upsert,
+            },
+            commit: match written.commit.as_deref() {
+                None => CommitPolicy::Never,
+                Some(document::Commit::BeforeProcessing) => CommitPolicy::BeforeProcessing,
+                Some(document::Commit::AfterProcessing) => CommitPolicy::AfterProcessing,
+                Some(document::Commit::AfterEach) => CommitPolicy::AfterEach,
+            },
+            commit_sync: written.commit_mode.as_deref() != Some(&document::CommitMode::Async),
+            source: source?,
         };
         let kind = ClientKind::Consumer(Arc::new(config?), Some(Arc::new(workload)));
         let starts_after = self.time(written.starts_after.as_ref(), Duration::ZERO);
         Some(ClientSpec { name: written.name.to_string(), kind, starts_after })
+    }
+
+    /// Whether it names its partitions, or its group does.
+    fn source(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) -> Option<Source> {
+        let Some(flag) = written.subscribe.as_ref().filter(|flag| ***flag) else {
+            return self.consumer_partitions(written).map(Source::Assign);
+        };
+        self.client_topic(&written.topic)?;
+        if let Some(partitions) = &written.partitions {
+            let found = self.error(partitions.span(), "a consumer that subscribes does not choose its partitions");
+            self.report(found.remedy("leave out `partitions`, or `subscribe`"));
+        }
+        if config.is_some_and(|config| config.group_id.is_none()) {
+            let found = self.error(flag.span(), "a consumer that subscribes needs a group");
+            self.report(found.remedy("write config = { \"group.id\" = \"billing\" }"));
+            return None;
+        }
+        let topic = TopicPartition::of(written.topic.as_str(), 0).topic;
+        Some(Source::Subscribe(vec![topic]))
+    }
+
+    fn check_commits(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) {
+        if let Some(commit) = &written.commit
+            && config.is_some_and(|config| config.group_id.is_none())
+        {
+            let found = self.error(commit.span(), "there is no group to commit for");
+            self.report(found.remedy("write config = { \"group.id\" = \"billing\" }"));
+        }
+        if let Some(mode) = &written.commit_mode
+            && written.commit.is_none()
+        {
+            let found = self.error(mode.span(), "`commit-mode` has no effect: the program does not commit");
+            self.report(found.remedy("it goes with `commit`"));
+        }
     }
 
     fn consumer_partitions(&mut self, written: &Consumer) -> Option<Vec<TopicPartition>> {

@@ -77,6 +77,10 @@ impl Reading<'_> {
             ("dropped", &counts.dropped),
             ("duplicated", &counts.duplicated),
             ("reordered", &counts.reordered),
+            ("processed", &counts.processed),
+            ("lost_deliveries", &counts.lost_deliveries),
+            ("duplicate_deliveries", &counts.duplicate_deliveries),
+            ("absorbed_deliveries", &counts.absorbed_deliveries),
         ];
         let counts =
             counts.into_iter().filter_map(|(name, count)| Some((name, self.count(count.as_ref()?)?))).collect();

@@ -21,6 +21,9 @@ const ROLES: [(&str, Of); 6] = [
     ("replicas of", Selector::ReplicasOf),
 ];
 
+/// The role that a group gives to a broker.
+const COORDINATOR: &str = "coordinator of ";
+
 /// Words that are no names.
 const KEYWORDS: [&str; 3] = ["controller", "all brokers", "all clients"];
 
@@ -29,6 +32,7 @@ pub(super) fn is_free_name(name: &str) -> bool {
     !KEYWORDS.contains(&name)
         && !name.starts_with("broker ")
         && !name.starts_with("rack ")
+        && !name.starts_with(COORDINATOR)
         && !name.contains(" except ")
         && ROLES.iter().all(|(role, _)| !name.starts_with(role))
 }
@@ -70,6 +74,9 @@ impl Reading<'_> {
             if let Some(partition) = text.strip_prefix(role) {
                 return self.partition(partition.trim(), span).map(of);
             }
+        }
+        if let Some(group) = text.strip_prefix(COORDINATOR) {
+            return Some(Selector::CoordinatorOf(group.trim().to_owned()));
         }
         match text {
             "controller" => return Some(Selector::Controller),

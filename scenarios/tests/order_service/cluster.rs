@@ -105,11 +105,9 @@ impl Shop {
             on_error: workload::OnError::Ignore,
             at_end: AtEnd::Close(Duration::FOREVER),
         });
-        let reads = self.programs_inside.then(|| ConsumerWorkload {
-            partitions: vec![partition],
-            poll_timeout: Duration::from_millis(100),
-            processing: Duration::ZERO,
-        });
+        let reads = self
+            .programs_inside
+            .then(|| ConsumerWorkload::reading(workload::Source::Assign(vec![partition]), Duration::from_millis(100)));
         let client = |name: &str, kind| ClientSpec { name: name.to_owned(), kind, starts_after: Duration::ZERO };
         spec.clients = vec![
             client("orders-out", ClientKind::Producer(Arc::new(producer), sends.map(Arc::new))),
@@ -143,7 +141,15 @@ impl Shop {
                 compacted: false,
                 delete_retention_ms: 86_400_000,
             }],
-            consumers: vec![ConsumerContract { client: 1, name: "orders-in".to_owned(), resets_to_latest: false }],
+            consumers: vec![ConsumerContract {
+                client: 1,
+                name: "orders-in".to_owned(),
+                resets_to_latest: false,
+                group: None,
+                says_processed: false,
+                commits_before_processing: false,
+                upserts: false,
+            }],
             notes: Vec::new(),
         }
     }

@@ -1,7 +1,8 @@
 //! Finding nodes by role, as the controller sees the cluster at that moment.
 
+use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::metadata::PartitionRegistration;
-use ackproof_core::types::{NodeId, Prng, TopicPartition};
+use ackproof_core::types::{NodeId, Prng, StrBytes, TopicPartition};
 
 use crate::faults::Selector;
 use crate::world::{SimMachine, World};
@@ -41,6 +42,7 @@ impl World {
                 brokers(&state.isr).into_iter().filter(|id| *id != NodeId::Broker(state.leader)).collect()
             }),
             Selector::ReplicasOf(partition) => self.registration(partition, |state| brokers(&state.replicas)),
+            Selector::CoordinatorOf(group) => self.coordinator_of(group).into_iter().collect(),
             Selector::AllBrokers => self.servers().brokers.clone(),
             Selector::Rack(rack) => self
                 .spec()
@@ -58,6 +60,16 @@ impl World {
                 self.select(these, rng).into_iter().filter(|id| !those.contains(id)).collect()
             }
         }
+    }
+
+    /// Who leads the partition of `__consumer_offsets` in which a group lives.
+    fn coordinator_of(&self, group: &str) -> Option<NodeId> {
+        let topic = TopicPartition::of(GROUP_METADATA_TOPIC, 0).topic;
+        let partitions = self.controller_image()?.topics.get(&topic)?.partitions;
+        let group = GroupId(StrBytes::from_string(group.to_owned()));
+        let partition = TopicPartition::new(topic, partition_for(&group, partitions));
+        let leader = self.controller_image()?.partitions.get(&partition)?.leader;
+        (leader >= 0).then_some(NodeId::Broker(leader))
     }
 
     fn registration(

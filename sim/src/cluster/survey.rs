@@ -35,6 +35,10 @@ impl World {
         let controller = self.find(self.servers().controllers[0]);
         let mut readers = Readers::default();
         for (partition, state) in partitions {
+            // What the brokers keep for themselves nobody sent.
+            if is_internal(&partition) {
+                continue;
+            }
             if let Some(controller) = controller {
                 self.surveyed(controller, describe_partition(&partition, &state), observer);
             }
@@ -189,6 +193,11 @@ fn describe_partition(partition: &TopicPartition, state: &PartitionRegistration)
         elr: state.elr.clone(),
         last_known_elr: state.last_known_elr.clone(),
     }
+}
+
+/// Topics of the brokers themselves: `__consumer_offsets`.
+fn is_internal(partition: &TopicPartition) -> bool {
+    partition.topic.starts_with("__")
 }
 
 fn describe(node: &Node, log: &UnifiedLog) -> Replica {

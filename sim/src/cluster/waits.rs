@@ -8,11 +8,13 @@
 //! Not modelled: requests that a broker has read and not answered are told by what they wait for (the high watermark, an ISR),
 //! not one by one.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ackproof_core::metadata::{MetadataImage, PartitionRegistration};
-use ackproof_core::types::{NodeId, Offset, TopicPartition};
+use ackproof_core::types::{NodeId, Offset, TopicName, TopicPartition};
 
 use crate::faults::{Action, StepState};
-use crate::world::{Interference, NodeIndex, Process, SimMachine, World};
+use crate::world::{App, Interference, NodeIndex, Process, SimMachine, World};
 
 impl World {
     /// What keeps the cluster from rest: one sentence each. Empty when everything has come to an end.
@@ -28,11 +30,13 @@ impl World {
             }
             self.waits_of(partition, state, image, &mut waits);
         }
-        for node in self.nodes() {
-            if node.is_alive() && !node.app.is_done() {
-                waits.push(format!("{} has not finished sending", node.name));
-            }
+        for node in self.nodes().iter().filter(|node| node.is_alive() && !node.app.is_done()) {
+            waits.push(match &node.app {
+                App::Consumer(_) => format!("{} has not finished processing", node.name),
+                App::None | App::Producer(_) | App::External(_) => format!("{} has not finished sending", node.name),
+            });
         }
+        self.unsettled_groups(&mut waits);
         waits
     }
 
@@ -49,6 +53,30 @@ impl World {
             waits.extend(self.waiting_messages());
         }
         waits
+    }
+
+    /// Partitions of a group that none of its members reads, and members that are between two generations.
+    fn unsettled_groups(&self, waits: &mut Vec<String>) {
+        let mut owned: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, BTreeSet<TopicName>> = BTreeMap::new();
+        for node in self.nodes().iter().filter(|node| node.is_alive()) {
+            let Some(SimMachine::Consumer(consumer)) = &node.machine else { continue };
+            let Some((group, topics, settled)) = consumer.membership() else { continue };
+            if !settled {
+                waits.push(format!("{} waits for a rebalance of group {group}", node.name));
+            }
+            wanted.entry(group.to_owned()).or_default().extend(topics.cloned());
+            let reads = consumer.positions().map(|(partition, _)| partition.clone());
+            owned.entry(group.to_owned()).or_default().extend(reads);
+        }
+        let Some(image) = self.controller_image() else { return };
+        for (group, topics) in wanted {
+            for (partition, _) in topics.iter().flat_map(|topic| image.partitions_of(topic)) {
+                if !owned.get(&group).is_some_and(|owned| owned.contains(partition)) {
+                    waits.push(format!("{partition}: no member of group {group} reads it"));
+                }
+            }
+        }
     }
 
     /// Brokers that run, and that the controller does not count on, with nothing to explain it.

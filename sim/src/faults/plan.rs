@@ -95,6 +95,8 @@ pub enum Selector {
     AllClients,
     /// The brokers whose `broker.rack` is this.
     Rack(String),
+    /// The broker that coordinates this consumer group.
+    CoordinatorOf(String),
     /// The active controller.
     Controller,
     /// Nodes that an earlier step named.

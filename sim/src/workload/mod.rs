@@ -4,6 +4,6 @@ pub mod consumer_app;
 pub mod producer_app;
 pub mod template;
 
-pub use consumer_app::{ConsumerApp, ConsumerWorkload};
+pub use consumer_app::{CommitPolicy, ConsumerApp, ConsumerWorkload, Sink, Source};
 pub use producer_app::{AtEnd, OnError, ProducerApp, ProducerWorkload};
 pub use template::Template;

@@ -210,6 +210,10 @@ impl ProducerApp {
             Completion::Flushed => self.state = State::Done,
             Completion::Closed => self.state = State::Exited,
             Completion::Polled(_)
+            | Completion::Committed { .. }
+            | Completion::PartitionsRevoked(_)
+            | Completion::PartitionsLost(_)
+            | Completion::PartitionsAssigned(_)
             | Completion::TopicsCreated(_)
             | Completion::LeadersElected(_)
             | Completion::AdminDone(_) => {}

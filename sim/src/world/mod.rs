@@ -23,7 +23,7 @@ pub use disk::{Damage, DiskFault, DiskFaults, DiskSpec, Extent, Keep, PowerLoss,
 pub use event_queue::EventQueue;
 pub use message::{Body, Corruption, Direction, Interference, MessageFilter, MessageRule, Packet};
 pub use network::{Connection, End, LinkSpec, Network};
-pub use node::{Node, Process, SimMachine};
+pub use node::{App, Node, Process, SimMachine};
 pub use run::{Outcome, World};
 
 /// A node's place in the world's list.

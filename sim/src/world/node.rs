@@ -299,11 +299,13 @@ impl App {
         }
     }
 
-    /// Whether it will do nothing more by itself. A consumer polls for ever: it never holds up the end of a run.
+    /// Whether it will do nothing more by itself. A consumer polls for ever: only what it has in hand holds up the end of a
+    /// run.
     pub fn is_done(&self) -> bool {
         match self {
             App::Producer(app) => app.is_done(),
-            App::None | App::Consumer(_) | App::External(_) => true,
+            App::Consumer(app) => !app.is_processing(),
+            App::None | App::External(_) => true,
         }
     }
 }

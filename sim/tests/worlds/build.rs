@@ -7,7 +7,7 @@ use ackproof_core::config::{BrokerConfig, ConsumerConfig, KafkaVersion, Producer
 use ackproof_core::fact::{Event, Fact, Observer};
 use ackproof_core::types::{Duration, TopicPartition};
 use ackproof_sim::faults::{Action, Condition, FactPattern, Selector, Step, Trigger};
-use ackproof_sim::workload::{AtEnd, ConsumerWorkload, OnError, ProducerWorkload, Template};
+use ackproof_sim::workload::{AtEnd, ConsumerWorkload, OnError, ProducerWorkload, Source, Template};
 use ackproof_sim::{ClientKind, ClientSpec, ClusterSpec, World};
 
 /// All facts of a run.
@@ -193,11 +193,7 @@ impl Build {
             on_error: OnError::Ignore,
             at_end: self.at_end,
         };
-        let reads = ConsumerWorkload {
-            partitions: vec![partition()],
-            poll_timeout: Duration::from_millis(500),
-            processing: Duration::ZERO,
-        };
+        let reads = ConsumerWorkload::reading(Source::Assign(vec![partition()]), Duration::from_millis(500));
         let client = |name: &str, kind| ClientSpec { name: name.to_owned(), kind, starts_after: Duration::ZERO };
         spec.clients = vec![
             client("p1", ClientKind::Producer(Arc::new(producer), Some(Arc::new(sends)))),

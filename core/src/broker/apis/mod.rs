@@ -3,12 +3,19 @@
 mod api_versions;
 mod delete_records;
 mod fetch;
+mod find_coordinator;
 mod forwarded;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 pub(super) use fetch::PendingFetch;
 pub(super) use forwarded::Forwarded;

@@ -1,4 +1,5 @@
-//! The consumer of manually assigned partitions: looks up positions, fetches from leaders, hands out records.
+//! The consumer: looks up positions, fetches from leaders, hands out records. What it reads it is told by the application
+//! (`assign()`), or by its group (`subscribe()`).
 //!
 //! Kafka: `KafkaConsumer` (`assign`), `Fetcher`, `OffsetFetcher`; KIP-74 (size limits), KIP-320 (2.3: a position is
 //! validated against each new leader epoch), KIP-392 (2.4: reads from the replica in its rack; KAFKA-14379, 3.5).
@@ -6,23 +7,18 @@
 //! One fetch per broker is in flight, for the partitions that it leads and of which nothing is buffered: what `poll()`
 //! returns next is fetched while the application works.
 //!
-//! Not modelled: groups and committed offsets (they come next), `read_committed`, fetch sessions (each request is full; the
+//! Not modelled: `read_committed`, fetch sessions (each request is full; the
 //! answers are the same), `isolation.level`, network input only inside `poll()`
 //! (answers are taken in as they arrive), `pause()`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
-use kafka_protocol::messages::{
-    BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse,
-};
+use kafka_protocol::messages::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse};
 
 use super::completed_fetch::CompletedFetch;
+use super::coordinator::ConsumerCoordinator;
 use super::subscription_state::{Busy, FetchState, SubscriptionState};
 use crate::client::metadata::{ClientMetadata, ClientMetadataConfig};
 use crate::client::{
@@ -33,12 +29,10 @@ use crate::config::{AutoOffsetReset, ConsumerConfig, KafkaVersion};
 use crate::fact::{Fact, Payload, ResetReason};
 use crate::machine::{Context, Input, Machine};
 use crate::protocol::{ErrorCode, Response};
-use crate::types::{Instant, LeaderEpoch, NodeId, Offset, StrBytes, TopicPartition, earliest};
+use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition, earliest};
 
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
 /// KIP-320 on the side of the consumer.
-const VALIDATES_POSITIONS: KafkaVersion = KafkaVersion::new(2, 3);
+pub(super) const VALIDATES_POSITIONS: KafkaVersion = KafkaVersion::new(2, 3);
 
 /// Since when asking for metadata also gives up the preferred replica (KAFKA-14379).
 const CLEARS_PREFERRED: KafkaVersion = KafkaVersion::new(3, 5);
@@ -46,22 +40,26 @@ const CLEARS_PREFERRED: KafkaVersion = KafkaVersion::new(3, 5);
 /// A consumer. Driven by [`Input::Call`] with [`Call::Assign`], [`Call::Seek`], [`Call::Poll`] and [`Call::Close`].
 #[derive(Clone, Debug)]
 pub struct Consumer {
-    config: Arc<ConsumerConfig>,
-    network: NetworkClient,
-    metadata: ClientMetadata,
-    subscription: SubscriptionState,
-    buffered: VecDeque<CompletedFetch>,
-    in_flight: BTreeMap<RequestToken, InFlight>,
+    pub(super) config: Arc<ConsumerConfig>,
+    pub(super) network: NetworkClient,
+    pub(super) metadata: ClientMetadata,
+    pub(super) subscription: SubscriptionState,
+    /// Its group, if it has one.
+    pub(super) group: Option<ConsumerCoordinator>,
+    pub(super) buffered: VecDeque<CompletedFetch>,
+    pub(super) in_flight: BTreeMap<RequestToken, InFlight>,
     /// Until when the application waits in `poll()`.
-    polling_until: Option<Instant>,
+    pub(super) polling_until: Option<Instant>,
     /// The exception that the next `poll()` throws, unless the application seeks in that partition before.
-    failure: Option<(TopicPartition, ErrorCode)>,
-    closed: bool,
+    pub(super) failure: Option<(TopicPartition, ErrorCode)>,
+    /// `close()` waits for the last commit until then.
+    pub(super) closing: Option<Instant>,
+    pub(super) closed: bool,
 }
 
 /// What a request asked for, per partition: the position it started from.
 #[derive(Clone, Debug)]
-struct InFlight {
+pub(super) struct InFlight {
     node: NodeId,
     purpose: Purpose,
     /// Ascending.
@@ -77,7 +75,7 @@ impl InFlight {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Purpose {
+pub(super) enum Purpose {
     Fetch,
     LookUp,
     Validate,
@@ -104,15 +102,18 @@ impl Consumer {
             topic_idle: None,
             request_timeout: config.request_timeout_ms,
         });
+        let group = config.group_id.as_ref().map(|group| ConsumerCoordinator::new(config.clone(), group));
         Self {
             config,
             network,
             metadata,
+            group,
             subscription: SubscriptionState::default(),
             buffered: VecDeque::new(),
             in_flight: BTreeMap::new(),
             polling_until: None,
             failure: None,
+            closing: None,
             closed: false,
         }
     }
@@ -122,29 +123,55 @@ impl Consumer {
         self.subscription.partitions.iter().map(|(partition, state)| (partition, state.position))
     }
 
+    /// White-box: its group, what it subscribed to, and whether it has what it was given.
+    pub fn membership(&self) -> Option<(&str, impl Iterator<Item = &crate::types::TopicName>, bool)> {
+        let group = self.group.as_ref().filter(|group| group.is_managed())?;
+        Some((group.group.as_str(), group.topics.iter(), group.is_settled()))
+    }
+
     fn call(&mut self, call: Call, ctx: &mut Context<'_>) {
         match call {
             Call::Assign(partitions) => {
                 for partition in &partitions {
                     self.metadata.add_topic(&partition.topic, ctx.now());
                 }
-                self.subscription.assign(partitions);
-                let subscription = &self.subscription;
-                self.buffered.retain(|fetch| subscription.partitions.contains_key(&fetch.partition));
-                self.failure.take_if(|(partition, _)| !subscription.partitions.contains_key(partition));
+                self.subscription.assign(partitions, self.group.is_some());
+                self.forget_others();
+            }
+            Call::Subscribe(topics) => {
+                for topic in &topics {
+                    self.metadata.add_topic(topic, ctx.now());
+                }
+                if let Some(group) = &mut self.group {
+                    group.subscribe(topics.into_iter().collect());
+                }
+            }
+            Call::Commit { call, offsets, sync } => self.commit(call, offsets, sync, ctx),
+            Call::Processed(partition, offset) => {
+                ctx.fact(Fact::Processed { group: self.config.group_id.clone(), partition, offset });
+            }
+            Call::ReturnFromCallback => {
+                if let Some(group) = &mut self.group {
+                    group.in_callback = false;
+                }
             }
             Call::Seek(partition, offset) => self.seek(&partition, offset, ctx),
             Call::Poll { timeout } => {
                 self.polling_until = Some(ctx.now() + timeout);
+                if let Some(group) = &mut self.group {
+                    group.poll_begins(&self.subscription, ctx);
+                }
             }
-            Call::Close { .. } => {
-                self.closed = true;
-                self.network.close_all(ctx);
-                self.in_flight.clear();
-                ctx.complete(Completion::Closed);
-            }
+            Call::Close { timeout } => self.begin_close(ctx.now() + timeout, ctx),
             Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } | Call::Admin(_) => {}
         }
+    }
+
+    /// What it does not read any more is forgotten.
+    fn forget_others(&mut self) {
+        let subscription = &self.subscription;
+        self.buffered.retain(|fetch| subscription.partitions.contains_key(&fetch.partition));
+        self.failure.take_if(|(partition, _)| !subscription.partitions.contains_key(partition));
     }
 
     fn seek(&mut self, partition: &TopicPartition, offset: Offset, ctx: &mut Context<'_>) {
@@ -165,6 +192,10 @@ impl Consumer {
         if self.closed {
             return;
         }
+        self.proceed_with_group(ctx);
+        if self.closing.is_some() {
+            return self.maybe_close(ctx);
+        }
         self.answer_poll(ctx);
         self.await_validation();
         self.send_requests(ctx);
@@ -174,6 +205,9 @@ impl Consumer {
 
     fn answer_poll(&mut self, ctx: &mut Context<'_>) {
         let Some(until) = self.polling_until else { return };
+        if self.group.as_ref().is_some_and(|group| group.in_callback) {
+            return;
+        }
         if let Some(error) = self.exception(ctx) {
             self.polling_until = None;
             ctx.complete(Completion::Polled(Err(error)));
@@ -245,7 +279,7 @@ impl Consumer {
             return;
         }
         for (partition, state) in &mut self.subscription.partitions {
-            if matches!(state.state, FetchState::AwaitReset(_)) {
+            if matches!(state.state, FetchState::AwaitReset(_) | FetchState::AwaitCommitted) {
                 continue;
             }
             let Some((_, epoch)) = self.metadata.leader(&partition.topic, partition.partition) else { continue };
@@ -290,6 +324,7 @@ impl Consumer {
                 }
             }
             let purpose = match state.state {
+                FetchState::AwaitCommitted => continue,
                 FetchState::Fetching => Purpose::Fetch,
                 FetchState::AwaitReset(_) => Purpose::LookUp,
                 FetchState::AwaitValidation => Purpose::Validate,
@@ -337,73 +372,6 @@ impl Consumer {
             }
         }
         self.in_flight.insert(token, InFlight { node: leader, purpose, partitions });
-    }
-
-    /// The epoch that fences requests (KIP-320); consumers before 2.3 send none.
-    fn current_epoch(&self, partition: &TopicPartition) -> LeaderEpoch {
-        if self.config.version < VALIDATES_POSITIONS {
-            return LeaderEpoch::NONE;
-        }
-        self.metadata.leader(&partition.topic, partition.partition).map_or(LeaderEpoch::NONE, |(_, epoch)| epoch)
-    }
-
-    fn fetch_request(&self, partitions: &[(TopicPartition, Offset)]) -> FetchRequest {
-        let mut topics: Vec<FetchTopic> = Vec::new();
-        for (partition, offset) in partitions {
-            if topics.last().is_none_or(|topic| topic.topic != partition.topic) {
-                topics.push(FetchTopic::default().with_topic(partition.topic.clone()));
-            }
-            let Some(topic) = topics.last_mut() else { continue };
-            topic.partitions.push(
-                FetchPartition::default()
-                    .with_partition(partition.partition)
-                    .with_current_leader_epoch(self.current_epoch(partition).0)
-                    .with_fetch_offset(offset.0)
-                    .with_last_fetched_epoch(-1)
-                    .with_log_start_offset(-1)
-                    .with_partition_max_bytes(self.config.max_partition_fetch_bytes),
-            );
-        }
-        FetchRequest::default()
-            .with_replica_id(BrokerId(-1))
-            .with_max_wait_ms(i32::try_from(self.config.fetch_max_wait_ms.as_millis()).unwrap_or(i32::MAX))
-            .with_min_bytes(self.config.fetch_min_bytes)
-            .with_max_bytes(self.config.fetch_max_bytes)
-            .with_session_epoch(-1)
-            .with_rack_id(StrBytes::from_string(self.config.client_rack.clone()))
-            .with_topics(topics)
-    }
-
-    /// `None` where `auto.offset.reset=none` forbids to look.
-    fn list_offsets_request(&self, partitions: &[(TopicPartition, Offset)]) -> Option<ListOffsetsRequest> {
-        let timestamp = match self.config.auto_offset_reset {
-            AutoOffsetReset::Earliest => EARLIEST,
-            AutoOffsetReset::Latest => LATEST,
-            AutoOffsetReset::None => return None,
-        };
-        let topics = partitions.iter().map(|(partition, _)| {
-            ListOffsetsTopic::default().with_name(partition.topic.clone()).with_partitions(vec![
-                ListOffsetsPartition::default()
-                    .with_partition_index(partition.partition)
-                    .with_current_leader_epoch(self.current_epoch(partition).0)
-                    .with_timestamp(timestamp),
-            ])
-        });
-        Some(ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.collect()))
-    }
-
-    fn epochs_request(&self, partitions: &[(TopicPartition, Offset)]) -> OffsetForLeaderEpochRequest {
-        let topics = partitions.iter().map(|(partition, _)| {
-            let state = self.subscription.partitions.get(partition);
-            let epoch = state.and_then(|state| state.offset_epoch).unwrap_or(LeaderEpoch::NONE);
-            OffsetForLeaderTopic::default().with_topic(partition.topic.clone()).with_partitions(vec![
-                OffsetForLeaderPartition::default()
-                    .with_partition(partition.partition)
-                    .with_current_leader_epoch(self.current_epoch(partition).0)
-                    .with_leader_epoch(epoch.0),
-            ])
-        });
-        OffsetForLeaderEpochRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.collect())
     }
 
     fn answered(&mut self, token: RequestToken, response: Response, ctx: &mut Context<'_>) {
@@ -557,12 +525,26 @@ impl Machine for Consumer {
     fn handle(&mut self, input: Input, ctx: &mut Context<'_>) {
         match input {
             Input::Call(call) => self.call(call, ctx),
-            Input::Connected(connection) => {
-                self.network.on_connected(connection, ctx.now());
+            Input::Connected(connection) => match &mut self.group {
+                Some(group) if group.owns(connection) => group.on_connected(connection, ctx.now()),
+                Some(_) | None => {
+                    self.network.on_connected(connection, ctx.now());
+                }
+            },
+            Input::Disconnected(connection) if self.is_of_group(connection) => {
+                if let Some(group) = &mut self.group {
+                    group.on_disconnected(connection, ctx);
+                }
             }
             Input::Disconnected(connection) => {
                 if let Some(disconnection) = self.network.on_disconnected(connection, ctx) {
                     self.disconnected(&disconnection, ctx);
+                }
+            }
+            Input::Response { connection, correlation_id, response } if self.is_of_group(connection) => {
+                if let Some(group) = &mut self.group {
+                    let (metadata, subscription) = (&mut self.metadata, &mut self.subscription);
+                    group.on_response(connection, correlation_id, response, metadata, subscription, ctx);
                 }
             }
             Input::Response { connection, correlation_id, response } => {
@@ -577,6 +559,9 @@ impl Machine for Consumer {
                 for disconnection in self.network.on_deadline(ctx) {
                     self.disconnected(&disconnection, ctx);
                 }
+                if let Some(group) = &mut self.group {
+                    group.on_deadline(ctx);
+                }
             }
             Input::Start | Input::Request { .. } | Input::Stop => {}
         }
@@ -589,7 +574,14 @@ impl Machine for Consumer {
         }
         let waiting =
             self.subscription.partitions.values().map(|state| state.not_before).filter(|at| *at > Instant::START);
-        earliest([self.network.next_deadline(), self.metadata.next_deadline(), self.polling_until, waiting.min()])
+        earliest([
+            self.network.next_deadline(),
+            self.metadata.next_deadline(),
+            self.polling_until,
+            self.closing,
+            self.group.as_ref().and_then(|group| group.next_deadline(self.polling_until.is_some())),
+            waiting.min(),
+        ])
     }
 }
 

@@ -4,13 +4,14 @@
 //! each new leader; 2.3).
 //!
 //! ```text
-//!   Initializing ──▶ AwaitReset ──ListOffsets──▶ Fetching ◀──OffsetForLeaderEpoch── AwaitValidation
+//!   AwaitCommitted ──▶ AwaitReset ──ListOffsets──▶ Fetching ◀──OffsetForLeaderEpoch── AwaitValidation
 //!                        ▲                          │  │                                 ▲
 //!                        └── OFFSET_OUT_OF_RANGE ───┘  └── the leader epoch has grown ───┘
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::commits::Positions;
 use crate::client::RequestToken;
 use crate::fact::ResetReason;
 use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
@@ -18,6 +19,8 @@ use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
 /// What the consumer does with a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FetchState {
+    /// It has no position: what the group has committed must be asked for.
+    AwaitCommitted,
     /// It has no valid position: one must be looked up.
     AwaitReset(ResetReason),
     /// It has a position, which the new leader must confirm.
@@ -64,12 +67,17 @@ pub(super) struct SubscriptionState {
 }
 
 impl SubscriptionState {
-    /// Reads these partitions and no others; what it knew of those that stay is kept.
-    pub fn assign(&mut self, partitions: Vec<TopicPartition>) {
+    /// Reads these partitions and no others; what it knew of those that stay is kept. With a group, the others go on from
+    /// where it had come.
+    pub fn assign(&mut self, partitions: impl IntoIterator<Item = TopicPartition>, has_group: bool) {
         let mut known = std::mem::take(&mut self.partitions);
         for partition in partitions {
             let state = known.remove(&partition).unwrap_or(PartitionState {
-                state: FetchState::AwaitReset(ResetReason::NoPosition),
+                state: if has_group {
+                    FetchState::AwaitCommitted
+                } else {
+                    FetchState::AwaitReset(ResetReason::NoPosition)
+                },
                 position: Offset::NONE,
                 offset_epoch: None,
                 leader_epoch: LeaderEpoch::NONE,
@@ -80,5 +88,27 @@ impl SubscriptionState {
             });
             self.partitions.insert(partition, state);
         }
+    }
+
+    /// Gives up everything but these.
+    pub fn retain(&mut self, kept: &BTreeSet<TopicPartition>) {
+        self.partitions.retain(|partition, _| kept.contains(partition));
+    }
+
+    /// Partitions of which the group's position is to be asked for.
+    pub fn awaits_committed(&self) -> impl Iterator<Item = &TopicPartition> {
+        let awaits = |state: &PartitionState| state.state == FetchState::AwaitCommitted;
+        self.partitions.iter().filter(move |(_, state)| awaits(state)).map(|(partition, _)| partition)
+    }
+
+    /// Where it stands, in every partition that has a position.
+    pub fn positions(&self) -> Positions {
+        self.partitions
+            .iter()
+            .filter(|(_, state)| matches!(state.state, FetchState::Fetching | FetchState::AwaitValidation))
+            .map(|(partition, state)| {
+                (partition.clone(), (state.position, state.offset_epoch.unwrap_or(LeaderEpoch::NONE)))
+            })
+            .collect()
     }
 }

@@ -98,6 +98,10 @@ impl LegacyProducer {
             // It knows no timeout: it waits until the queue is empty.
             Call::Close { .. } => self.lifecycle = Lifecycle::Closing,
             Call::Assign(_)
+            | Call::Subscribe(_)
+            | Call::Commit { .. }
+            | Call::ReturnFromCallback
+            | Call::Processed(..)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)

@@ -152,6 +152,10 @@ impl Producer {
             }
             Call::Close { timeout } => self.close(timeout, ctx),
             Call::Assign(_)
+            | Call::Subscribe(_)
+            | Call::Commit { .. }
+            | Call::ReturnFromCallback
+            | Call::Processed(..)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)

@@ -1,0 +1,240 @@
+//! The group coordinator inside a broker: requests that wait for it, its writes, and the partitions it takes over.
+//!
+//! Kafka: `GroupCoordinator` and `GroupMetadataManager` as `KafkaApis` and `BrokerMetadataPublisher` drive them.
+//!
+//! A partition of `__consumer_offsets` that this broker begins to lead is read in the background: until that is done its
+//! groups are answered with COORDINATOR_LOAD_IN_PROGRESS.
+//!
+//! Not modelled: `offsets.load.buffer.size` (the log is read as a whole), `group.coordinator.threads`.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::{CreateTopicsRequest, GroupId};
+
+use super::apis::Forwarded;
+use super::broker::{Broker, Pending};
+use super::socket_server::ReplyTo;
+use crate::config::{BrokerConfig, KafkaVersion};
+use crate::coordinator::group::coordinator::GroupConfig;
+use crate::coordinator::group::{Answer, GROUP_METADATA_TOPIC, GroupCoordinator, GroupRecord, GroupToken, Write};
+use crate::machine::Context;
+use crate::metadata::MetadataDelta;
+use crate::protocol::ErrorCode;
+use crate::record::{BatchBuilder, Compression};
+use crate::replication::{AppendRequest, ProduceCompleted};
+use crate::types::{Duration, Instant, NodeId, StrBytes, TopicName, TopicPartition};
+
+/// Members have instance ids in the log (KIP-345).
+const STATIC_MEMBERSHIP: KafkaVersion = KafkaVersion::new(2, 3);
+/// Joins without syncs expire (KAFKA-13435).
+const SYNCS_EXPIRE: KafkaVersion = KafkaVersion::new(3, 1);
+/// Until the background thread has begun to read.
+const LOADING_STARTS_AFTER: Duration = Duration::from_millis(1);
+
+/// A request that waits for the coordinator.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    Join(ReplyTo),
+    Sync(ReplyTo),
+    Commit { reply_to: ReplyTo, partitions: Vec<TopicPartition>, unknown: Vec<TopicPartition> },
+}
+
+/// The coordinator and what surrounds it.
+#[derive(Clone, Debug)]
+pub(super) struct Groups {
+    pub coordinator: GroupCoordinator,
+    asked: BTreeMap<GroupToken, Asked>,
+    next_token: u64,
+    /// Partitions that are to be read, and when.
+    loads: BTreeMap<i32, Instant>,
+}
+
+impl Groups {
+    pub fn new(config: &BrokerConfig) -> Self {
+        let groups = &config.groups;
+        let coordinator = GroupCoordinator::new(
+            GroupConfig {
+                min_session_timeout: groups.group_min_session_timeout_ms,
+                max_session_timeout: groups.group_max_session_timeout_ms,
+                initial_rebalance_delay: groups.group_initial_rebalance_delay_ms,
+                offsets_retention: groups.offsets_retention_minutes,
+                retention_check_interval: groups.offsets_retention_check_interval_ms,
+                // KIP-211 came with 2.1, before the first profile.
+                expire_when_empty: true,
+                checks_generation: config.toggles.commit_generation_check,
+                expires_syncs: config.version >= SYNCS_EXPIRE,
+            },
+            groups.offsets_topic_num_partitions,
+        );
+        Self { coordinator, asked: BTreeMap::new(), next_token: 1, loads: BTreeMap::new() }
+    }
+
+    /// Remembers a request until the coordinator answers.
+    pub fn ask(&mut self, asked: Asked) -> GroupToken {
+        let token = GroupToken(self.next_token);
+        self.next_token += 1;
+        self.asked.insert(token, asked);
+        token
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.asked.len()
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.coordinator.next_deadline().into_iter().chain(self.loads.values().copied()).min()
+    }
+}
+
+impl Broker {
+    /// Leaderships of the topic have changed, or the topic has come into being.
+    pub(super) fn apply_metadata_to_groups(&mut self, delta: &MetadataDelta, ctx: &mut Context<'_>) {
+        let name = group_metadata_topic();
+        let Some(topic) = self.metadata.image().topics.get(&name) else { return };
+        self.groups.coordinator.set_partitions(topic.partitions);
+        for partition in delta.partitions.iter().filter(|partition| partition.topic == name) {
+            let Some(state) = self.metadata.image().partitions.get(partition) else { continue };
+            if state.leader != self.config.broker_id {
+                self.groups.loads.remove(&partition.partition);
+                self.groups.coordinator.resigned(partition.partition);
+            } else if self.groups.coordinator.elected(partition.partition, state.leader_epoch) {
+                self.groups.loads.insert(partition.partition, ctx.now() + LOADING_STARTS_AFTER);
+            }
+        }
+    }
+
+    pub(super) fn on_groups_deadline(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.now();
+        let due: Vec<i32> =
+            self.groups.loads.iter().filter(|(_, at)| **at <= now).map(|(partition, _)| *partition).collect();
+        for partition in due {
+            self.groups.loads.remove(&partition);
+            self.load_groups(partition, ctx);
+        }
+        if self.groups.coordinator.next_deadline().is_some_and(|at| at <= now) {
+            self.groups.coordinator.on_deadline(ctx);
+        }
+    }
+
+    fn load_groups(&mut self, partition: i32, ctx: &mut Context<'_>) {
+        let name = TopicPartition::new(group_metadata_topic(), partition);
+        let Some(log) = self.replicas.log(&name) else { return };
+        let mut records = Vec::new();
+        let (mut from, end) = (log.log_start_offset(), log.log_end_offset());
+        while from < end {
+            let Ok(bytes) = log.read(from, end, usize::MAX, true, ctx) else { break };
+            let before = from;
+            for batch in crate::record::batches(bytes).map_while(Result::ok) {
+                from = from.max(batch.next_offset());
+                if !batch.is_control() {
+                    records.extend(batch.records().map_while(Result::ok));
+                }
+            }
+            if from == before {
+                break;
+            }
+        }
+        // A record that cannot be read is left out, as in Kafka; so is what a later version wrote.
+        let known = records
+            .into_iter()
+            .filter_map(|record| Some((record.offset, GroupRecord::parse(record.key, record.value).ok()?)));
+        self.groups.coordinator.loaded(partition, known, ctx);
+    }
+
+    /// Carries out what the coordinator has said; whether there was anything.
+    pub(super) fn settle_groups(&mut self, ctx: &mut Context<'_>) -> bool {
+        let (answers, writes) = (self.groups.coordinator.take_answers(), self.groups.coordinator.take_writes());
+        let any = !answers.is_empty() || !writes.is_empty();
+        for answer in answers {
+            self.answer_member(answer, ctx);
+        }
+        for write in writes {
+            self.write_group_records(write, ctx);
+        }
+        any
+    }
+
+    fn answer_member(&mut self, answer: Answer, ctx: &mut Context<'_>) {
+        let token = match &answer {
+            Answer::Join(token, _) | Answer::Sync(token, _) | Answer::Commit(token, _) => *token,
+        };
+        match (answer, self.groups.asked.remove(&token)) {
+            (Answer::Join(_, result), Some(Asked::Join(to))) => self.finish_join_group(to, result, ctx),
+            (Answer::Sync(_, result), Some(Asked::Sync(to))) => self.finish_sync_group(to, result, ctx),
+            (Answer::Commit(_, error), Some(Asked::Commit { reply_to, partitions, unknown })) => {
+                self.finish_offset_commit(reply_to, partitions, unknown, error, ctx);
+            }
+            (_, Some(_)) => panic!("the coordinator answered something else than was asked"),
+            (_, None) => panic!("the coordinator answered twice"),
+        }
+    }
+
+    fn write_group_records(&mut self, write: Write, ctx: &mut Context<'_>) {
+        let Write { number, partition, records } = write;
+        let static_membership = self.config.version >= STATIC_MEMBERSHIP;
+        let mut builder = BatchBuilder::new(Compression::None, usize::MAX);
+        for record in &records {
+            let (key, value) = record.to_key_value(static_membership);
+            builder.append(ctx.wall_clock(), Some(&key), value.as_deref(), &[]);
+        }
+        let partition = TopicPartition::new(group_metadata_topic(), partition);
+        let Ok(batch) = builder.build() else {
+            return self.groups.coordinator.written(number, Err(ErrorCode::UNKNOWN_SERVER_ERROR), ctx);
+        };
+        let token = self.wait_for(Pending::GroupRecords(number));
+        let request = AppendRequest {
+            token,
+            from: NodeId::Broker(self.config.broker_id),
+            acks: -1,
+            timeout: self.config.groups.offsets_commit_timeout_ms,
+            entries: vec![(partition, batch)],
+        };
+        self.replicas.append_records(request, ctx);
+    }
+
+    /// What became of a write of the coordinator.
+    pub(super) fn group_records_written(&mut self, number: u64, completed: ProduceCompleted, ctx: &mut Context<'_>) {
+        let result = completed.results.first().map_or(Err(ErrorCode::UNKNOWN_SERVER_ERROR), |(_, result)| {
+            if result.error.is_none() { Ok(result.base_offset) } else { Err(result.error) }
+        });
+        self.groups.coordinator.written(number, result, ctx);
+    }
+
+    /// The topic is created when somebody asks for a coordinator first.
+    pub(super) fn create_group_metadata_topic(&mut self, name: TopicName, ctx: &mut Context<'_>) {
+        if !self.being_created.insert(name.clone()) {
+            return;
+        }
+        let groups = &self.config.groups;
+        let config = |name: &str, value: String| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_string(name.to_owned()))
+                .with_value(Some(StrBytes::from_string(value)))
+        };
+        let topic = CreatableTopic::default()
+            .with_name(name.clone())
+            .with_num_partitions(groups.offsets_topic_num_partitions)
+            .with_replication_factor(groups.offsets_topic_replication_factor)
+            .with_configs(vec![
+                config("cleanup.policy", "compact".to_owned()),
+                config("segment.bytes", groups.offsets_topic_segment_bytes.to_string()),
+            ]);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+        self.forwarding.send(Forwarded::AutoCreation(vec![name]), request, ctx);
+    }
+}
+
+/// The `client.id` that a Java consumer gives itself.
+pub(super) fn client_id_of(group: &GroupId, from: NodeId) -> StrBytes {
+    let number = match from {
+        NodeId::Client(number) => i64::from(number),
+        NodeId::Broker(number) | NodeId::Controller(number) => i64::from(number),
+    };
+    StrBytes::from_string(format!("consumer-{}-{number}", group.as_str()))
+}
+
+fn group_metadata_topic() -> TopicName {
+    TopicName(StrBytes::from_static_str(GROUP_METADATA_TOPIC))
+}

@@ -1,0 +1,244 @@
+//! Saying how far a consumer has come, and finding out how far its group had.
+//!
+//! Kafka: `ConsumerCoordinator` (`commitOffsetsSync`, `commitOffsetsAsync`, `maybeAutoCommitOffsetsAsync`,
+//! `refreshCommittedOffsetsIfNeeded`).
+//!
+//! What is committed automatically are *positions*: what `poll()` has returned, processed or not. It happens at the start
+//! of a `poll()`, so a program that has processed everything when it polls again loses nothing; before a rebalance; and
+//! in `close()`. An asynchronous commit is never repeated by the consumer: a later one may have overtaken it.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::{OffsetCommitResponse, OffsetFetchResponse};
+
+use super::coordinator::{ConsumerCoordinator, GroupEvent, MemberState, Purpose};
+use super::group_wire;
+use super::subscription_state::{FetchState, SubscriptionState};
+use crate::client::metadata::ClientMetadata;
+use crate::fact::{Fact, ResetReason};
+use crate::machine::Context;
+use crate::protocol::ErrorCode;
+use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
+
+/// Offsets to commit: the next to be read, and the epoch of the last read.
+pub(super) type Positions = BTreeMap<TopicPartition, (Offset, LeaderEpoch)>;
+
+/// Who wants it, and whether it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommitKind {
+    /// `commitSync()`: until it succeeds, cannot succeed, or the time is up.
+    Sync {
+        /// The application's name for the call.
+        call: u64,
+        /// When the call throws a `TimeoutException`.
+        until: Instant,
+    },
+    /// `commitAsync()`: once.
+    Async {
+        /// The application's name for the call.
+        call: u64,
+    },
+    /// Automatically, in `poll()`: once.
+    Auto,
+    /// Automatically, before a rebalance or in `close()`: until then.
+    Last {
+        /// When nobody waits for it any more.
+        until: Instant,
+    },
+}
+
+/// A commit on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Commit {
+    pub kind: CommitKind,
+    pub offsets: Positions,
+    /// It is not sent before.
+    pub not_before: Instant,
+}
+
+impl Commit {
+    pub fn precedes_rejoin(&self) -> bool {
+        matches!(self.kind, CommitKind::Last { .. })
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let until = match self.kind {
+            CommitKind::Sync { until, .. } | CommitKind::Last { until } => Some(until),
+            CommitKind::Async { .. } | CommitKind::Auto => None,
+        };
+        let waits = (self.not_before > Instant::START).then_some(self.not_before);
+        waits.into_iter().chain(until).min()
+    }
+}
+
+impl ConsumerCoordinator {
+    /// The application commits.
+    pub fn commit(&mut self, kind: CommitKind, offsets: Positions) {
+        if offsets.is_empty() {
+            self.report(kind, Ok(()));
+            return;
+        }
+        self.commits.push_back(Commit { kind, offsets, not_before: Instant::START });
+    }
+
+    pub fn maybe_auto_commit(&mut self, subscription: &SubscriptionState, now: Instant) {
+        if !self.config.enable_auto_commit || self.auto_commit_at > now {
+            return;
+        }
+        self.auto_commit_at = now + self.config.auto_commit_interval_ms;
+        let is_out = self.is_managed() && self.generation < 0;
+        let offsets = subscription.positions();
+        if !is_out && !offsets.is_empty() {
+            self.commit(CommitKind::Auto, offsets);
+        }
+    }
+
+    /// What has been returned is committed before it is given up. False if there is nothing.
+    pub fn commit_before_rejoin(&mut self, subscription: &SubscriptionState, until: Instant) -> bool {
+        let offsets = subscription.positions();
+        if offsets.is_empty() {
+            return false;
+        }
+        self.commit(CommitKind::Last { until }, offsets);
+        true
+    }
+
+    pub fn is_committing_for_rejoin(&self) -> bool {
+        self.commits.iter().any(Commit::precedes_rejoin)
+            || self.is_under_way(|purpose| matches!(purpose, Purpose::Commit(commit) if commit.precedes_rejoin()))
+    }
+
+    pub fn send_commits(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.now();
+        let mut waiting = std::mem::take(&mut self.commits);
+        while let Some(mut commit) = waiting.pop_front() {
+            let until = match commit.kind {
+                CommitKind::Sync { until, .. } | CommitKind::Last { until } => until,
+                CommitKind::Async { .. } | CommitKind::Auto => Instant::NEVER,
+            };
+            if until <= now {
+                self.finish(&commit, ErrorCode::REQUEST_TIMED_OUT, ctx);
+                continue;
+            }
+            if let Some(error) = self.has_no_right_to_commit() {
+                self.finish(&commit, error, ctx);
+                continue;
+            }
+            if commit.not_before <= now {
+                commit.not_before = Instant::START;
+            }
+            // Like one socket: in the order in which they were wanted.
+            let is_blocked = commit.not_before > now || !self.commits.is_empty();
+            let request = |me: &Self| group_wire::commit(me, &commit.offsets);
+            if is_blocked || !self.send(request, Purpose::Commit(commit.clone()), ctx) {
+                self.commits.push_back(commit);
+            }
+        }
+    }
+
+    /// A member that is between two generations, or in none, does not even ask: `commitSync()` throws. If it asked
+    /// without a generation, a group that has become empty meanwhile would take what a former member says.
+    fn has_no_right_to_commit(&self) -> Option<ErrorCode> {
+        match self.state {
+            _ if !self.is_managed() => None,
+            MemberState::Stable | MemberState::Preparing(_) => None,
+            MemberState::Unjoined if self.generation < 0 => Some(ErrorCode::UNKNOWN_MEMBER_ID),
+            MemberState::Unjoined | MemberState::Joining | MemberState::Syncing => {
+                Some(ErrorCode::REBALANCE_IN_PROGRESS)
+            }
+        }
+    }
+
+    pub fn commit_answered(&mut self, commit: Commit, response: &OffsetCommitResponse, ctx: &mut Context<'_>) {
+        let mut codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|one| ErrorCode(one.error_code));
+        match codes.find(|code| !code.is_none()) {
+            None => self.finish(&commit, ErrorCode::NONE, ctx),
+            Some(error) => self.commit_failed(commit, error, ctx),
+        }
+    }
+
+    pub fn commit_failed(&mut self, mut commit: Commit, error: ErrorCode, ctx: &mut Context<'_>) {
+        match error {
+            ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => self.coordinator_unknown(ctx),
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION
+                if self.is_managed() && self.state == MemberState::Stable =>
+            {
+                self.reset_generation();
+            }
+            ErrorCode::REBALANCE_IN_PROGRESS => self.rejoin = true,
+            _ => {}
+        }
+        let again = error.is_retriable() && matches!(commit.kind, CommitKind::Sync { .. } | CommitKind::Last { .. });
+        if again {
+            commit.not_before = ctx.now() + self.config.retry_backoff_ms;
+            self.commits.push_front(commit);
+        } else {
+            self.finish(&commit, error, ctx);
+        }
+    }
+
+    fn finish(&mut self, commit: &Commit, error: ErrorCode, ctx: &mut Context<'_>) {
+        for (partition, (offset, _)) in &commit.offsets {
+            let (group, partition, offset) = (self.group.to_string(), partition.clone(), *offset);
+            ctx.fact(Fact::CommitAnswered { group, partition, offset, error });
+        }
+        self.report(commit.kind, if error.is_none() { Ok(()) } else { Err(error) });
+    }
+
+    fn report(&mut self, kind: CommitKind, result: Result<(), ErrorCode>) {
+        match kind {
+            CommitKind::Sync { call, .. } | CommitKind::Async { call } => {
+                self.events.push_back(GroupEvent::Committed(call, result));
+            }
+            CommitKind::Auto | CommitKind::Last { .. } => {}
+        }
+    }
+
+    /// Asks how far the group had come where the consumer has no position.
+    pub fn fetch_offsets(&mut self, subscription: &SubscriptionState, ctx: &mut Context<'_>) {
+        if self.is_under_way(|purpose| matches!(purpose, Purpose::Offsets(_))) {
+            return;
+        }
+        let wanted: Vec<TopicPartition> = subscription.awaits_committed().cloned().collect();
+        if !wanted.is_empty() {
+            self.send(|me| group_wire::fetch_offsets(me, &wanted), Purpose::Offsets(wanted.clone()), ctx);
+        }
+    }
+
+    pub fn offsets_fetched(
+        &mut self,
+        asked: &[TopicPartition],
+        response: &OffsetFetchResponse,
+        metadata: &mut ClientMetadata,
+        subscription: &mut SubscriptionState,
+        ctx: &mut Context<'_>,
+    ) {
+        let found = match group_wire::offsets(response) {
+            Ok(found) => found,
+            Err(ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE) => {
+                return self.coordinator_unknown(ctx);
+            }
+            Err(error) if error.is_retriable() => return self.back_off(ctx),
+            Err(error) => return self.events.push_back(GroupEvent::Failed(error)),
+        };
+        for partition in asked {
+            let Some(state) = subscription.partitions.get_mut(partition) else { continue };
+            if state.state != FetchState::AwaitCommitted {
+                continue;
+            }
+            match found.get(partition) {
+                Some((offset, epoch)) if offset.0 >= 0 => {
+                    let from = std::mem::replace(&mut state.position, *offset);
+                    state.offset_epoch = (*epoch > LeaderEpoch::NONE).then_some(*epoch);
+                    state.state = FetchState::Fetching;
+                    if let Some(epoch) = state.offset_epoch {
+                        metadata.saw_epoch(partition, epoch);
+                    }
+                    let (partition, reason) = (partition.clone(), ResetReason::Committed);
+                    ctx.fact(Fact::PositionReset { partition, from, to: *offset, reason });
+                }
+                Some(_) | None => state.state = FetchState::AwaitReset(ResetReason::NoPosition),
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The requests of a group's member, written and read.
+//!
+//! Kafka: `JoinGroupRequest`, ..., `ConsumerProtocol` (subscription and assignment: two bytes of version, then the message).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition as AssignedTopic;
+use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition as OwnedTopic;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, FindCoordinatorRequest, FindCoordinatorResponse, GroupId,
+    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
+    OffsetFetchResponse, SyncGroupRequest,
+};
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+use super::assignors::MemberSubscription;
+use super::commits::Positions;
+use super::coordinator::ConsumerCoordinator;
+use crate::config::KafkaVersion;
+use crate::protocol::{ErrorCode, Request};
+use crate::types::{Duration, LeaderEpoch, NodeId, Offset, StrBytes, TopicName, TopicPartition};
+
+/// How much longer than the rebalance timeout a join waits for its answer (`JOIN_GROUP_TIMEOUT_LAPSE`).
+pub(super) const JOIN_LAPSE: Duration = Duration::from_secs(5);
+const CONSUMER: &str = "consumer";
+/// Version 1 names owned partitions (KIP-429), 2 the generation (KIP-792), 3 the rack (KIP-881).
+const SUBSCRIPTION_VERSION: i16 = 3;
+const ASSIGNMENT_VERSION: i16 = 0;
+const GROUP: i8 = 0;
+/// Requests that name several coordinators or groups at once (KIP-699, KIP-709).
+const BATCHED: KafkaVersion = KafkaVersion::new(3, 0);
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// Partitions by topic.
+fn by_topic<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> BTreeMap<TopicName, Vec<i32>> {
+    let mut topics: BTreeMap<TopicName, Vec<i32>> = BTreeMap::new();
+    for partition in partitions {
+        topics.entry(partition.topic.clone()).or_default().push(partition.partition);
+    }
+    topics
+}
+
+pub(super) fn find_coordinator(group: &GroupId, version: KafkaVersion) -> Request {
+    let request = FindCoordinatorRequest::default().with_key_type(GROUP);
+    if version < BATCHED {
+        request.with_key(group.0.clone()).into()
+    } else {
+        request.with_coordinator_keys(vec![group.0.clone()]).into()
+    }
+}
+
+pub(super) fn coordinator(response: &FindCoordinatorResponse) -> Result<NodeId, ErrorCode> {
+    let (error, node) = match response.coordinators.first() {
+        Some(one) => (one.error_code, one.node_id),
+        None => (response.error_code, response.node_id),
+    };
+    if error == 0 { Ok(NodeId::Broker(node.0)) } else { Err(ErrorCode(error)) }
+}
+
+pub(super) fn join(me: &ConsumerCoordinator, owned: &[TopicPartition]) -> Request {
+    let subscription = subscription_bytes(me, owned);
+    let protocols = me.config.partition_assignment_strategy.iter().map(|assignor| {
+        JoinGroupRequestProtocol::default().with_name(text(assignor.name())).with_metadata(subscription.clone())
+    });
+    JoinGroupRequest::default()
+        .with_group_id(me.group.clone())
+        .with_session_timeout_ms(millis(me.config.session_timeout_ms))
+        .with_rebalance_timeout_ms(millis(me.config.max_poll_interval_ms))
+        .with_member_id(me.member_id.clone())
+        .with_group_instance_id(me.config.group_instance_id.as_deref().map(text))
+        .with_protocol_type(text(CONSUMER))
+        .with_protocols(protocols.collect())
+        .with_reason(None)
+        .into()
+}
+
+fn subscription_bytes(me: &ConsumerCoordinator, owned: &[TopicPartition]) -> Bytes {
+    let owned = by_topic(owned)
+        .into_iter()
+        .map(|(topic, partitions)| OwnedTopic::default().with_topic(topic).with_partitions(partitions));
+    let subscription = ConsumerProtocolSubscription::default()
+        .with_topics(me.topics.iter().map(|topic| topic.0.clone()).collect())
+        .with_user_data(None)
+        .with_owned_partitions(owned.collect())
+        .with_generation_id(me.generation)
+        .with_rack_id(None);
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(SUBSCRIPTION_VERSION);
+    subscription.encode(&mut bytes, SUBSCRIPTION_VERSION).expect("every field has a place in version 3");
+    bytes.freeze()
+}
+
+/// Reads a member's subscription; what cannot be read subscribes to nothing.
+pub(super) fn subscription(bytes: &Bytes, instance_id: Option<StrBytes>) -> MemberSubscription {
+    let mut rest = bytes.clone();
+    let version = bytes::Buf::try_get_i16(&mut rest).unwrap_or(-1).clamp(0, SUBSCRIPTION_VERSION);
+    let read = ConsumerProtocolSubscription::decode(&mut rest, version).unwrap_or_default();
+    let owned = read.owned_partitions.into_iter().flat_map(|topic| {
+        let name = topic.topic;
+        topic.partitions.into_iter().map(move |index| TopicPartition::new(name.clone(), index))
+    });
+    MemberSubscription {
+        instance_id,
+        topics: read.topics.into_iter().map(TopicName).collect(),
+        owned: owned.collect(),
+        generation: read.generation_id,
+    }
+}
+
+pub(super) fn sync(me: &ConsumerCoordinator, assignments: &BTreeMap<StrBytes, BTreeSet<TopicPartition>>) -> Request {
+    let assignments = assignments.iter().map(|(member, partitions)| {
+        SyncGroupRequestAssignment::default()
+            .with_member_id(member.clone())
+            .with_assignment(assignment_bytes(partitions))
+    });
+    SyncGroupRequest::default()
+        .with_group_id(me.group.clone())
+        .with_generation_id(me.generation)
+        .with_member_id(me.member_id.clone())
+        .with_group_instance_id(me.config.group_instance_id.as_deref().map(text))
+        .with_protocol_type(Some(text(CONSUMER)))
+        .with_protocol_name(me.assignor.map(|assignor| text(assignor.name())))
+        .with_assignments(assignments.collect())
+        .into()
+}
+
+fn assignment_bytes(partitions: &BTreeSet<TopicPartition>) -> Bytes {
+    let topics = by_topic(partitions)
+        .into_iter()
+        .map(|(topic, partitions)| AssignedTopic::default().with_topic(topic).with_partitions(partitions));
+    let assignment =
+        ConsumerProtocolAssignment::default().with_assigned_partitions(topics.collect()).with_user_data(None);
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(ASSIGNMENT_VERSION);
+    assignment.encode(&mut bytes, ASSIGNMENT_VERSION).expect("every field has a place in version 0");
+    bytes.freeze()
+}
+
+/// Reads an assignment; empty bytes are none.
+pub(super) fn assignment(bytes: &Bytes) -> BTreeSet<TopicPartition> {
+    let mut rest = bytes.clone();
+    let Ok(version) = bytes::Buf::try_get_i16(&mut rest) else { return BTreeSet::new() };
+    let read = ConsumerProtocolAssignment::decode(&mut rest, version.clamp(0, 3)).unwrap_or_default();
+    let partitions = read.assigned_partitions.into_iter().flat_map(|topic| {
+        let name = topic.topic;
+        topic.partitions.into_iter().map(move |index| TopicPartition::new(name.clone(), index))
+    });
+    partitions.collect()
+}
+
+pub(super) fn heartbeat(me: &ConsumerCoordinator) -> Request {
+    HeartbeatRequest::default()
+        .with_group_id(me.group.clone())
+        .with_generation_id(me.generation)
+        .with_member_id(me.member_id.clone())
+        .with_group_instance_id(me.config.group_instance_id.as_deref().map(text))
+        .into()
+}
+
+pub(super) fn leave(me: &ConsumerCoordinator) -> Request {
+    let member = MemberIdentity::default()
+        .with_member_id(me.member_id.clone())
+        .with_group_instance_id(me.config.group_instance_id.as_deref().map(text))
+        .with_reason(None);
+    LeaveGroupRequest::default().with_group_id(me.group.clone()).with_members(vec![member]).into()
+}
+
+pub(super) fn commit(me: &ConsumerCoordinator, offsets: &Positions) -> Request {
+    let mut topics: BTreeMap<TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
+    for (partition, (offset, epoch)) in offsets {
+        topics.entry(partition.topic.clone()).or_default().push(
+            OffsetCommitRequestPartition::default()
+                .with_partition_index(partition.partition)
+                .with_committed_offset(offset.0)
+                .with_committed_leader_epoch(epoch.0)
+                .with_committed_metadata(Some(StrBytes::default())),
+        );
+    }
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| OffsetCommitRequestTopic::default().with_name(name).with_partitions(partitions));
+    OffsetCommitRequest::default()
+        .with_group_id(me.group.clone())
+        .with_generation_id_or_member_epoch(me.generation)
+        .with_member_id(me.member_id.clone())
+        .with_group_instance_id(me.config.group_instance_id.as_deref().map(text))
+        .with_topics(topics.collect())
+        .into()
+}
+
+pub(super) fn fetch_offsets(me: &ConsumerCoordinator, wanted: &[TopicPartition]) -> Request {
+    let topics = by_topic(wanted)
+        .into_iter()
+        .map(|(name, indexes)| OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(indexes));
+    let group = OffsetFetchRequestGroup::default()
+        .with_group_id(me.group.clone())
+        .with_member_id(None)
+        .with_topics(Some(topics.collect()));
+    OffsetFetchRequest::default().with_topics(None).with_groups(vec![group]).into()
+}
+
+/// What a group had committed, per partition; -1 is nothing.
+pub(super) fn offsets(
+    response: &OffsetFetchResponse,
+) -> Result<BTreeMap<TopicPartition, (Offset, LeaderEpoch)>, ErrorCode> {
+    let Some(group) = response.groups.first() else { return Err(ErrorCode(response.error_code)) };
+    if group.error_code != 0 {
+        return Err(ErrorCode(group.error_code));
+    }
+    let mut found = BTreeMap::new();
+    for topic in &group.topics {
+        for one in &topic.partitions {
+            if one.error_code != 0 {
+                return Err(ErrorCode(one.error_code));
+            }
+            let partition = TopicPartition::new(topic.name.clone(), one.partition_index);
+            found.insert(partition, (Offset(one.committed_offset), LeaderEpoch(one.committed_leader_epoch)));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,90 @@
+//! A consumer with a group: what it hands to its coordinator's part, and hears from it.
+
+use super::commits::{CommitKind, Positions};
+use super::consumer::Consumer;
+use super::coordinator::GroupEvent;
+use crate::client::Completion;
+use crate::machine::Context;
+use crate::protocol::ErrorCode;
+use crate::types::{ConnectionId, Instant, LeaderEpoch, Offset, TopicPartition};
+
+impl Consumer {
+    pub(super) fn commit(
+        &mut self,
+        call: u64,
+        offsets: Option<Vec<(TopicPartition, Offset)>>,
+        sync: bool,
+        ctx: &mut Context<'_>,
+    ) {
+        let Some(group) = &mut self.group else {
+            return ctx.complete(Completion::Committed { call, result: Err(ErrorCode::INVALID_GROUP_ID) });
+        };
+        let positions = match offsets {
+            Some(offsets) => offsets
+                .into_iter()
+                .map(|(partition, offset)| {
+                    let read = self.subscription.partitions.get(&partition).and_then(|state| state.offset_epoch);
+                    (partition, (offset, read.unwrap_or(LeaderEpoch::NONE)))
+                })
+                .collect::<Positions>(),
+            None => self.subscription.positions(),
+        };
+        let until = ctx.now() + self.config.default_api_timeout_ms;
+        group.commit(if sync { CommitKind::Sync { call, until } } else { CommitKind::Async { call } }, positions);
+    }
+
+    /// `close()`: the last automatic commit, then good-bye.
+    pub(super) fn begin_close(&mut self, until: Instant, ctx: &mut Context<'_>) {
+        self.polling_until = None;
+        self.closing = Some(until);
+        if let Some(group) = &mut self.group {
+            group.in_callback = false;
+            if self.config.enable_auto_commit {
+                group.commit_before_rejoin(&self.subscription, until);
+            }
+        }
+        self.maybe_close(ctx);
+    }
+
+    pub(super) fn maybe_close(&mut self, ctx: &mut Context<'_>) {
+        let Some(until) = self.closing else { return };
+        if let Some(group) = &mut self.group {
+            if group.is_committing_for_rejoin() && until > ctx.now() {
+                return;
+            }
+            group.leave(ctx);
+            group.network.close_all(ctx);
+        }
+        self.closed = true;
+        self.network.close_all(ctx);
+        self.in_flight.clear();
+        ctx.complete(Completion::Closed);
+    }
+
+    /// The group goes on, and the application hears of it.
+    pub(super) fn proceed_with_group(&mut self, ctx: &mut Context<'_>) {
+        let Some(group) = &mut self.group else { return };
+        group.forget_pause(ctx.now());
+        group.proceed(&mut self.metadata, &mut self.subscription, self.polling_until.is_some(), ctx);
+        while let Some(event) = group.events.pop_front() {
+            let completion = match event {
+                GroupEvent::Revoked(partitions) => Completion::PartitionsRevoked(partitions),
+                GroupEvent::Lost(partitions) => Completion::PartitionsLost(partitions),
+                GroupEvent::Assigned(partitions) => Completion::PartitionsAssigned(partitions),
+                GroupEvent::Committed(call, result) => Completion::Committed { call, result },
+                GroupEvent::Failed(error) => {
+                    // poll() throws it; without one, the next does.
+                    self.failure = Some((TopicPartition::of("", -1), error));
+                    continue;
+                }
+            };
+            ctx.complete(completion);
+        }
+        let subscription = &self.subscription;
+        self.buffered.retain(|fetch| subscription.partitions.contains_key(&fetch.partition));
+    }
+
+    pub(super) fn is_of_group(&self, connection: ConnectionId) -> bool {
+        self.group.as_ref().is_some_and(|group| group.owns(connection))
+    }
+}

@@ -1,0 +1,135 @@
+//! `lost-delivery` and `duplicate-delivery`: what a group was given and what became of it.
+//!
+//! Source: delivery accounting, processed x committed (`failure-catalog.md` section 4, c). A record below what its group
+//! has committed, or below one that it has processed, is past: nobody of the group will ask for it again. If nobody
+//! processed it either, its delivery is lost. If it was processed twice, it was delivered twice; a sink that takes each record
+//! once absorbs that.
+//!
+//! Only groups whose applications say what they have processed are judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ackproof_core::fact::{Event, Fact, Observer};
+use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
+
+use super::Findings;
+use crate::anomaly::{Anomaly, Kind};
+use crate::contract::Contract;
+use crate::history::History;
+
+/// Follows groups.
+#[derive(Clone, Debug, Default)]
+pub struct Delivery {
+    groups: BTreeMap<String, BTreeMap<TopicPartition, Progress>>,
+}
+
+/// How far a group has come in one partition.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// The first and the last time each offset was processed, where there were several.
+    processed: BTreeMap<i64, Processing>,
+    /// The highest offset committed.
+    committed: i64,
+}
+
+/// What was done with one offset.
+#[derive(Clone, Copy, Debug)]
+struct Processing {
+    times: u64,
+    client: u32,
+    at: Instant,
+}
+
+impl Observer for Delivery {
+    fn observe(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::Processed { group: Some(group), partition, offset } => {
+                let NodeId::Client(client) = event.node else { return };
+                let progress = self.progress(group, partition);
+                let entry =
+                    progress.processed.entry(offset.0).or_insert(Processing { times: 0, client, at: event.time });
+                *entry = Processing { times: entry.times + 1, client, at: event.time };
+            }
+            Fact::OffsetCommitted { group, partition, offset, .. } => {
+                let progress = self.progress(group, partition);
+                progress.committed = progress.committed.max(offset.0);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Delivery {
+    fn progress(&mut self, group: &str, partition: &TopicPartition) -> &mut Progress {
+        if !self.groups.contains_key(group) {
+            self.groups.insert(group.to_owned(), BTreeMap::new());
+        }
+        self.groups.get_mut(group).expect("it was just inserted").entry(partition.clone()).or_default()
+    }
+
+    pub(crate) fn check(&self, history: &History, contract: &Contract, findings: &mut Findings) {
+        let says: BTreeSet<&str> = contract
+            .consumers
+            .iter()
+            .filter(|consumer| consumer.says_processed)
+            .filter_map(|consumer| consumer.group.as_deref())
+            .collect();
+        for (group, partitions) in &self.groups {
+            let said = partitions.values().any(|progress| !progress.processed.is_empty());
+            if !said && !says.contains(group.as_str()) {
+                continue;
+            }
+            for (partition, progress) in partitions {
+                let upserts = contract.upserts(group);
+                progress.check(group, partition, upserts, history, findings);
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn check(
+        &self,
+        group: &str,
+        partition: &TopicPartition,
+        upserts: bool,
+        history: &History,
+        findings: &mut Findings,
+    ) {
+        findings.counts.processed += self.processed.len() as u64;
+        let last = self.processed.keys().next_back().map_or(0, |offset| offset.saturating_add(1));
+        let past = self.committed.max(last);
+        for (offset, content) in
+            history.surviving_records(partition).into_iter().take_while(|(offset, _)| *offset < past)
+        {
+            let anomaly = |kind| Anomaly {
+                topic: Some(partition.topic.as_str().to_owned()),
+                partition: Some(partition.partition),
+                offset: Some(Offset(offset)),
+                key: content.0.clone(),
+                value: content.1.clone(),
+                group: Some(group.to_owned()),
+                ..Anomaly::new(kind)
+            };
+            match self.processed.get(&offset) {
+                None => {
+                    findings.counts.lost_deliveries += 1;
+                    findings.anomalies.push(anomaly(Kind::LostDelivery));
+                }
+                Some(processing) if processing.times > 1 && upserts => {
+                    findings.counts.absorbed_deliveries += processing.times - 1;
+                }
+                Some(processing) if processing.times > 1 => {
+                    findings.counts.duplicate_deliveries += processing.times - 1;
+                    findings.anomalies.push(Anomaly {
+                        note: (processing.times > 2).then(|| format!("{} times", processing.times)),
+                        client: Some(processing.client),
+                        told_at: Some(processing.at),
+                        ..anomaly(Kind::DuplicateDelivery)
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Why a group never processed a record, or processed it twice: the commit, rebalance or crash that decided it.
+//!
+//! Source: `failure-catalog.md` CO-01, CO-05 (committed, then died), CO-06, GR-09 (processed, then died), GR-01 (a member that
+//! does not know that it is none any more), CO-07 (a commit that went back), CO-11 (`latest`).
+
+use std::collections::BTreeSet;
+
+use ackproof_core::fact::{Fact, ResetReason};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
+
+use super::cause::Cause;
+use super::lineage::{At, Lineage};
+use super::steps::step;
+use super::story::Mark;
+use super::{Step, Tale};
+use crate::anomaly::{Anomaly, Kind};
+
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    let (Some(partition), Some(offset), Some(group)) = (Tale::partition(anomaly), anomaly.offset, &anomaly.group)
+    else {
+        return Tale::unknown();
+    };
+    let line = lineage.delivery.get(&(group.as_str(), partition.clone())).map_or(&[][..], Vec::as_slice);
+    let members = lineage.members.get(group.as_str());
+    let walk = Walk { lineage, partition, offset, line, members };
+    match anomaly.kind {
+        Kind::DuplicateDelivery => walk.duplicated(),
+        _ => walk.lost(),
+    }
+}
+
+/// What happened to one partition of a group, and the offset in question.
+struct Walk<'a> {
+    lineage: &'a Lineage<'a>,
+    partition: TopicPartition,
+    offset: Offset,
+    line: &'a [At],
+    /// The clients of the group, where the trace names any.
+    members: Option<&'a BTreeSet<NodeId>>,
+}
+
+impl Walk<'_> {
+    fn fact(&self, at: At) -> &Fact {
+        &self.lineage.events[at].fact
+    }
+
+    fn tale(&self, cause: Cause, places: impl IntoIterator<Item = Option<At>>, loss: Option<At>) -> Tale {
+        let mut places: Vec<At> = places.into_iter().flatten().collect();
+        places.sort_unstable();
+        places.dedup();
+        let steps = places.into_iter().map(|at| {
+            let step: Step = step(self.lineage, at);
+            if Some(at) == loss { step.mark(Mark::Loss) } else { step }
+        });
+        Tale::new(cause, steps.collect())
+    }
+
+    fn lost(&self) -> Tale {
+        let commit = self
+            .line
+            .iter()
+            .copied()
+            .find(|at| matches!(self.fact(*at), Fact::OffsetCommitted { offset, .. } if *offset > self.offset));
+        let polls = self.polls();
+        let polled = match commit {
+            Some(commit) => polls.iter().rev().find(|at| **at < commit).or(polls.first()).copied(),
+            None => polls.first().copied(),
+        };
+        let Some(polled) = polled else { return self.passed_over(commit) };
+        let end = self.end_of_ownership(self.lineage.events[polled].node, polled);
+        let next = commit.and_then(|commit| self.reset_after(commit.max(end.unwrap_or(commit))));
+        match commit {
+            Some(_) => self.tale(Cause::CommittedBeforeProcessed, [Some(polled), commit, end, next], end),
+            None => self.tale(Cause::Unknown, [Some(polled), end], end),
+        }
+    }
+
+    /// Nobody ever got it: a position was set beyond it.
+    fn passed_over(&self, commit: Option<At>) -> Tale {
+        let reset =
+            self.resets().find(|at| matches!(self.fact(*at), Fact::PositionReset { to, .. } if *to > self.offset));
+        match reset {
+            Some(reset) => self.tale(Cause::PositionReset, [Some(reset), commit], Some(reset)),
+            None => Tale::unknown(),
+        }
+    }
+
+    fn duplicated(&self) -> Tale {
+        let done: Vec<At> = self
+            .line
+            .iter()
+            .copied()
+            .filter(|at| matches!(self.fact(*at), Fact::Processed { offset, .. } if *offset == self.offset))
+            .collect();
+        let [first, .., second] = done[..] else { return Tale::unknown() };
+        let (former, latter) = (self.lineage.events[first].node, self.lineage.events[second].node);
+        let reset = self.resets_of(latter).filter(|at| *at < second).last();
+        let commit = reset.and_then(|reset| {
+            let is_commit = |at: &At| matches!(self.fact(*at), Fact::OffsetCommitted { .. });
+            self.line.iter().rev().copied().filter(|at| *at < reset).find(is_commit)
+        });
+        let end = self.end_of_ownership(former, first);
+        let taken = self.taken_from(former, first).or_else(|| self.taken_from(latter, second));
+        let cause = match reset.map(|at| (at, self.fact(at))) {
+            Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange | ResetReason::Seek, .. })) => {
+                Cause::PositionReset
+            }
+            Some((_, Fact::PositionReset { reason: ResetReason::Truncation, .. })) => Cause::LogReplaced,
+            _ if taken.is_some() => Cause::ProcessedAfterLosingPartition,
+            // A member that finds no commit begins anew. Where there never was one, that there was none is the reason.
+            Some((at, Fact::PositionReset { reason: ResetReason::NoPosition, .. })) if self.was_committed(at) => {
+                Cause::PositionReset
+            }
+            _ if self.went_back(commit) => Cause::CommitWentBack,
+            _ => Cause::ProcessedBeforeCommitted,
+        };
+        let end = end.filter(|end| *end < second);
+        self.tale(cause, [Some(first), commit, end, taken, reset, Some(second)], Some(second))
+    }
+
+    /// Whether the last commit before the second delivery names less than one before it.
+    fn went_back(&self, commit: Option<At>) -> bool {
+        let Some(commit) = commit else { return false };
+        let is_before = matches!(self.fact(commit), Fact::OffsetCommitted { offset, .. } if *offset <= self.offset);
+        is_before && self.was_committed(commit)
+    }
+
+    /// Whether the group had committed the offset before that.
+    fn was_committed(&self, before: At) -> bool {
+        let mut earlier = self.line.iter().take_while(|at| **at < before).map(|at| self.fact(*at));
+        earlier.any(|fact| matches!(fact, Fact::OffsetCommitted { offset, .. } if *offset > self.offset))
+    }
+
+    /// Where somebody else was given the partition that this one processed all the same.
+    fn taken_from(&self, member: NodeId, at: At) -> Option<At> {
+        let mut before = self.line.iter().rev().copied().filter(|other| *other < at);
+        let last = before.find(|other| matches!(self.fact(*other), Fact::PartitionsAssigned { .. }));
+        last.filter(|last| self.lineage.events[*last].node != member)
+    }
+
+    fn polls(&self) -> Vec<At> {
+        let polls = self.lineage.polls.get(&self.partition).and_then(|polls| polls.get(&self.offset.0));
+        polls.into_iter().flatten().copied().filter(|at| self.is_of_group(self.lineage.events[*at].node)).collect()
+    }
+
+    fn resets(&self) -> impl Iterator<Item = At> {
+        let mut all: Vec<At> = self
+            .lineage
+            .resets
+            .iter()
+            .filter(|((client, of), _)| **of == self.partition && self.is_of_group(NodeId::Client(*client)))
+            .flat_map(|(_, places)| places.iter().copied())
+            .collect();
+        all.sort_unstable();
+        all.into_iter()
+    }
+
+    /// Other groups read the same records, and are no part of this.
+    fn is_of_group(&self, client: NodeId) -> bool {
+        self.members.is_none_or(|members| members.contains(&client))
+    }
+
+    fn resets_of(&self, node: NodeId) -> impl Iterator<Item = At> {
+        self.resets().filter(move |at| self.lineage.events[*at].node == node)
+    }
+
+    fn reset_after(&self, at: At) -> Option<At> {
+        self.resets().find(|reset| *reset > at)
+    }
+
+    /// When a process that had the partition died or gave it up.
+    fn end_of_ownership(&self, node: NodeId, after: At) -> Option<At> {
+        let died = self.lineage.nodes.get(&node).into_iter().flatten().copied().find(|at| {
+            *at > after && matches!(self.fact(*at), Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
+        });
+        let revoked = self.line.iter().copied().find(|at| {
+            *at > after
+                && self.lineage.events[*at].node == node
+                && matches!(self.fact(*at), Fact::PartitionsRevoked { .. })
+        });
+        died.into_iter().chain(revoked).min()
+    }
+}

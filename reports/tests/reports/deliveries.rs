@@ -1,0 +1,236 @@
+//! What groups did with records: for each cause a guilty history and an innocent one.
+
+use ackproof_core::fact::{Fact, ResetReason};
+use ackproof_core::types::{NodeId, Offset};
+use ackproof_reports::contract::ConsumerContract;
+use ackproof_reports::{Answer, Cause, Contract, Kind};
+
+use super::run::{C1, Run, acks, orders};
+
+const C2: NodeId = NodeId::Client(3);
+const COORDINATOR: NodeId = NodeId::Broker(2);
+
+fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
+    let consumer = |client, name: &str| ConsumerContract {
+        client,
+        name: name.into(),
+        resets_to_latest: false,
+        group: Some("billing".into()),
+        says_processed: true,
+        commits_before_processing: false,
+        upserts: false,
+    };
+    let mut consumers = vec![consumer(2, "c1"), consumer(3, "c2")];
+    consumers.iter_mut().for_each(change);
+    Contract { consumers, ..acks(-1) }
+}
+
+fn processed(run: &mut Run, member: NodeId, offset: i64) {
+    run.say(member, Fact::Processed { group: Some("billing".into()), partition: orders(), offset: Offset(offset) });
+}
+
+fn committed(run: &mut Run, offset: i64) {
+    let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
+    run.say(COORDINATOR, Fact::OffsetCommitted { group, partition, offset, generation: 1 });
+}
+
+fn assigned(run: &mut Run, member: NodeId, generation: i32, position: i64, reason: ResetReason) {
+    let (group, name) = ("billing".into(), "m".into());
+    run.say(member, Fact::PartitionsAssigned { group, member: name, generation, partitions: vec![orders()] });
+    let (from, to) = (Offset(-1), Offset(position));
+    run.say(member, Fact::PositionReset { partition: orders(), from, to, reason });
+}
+
+/// Three records written and acknowledged, and c1 given the partition.
+fn written() -> Run {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "b", "c"]) {
+        run.sent(number, value);
+        run.acked(number, number as i64, -1);
+    }
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    run
+}
+
+fn ended(mut run: Run) -> Run {
+    run.ends_with(1, &["a", "b", "c"]);
+    run
+}
+
+fn of(kind: Kind, run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
+    let (judgement, _) = run.explain(contract);
+    let found = judgement.of_kind(kind);
+    found.map(|one| (one.offset.map_or(-1, |offset| offset.0), one.cause, one.permitted.answer)).collect()
+}
+
+fn lost(run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
+    of(Kind::LostDelivery, run, contract)
+}
+
+fn twice(run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
+    of(Kind::DuplicateDelivery, run, contract)
+}
+
+/// c1 polls all three; it commits before or after it processes; it dies after the first.
+fn crash(commits_first: bool) -> Run {
+    let mut run = written();
+    for (offset, value) in (0..).zip(["a", "b", "c"]) {
+        run.polled(offset, value);
+    }
+    if commits_first {
+        committed(&mut run, 3);
+    }
+    processed(&mut run, C1, 0);
+    run.say(C1, Fact::NodeKilled);
+    run
+}
+
+#[test]
+fn co_05_committed_and_then_died() {
+    let mut run = crash(true);
+    assigned(&mut run, C2, 2, 3, ResetReason::Committed);
+    let run = ended(run);
+    let at_most_once = group(|consumer| consumer.commits_before_processing = true);
+    let expected = |answer| {
+        vec![(1, Some(Cause::CommittedBeforeProcessed), answer), (2, Some(Cause::CommittedBeforeProcessed), answer)]
+    };
+    assert_eq!(lost(&run, &at_most_once), expected(Answer::Yes));
+    assert_eq!(lost(&run, &group(|_| {})), expected(Answer::No), "a program that commits afterwards must not lose");
+    assert_eq!(twice(&run, &at_most_once), []);
+}
+
+#[test]
+fn co_06_processed_and_then_died() {
+    let mut run = crash(false);
+    assigned(&mut run, C2, 2, 0, ResetReason::Committed);
+    for offset in 0..3 {
+        processed(&mut run, C2, offset);
+    }
+    committed(&mut run, 3);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedBeforeCommitted), Answer::Yes)]);
+    assert_eq!(lost(&run, &group(|_| {})), []);
+    assert_eq!(twice(&run, &group(|consumer| consumer.upserts = true)), [], "an upsert takes each record once");
+}
+
+#[test]
+fn what_is_processed_and_committed_once_is_neither() {
+    let mut run = written();
+    for (offset, value) in (0..).zip(["a", "b", "c"]) {
+        run.polled(offset, value);
+        processed(&mut run, C1, offset);
+    }
+    committed(&mut run, 3);
+    run.say(C1, Fact::NodeKilled);
+    assigned(&mut run, C2, 2, 3, ResetReason::Committed);
+    let run = ended(run);
+    assert_eq!((lost(&run, &group(|_| {})), twice(&run, &group(|_| {}))), (vec![], vec![]));
+}
+
+#[test]
+fn what_nobody_has_reached_yet_is_not_lost() {
+    let run = ended(crash(false));
+    assert_eq!(lost(&run, &group(|_| {})), []);
+}
+
+#[test]
+fn gr_01_a_member_that_does_not_know_that_it_is_none() {
+    let mut run = written();
+    run.polled(0, "a");
+    run.say(C1, Fact::NodePaused);
+    assigned(&mut run, C2, 2, 0, ResetReason::Committed);
+    processed(&mut run, C2, 0);
+    run.say(C1, Fact::NodeResumed);
+    processed(&mut run, C1, 0);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
+    // Here the member that lost the partition processes first.
+    let mut run = written();
+    run.polled(0, "a");
+    run.say(C1, Fact::NodePaused);
+    assigned(&mut run, C2, 2, 0, ResetReason::Committed);
+    run.say(C1, Fact::NodeResumed);
+    processed(&mut run, C1, 0);
+    processed(&mut run, C2, 0);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
+}
+
+/// What it did while the partition was its own is no fault of a member that lost it later.
+#[test]
+fn gr_01_what_was_processed_before_the_partition_was_lost() {
+    let mut run = written();
+    processed(&mut run, C1, 0);
+    run.say(C1, Fact::NodePaused);
+    assigned(&mut run, C2, 2, 0, ResetReason::NoPosition);
+    processed(&mut run, C2, 0);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedBeforeCommitted), Answer::Yes)]);
+}
+
+#[test]
+fn co_13_a_commit_that_was_forgotten() {
+    let mut run = written();
+    processed(&mut run, C1, 0);
+    committed(&mut run, 1);
+    run.say(C1, Fact::NodeKilled);
+    assigned(&mut run, C2, 2, 0, ResetReason::NoPosition);
+    processed(&mut run, C2, 0);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::PositionReset), Answer::Yes)]);
+}
+
+#[test]
+fn co_07_a_commit_that_went_back() {
+    let mut run = written();
+    for offset in 0..3 {
+        processed(&mut run, C1, offset);
+    }
+    committed(&mut run, 3);
+    committed(&mut run, 1);
+    run.say(C1, Fact::NodeKilled);
+    assigned(&mut run, C2, 2, 1, ResetReason::Committed);
+    processed(&mut run, C2, 1);
+    processed(&mut run, C2, 2);
+    let run = ended(run);
+    let cause = Some(Cause::CommitWentBack);
+    assert_eq!(twice(&run, &group(|_| {})), [(1, cause, Answer::Yes), (2, cause, Answer::Yes)]);
+}
+
+#[test]
+fn co_11_latest_passes_over_what_was_written_before() {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "b", "c"]) {
+        run.sent(number, value);
+        run.acked(number, number as i64, -1);
+    }
+    assigned(&mut run, C1, 1, 2, ResetReason::NoPosition);
+    run.polled(2, "c");
+    processed(&mut run, C1, 2);
+    let run = ended(run);
+    let latest = group(|consumer| consumer.resets_to_latest = true);
+    let cause = Some(Cause::PositionReset);
+    assert_eq!(lost(&run, &latest), [(0, cause, Answer::Yes), (1, cause, Answer::Yes)]);
+}
+
+/// What another group read does not make up for it, nor does it explain it.
+#[test]
+fn co_11_another_group_reads_the_same_records() {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "b", "c"]) {
+        run.sent(number, value);
+        run.acked(number, number as i64, -1);
+    }
+    assigned(&mut run, C1, 1, 2, ResetReason::NoPosition);
+    let (group_id, name) = ("audit".into(), "m".into());
+    let partitions = vec![orders()];
+    run.say(C2, Fact::PartitionsAssigned { group: group_id, member: name, generation: 1, partitions });
+    run.say(C2, Fact::Polled { partition: orders(), offset: Offset(0), key: None, value: None });
+    processed(&mut run, C1, 2);
+    let run = ended(run);
+    let mut latest = group(|consumer| consumer.resets_to_latest = true);
+    latest.consumers[1].group = Some("audit".into());
+    latest.consumers[1].resets_to_latest = false;
+    let cause = Some(Cause::PositionReset);
+    assert_eq!(lost(&run, &latest), [(0, cause, Answer::Yes), (1, cause, Answer::Yes)]);
+}
