@@ -457,7 +457,7 @@ mod tests {
         let (mut bench, mut log) = four_batches(config.clone());
         bench.with(|ctx| log.close(ctx)).unwrap();
         // The batch with offset 3 is the second one, not the third.
-        let entry = (3 << 32 | 2 * len() as u64).to_be_bytes();
+        let entry = ((3 << 32) | (2 * len() as u64)).to_be_bytes();
         bench.disk.put("orders-0/00000000000000000000.index", Bytes::copy_from_slice(&entry));
         let first_read = |bench: &mut Bench, log: &UnifiedLog| {
             let read = bench.with(|ctx| log.read(Offset(3), Offset(8), 1, true, ctx)).expect("there is something");

@@ -107,13 +107,6 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::ClientThrottled { client, api, throttle_ms } => {
             format!("{who} throttled {} for {throttle_ms} ms: {api}", names.name(*client))
         }
-        Fact::ReplicaThrottled { partition, follower, role } => {
-            let whose = match role {
-                Role::Leader => "leader",
-                Role::Follower => "follower",
-            };
-            format!("{who} lets broker {follower} wait with {partition}: the {whose}'s replication is over its limit")
-        }
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
@@ -149,12 +142,19 @@ fn coordinator(event: &Event, who: &str) -> Option<String> {
     })
 }
 
-/// What a log forgets, and of whom, and what it would have had to forget.
+/// What a log forgets, and of whom, what it would have had to forget, and what it does not get.
 fn forgotten(event: &Event, who: &str) -> Option<String> {
     Some(match &event.fact {
         Fact::TruncationForbidden { partition, leader_end, log_end } => format!(
             "{who} halted: its log of {partition} ends at {log_end}, its leader's at {leader_end}, and unclean elections are off"
         ),
+        Fact::ReplicaThrottled { partition, follower, role } => {
+            let whose = match role {
+                Role::Leader => "leader",
+                Role::Follower => "follower",
+            };
+            format!("{who} lets broker {follower} wait with {partition}: the {whose}'s replication is over its limit")
+        }
         Fact::LogDeleted { partition, log_end } => {
             format!("{who} deleted its replica of {partition}, which ended at {log_end}")
         }
