@@ -5,7 +5,7 @@
 //! The walk follows every copy of the record from its append on: which replicas got it, which lost it and how. The
 //! decision is the first leader without it after which no leader had it; the destruction is the last copy to go. The cause
 //! is read off the decision: an unclean election; a leader that had had the record and lost it (with the power, to a torn
-//! batch, to an old high watermark); a leader that never had it, because the promise came first. Where nobody was elected any
+//! batch, to an old high watermark), alone or while others in sync still had it; a leader that never had it, because the promise came first. Where nobody was elected any
 //! more, the destruction is the cause.
 //!
 //! A copy that goes with the power goes when the power goes, not when the broker comes back and finds it missing. A broker
@@ -83,6 +83,7 @@ struct Promise {
     acks: Option<i16>,
     offset: i64,
     epoch: LeaderEpoch,
+    crc: u32,
     leader: i32,
     /// The ISR when the leader appended it.
     isr_then: Vec<i32>,
@@ -209,7 +210,9 @@ fn promised_by(
     append: At,
 ) -> Option<Promise> {
     let event = &lineage.events[append];
-    let (Fact::Appended { leader_epoch, .. }, NodeId::Broker(leader)) = (&event.fact, event.node) else { return None };
+    let (Fact::Appended { leader_epoch, crc, .. }, NodeId::Broker(leader)) = (&event.fact, event.node) else {
+        return None;
+    };
     let told = lineage.records.get(&record)?.told;
     let acks = told.and_then(|told| match &lineage.events[told].fact {
         Fact::RecordAcknowledged { acks, .. } => Some(*acks),
@@ -217,7 +220,7 @@ fn promised_by(
     });
     let isr = |at: At| lineage.isr(partition, at).unwrap_or_default().to_vec();
     let (isr_then, isr) = (isr(append), isr(told.unwrap_or(append)));
-    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, leader, isr_then, isr })
+    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, crc: *crc, leader, isr_then, isr })
 }
 
 fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, promise: &Promise) -> Tale {
@@ -273,8 +276,10 @@ fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Pr
 impl Fate {
     fn take(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, broker: i32, promise: &Promise) {
         match &lineage.events[at].fact {
-            Fact::Appended { leader_epoch, role, .. } => {
-                let is_copy = *leader_epoch == promise.epoch && (*role == Role::Follower || at == promise.append);
+            Fact::Appended { leader_epoch, role, crc, .. } => {
+                // A leader that lost its log and leads on in its epoch gives the offset away in that same epoch.
+                let is_same = *leader_epoch == promise.epoch && *crc == promise.crc;
+                let is_copy = is_same && (*role == Role::Follower || at == promise.append);
                 if is_copy {
                     self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
                 }
@@ -382,7 +387,11 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         Some(Decision { taken: Some(taken), .. }) if taken.truncated == Some(TruncationReason::OutOfRange) => {
             cause_of_taking(taken)
         }
+        Some(decision) if decision.unclean && was_last_known(lineage, partition, &decision) => {
+            Cause::LastKnownLeaderElected
+        }
         Some(Decision { unclean: true, .. }) => Cause::UncleanElection,
+        Some(decision) if overrules(lineage, partition, fate, &decision) => Cause::InSyncCopiesOverruled,
         Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
         Some(decision) if joined_later(lineage, promise, &decision) => Cause::JoinedIsrWithoutIt,
         Some(Decision { taken: None, .. }) => Cause::AcknowledgedBeforeReplicated,
@@ -407,10 +416,41 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         Cause::UnsyncedDataLostWithPower | Cause::CorruptTail | Cause::DiskLostData if alone => {
             (Cause::IsrShrunkToLeader, vec![mechanism])
         }
+        Cause::InSyncCopiesOverruled | Cause::LastKnownLeaderElected => {
+            let taken = fate.decision.and_then(|decision| decision.taken);
+            (mechanism, taken.map(cause_of_taking).into_iter().collect())
+        }
         Cause::Unknown => (mechanism, Vec::new()),
         _ if promise.acks == Some(1) && behind => (mechanism, vec![Cause::AcknowledgedBeforeReplicated]),
         _ => (mechanism, Vec::new()),
     }
+}
+
+/// Whether ISR and ELR were empty, and the controller elected whom it remembered (KIP-966).
+fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> bool {
+    let NodeId::Broker(elected) = lineage.events[decision.became].node else { return false };
+    let remembers = |fact: &Fact| matches!(fact, Fact::EligibleLeadersChanged { .. });
+    let remembered = lineage.last_change(partition, decision.place, remembers);
+    remembered.is_some_and(|at| match &lineage.events[at].fact {
+        Fact::EligibleLeadersChanged { elr, last_known_elr, .. } => elr.is_empty() && *last_known_elr == [elected],
+        _ => false,
+    })
+}
+
+/// Whether a leader led that had lost the record with its power or to recovery, while another member of its ISR had it. That the
+/// ISR is smaller than it was is how a partition is left to somebody who may have lost what is not synced; that somebody
+/// like that leads others who have lost nothing is not foreseen.
+fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, decision: &Decision) -> bool {
+    let lost = decision.taken.map(cause_of_taking);
+    if !matches!(lost, Some(Cause::UnsyncedDataLostWithPower | Cause::CorruptTail)) {
+        return false;
+    }
+    let has_it = |broker: &i32| {
+        fate.holders.get(broker).is_some_and(|holding| {
+            holding.since < decision.place && holding.taken.is_none_or(|taken| taken.gone > decision.became)
+        })
+    };
+    lineage.isr(partition, decision.place).unwrap_or_default().iter().any(has_it)
 }
 
 /// Whether all in-sync replicas had been asked, and the elected one was not among them: it joined the ISR afterwards.
@@ -550,7 +590,13 @@ fn turning_points(
     if promise.acks == Some(-1) && promise.isr.len() == 1 {
         points.extend(shrunk);
     }
-    if matches!(cause, Cause::UncleanElection | Cause::UnsyncedDataLostWithPower | Cause::IsrShrunkToLeader) {
+    let waits = [
+        Cause::UncleanElection,
+        Cause::LastKnownLeaderElected,
+        Cause::UnsyncedDataLostWithPower,
+        Cause::IsrShrunkToLeader,
+    ];
+    if waits.contains(&cause) {
         points.extend(
             line.structure.iter().rev().copied().find(|at| {
                 *at > told && *at < end && matches!(lineage.events[*at].fact, Fact::PartitionOffline { .. })
