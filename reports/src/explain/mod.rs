@@ -6,6 +6,7 @@
 
 pub mod cause;
 mod exceptions;
+mod fate;
 pub(crate) mod lineage;
 mod nodes;
 pub(crate) mod steps;
