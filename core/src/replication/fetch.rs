@@ -9,7 +9,7 @@
 //! A consumer in a rack where a follower is hears of it instead of records, and reads there, up to what that follower knows
 //! to be committed (KIP-392).
 //!
-//! Not modelled: consumers without a rack that ask a follower (they hear that it does not lead), throttling, aborted
+//! Not modelled: consumers without a rack that ask a follower (they hear that it does not lead), aborted
 //! transactions, tiered storage; that a consumer whose offset lies between high watermark and log end is answered at once
 //! with nothing (3.8): it waits, as before.
 

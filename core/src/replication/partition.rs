@@ -12,7 +12,7 @@
 //! State of an older partition epoch than the known one is ignored; of the same epoch it is taken (the answer to the
 //! leader's own proposal may have come first), and drops a proposal that is under way, as in Kafka.
 //!
-//! Not modelled: future replicas (moves between log directories), reassignment throttles, leader recovery state.
+//! Not modelled: future replicas (moves between log directories), leader recovery state.
 
 use std::io;
 

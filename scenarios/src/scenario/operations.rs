@@ -55,10 +55,6 @@ impl Reading<'_> {
                     Value::Text(text) if text == "all" => None,
                     value => Some(self.broker_id(value, broker.span())?),
                 };
-                for name in it.set.keys().filter(|name| name.as_str() == "follower.replication.throttled.rate") {
-                    let message = "`follower.replication.throttled.rate` has no effect here: the leader's limit holds";
-                    self.report(Diagnostic::note(self.source, name.span(), message));
-                }
                 Some(configs(ConfigResource::Broker(broker), it))
             }
             (None, None, Some(client)) => self.client_quotas(client, it),
