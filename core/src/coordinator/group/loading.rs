@@ -98,7 +98,10 @@ impl GroupCoordinator {
             Purpose::Assignment { group, generation, assignments } => {
                 self.assignment_written(&group, generation, &assignments, group_error(error), ctx);
             }
-            Purpose::StaticMember { group, token, result } => {
+            Purpose::StaticMember { group, token, result, former } => {
+                if error != ErrorCode::NONE {
+                    self.restore_static_member(&group, &result.member_id, *former, ctx.now());
+                }
                 self.static_member_written(&group, token, result, group_error(error), ctx);
             }
             Purpose::Commit { group, token, partitions } => {
@@ -109,6 +112,23 @@ impl GroupCoordinator {
             }
             Purpose::Housekeeping => {}
         }
+    }
+
+    /// The log does not know the new id of a static member: it is still who it was.
+    fn restore_static_member(&mut self, group: &GroupId, new: &StrBytes, mut former: Member, now: Instant) {
+        let Some(group) = self.group_mut(group) else { return };
+        // It may have gone meanwhile, or come back once more.
+        if group.members.remove(new).is_none() {
+            return;
+        }
+        if group.is_leader(new) {
+            group.leader = Some(former.id.clone());
+        }
+        if let Some(instance) = &former.instance_id {
+            group.static_members.insert(instance.clone(), former.id.clone());
+        }
+        former.heard_of(now);
+        group.members.insert(former.id.clone(), former);
     }
 
     /// A static member's new id is written; if it is not, the member must try again.
