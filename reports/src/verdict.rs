@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::delivery::Delivery;
+use crate::checkers::nonmonotonic_commit::Commits;
 use crate::checkers::poll_order::PollOrder;
 use crate::checkers::stale_end_offset::EndOffsets;
 use crate::checkers::stale_key::StaleKeys;
+use crate::checkers::two_owners::Owners;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
 use crate::groups::{self, GroupState};
@@ -222,6 +224,8 @@ pub struct Judge {
     end_offsets: EndOffsets,
     invariants: Invariants,
     delivery: Delivery,
+    owners: Owners,
+    commits: Commits,
     groups: Vec<GroupState>,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
@@ -252,6 +256,8 @@ impl Observer for Judge {
                 self.end_offsets.observe(event);
                 self.invariants.observe(event);
                 self.delivery.observe(event);
+                self.owners.observe(event);
+                self.commits.observe(event);
                 groups::observe(&mut self.groups, event);
             }
         }
@@ -270,6 +276,8 @@ impl Judge {
             end_offsets: EndOffsets::default(),
             invariants: Invariants::default(),
             delivery: Delivery::default(),
+            owners: Owners::default(),
+            commits: Commits::default(),
             groups: Vec::new(),
             faults: BTreeMap::new(),
             witnesses: BTreeMap::new(),
@@ -353,6 +361,8 @@ impl Judge {
         self.stale_keys.check(&self.history, findings);
         self.end_offsets.check(&self.contract, findings);
         self.delivery.check(&self.history, &self.contract, findings);
+        self.owners.check(findings);
+        self.commits.check(&self.contract, findings);
         for (what, at) in &self.stuck {
             findings.anomalies.push(Anomaly {
                 note: Some(what.clone()),

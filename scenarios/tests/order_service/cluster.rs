@@ -146,6 +146,7 @@ impl Shop {
                 name: "orders-in".to_owned(),
                 resets_to_latest: false,
                 group: None,
+                instance: None,
                 says_processed: false,
                 commits_before_processing: false,
                 upserts: false,

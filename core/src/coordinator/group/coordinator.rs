@@ -61,8 +61,8 @@ pub(super) enum Purpose {
     Assignment { group: GroupId, generation: i32, assignments: BTreeMap<StrBytes, Bytes> },
     /// A static member came back under a new id; what it is told if that could be written, and who it was before.
     StaticMember { group: GroupId, token: GroupToken, result: JoinResult, former: Box<Member> },
-    /// A commit.
-    Commit { group: GroupId, token: GroupToken, partitions: Vec<TopicPartition> },
+    /// A commit by whoever named this generation.
+    Commit { group: GroupId, token: GroupToken, partitions: Vec<TopicPartition>, generation: i32 },
     /// Nobody waits for it: a group without members, or expired offsets.
     Housekeeping,
 }
