@@ -25,6 +25,8 @@ pub enum Kind {
     Reorder,
     /// A second copy of a record stands after one that its producer sent later.
     ReplayReorder,
+    /// A key's later record was read before an earlier one, which is in the partition that the key had before.
+    KeyReorder,
     /// One offset was seen with two values (Jepsen `inconsistent-offsets`).
     InconsistentOffsets,
     /// Reported as certainly not written, or never sent, and yet in the log (Jepsen `G1a`, aborted read).
@@ -57,13 +59,14 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
         Kind::Duplicate,
         Kind::Reorder,
         Kind::ReplayReorder,
+        Kind::KeyReorder,
         Kind::InconsistentOffsets,
         Kind::Phantom,
         Kind::Misrouted,
@@ -89,6 +92,7 @@ impl Kind {
             Kind::Duplicate => "duplicate",
             Kind::Reorder => "reorder",
             Kind::ReplayReorder => "replay-reorder",
+            Kind::KeyReorder => "key-reorder",
             Kind::InconsistentOffsets => "inconsistent-offsets",
             Kind::Phantom => "phantom",
             Kind::Misrouted => "misrouted",
@@ -115,6 +119,7 @@ impl Kind {
             Kind::Duplicate => "DUPLICATED",
             Kind::Reorder => "REORDERED",
             Kind::ReplayReorder => "REPLAYED",
+            Kind::KeyReorder => "REORDERED",
             Kind::InconsistentOffsets => "INCONSISTENT",
             Kind::Phantom => "PHANTOM",
             Kind::Misrouted => "MISROUTED",

@@ -242,6 +242,7 @@ impl Contract {
             Kind::Unavailable => self.permits_unavailability(anomaly),
             Kind::Duplicate => self.permits_duplicate(anomaly),
             Kind::Reorder | Kind::ReplayReorder => self.permits_reorder(anomaly),
+            Kind::KeyReorder => Permitted::yes("order is kept within a partition, and more partitions move keys"),
             Kind::Phantom => Permitted::no("what was reported as certainly not written must not appear"),
             Kind::Misrouted => match anomaly.cause {
                 Some(Cause::CorruptedInFlight) => {
@@ -317,6 +318,9 @@ impl Contract {
         if endurance == Endurance::SyncedSurvives || after.harmed_disks + after.power_losses < copies {
             return Permitted::no("nothing has happened that the protocol does not promise to survive");
         }
+        if broken.invariant == Invariant::LeaderCompleteness && after.intact_in_sync {
+            return Permitted::no("another in-sync replica had everything that was committed");
+        }
         match topic.map(|topic| topic.flush_messages) {
             Some(1) => Permitted::no("flush.messages=1 syncs every record before it is acknowledged"),
             Some(_) => Permitted::yes("unsynced records were lost with the power"),
@@ -357,6 +361,18 @@ impl Contract {
                     "an acknowledgement promises copies, not fsync: what is unsynced may go with the power",
                 ),
                 None => Permitted::unknown("it depends on flush.messages, which is not known"),
+            },
+            Cause::LastKnownLeaderElected => match topic.map(|topic| topic.flush_messages) {
+                Some(1) => Permitted::no("flush.messages=1 syncs every record before it is acknowledged"),
+                Some(_) => Permitted::yes(
+                    "without ISR and ELR the last known leader leads again, and what was not synced may be gone from it",
+                ),
+                None => Permitted::unknown("it depends on flush.messages, which is not known"),
+            },
+            Cause::InSyncCopiesOverruled => match acks {
+                Some(1) => Permitted::yes("acks=1 promises only the leader's copy"),
+                Some(_) => Permitted::no("what acks=all acknowledged survives as long as one in-sync replica has it"),
+                None => Permitted::unknown("it depends on acks, which is not known"),
             },
             Cause::DiskLiedAboutSync => {
                 Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
@@ -467,6 +483,9 @@ impl Contract {
         match (anomaly.kind, anomaly.cause) {
             (Kind::PollSkip | Kind::Unseen, _) if latest => {
                 Permitted::yes("auto.offset.reset=latest skips what was written before the consumer had a position")
+            }
+            (_, Some(Cause::IndexMisleads)) => {
+                Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")
             }
             (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
                 Permitted::yes("the log no longer had what the consumer asked for")

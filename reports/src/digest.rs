@@ -7,7 +7,8 @@
 use std::fmt;
 
 use ackproof_core::fact::{
-    Event, Fact, LogStartReason, Observer, Payload, RemovalReason, ResetReason, RetryReason, Role, TruncationReason,
+    Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, RemovalReason, ResetReason, RetryReason, Role,
+    TruncationReason,
 };
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
@@ -154,6 +155,15 @@ impl Words for TruncationReason {
     }
 }
 
+impl Words for ForgottenReason {
+    fn absorb(self, digest: &mut Digest) {
+        digest.word(match self {
+            ForgottenReason::Silent => 0,
+            ForgottenReason::RecordsDeleted => 1,
+        });
+    }
+}
+
 impl Words for LogStartReason {
     fn absorb(self, digest: &mut Digest) {
         digest.word(match self {
@@ -223,7 +233,7 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.put(11u64).put(connection.0).put(*to).put(what.as_str());
         }
         Fact::DiskHarmed { what } => {
-            d.put(70u64).put(what.as_str());
+            d.put(115u64).put(what.as_str());
         }
         Fact::LogLoaded { partition, log_start, log_end, clean } => {
             d.put(12u64).put(partition).put(log_start.0).put(log_end.0).put(*clean);
@@ -271,7 +281,10 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.put(22u64).put(partition).put(from.0).put(to.0).put(*reason);
         }
         Fact::TruncationForbidden { partition, leader_end, log_end } => {
-            d.put(60u64).put(partition).put(leader_end.0).put(log_end.0);
+            d.put(73u64).put(partition).put(leader_end.0).put(log_end.0);
+        }
+        Fact::ReplicaThrottled { partition, follower, role } => {
+            d.put(74u64).put(partition).put(*follower).put(*role);
         }
         Fact::SegmentRolled { partition, base_offset } => {
             d.put(23u64).put(partition).put(base_offset.0);
@@ -285,8 +298,8 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::CleaningFailed { partition, what } => {
             d.put(62u64).put(partition).put(what.as_str());
         }
-        Fact::ProducerExpired { partition, producer_id } => {
-            d.put(63u64).put(partition).put(*producer_id);
+        Fact::ProducerExpired { partition, producer_id, reason } => {
+            d.put(63u64).put(partition).put(*producer_id).put(*reason);
         }
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             d.put(71u64).put(partition).put(partition_epoch.0);
@@ -329,19 +342,19 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.put(partition_epoch.0);
         }
         Fact::PartitionsAdded { topic, first, replicas } => {
-            d.put(60u64).put(topic.as_str()).put(*first);
+            d.put(111u64).put(topic.as_str()).put(*first);
             d.put(replicas.len() as u64);
             replicas.iter().for_each(|list| d.list(list));
         }
         Fact::TopicDeleted { topic } => {
-            d.put(61u64).put(topic.as_str());
+            d.put(112u64).put(topic.as_str());
         }
         Fact::ReplicasReassigned { partition, replicas, adding, removing } => {
-            d.put(62u64).put(partition);
+            d.put(113u64).put(partition);
             [replicas, adding, removing].into_iter().for_each(|list| d.list(list));
         }
         Fact::EligibleLeadersChanged { partition, elr, last_known_elr } => {
-            d.put(63u64).put(partition);
+            d.put(114u64).put(partition);
             d.list(elr);
             d.list(last_known_elr);
         }
@@ -436,7 +449,7 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.put(107u64).put(group.as_str()).put(member.as_str()).put(*reason);
         }
         Fact::GroupsNotLoaded { partition } => {
-            d.put(111u64).put(*partition);
+            d.put(116u64).put(*partition);
         }
         Fact::GroupsLoaded { partition, groups } => {
             d.put(108u64).put(*partition).put(*groups);

@@ -11,9 +11,12 @@ use ackproof_core::fact::{Event, Fact, Observer, Payload};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Instant, LeaderEpoch, NodeId, Offset, RecordId, TopicPartition};
 
+use crate::deletion::Deletions;
 use crate::digest::{self, Digest};
 use crate::numbered::Numbered;
 use crate::removal::Removal;
+
+mod deleted;
 
 /// What the application was told of one `send()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,9 +176,25 @@ impl PartitionHistory {
             key: key.cloned(),
             value: value.cloned(),
         });
-        if polled && self.polled_besides.insert((offset.0, digest), ()).is_none() {
-            self.delivered += 1;
+        if polled {
+            self.saw_besides(offset.0, digest);
         }
+    }
+
+    /// A consumer got a value that is not the first at its offset, or not one of this topic.
+    fn saw_besides(&mut self, offset: i64, digest: u64) {
+        self.delivered += u64::from(self.polled_besides.insert((offset, digest), ()).is_none());
+    }
+
+    /// The topic is deleted: its offsets end. What consumers got they have.
+    fn end(&mut self) {
+        let seen = std::mem::take(&mut self.seen);
+        self.polled_besides.extend(seen.iter().filter(|(_, seen)| seen.polled).map(|(offset, seen)| {
+            // Offsets that were seen are not negative.
+            ((i64::try_from(offset).unwrap_or(i64::MAX), seen.digest), ())
+        }));
+        (self.max_polled, self.leader_epoch) = (None, None);
+        self.removal = Removal::default();
     }
 
     /// Whether a consumer got this value at this offset.
@@ -188,6 +207,17 @@ impl PartitionHistory {
     /// What an offset was first told or read with.
     pub(crate) fn first_seen(&self, offset: i64) -> Option<u64> {
         u64::try_from(offset).ok().and_then(|number| self.seen.get(number)).map(|seen| seen.digest)
+    }
+
+    /// What consumers got at offsets that the leader's log has forgotten by its rules since.
+    pub(crate) fn forgotten_reads(&self) -> impl Iterator<Item = (i64, u64)> {
+        let start = self.leader().map_or(Offset(0), |leader| leader.log_start);
+        let below = move |offset: i64| Offset(offset) < start && self.removal.may_be_forgotten(Offset(offset));
+        let seen = if start > Offset(0) { Some(self.seen.iter()) } else { None };
+        seen.into_iter().flatten().filter_map(move |(number, seen)| {
+            let offset = i64::try_from(number).ok().filter(|offset| seen.polled && below(*offset))?;
+            Some((offset, seen.digest))
+        })
     }
 
     /// Every value that a consumer got.
@@ -217,8 +247,9 @@ pub struct History {
     pub(crate) resends: BTreeMap<usize, Vec<usize>>,
     pub(crate) replica_lists: BTreeMap<String, Vec<Vec<i32>>>,
     pub(crate) moving: BTreeMap<TopicPartition, Moving>,
-    /// Topics that were deleted, by name: how many records had been sent when the last of their logs went.
-    deleted: BTreeMap<String, usize>,
+    deletions: Deletions,
+    /// Brokers whose processes have ended.
+    down: BTreeSet<i32>,
     pub(crate) ended: Option<bool>,
 }
 
@@ -247,22 +278,6 @@ impl History {
     pub fn replica_list(&self, partition: &TopicPartition) -> Option<&[i32]> {
         let lists = self.replica_lists.get(partition.topic.as_str())?;
         lists.get(usize::try_from(partition.partition).ok()?).map(Vec::as_slice)
-    }
-
-    /// Whether the topic that a record was sent to was deleted afterwards, with the record or its place in it.
-    pub(crate) fn was_deleted(&self, index: usize) -> bool {
-        let topic = self.sends.get(index).and_then(|sent| self.topics.get(sent.topic));
-        topic.and_then(|(name, _)| self.deleted.get(name)).is_some_and(|before| index < *before)
-    }
-
-    /// The log of a partition goes. If its topic was deleted, what its offsets held says nothing any more.
-    fn log_deleted(&mut self, partition: &TopicPartition) {
-        let sent = self.sends.len();
-        let Some(before) = self.deleted.get_mut(partition.topic.as_str()) else { return };
-        *before = sent;
-        let index = self.partition(partition);
-        self.partitions[index].seen = Numbered::default();
-        self.partitions[index].max_polled = None;
     }
 
     /// The offsets in the surviving log of a partition, in order.
@@ -396,6 +411,9 @@ impl History {
         sent.told_at = Some(at);
         sent.partition = partition.or(sent.partition);
         if let (Outcome::Acknowledged { offset, .. }, Some(partition)) = (outcome, partition) {
+            if self.may_be_old(partition, self.sends[index].digest) {
+                return;
+            }
             let sent = &self.sends[index];
             self.partitions[partition].see(
                 offset,
@@ -410,7 +428,12 @@ impl History {
     fn polled(&mut self, partition: &TopicPartition, offset: Offset, key: Option<&Payload>, value: Option<&Payload>) {
         let digest = self.digest(partition.topic.as_str(), key, value);
         let index = self.partition(partition);
+        let may_be_old = self.may_be_old(index, digest);
         let partition = &mut self.partitions[index];
+        if may_be_old {
+            partition.saw_besides(offset.0, digest);
+            return;
+        }
         partition.max_polled = partition.max_polled.max(Some(offset.0));
         partition.see(offset, digest, Sighting::Polled, key, value);
     }
@@ -513,6 +536,7 @@ impl Observer for History {
                 self.polled(partition, *offset, key.as_ref(), value.as_ref());
             }
             Fact::TopicCreated { topic, replicas } => {
+                self.deletions.created(topic);
                 self.replica_lists.insert(topic.clone(), replicas.clone());
             }
             Fact::LeaderElected { partition, leader_epoch, .. }
@@ -521,10 +545,17 @@ impl Observer for History {
                 let newest = &mut self.partitions[partition].leader_epoch;
                 *newest = (*newest).max(Some(*leader_epoch));
             }
-            Fact::TopicDeleted { topic } => {
-                self.deleted.insert(topic.clone(), self.sends.len());
+            Fact::TopicDeleted { topic } => self.topic_deleted(topic),
+            Fact::LogDeleted { partition, log_end } => {
+                if let NodeId::Broker(broker) = event.node {
+                    self.deletions.log_deleted(partition, broker, *log_end, self.sends.len());
+                }
             }
-            Fact::LogDeleted { partition, .. } => self.log_deleted(partition),
+            Fact::NodeStarted | Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. } => {
+                if let NodeId::Broker(broker) = event.node {
+                    self.lives(broker, matches!(event.fact, Fact::NodeStarted));
+                }
+            }
             Fact::PartitionsAdded { topic, replicas, .. } => {
                 self.replica_lists.entry(topic.clone()).or_default().extend(replicas.iter().cloned());
             }

@@ -21,6 +21,7 @@ pub mod anomaly;
 pub mod checkers;
 pub mod chronicle;
 pub mod contract;
+mod deletion;
 pub mod digest;
 pub mod explain;
 pub mod groups;

@@ -58,6 +58,12 @@ impl<T> Numbered<T> {
         true
     }
 
+    /// All numbers with their values, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        let dense = (0..).zip(&self.dense).filter_map(|(number, value)| Some((number, value.as_ref()?)));
+        dense.chain(self.sparse.iter().map(|(number, value)| (*number, value)))
+    }
+
     /// All values.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.dense.iter().flatten().chain(self.sparse.values())

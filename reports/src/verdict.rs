@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::delivery::Delivery;
+use crate::checkers::key_order::KeyOrder;
 use crate::checkers::nonmonotonic_commit::Commits;
 use crate::checkers::poll_order::PollOrder;
 use crate::checkers::stale_end_offset::EndOffsets;
@@ -220,6 +221,7 @@ pub struct Judge {
     contract: Contract,
     history: History,
     poll_order: PollOrder,
+    key_order: KeyOrder,
     stale_keys: StaleKeys,
     end_offsets: EndOffsets,
     invariants: Invariants,
@@ -252,6 +254,7 @@ impl Observer for Judge {
             _ => {
                 self.history.observe(event);
                 self.poll_order.observe(event);
+                self.key_order.observe(event);
                 self.stale_keys.observe(event);
                 self.end_offsets.observe(event);
                 self.invariants.observe(event);
@@ -273,6 +276,7 @@ impl Judge {
             contract,
             history: History::new(),
             poll_order: PollOrder::default(),
+            key_order: KeyOrder::default(),
             end_offsets: EndOffsets::default(),
             invariants: Invariants::default(),
             delivery: Delivery::default(),
@@ -358,6 +362,7 @@ impl Judge {
         checkers::stuck::check(&ledger, &self.contract, findings);
         checkers::unseen::check(&ledger, findings);
         self.poll_order.check(&self.history, findings);
+        self.key_order.check(&ledger, findings);
         self.stale_keys.check(&self.history, findings);
         self.end_offsets.check(&self.contract, findings);
         self.delivery.check(&self.history, &self.contract, findings);

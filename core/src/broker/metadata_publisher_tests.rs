@@ -7,7 +7,7 @@ use super::super::testing::{CONTROLLER, opened, sent};
 use super::*;
 use crate::client::testing::Bench;
 use crate::metadata::MetadataRecord;
-use crate::metadata::records::TopicRecord;
+use crate::metadata::records::{ConfigRecord, TopicRecord};
 use crate::protocol::Request;
 use crate::types::{LeaderEpoch, Timestamp};
 
@@ -83,6 +83,20 @@ fn nothing_is_published_before_the_high_watermark_is_reached() {
     assert_eq!((rig.asked_from(), rig.publisher.is_caught_up()), (3, true));
     assert_eq!(rig.publisher.take_delta().expect("it is published").topics.len(), 3);
     assert_eq!(rig.publisher.take_delta(), None);
+}
+
+#[test]
+fn a_change_of_a_broker_s_configuration_alone_is_published_too() {
+    let mut rig = Rig::fetching();
+    rig.reads(1, batch_at(0, &[topic("a")]));
+    assert!(rig.publisher.take_delta().is_some());
+    let text = StrBytes::from_static_str;
+    let (resource_type, resource_name) = (ConfigRecord::BROKER, text(""));
+    let name = text("follower.replication.throttled.rate");
+    let limit = ConfigRecord { resource_type, resource_name, name, value: Some(text("1000")) };
+    rig.reads(2, batch_at(1, &[MetadataRecord::Config(limit)]));
+    let delta = rig.publisher.take_delta().expect("it is published");
+    assert_eq!(delta.broker_configs.into_iter().collect::<Vec<_>>(), [""]);
 }
 
 #[test]

@@ -109,13 +109,15 @@ pub(super) const BROKER: &[NoEffect] = &[
             transaction.state.log.num.partitions transaction.state.log.replication.factor \
             transaction.state.log.segment.bytes",
     },
-    NoEffect { why: "it is set while brokers run: alter-config", names: "leader.replication.throttled.rate" },
+    NoEffect {
+        why: "it is set while brokers run: alter-config",
+        names: "leader.replication.throttled.rate follower.replication.throttled.rate",
+    },
     NoEffect {
         why: "limits have the windows that Kafka has by default; of others than clients and replication there are none",
         names: "alter.log.dirs.replication.quota.window.num \
             alter.log.dirs.replication.quota.window.size.seconds client.quota.callback.class \
             controller.quota.window.num controller.quota.window.size.seconds \
-            follower.replication.throttled.rate \
             log.cleaner.io.max.bytes.per.second quota.consumer.default quota.producer.default \
             quota.window.num quota.window.size.seconds replica.alter.log.dirs.io.max.bytes.per.second \
             replication.quota.window.num replication.quota.window.size.seconds",
@@ -191,10 +193,6 @@ pub(super) const TOPIC: &[NoEffect] = &[
         why: "remote storage is not modelled",
         names: "local.retention.bytes local.retention.ms remote.log.copy.disable remote.log.delete.on.disable \
             remote.storage.enable",
-    },
-    NoEffect {
-        why: "the leader's limit holds: leader.replication.throttled.replicas",
-        names: "follower.replication.throttled.replicas",
     },
     NoEffect {
         why: "formats and protocols are those of the chosen Kafka version",

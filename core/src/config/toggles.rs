@@ -121,6 +121,9 @@ toggles! {
     delete_horizon since (3, 1),
     /// What a leader knows of a producer outlives the producer's last record in the log (KAFKA-7190).
     pid_state_retained since (2, 5),
+    /// At a start the indexes that lie below the recovery point are taken as they are, which saves reading them (KAFKA-7283). A
+    /// fix of slow starts: what is wrong with an index stays so until somebody deletes it.
+    index_check_skipped since (2, 3),
     /// Requests carry the epoch in which the asker believes the leader to be, and a leader in another one refuses them
     /// (KIP-320).
     fetch_epoch_fencing since (2, 1),

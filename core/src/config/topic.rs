@@ -139,6 +139,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("message.timestamp.difference.max.ms", Kind::long(0), LONG_MAX, "How far a timestamp may be from the leader's clock.").until(4, 0),
     Definition::new("message.timestamp.before.max.ms", Kind::long(0), LONG_MAX, "How far a timestamp may lie behind the leader's clock.").since(3, 6),
     Definition::new("message.timestamp.after.max.ms", Kind::long(0), LONG_MAX, "How far a timestamp may lie ahead of the leader's clock.").later(&[(V4_0, "3600000")]).since(3, 6),
+    Definition::new("follower.replication.throttled.replicas", Kind::Text, Some(""), "Which replicas count under follower.replication.throttled.rate: partition:broker pairs, or *."),
     Definition::new("leader.replication.throttled.replicas", Kind::Text, Some(""), "Which replicas count under leader.replication.throttled.rate: partition:broker pairs, or *."),
     Definition::new("message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), Some("CreateTime"), "Whether the producer's clock or the leader's stamps a record."),
 ];

@@ -93,13 +93,6 @@ fn partition_changed(before: &MetadataImage, record: &PartitionChangeRecord) -> 
             removing: after.removing_replicas.clone(),
         });
     }
-    if (&before.elr, &before.last_known_elr) != (&after.elr, &after.last_known_elr) {
-        facts.push(Fact::EligibleLeadersChanged {
-            partition: partition.clone(),
-            elr: after.elr.clone(),
-            last_known_elr: after.last_known_elr.clone(),
-        });
-    }
     if after.leader_epoch != before.leader_epoch {
         facts.push(if after.leader == NO_LEADER {
             Fact::PartitionOffline {
@@ -121,11 +114,15 @@ fn partition_changed(before: &MetadataImage, record: &PartitionChangeRecord) -> 
     }
     if after.isr != before.isr {
         facts.push(Fact::IsrChanged {
-            partition,
+            partition: partition.clone(),
             from: before.isr.clone(),
             to: after.isr,
             partition_epoch: after.partition_epoch,
         });
+    }
+    // The last of what one record says: whoever is remembered is so because of the ISR that there is now.
+    if (&before.elr, &before.last_known_elr) != (&after.elr, &after.last_known_elr) {
+        facts.push(Fact::EligibleLeadersChanged { partition, elr: after.elr, last_known_elr: after.last_known_elr });
     }
     facts
 }

@@ -34,6 +34,7 @@ impl Fact {
             Fact::TruncationForbidden { .. } => "truncation-forbidden",
             Fact::LogDeleted { .. } => "log-deleted",
             Fact::ClientThrottled { .. } => "client-throttled",
+            Fact::ReplicaThrottled { .. } => "replica-throttled",
             Fact::SegmentRolled { .. } => "segment-rolled",
             Fact::LogStartOffsetAdvanced { .. } => "log-start-offset-advanced",
             Fact::Cleaned { .. } => "cleaned",

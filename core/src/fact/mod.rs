@@ -12,7 +12,7 @@ mod reasons;
 
 pub use event::{Event, Observer};
 pub use payload::Payload;
-pub use reasons::{LogStartReason, RemovalReason, ResetReason, RetryReason, Role, TruncationReason};
+pub use reasons::{ForgottenReason, LogStartReason, RemovalReason, ResetReason, RetryReason, Role, TruncationReason};
 
 use crate::protocol::ErrorCode;
 use crate::types::{
@@ -210,8 +210,7 @@ pub enum Fact {
         /// Why.
         reason: TruncationReason,
     },
-    /// A follower is ahead of its leader and may not cut its log, because unclean elections are off: its broker halts
-    /// (before 2.1).
+    /// A follower is ahead of its leader and may not cut its log, as unclean elections are off: it halts (before 2.1).
     TruncationForbidden {
         /// The partition.
         partition: TopicPartition,
@@ -220,15 +219,14 @@ pub enum Fact {
         /// Where its own ends.
         log_end: Offset,
     },
-    /// The replica of a topic that was deleted, or of a partition that was moved elsewhere, is gone from this broker.
+    /// The replica of a topic that was deleted, or of a partition that was moved elsewhere, is gone here.
     LogDeleted {
         /// The partition.
         partition: TopicPartition,
         /// Its log end offset.
         log_end: Offset,
     },
-    /// A client is over its limit: its answer says for how long it should be silent, and until then nothing more is read
-    /// from its connection.
+    /// A client is over its limit: it should be silent, and until then nothing more is read from its connection.
     ClientThrottled {
         /// The client.
         client: NodeId,
@@ -237,6 +235,15 @@ pub enum Fact {
         /// For how long, in milliseconds.
         throttle_ms: i64,
     },
+    /// A replica that catches up gets nothing for now: replication is over its limit (KIP-73).
+    ReplicaThrottled {
+        /// The partition.
+        partition: TopicPartition,
+        /// The replica.
+        follower: i32,
+        /// Whose limit: of the leader, or of the follower itself.
+        role: Role,
+    },
     /// A new segment was begun.
     SegmentRolled {
         /// The partition.
@@ -244,8 +251,7 @@ pub enum Fact {
         /// Its base offset.
         base_offset: Offset,
     },
-    /// A log begins later than before: the records below are gone here because a rule says so, which is no loss of
-    /// the log's.
+    /// A log begins later than before: the records below are gone here because a rule says so. No loss.
     LogStartOffsetAdvanced {
         /// The partition.
         partition: TopicPartition,
@@ -256,7 +262,7 @@ pub enum Fact {
         /// Which rule.
         reason: LogStartReason,
     },
-    /// The cleaner went over a log: of the records below `to`, those are left here that are the last of their key.
+    /// The cleaner went over a log: of the records below `to`, the last of each key are left here.
     Cleaned {
         /// The partition.
         partition: TopicPartition,
@@ -276,12 +282,15 @@ pub enum Fact {
         /// Why.
         what: String,
     },
-    /// A replica forgot a producer that was silent for too long: it will take any sequence from it.
+    /// A replica forgot a producer: it will take any sequence from it, or (before KIP-360) none but 0.
     ProducerExpired {
         /// The partition.
         partition: TopicPartition,
         /// Producer id.
         producer_id: i64,
+        /// Why.
+        #[serde(default)]
+        reason: ForgottenReason,
     },
     /// A broker read a batch of the metadata log and goes by it.
     MetadataReplayed {
@@ -416,7 +425,6 @@ pub enum Fact {
         /// The new partition epoch.
         partition_epoch: PartitionEpoch,
     },
-
     /// A topic got more partitions.
     PartitionsAdded {
         /// The topic.
@@ -537,8 +545,7 @@ pub enum Fact {
         /// Whether the write certainly did not happen.
         definite: bool,
     },
-    /// A client's process ended with the record still in its memory; no callback ever ran. Or the asynchronous producer of
-    /// 0.8 gave it up, which no application hears of either.
+    /// A client's process ended with the record in its memory, or the asynchronous producer of 0.8 gave it up: no callback.
     RecordAbandoned {
         /// The record.
         record: RecordId,

@@ -42,6 +42,17 @@ pub enum LogStartReason {
     Leader,
 }
 
+/// Why a replica forgot a producer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForgottenReason {
+    /// It was silent for `producer.id.expiration.ms`.
+    #[default]
+    Silent,
+    /// Its last record is deleted (before KAFKA-7190).
+    RecordsDeleted,
+}
+
 /// Why a consumer's position was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

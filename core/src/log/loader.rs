@@ -2,8 +2,8 @@
 //!
 //! After a clean stop the segments are taken as they are. Otherwise every segment from the one that holds the recovery
 //! point on is read batch by batch; at the first one whose frame, CRC or offsets are wrong the file is cut, and all
-//! later segments go. Leader epochs and producer state follow. Index files that are missing, corrupt or do not fit are
-//! built anew.
+//! later segments go. Leader epochs and producer state follow. Index files that are missing are built anew, those of segments
+//! that are read because the stop was unclean too. Others are believed since 2.3; before, one that does not fit was built anew.
 //!
 //! How records get lost here although they were acknowledged, and why Kafka wants replicas on other machines:
 //!
@@ -170,8 +170,16 @@ impl UnifiedLog {
             cut = Some(readable_end(&segment, position, storage)?);
             segment.cut_file(position, storage)?;
         }
-        if trust == Trust::Unflushed || indexes == Indexes::Unusable || !segment.indexes_fit() {
+        let rebuilds = match (trust, indexes) {
+            (Trust::Unflushed, _) | (Trust::Synced, Indexes::Missing) => true,
+            (Trust::Synced, _) if self.toggles.index_check_skipped => false,
+            (Trust::Synced, Indexes::Corrupt) => true,
+            (Trust::Synced, Indexes::Sane) => !segment.indexes_fit(),
+        };
+        if rebuilds {
             rebuild_indexes(&mut segment, self.config.index_interval_bytes, storage)?;
+        } else {
+            segment.believe_indexes(indexes);
         }
         self.segments.push(segment);
         Ok(cut)
@@ -444,6 +452,25 @@ mod tests {
     }
 
     #[test]
+    fn since_2_3_an_index_is_believed_and_misleads_whoever_reads_by_it() {
+        let config = LogConfig { index_interval_bytes: 80, ..config() };
+        let (mut bench, mut log) = four_batches(config.clone());
+        bench.with(|ctx| log.close(ctx)).unwrap();
+        // The batch with offset 3 is the second one, not the third.
+        let entry = ((3 << 32) | (2 * len() as u64)).to_be_bytes();
+        bench.disk.put("orders-0/00000000000000000000.index", Bytes::copy_from_slice(&entry));
+        let first_read = |bench: &mut Bench, log: &UnifiedLog| {
+            let read = bench.with(|ctx| log.read(Offset(3), Offset(8), 1, true, ctx)).expect("there is something");
+            read.first_chunk().map(|base| i64::from_be_bytes(*base))
+        };
+        let believed = bench.load(config.clone());
+        assert_eq!(first_read(&mut bench, &believed), Some(4), "what it asked for is passed over");
+        bench.disk.remove("orders-0/00000000000000000000.index").unwrap();
+        let rebuilt = bench.load(config);
+        assert_eq!(first_read(&mut bench, &rebuilt), Some(2));
+    }
+
+    #[test]
     fn missing_corrupt_and_foreign_indexes_are_built_anew() {
         let config = LogConfig { index_interval_bytes: 80, ..config() };
         let (mut bench, mut log) = four_batches(config.clone());
@@ -468,7 +495,10 @@ mod tests {
         for (n, damage) in damages.into_iter().enumerate() {
             let mut bench = bench.clone();
             damage(&mut bench);
-            bench.load(config.clone());
+            let checked = Toggles { index_check_skipped: false, ..toggles() };
+            bench
+                .with(|ctx| UnifiedLog::load(partition(), config.clone(), checked, Offset(0), true, ctx))
+                .expect("it is loaded");
             let rebuilt = (bench.disk.content(index).unwrap(), bench.disk.content(times).unwrap());
             assert_eq!(rebuilt, written, "damage {n}");
         }

@@ -206,17 +206,22 @@ impl ProducerStateManager {
     }
 
     /// The log begins at `log_start` now. Before KAFKA-7190 a producer whose records are all below it is forgotten, and
-    /// those batches of the others.
-    pub fn truncate_head(&mut self, log_start: Offset, toggles: Toggles) {
+    /// those batches of the others. Says who is forgotten.
+    pub fn truncate_head(&mut self, log_start: Offset, toggles: Toggles) -> Vec<i64> {
+        let mut forgotten = Vec::new();
         if toggles.pid_state_retained {
-            return;
+            return forgotten;
         }
         self.entries.retain_mut(|entry| {
             let gone = entry.batches().iter().take_while(|batch| batch.last_offset < log_start).count();
             entry.batches.rotate_left(gone);
             entry.count -= gone;
+            if entry.count == 0 {
+                forgotten.push(entry.producer_id);
+            }
             entry.count > 0
         });
+        forgotten
     }
 
     /// Forgets the producers whose last record is `expiration` old (`producer.id.expiration.ms`); says which.

@@ -30,7 +30,7 @@ use std::io;
 
 use super::segment::LogSegment;
 use super::unified_log::UnifiedLog;
-use crate::fact::{Fact, LogStartReason};
+use crate::fact::{Fact, ForgottenReason, LogStartReason};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{Instant, Offset};
@@ -160,7 +160,10 @@ impl UnifiedLog {
         if self.leader_epochs.truncate_from_start(to) {
             self.write_leader_epochs(ctx)?;
         }
-        self.producers.truncate_head(to, self.toggles);
+        for producer_id in self.producers.truncate_head(to, self.toggles) {
+            let (partition, reason) = (self.partition.clone(), ForgottenReason::RecordsDeleted);
+            ctx.fact(Fact::ProducerExpired { partition, producer_id, reason });
+        }
         self.producers.on_log_start_incremented(to);
         Ok(true)
     }

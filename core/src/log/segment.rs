@@ -11,7 +11,7 @@
 //! Kafka: `LogSegment`.
 //! Reads do not search the sparse index and then the file: the position of every batch is kept in memory (8 bytes a
 //! batch), so that a read costs one look into the disk. The indexes are written, loaded and rebuilt as Kafka's are, and
-//! searches by timestamp use them.
+//! searches by timestamp use them; so do reads where an index is known not to fit its log.
 //! Not modelled: `.txnindex`; times of files (a segment counts as modified when it was opened or last written to).
 
 use std::io;
@@ -26,6 +26,10 @@ use crate::config::LogConfig;
 use crate::record::RecordBatch;
 use crate::storage::{FileId, OpenMode, Storage};
 use crate::types::{Duration, LeaderEpoch, Offset, Timestamp};
+
+mod indexes;
+
+pub(super) use indexes::Indexes;
 
 /// The endings of a segment's files.
 pub(super) const LOG_SUFFIX: &str = ".log";
@@ -53,6 +57,8 @@ pub struct LogSegment {
     modified: Timestamp,
     /// It rolls so much earlier than its age demands.
     roll_jitter: Duration,
+    /// Its indexes do not fit its batches, and nobody has looked.
+    misleads: bool,
     unsynced: bool,
 }
 
@@ -62,15 +68,6 @@ struct BatchPosition {
     /// Its last offset, relative to the segment's base.
     last: u32,
     position: u32,
-}
-
-/// Whether the files of a segment were fit for use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Indexes {
-    /// They can be used as they are.
-    Sane,
-    /// One is missing or corrupt: both are to be rebuilt.
-    Unusable,
 }
 
 /// The path of one of a segment's files.
@@ -123,10 +120,15 @@ impl LogSegment {
             created: now,
             modified: now,
             roll_jitter: Duration::ZERO,
+            misleads: false,
             unsynced: true,
         };
-        let sane = there && offsets_sane && times_sane;
-        Ok((segment, if sane { Indexes::Sane } else { Indexes::Unusable }))
+        let indexes = match (there, offsets_sane && times_sane) {
+            (true, true) => Indexes::Sane,
+            (true, false) => Indexes::Corrupt,
+            (false, _) => Indexes::Missing,
+        };
+        Ok((segment, indexes))
     }
 
     /// Creates the files of a segment under names with another ending; what is there is emptied.
@@ -284,7 +286,7 @@ impl LogSegment {
         min_one_batch: bool,
         storage: &mut dyn Storage,
     ) -> io::Result<Option<Bytes>> {
-        let first = self.first_reaching(from);
+        let first = self.first_reaching(from).max(self.misled_to(from));
         let Some(start) = self.batches.get(first).map(|batch| u64::from(batch.position)) else { return Ok(None) };
         let limit = self.first_reaching(up_to).max(first);
         let mut end = self.position_of(limit);
@@ -384,53 +386,12 @@ impl LogSegment {
         self.note_timestamp(batch);
     }
 
-    /// Adds the entries that a batch would get if each was appended by itself: how an index is rebuilt.
-    pub(super) fn index(
-        &mut self,
-        position: u64,
-        batch: &RecordBatch,
-        index_interval_bytes: u64,
-        storage: &mut dyn Storage,
-    ) -> io::Result<()> {
-        self.note_timestamp(batch);
-        if self.bytes_since_last_index_entry > index_interval_bytes {
-            self.offset_index.append(batch.last_offset(), position as u32, storage)?;
-            self.time_index.maybe_append(self.max_timestamp.0, self.max_timestamp.1, storage)?;
-            self.bytes_since_last_index_entry = 0;
-        }
-        self.bytes_since_last_index_entry += batch.size_in_bytes() as u64;
-        Ok(())
-    }
-
-    /// Drops all index entries before they are rebuilt, and the largest timestamp, which grows along with them.
-    pub(super) fn reset_indexes(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
-        self.max_timestamp = (Timestamp::NONE, self.base_offset);
-        self.bytes_since_last_index_entry = 0;
-        self.offset_index.reset(storage)?;
-        self.time_index.reset(storage)
-    }
-
-    /// Whether the entries of the indexes fit the batches that were found.
-    pub(super) fn indexes_fit(&self) -> bool {
-        let end = self.next_offset();
-        self.time_index.last_offset().is_none_or(|last| last < end)
-            && self.offset_index.iter().all(|(offset, position)| {
-                let found = self.batches.binary_search_by_key(&position, |batch| u64::from(batch.position));
-                found.is_ok_and(|at| offset < end && offset.0 - self.base_offset.0 >= i64::from(self.batches[at].last))
-            })
-    }
-
     /// Cuts the file: what follows is torn or corrupt.
     pub(super) fn cut_file(&mut self, size: u64, storage: &mut dyn Storage) -> io::Result<()> {
         self.unsynced = true;
         storage.truncate(self.log, size)?;
         self.size = size;
         Ok(())
-    }
-
-    /// The last entry of the time index, which retention looks at: when the segment is closed or no longer active.
-    pub(super) fn close_time_index(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
-        self.time_index.maybe_append(self.max_timestamp.0, self.max_timestamp.1, storage)
     }
 
     /// Makes the file and its indexes durable.

@@ -28,7 +28,7 @@ use super::leader_epoch_cache::LeaderEpochFileCache;
 use super::producer_state::ProducerStateManager;
 use super::segment::LogSegment;
 use crate::config::{LogConfig, Toggles};
-use crate::fact::Fact;
+use crate::fact::{Fact, ForgottenReason};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::record::RecordBatch;
@@ -263,7 +263,8 @@ impl UnifiedLog {
     /// Forgets producers that were quiet for `expiration` (`producer.id.expiration.ms`).
     pub fn remove_expired_producers(&mut self, expiration: Duration, ctx: &mut Context<'_>) {
         for producer_id in self.producers.remove_expired(ctx.wall_clock(), expiration) {
-            ctx.fact(Fact::ProducerExpired { partition: self.partition.clone(), producer_id });
+            let (partition, reason) = (self.partition.clone(), ForgottenReason::Silent);
+            ctx.fact(Fact::ProducerExpired { partition, producer_id, reason });
         }
     }
 

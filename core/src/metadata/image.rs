@@ -73,7 +73,13 @@ pub struct MetadataDelta {
 impl MetadataDelta {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.partitions.is_empty() && self.brokers.is_empty() && self.topics.is_empty() && self.configs.is_empty()
+        let MetadataDelta { partitions, brokers, topics, configs, broker_configs, client_quotas } = self;
+        partitions.is_empty()
+            && brokers.is_empty()
+            && topics.is_empty()
+            && configs.is_empty()
+            && broker_configs.is_empty()
+            && !client_quotas
     }
 }
 

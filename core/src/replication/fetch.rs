@@ -230,7 +230,7 @@ impl ReplicaManager {
         let up_to = if follower.is_some() { leader_end } else { high_watermark };
         let lags = params.is_from_follower()
             && partition.leader().is_some_and(|leader| !leader.isr.contains(params.replica_id));
-        let held_back = lags && self.throttle.holds_back(name, ctx.now());
+        let held_back = lags && self.throttle.holds_back(name, params.replica_id, ctx);
         if ask.fetch_offset < up_to && (max_bytes > 0 || min_one_batch) && !held_back {
             result.records = log.read(ask.fetch_offset, up_to, max_bytes, min_one_batch, ctx)?;
         }

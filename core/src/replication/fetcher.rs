@@ -14,9 +14,9 @@
 //! ```
 //!
 //! A partition with an error rests for `replica.fetch.backoff.ms`; one whose leader is in a newer epoch is dropped until
-//! metadata brings that epoch. A lost connection lets all of them rest.
+//! metadata brings that epoch. A lost connection lets all of them rest. So does the follower's limit (KIP-73) those that are behind.
 //!
-//! Not modelled: throttling, several fetchers per leader, tiered storage, rotation of partitions in a full fetch that does not fit a response.
+//! Not modelled: several fetchers per leader, tiered storage, rotation of partitions in a full fetch that does not fit a response.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::fetch_session::FetchSession;
 use super::high_watermark;
 use super::surroundings::Surroundings;
+use super::throttle::ReplicationThrottle;
 use super::truncation::{TruncationPoint, truncation_point};
 use crate::client::network_client::RequestToken;
 use crate::config::Truncation;
@@ -57,6 +58,8 @@ pub(super) struct FetchState {
     pub(super) from: FetchFrom,
     pub(super) phase: Phase,
     rests_until: Option<Instant>,
+    /// By how many records it is behind the leader's high watermark; none before the first answer.
+    lag: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +114,8 @@ pub(super) struct ReplicaFetcher {
     pub(super) task_due: Option<Instant>,
     /// Partitions whose high watermark has moved: consumers may be waiting for it (KIP-392).
     pub(super) advanced: Vec<TopicPartition>,
+    /// What the last answer brought, in bytes.
+    pub(super) fetched: Vec<(TopicPartition, usize)>,
 }
 
 impl FetchState {
@@ -135,6 +140,7 @@ impl ReplicaFetcher {
             resting: BTreeSet::new(),
             task_due: None,
             advanced: Vec::new(),
+            fetched: Vec::new(),
         }
     }
 
@@ -144,7 +150,7 @@ impl ReplicaFetcher {
             self.truncating.insert(name.clone());
         }
         self.session.changed(&name);
-        self.partitions.insert(name, FetchState { from, phase, rests_until: None });
+        self.partitions.insert(name, FetchState { from, phase, rests_until: None, lag: None });
     }
 
     pub(super) fn remove(&mut self, name: &TopicPartition) {
@@ -193,6 +199,25 @@ impl ReplicaFetcher {
             self.resting.insert((until, name.clone()));
         }
         self.session.changed(name);
+    }
+
+    /// Lets partitions rest that are behind while the limit is exceeded. One that is not stays in the ISR.
+    pub(super) fn hold_back(
+        &mut self,
+        throttle: &mut ReplicationThrottle,
+        around: &Surroundings,
+        ctx: &mut Context<'_>,
+    ) {
+        if !throttle.is_set() {
+            return;
+        }
+        let behind = self.partitions.iter().filter(|(_, state)| state.is_ready() && state.lag != Some(0));
+        let names: Vec<TopicPartition> = behind.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            if throttle.holds_back(&name, around.config.broker_id, ctx) {
+                self.rest(&name, around, ctx.now());
+            }
+        }
     }
 
     /// The connection is gone, or could not be opened.
@@ -345,7 +370,9 @@ impl ReplicaFetcher {
             self.remove(name);
             return Ok(());
         }
-        if !fetched.records.is_empty() {
+        let had_records = !fetched.records.is_empty();
+        if had_records {
+            self.fetched.push((name.clone(), fetched.records.len()));
             match log.append_as_follower(fetched.records, ctx) {
                 Ok(Some(info)) => {
                     state.from.offset = info.last_offset.next();
@@ -360,6 +387,9 @@ impl ReplicaFetcher {
                 }
                 Err(AppendError::Storage(_)) => return Err(StorageFailure),
             }
+        }
+        if had_records || state.lag.is_none() {
+            state.lag = Some(fetched.high_watermark.0.saturating_sub(state.from.offset.0).max(0));
         }
         if follow_high_watermark(name, fetched.high_watermark, log, ctx) {
             self.advanced.push(name.clone());

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use super::fetch_requests;
 use super::fetcher::{FetchFrom, InFlight, ReplicaFetcher, StorageFailure};
 use super::surroundings::Surroundings;
+use super::throttle::ReplicationThrottle;
 use crate::client::ExponentialBackoff;
 use crate::client::network_client::{Disconnection, Expect, NetworkClient, NetworkClientConfig, RequestToken};
 use crate::config::{BrokerConfig, KafkaVersion};
+use crate::fact::Role;
 use crate::log::LogManager;
 use crate::machine::Context;
 use crate::protocol::{Request, Response};
@@ -31,6 +33,8 @@ pub struct FetcherManager {
     task_due: Option<Instant>,
     /// Partitions whose high watermark the last answer has moved.
     advanced: Vec<TopicPartition>,
+    /// The limit of this broker as a follower.
+    pub(super) throttle: ReplicationThrottle,
 }
 
 impl FetcherManager {
@@ -48,7 +52,8 @@ impl FetcherManager {
             max_in_flight: 1,
             max_idle: None,
         });
-        Self { fetchers: BTreeMap::new(), network, task_due: None, advanced: Vec::new() }
+        let throttle = ReplicationThrottle::new(Role::Follower);
+        Self { fetchers: BTreeMap::new(), network, task_due: None, advanced: Vec::new(), throttle }
     }
 
     /// Fetches a partition from `leader`; first call [`FetcherManager::remove`].
@@ -81,8 +86,8 @@ impl FetcherManager {
             self.fetchers.remove(&leader);
             self.network.disconnect(NodeId::Broker(leader), ctx);
         }
-        let Self { fetchers, network, .. } = self;
-        fetchers.values_mut().try_for_each(|fetcher| pump(fetcher, network, around, logs, ctx))
+        let Self { fetchers, network, throttle, .. } = self;
+        fetchers.values_mut().try_for_each(|fetcher| pump(fetcher, (network, throttle), around, logs, ctx))
     }
 
     /// Whether a connection is one of the fetchers'.
@@ -99,9 +104,9 @@ impl FetcherManager {
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
         let Some(node) = self.network.on_connected(connection, ctx.now()) else { return Ok(()) };
-        let Self { fetchers, network, .. } = self;
+        let Self { fetchers, network, throttle, .. } = self;
         match fetcher_of(fetchers, node) {
-            Some(fetcher) => pump(fetcher, network, around, logs, ctx),
+            Some(fetcher) => pump(fetcher, (network, throttle), around, logs, ctx),
             None => Ok(()),
         }
     }
@@ -132,13 +137,13 @@ impl FetcherManager {
         else {
             return Ok(());
         };
-        let Self { fetchers, network, .. } = self;
+        let Self { fetchers, network, throttle, .. } = self;
         let Some(fetcher) = fetcher_of(fetchers, node) else { return Ok(()) };
         let Some((_, in_flight)) = fetcher.in_flight.take_if(|(asked, _)| *asked == token) else { return Ok(()) };
         take_answer(fetcher, in_flight, response, around, logs, ctx)?;
         self.task_due = fetcher.task_due.take();
         self.advanced = std::mem::take(&mut fetcher.advanced);
-        pump(fetcher, network, around, logs, ctx)
+        pump(fetcher, (network, throttle), around, logs, ctx)
     }
 
     /// Rests and timeouts that are due.
@@ -151,8 +156,8 @@ impl FetcherManager {
         for gone in self.network.on_deadline(ctx) {
             self.on_disconnection(&gone, around, logs, ctx)?;
         }
-        let Self { fetchers, network, .. } = self;
-        fetchers.values_mut().try_for_each(|fetcher| pump(fetcher, network, around, logs, ctx))
+        let Self { fetchers, network, throttle, .. } = self;
+        fetchers.values_mut().try_for_each(|fetcher| pump(fetcher, (network, throttle), around, logs, ctx))
     }
 
     /// When [`FetcherManager::on_deadline`] wants to be called.
@@ -187,10 +192,10 @@ impl FetcherManager {
         logs: &mut LogManager,
         ctx: &mut Context<'_>,
     ) -> Result<(), StorageFailure> {
-        let Self { fetchers, network, .. } = self;
+        let Self { fetchers, network, throttle, .. } = self;
         let Some(fetcher) = fetcher_of(fetchers, gone.node) else { return Ok(()) };
         fetcher.on_connection_lost(around, ctx.now());
-        pump(fetcher, network, around, logs, ctx)
+        pump(fetcher, (network, throttle), around, logs, ctx)
     }
 }
 
@@ -204,11 +209,14 @@ fn fetcher_of(fetchers: &mut BTreeMap<i32, ReplicaFetcher>, node: NodeId) -> Opt
 /// Sends the next request, if there is one to send and nothing in flight.
 fn pump(
     fetcher: &mut ReplicaFetcher,
-    network: &mut NetworkClient,
+    (network, throttle): (&mut NetworkClient, &mut ReplicationThrottle),
     around: &Surroundings,
     logs: &mut LogManager,
     ctx: &mut Context<'_>,
 ) -> Result<(), StorageFailure> {
+    for (name, bytes) in fetcher.fetched.drain(..) {
+        throttle.record(&name, bytes, ctx.now());
+    }
     fetcher.wake(ctx.now());
     if fetcher.in_flight.is_some() {
         return Ok(());
@@ -216,6 +224,7 @@ fn pump(
     if !fetcher.truncating.is_empty() {
         fetcher.truncate_without_epochs(around, logs, ctx)?;
     }
+    fetcher.hold_back(throttle, around, ctx);
     let node = NodeId::Broker(fetcher.leader);
     let has_work = !fetcher.out_of_range.is_empty()
         || fetcher.truncating.iter().any(|name| fetcher.partitions.get(name).is_some_and(|state| !state.rests()))

@@ -30,6 +30,7 @@ impl ReplicaManager {
         }
         self.around.update(image, delta);
         self.throttle.update(self.around.config.broker_id, image, delta);
+        self.fetchers.throttle.update(self.around.config.broker_id, image, delta);
         self.start_checkpoints(ctx.now());
         self.apply_configs(image, delta);
         let local = self.around.config.broker_id;

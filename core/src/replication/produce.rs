@@ -53,7 +53,10 @@ impl ReplicaManager {
                         log_start_offset: info.log_start_offset,
                     }
                 }
-                Err(error) => ProduceResult::failed(error),
+                Err(error) => {
+                    let log_start_offset = self.log_start_beside(error, &partition);
+                    ProduceResult { log_start_offset, ..ProduceResult::failed(error) }
+                }
             };
             results.push((partition, result));
         }
@@ -73,6 +76,20 @@ impl ReplicaManager {
                 self.check_produces(&partition, ctx);
             }
             self.check_fetches(&partition, ctx);
+        }
+    }
+
+    /// Where the log starts, in the answer to a batch that was refused. A producer that is told that it is unknown decides by it
+    /// whether its records were deleted or lost (KAFKA-5793); with errors that say all there is to say it is left out.
+    fn log_start_beside(&self, error: ErrorCode, name: &TopicPartition) -> Offset {
+        match error {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::NOT_LEADER_OR_FOLLOWER
+            | ErrorCode::MESSAGE_TOO_LARGE
+            | ErrorCode::CORRUPT_MESSAGE
+            | ErrorCode::KAFKA_STORAGE_ERROR
+            | ErrorCode::INVALID_TIMESTAMP => Offset::NONE,
+            _ => self.logs.get(name).map_or(Offset::NONE, crate::log::UnifiedLog::log_start_offset),
         }
     }
 

@@ -93,7 +93,7 @@ impl ReplicaManager {
             completed: VecDeque::new(),
             proposals: Vec::new(),
             next_proposal: 0,
-            throttle: ReplicationThrottle::default(),
+            throttle: ReplicationThrottle::new(Role::Leader),
             offline: false,
             offline_partitions: BTreeSet::new(),
             assignments: Vec::new(),

@@ -1,43 +1,77 @@
-//! A limit on the bytes per second with which a leader lets replicas catch up that are not in sync.
+//! A limit on the bytes per second with which replicas catch up: of a broker as a leader, and of a broker as a follower.
 //!
-//! Kafka: `ReplicationQuotaManager`, `ReplicaManager.shouldLeaderThrottle`, KIP-73. It counts what is sent of the topics
-//! and partitions that `leader.replication.throttled.replicas` names, and holds back followers outside the ISR alone.
-//! Not modelled: the same limit at the follower (`follower.replication.throttled.rate`, `.replicas`): the leader's holds.
+//! Kafka: `ReplicationQuotaManager`, `ReplicaManager.shouldLeaderThrottle`, `RemoteLeaderEndPoint.shouldFollowerThrottle`, KIP-73.
+//!
+//! ```text
+//!           counts what                             holds back
+//! leader    it sends to followers                   a follower outside the ISR: its answer has no records
+//! follower  it appends of what it has fetched       a replica behind the leader's high watermark: it is not asked for
+//! ```
+//!
+//! Both count only partitions that `leader.` or `follower.replication.throttled.replicas` of the topic names for this broker.
+//! Not modelled: `replication.quota.window.num` and its size: the windows are those that Kafka has by default.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::fact::{Fact, Role};
+use crate::machine::Context;
 use crate::metadata::{MetadataDelta, MetadataImage};
 use crate::types::{Instant, Rate, TopicName, TopicPartition};
 
-const RATE: &str = "leader.replication.throttled.rate";
-const REPLICAS: &str = "leader.replication.throttled.replicas";
-
-/// The limit of one broker as a leader.
-#[derive(Clone, Debug, Default)]
+/// The limit of one broker in one role.
+#[derive(Clone, Debug)]
 pub struct ReplicationThrottle {
+    role: Role,
     limit: Option<u64>,
     rate: Rate,
     /// The partitions of each topic that it concerns here; none is all.
     topics: BTreeMap<TopicName, Option<BTreeSet<i32>>>,
+    /// Who waits.
+    waiting: BTreeSet<(TopicPartition, i32)>,
 }
 
 impl ReplicationThrottle {
+    /// No limit.
+    pub fn new(role: Role) -> Self {
+        Self { role, limit: None, rate: Rate::default(), topics: BTreeMap::new(), waiting: BTreeSet::new() }
+    }
+
+    /// The property of a broker with the limit, and that of a topic with the replicas that it concerns.
+    fn properties(&self) -> (&'static str, &'static str) {
+        match self.role {
+            Role::Leader => ("leader.replication.throttled.rate", "leader.replication.throttled.replicas"),
+            Role::Follower => ("follower.replication.throttled.rate", "follower.replication.throttled.replicas"),
+        }
+    }
+
     /// Takes over what changed.
     pub fn update(&mut self, broker: i32, image: &MetadataImage, delta: &MetadataDelta) {
+        let (rate, replicas) = self.properties();
         if !delta.broker_configs.is_empty() {
-            self.limit = image.broker_config(broker, RATE).and_then(|rate| rate.trim().parse().ok());
+            self.limit = image.broker_config(broker, rate).and_then(|rate| rate.trim().parse().ok());
         }
         for topic in delta.configs.iter().chain(&delta.topics) {
-            match image.topic_config(topic, REPLICAS).map(str::trim) {
+            match image.topic_config(topic, replicas).map(str::trim) {
                 None | Some("" | "none") => self.topics.remove(topic),
                 Some(list) => self.topics.insert(topic.clone(), partitions_here(list, broker)),
             };
         }
     }
 
-    /// Whether a follower outside the ISR gets nothing now.
-    pub fn holds_back(&mut self, partition: &TopicPartition, now: Instant) -> bool {
-        self.concerns(partition) && self.limit.is_some_and(|limit| self.rate.exceeds(limit, now))
+    /// Whether there is a limit at all.
+    pub fn is_set(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// Whether a follower that is behind gets nothing now.
+    pub fn holds_back(&mut self, partition: &TopicPartition, follower: i32, ctx: &mut Context<'_>) -> bool {
+        let waits = self.is_exceeded(partition, ctx.now());
+        if !waits {
+            self.waiting.remove(&(partition.clone(), follower));
+        } else if self.waiting.insert((partition.clone(), follower)) {
+            ctx.fact(Fact::ReplicaThrottled { partition: partition.clone(), follower, role: self.role });
+        }
+        waits
     }
 
     /// Bytes of a partition go to a follower.
@@ -45,6 +79,10 @@ impl ReplicationThrottle {
         if bytes > 0 && self.limit.is_some() && self.concerns(partition) {
             self.rate.record(bytes as u64, now);
         }
+    }
+
+    fn is_exceeded(&mut self, partition: &TopicPartition, now: Instant) -> bool {
+        self.concerns(partition) && self.limit.is_some_and(|limit| self.rate.exceeds(limit, now))
     }
 
     fn concerns(&self, partition: &TopicPartition) -> bool {
@@ -86,17 +124,20 @@ mod tests {
 
     #[test]
     fn it_concerns_what_is_listed_and_holds_back_while_the_rate_is_too_high() {
-        for (list, held_back) in [("*", true), ("0:1", true), ("0:2", false), ("1:1,0:1", true), ("none", false)] {
-            let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
-            set(&mut image, &mut delta, ConfigRecord::BROKER, "", RATE, "1000");
-            set(&mut image, &mut delta, ConfigRecord::TOPIC, "orders", REPLICAS, list);
-            let mut throttle = ReplicationThrottle::default();
-            throttle.update(1, &image, &delta);
-            let orders = TopicPartition::of("orders", 0);
-            throttle.record(&orders, 10_000, Instant::START);
-            assert!(!throttle.holds_back(&orders, Instant::START), "{list}: just the limit");
-            throttle.record(&orders, 1, Instant::START);
-            assert_eq!(throttle.holds_back(&orders, Instant::START), held_back, "{list}");
+        for role in [Role::Leader, Role::Follower] {
+            for (list, held_back) in [("*", true), ("0:1", true), ("0:2", false), ("1:1,0:1", true), ("none", false)] {
+                let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
+                let mut throttle = ReplicationThrottle::new(role);
+                let (rate, replicas) = throttle.properties();
+                set(&mut image, &mut delta, ConfigRecord::BROKER, "", rate, "1000");
+                set(&mut image, &mut delta, ConfigRecord::TOPIC, "orders", replicas, list);
+                throttle.update(1, &image, &delta);
+                let orders = TopicPartition::of("orders", 0);
+                throttle.record(&orders, 10_000, Instant::START);
+                assert!(!throttle.is_exceeded(&orders, Instant::START), "{list}: just the limit");
+                throttle.record(&orders, 1, Instant::START);
+                assert_eq!(throttle.is_exceeded(&orders, Instant::START), held_back, "{list}");
+            }
         }
     }
 }

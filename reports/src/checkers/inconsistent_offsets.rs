@@ -1,7 +1,8 @@
 //! `inconsistent-offsets`: one offset was seen with two values.
 //!
 //! Source: Jepsen `jepsen.tests.kafka` `inconsistent-offsets`. Seen by polls, by acknowledgements, and in the surviving log
-//! of a leader. Replicas that differ while the partition has no leader are not accused: nobody was shown both.
+//! of a leader. Replicas that differ while the partition has no leader are not accused: nobody was shown both. Nor is a topic
+//! for what another one of its name had, which was deleted.
 
 use ackproof_core::types::Offset;
 

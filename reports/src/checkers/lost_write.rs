@@ -37,7 +37,8 @@ pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Fin
             continue;
         }
         let forgotten = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
-        if ledger.history.was_deleted(root) || forgotten && history.removal.may_be_forgotten(offset) {
+        if ledger.history.was_deleted(root, partition, offset) || forgotten && history.removal.may_be_forgotten(offset)
+        {
             findings.counts.removed += 1;
             expired_unread::check(ledger, contract, (root, told, partition, offset), findings);
             continue;

@@ -3,8 +3,9 @@
 //! Source: Jepsen `jepsen.tests.kafka` `poll-skip`, `nonmonotonic-poll`. Gaps are measured in records, not in offsets: offsets
 //! without a record (retention, compaction, control records) are no skip.
 //!
-//! The memory of a position ends with the process, with a seek and with the first position (`auto.offset.reset` where
-//! there was none; what the group had committed), and when the group takes the partition away; a position that was reset because the log had changed is judged.
+//! The memory of a position ends with the process, with the topic, with a seek and with the first position (`auto.offset.reset` where
+//! there was none; what the group had committed), and when the group takes the partition away; a position that was reset
+//! because the log had changed is judged.
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,11 @@ struct Jump {
 
 impl Observer for PollOrder {
     fn observe(&mut self, event: &Event) {
+        if let Fact::TopicDeleted { topic } = &event.fact {
+            for positions in self.positions.values_mut() {
+                positions.retain(|partition, _| partition.topic.as_str() != topic);
+            }
+        }
         let NodeId::Client(client) = event.node else { return };
         match &event.fact {
             Fact::Polled { partition, offset, .. } => {

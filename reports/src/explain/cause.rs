@@ -39,6 +39,10 @@ causes! {
         "the in-sync replicas had shrunk to the leader, so that acks=all asked it alone";
     UncleanElection = "unclean-election",
         "a replica outside the ISR was elected, and the others cut their logs to match it";
+    LastKnownLeaderElected = "last-known-leader-elected",
+        "nobody was in sync or eligible any more, and the last known leader was elected, whatever its log still had";
+    InSyncCopiesOverruled = "in-sync-copies-overruled",
+        "a replica that had lost the record led on while others in sync still had it, and they cut their logs to match";
     UnsyncedDataLostWithPower = "unsynced-data-lost-with-power",
         "the record was in the page cache of a machine that lost power, not on its disk";
     DiskLostData = "disk-lost-data",
@@ -101,8 +105,14 @@ causes! {
         "the batch was refused or lost while a later one in flight was appended, and was then sent again";
     CorruptedInFlight = "corrupted-in-flight",
         "a bit of the request flipped on its way, where no checksum covers it";
+    KeysMoved = "keys-moved",
+        "the topic got more partitions, and the new records of a key went to another one than its old ones";
+    BufferReused = "buffer-reused",
+        "the client gave the buffer of a request that it had not sent yet to another batch";
     ProducerForgotten = "producer-forgotten",
         "the leader had forgotten the producer by the time its batch came again";
+    ProducerForgottenWithItsRecords = "producer-forgotten-with-its-records",
+        "retention had deleted the producer's last record, and what the leader knew of the producer with it";
     // ---- read, stuck ----
     DeletedByRetention = "deleted-by-retention",
         "the record was beyond retention.ms or retention.bytes before it was read";
@@ -114,6 +124,8 @@ causes! {
         "the consumer took longer than delete.retention.ms to get from the value to where its deletion had been";
     PositionReset = "position-reset",
         "the consumer's position was set, not reached by reading";
+    IndexMisleads = "index-misleads",
+        "an index on the leader's disk points behind the record, and whoever starts to read there does not get it";
     LogReplaced = "log-replaced",
         "the log was cut and written anew below what had been told or read";
     CorruptRecord = "corrupt-record",

@@ -94,7 +94,7 @@ pub(crate) struct Lineage<'a> {
 
 /// How far up the chain of causes a request is looked for. Between a transmission and its append lie one or two facts;
 /// the chains of followers, who fetch because they fetched, reach back to the start of the run.
-const REACH: usize = 8;
+pub(super) const REACH: usize = 8;
 
 impl<'a> Lineage<'a> {
     /// Indexes a trace; one pass.
@@ -245,6 +245,7 @@ impl<'a> Lineage<'a> {
             Fact::LeaderElected { partition, .. }
             | Fact::IsrChanged { partition, .. }
             | Fact::PartitionOffline { partition, .. }
+            | Fact::EligibleLeadersChanged { partition, .. }
             | Fact::BecameLeader { partition, .. }
             | Fact::Truncated { partition, .. }
             | Fact::LogLoaded { partition, .. } => {
@@ -315,15 +316,34 @@ impl<'a> Lineage<'a> {
 
     /// Where an append (or a refusal) came from. `batches` are those that it may have been.
     pub(crate) fn origin(&self, at: At, partition: &TopicPartition, batches: &[(u32, u64)]) -> Option<Origin> {
-        let by_cause = self.causes(at).take(REACH).find_map(|cause| self.transmission_near(cause, partition, batches));
+        // A request that waited in its connection is looked at when the one before it is answered, and what led to that is not
+        // what led to it: producer id and sequence tell the two apart.
+        let identity = self.identity(at);
+        let is_its = |origin: &Origin| identity.is_none() || self.identity(origin.sent) == identity;
+        let near = |cause: At| self.transmission_near(cause, partition, batches).filter(is_its);
+        let by_cause = self.causes(at).take(REACH).find_map(near);
         if by_cause.is_some() {
             return by_cause;
         }
         let NodeId::Broker(here) = self.events[at].node else { return None };
         let sent =
             batches.iter().filter_map(|batch| self.batches.get(batch)).flat_map(|line| line.sent.iter().copied());
-        let latest = sent.filter(|sent| *sent < at && self.sent_to(*sent) == Some(here)).max()?;
-        self.transmission(latest, false)
+        let sent = sent.filter(|sent| *sent < at && self.sent_to(*sent) == Some(here));
+        let own = sent.clone().filter(|sent| identity.is_some() && self.identity(*sent) == identity).max();
+        match own {
+            Some(own) => self.transmission(own, true),
+            None => self.transmission(sent.max()?, false),
+        }
+    }
+
+    /// The producer id and the sequence of a batch that is sent or appended; none without idempotence.
+    fn identity(&self, at: At) -> Option<(i64, i32)> {
+        match &self.events[at].fact {
+            Fact::Appended { producer_id, base_sequence, .. } | Fact::BatchSent { producer_id, base_sequence, .. } => {
+                (*producer_id >= 0).then_some((*producer_id, base_sequence.0))
+            }
+            _ => None,
+        }
     }
 
     /// The transmission at an event, or one said in the same breath: a request carries the batches of many partitions.
@@ -332,7 +352,8 @@ impl<'a> Lineage<'a> {
         if !self.is_transmission(at) {
             return None;
         }
-        self.said_together(at).into_iter().find_map(|other| match &self.events[other].fact {
+        // Two requests may have left in one breath: the one that the chain of causes leads to comes first.
+        [at].into_iter().chain(self.said_together(at)).find_map(|other| match &self.events[other].fact {
             Fact::BatchSent { batch, partition: to, .. } if to == partition && batches.contains(&(client, *batch)) => {
                 self.transmission(other, true)
             }

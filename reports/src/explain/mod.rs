@@ -6,6 +6,7 @@
 
 pub mod cause;
 mod exceptions;
+mod fate;
 pub(crate) mod lineage;
 mod nodes;
 pub(crate) mod steps;
@@ -15,6 +16,7 @@ mod why_delivery;
 mod why_dropped;
 mod why_duplicated;
 mod why_group;
+mod why_keys_moved;
 mod why_lost;
 mod why_misrouted;
 mod why_read;
@@ -160,6 +162,7 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
         Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),
         Kind::Duplicate => why_duplicated::explain(lineage, anomaly),
         Kind::Reorder | Kind::ReplayReorder => why_reordered::explain(lineage, anomaly),
+        Kind::KeyReorder => why_keys_moved::explain(lineage, anomaly),
         Kind::Unavailable | Kind::Stuck => why_stuck::explain(lineage, anomaly),
         Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
         Kind::Misrouted => why_misrouted::explain(lineage, anomaly),

@@ -37,6 +37,10 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         | Fact::LogLoaded { .. }
         | Fact::BecameLeader { .. } => log(event),
         Fact::LogStartOffsetAdvanced { .. } | Fact::Cleaned { .. } | Fact::ProducerExpired { .. } => forgotten(event),
+        Fact::PartitionsAdded { topic, replicas, .. } => {
+            let word = if replicas.len() == 1 { "partition" } else { "partitions" };
+            (Actor::node(event.node), format!("added {} {word} to {topic}", replicas.len()), String::new())
+        }
         Fact::FaultInjected { fault, what } => {
             let until = lineage.healed(*fault).map(|at| format!("in force until {}", lineage.events[at].time));
             (Actor::fault(event.node, *fault), what.clone(), until.unwrap_or_default())
@@ -147,8 +151,9 @@ fn forgotten(event: &Event) -> (Actor, String, String) {
         Fact::Cleaned { to, records_before, records_after, .. } => {
             (plain, format!("compacted up to {to}"), format!("{records_after} of {records_before} records left"))
         }
-        Fact::ProducerExpired { producer_id, .. } => {
-            (plain, format!("forgot producer id {producer_id}"), "it was silent for too long".to_owned())
+        Fact::ProducerExpired { producer_id, reason, .. } => {
+            let why = crate::render::describe::forgotten_reason(*reason);
+            (plain, format!("forgot producer id {producer_id}"), why.to_owned())
         }
         _ => (plain, event.fact.kind().to_owned(), String::new()),
     }

@@ -3,7 +3,7 @@
 //! Source: `failure-catalog.md` NC-01 (lost response), NC-02 (late request), CR-01 (through a fail-over), CR-05 (the application),
 //! CR-02, CR-03 (what idempotence must recognise), CR-08, NC-08 (what it has forgotten).
 
-use ackproof_core::fact::{Fact, RetryReason};
+use ackproof_core::fact::{Fact, ForgottenReason, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
 
 use super::Tale;
@@ -29,9 +29,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(first), Some(second)) = (first, second) else { return apart(lineage, record) };
     let forgotten = forgotten(lineage, &partition, first, second);
     let cause = match (cause(lineage, record, first, second), forgotten) {
+        (Cause::DuplicateNotRecognised | Cause::SequenceReset, Some(at)) if is_with_its_records(lineage, at) => {
+            Cause::ProducerForgottenWithItsRecords
+        }
         (Cause::DuplicateNotRecognised, Some(_)) => Cause::ProducerForgotten,
         (cause, _) => cause,
     };
+    let blamed = matches!(cause, Cause::ProducerForgotten | Cause::ProducerForgottenWithItsRecords);
     let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
     let start = [first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent).min();
     let start = start.map_or(earlier, |sent| sent.min(earlier));
@@ -51,7 +55,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
             }
         }
     }
-    telling.tell_all(forgotten.filter(|_| cause == Cause::ProducerForgotten));
+    telling.tell_all(forgotten.filter(|_| blamed));
     for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
         let is_late = cause == Cause::LateRequestAppendedAfterRetry;
         let attempt = copy.origin.filter(|_| is_late).map(|origin| attempt_of(lineage, origin));
@@ -85,6 +89,10 @@ fn forgotten(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied, s
         lineage.events[*at].node == lineage.events[second.append].node
             && matches!(&lineage.events[*at].fact, Fact::ProducerExpired { producer_id, .. } if *producer_id == id)
     })
+}
+
+fn is_with_its_records(lineage: &Lineage<'_>, at: At) -> bool {
+    matches!(&lineage.events[at].fact, Fact::ProducerExpired { reason: ForgottenReason::RecordsDeleted, .. })
 }
 
 /// The append that the record at an offset survives from.

@@ -5,7 +5,7 @@
 //! The walk follows every copy of the record from its append on: which replicas got it, which lost it and how. The
 //! decision is the first leader without it after which no leader had it; the destruction is the last copy to go. The cause
 //! is read off the decision: an unclean election; a leader that had had the record and lost it (with the power, to a torn
-//! batch, to an old high watermark); a leader that never had it, because the promise came first. Where nobody was elected any
+//! batch, to an old high watermark), alone or while others in sync still had it; a leader that never had it, because the promise came first. Where nobody was elected any
 //! more, the destruction is the cause.
 //!
 //! A copy that goes with the power goes when the power goes, not when the broker comes back and finds it missing. A broker
@@ -13,14 +13,13 @@
 //!
 //! Not modelled: retention and compaction (what they remove is no loss), transactions.
 
-use std::collections::BTreeMap;
-
-use ackproof_core::fact::{Event, Fact, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{LeaderEpoch, NodeId, RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
+use super::fate::{Decision, Fate, Taken, fate};
 use super::lineage::{At, Lineage};
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
@@ -30,64 +29,19 @@ use crate::contract::Contract;
 /// A value of more characters does not fit into a step.
 const LONGEST_VALUE: usize = 40;
 
-/// How a replica lost the record.
-#[derive(Clone, Copy, Debug)]
-struct Taken {
-    /// When it went.
-    gone: At,
-    /// When it was seen to be gone: the same, or the first start after a loss of power; none if the broker never started again.
-    found: Option<At>,
-    truncated: Option<TruncationReason>,
-    with_power: bool,
-}
-
-/// A replica that had the record.
-#[derive(Clone, Copy, Debug)]
-struct Holding {
-    since: At,
-    /// The last time that it was seen to have it.
-    seen: At,
-    taken: Option<Taken>,
-}
-
-/// A leader that did not have the record.
-#[derive(Clone, Copy, Debug)]
-struct Decision {
-    /// Where it said that it leads.
-    became: At,
-    /// The controller's word, or else its own.
-    place: At,
-    /// How it had lost the record, if it had had it.
-    taken: Option<Taken>,
-    unclean: bool,
-}
-
-/// What became of the copies.
-#[derive(Debug)]
-struct Fate {
-    /// Whether a recovery that found a broken batch lost the record wherever it cut the log.
-    recovery_takes: bool,
-    holders: BTreeMap<i32, Holding>,
-    decision: Option<Decision>,
-    /// A leader without the record in an epoch that had begun before: a restart.
-    again: Option<Decision>,
-    newest: LeaderEpoch,
-    /// Every time that a replica lost it.
-    destructions: Vec<At>,
-}
-
 /// The promise.
-struct Promise {
-    append: At,
-    told: Option<At>,
-    acks: Option<i16>,
-    offset: i64,
-    epoch: LeaderEpoch,
-    leader: i32,
+pub(super) struct Promise {
+    pub(super) append: At,
+    pub(super) told: Option<At>,
+    pub(super) acks: Option<i16>,
+    pub(super) offset: i64,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) crc: u32,
+    pub(super) leader: i32,
     /// The ISR when the leader appended it.
-    isr_then: Vec<i32>,
+    pub(super) isr_then: Vec<i32>,
     /// The ISR that the promise stands on: when the client was told.
-    isr: Vec<i32>,
+    pub(super) isr: Vec<i32>,
 }
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
@@ -209,7 +163,9 @@ fn promised_by(
     append: At,
 ) -> Option<Promise> {
     let event = &lineage.events[append];
-    let (Fact::Appended { leader_epoch, .. }, NodeId::Broker(leader)) = (&event.fact, event.node) else { return None };
+    let (Fact::Appended { leader_epoch, crc, .. }, NodeId::Broker(leader)) = (&event.fact, event.node) else {
+        return None;
+    };
     let told = lineage.records.get(&record)?.told;
     let acks = told.and_then(|told| match &lineage.events[told].fact {
         Fact::RecordAcknowledged { acks, .. } => Some(*acks),
@@ -217,7 +173,7 @@ fn promised_by(
     });
     let isr = |at: At| lineage.isr(partition, at).unwrap_or_default().to_vec();
     let (isr_then, isr) = (isr(append), isr(told.unwrap_or(append)));
-    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, leader, isr_then, isr })
+    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, crc: *crc, leader, isr_then, isr })
 }
 
 fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, promise: &Promise) -> Tale {
@@ -227,162 +183,17 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
     Tale { contributing, ..Tale::new(cause, steps(lineage, record, partition, promise, &fate, cause)) }
 }
 
-/// Follows every copy to the end of the trace.
-fn fate(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> Fate {
-    let fate = follow_copies(lineage, partition, promise, false);
-    if fate.decision.is_some() || !fate.survives() {
-        return fate;
-    }
-    // No log was cut below it, and yet it is gone: then what a recovery read from the bytes of a torn log was not what had
-    // been appended there. Another record has its offset: the one whose write broke off.
-    let reread = follow_copies(lineage, partition, promise, true);
-    if reread.decision.is_some() { reread } else { fate }
-}
-
-/// With `recovery_takes`, a recovery that found a broken batch lost the record wherever it cut the log.
-fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, recovery_takes: bool) -> Fate {
-    let mut fate = Fate {
-        recovery_takes,
-        holders: BTreeMap::new(),
-        decision: None,
-        again: None,
-        newest: promise.epoch,
-        destructions: Vec::new(),
-    };
-    let Some(line) = lineage.partitions.get(partition) else { return fate };
-    // A leader of an epoch beyond that of the append counts even if it was there first: the append was a zombie's.
-    let mut walk: Vec<At> = lineage.appends(partition, promise.offset);
-    walk.retain(|at| *at >= promise.append);
-    walk.extend(line.structure.iter().copied().filter(|at| {
-        *at > promise.append || matches!(&lineage.events[*at].fact, Fact::BecameLeader { leader_epoch, .. } if *leader_epoch > promise.epoch)
-    }));
-    walk.sort_unstable();
-    for at in walk {
-        if let NodeId::Broker(broker) = lineage.events[at].node {
-            fate.take(lineage, partition, at, broker, promise);
-        }
-    }
-    if fate.decision.is_none() && line.final_leader.is_none() && line.replicas > 0 {
-        fate.lose_with_machines(lineage);
-    }
-    fate.decision = fate.decision.or(fate.again);
-    fate.destructions.sort_unstable();
-    fate
-}
-
-impl Fate {
-    fn take(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, broker: i32, promise: &Promise) {
-        match &lineage.events[at].fact {
-            Fact::Appended { leader_epoch, role, .. } => {
-                let is_copy = *leader_epoch == promise.epoch && (*role == Role::Follower || at == promise.append);
-                if is_copy {
-                    self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
-                }
-            }
-            Fact::Truncated { to, reason, .. }
-                if to.0 <= promise.offset || (self.recovery_takes && *reason == TruncationReason::CorruptTail) =>
-            {
-                self.lose(lineage, at, broker, Some(*reason));
-            }
-            Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(lineage, at, broker, None),
-            Fact::LogLoaded { .. } => {
-                if let Some(holding) = self.holders.get_mut(&broker) {
-                    holding.seen = at;
-                }
-            }
-            Fact::BecameLeader { leader_epoch, .. } => self.lead(lineage, partition, at, broker, *leader_epoch),
-            _ => {}
-        }
-    }
-
-    /// Takes a broker's word that it leads.
-    fn lead(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, leader: i32, epoch: LeaderEpoch) {
-        let is_new = epoch > self.newest;
-        self.newest = self.newest.max(epoch);
-        let holding = self.holders.get(&leader);
-        if holding.is_some_and(|holding| holding.taken.is_none()) {
-            // The record is back in the partition: what had been decided was not the end of it.
-            if is_new {
-                (self.decision, self.again) = (None, None);
-            }
-            return;
-        }
-        let taken = holding.and_then(|holding| holding.taken);
-        if is_new && (self.decision.is_none() || self.is_reopened(lineage, partition, at)) {
-            let election = election(lineage, partition, at, leader, epoch);
-            let unclean = election.is_some_and(|election| {
-                matches!(lineage.events[election].fact, Fact::LeaderElected { clean: false, .. })
-            });
-            self.decision = Some(Decision { became: at, place: election.unwrap_or(at), taken, unclean });
-        } else if epoch == self.newest && self.again.is_none() {
-            // How it was elected lies before the promise, or has been looked at.
-            self.again = Some(Decision { became: at, place: at, taken, unclean: false });
-        }
-    }
-
-    /// Whether the decision was open again: the same broker is elected once more after a time without a leader in which no
-    /// copy went, and its log has not grown. Its first election was of a broker that had not even come back.
-    fn is_reopened(&self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At) -> bool {
-        let (Some(decision), Some(line)) = (self.decision, lineage.partitions.get(partition)) else { return false };
-        let (before, now) = (&lineage.events[decision.became], &lineage.events[at]);
-        let end = |event: &Event| match event.fact {
-            Fact::BecameLeader { log_end, .. } => Some(log_end),
-            _ => None,
-        };
-        let from = line.structure.partition_point(|other| *other <= decision.place);
-        let between = line.structure[from..].iter().take_while(|other| **other < at);
-        let was_offline =
-            between.into_iter().any(|other| matches!(lineage.events[*other].fact, Fact::PartitionOffline { .. }));
-        let kept = self.destructions.iter().all(|gone| *gone < decision.became);
-        !decision.unclean && kept && was_offline && before.node == now.node && end(before) == end(now)
-    }
-
-    fn lose(&mut self, lineage: &Lineage<'_>, at: At, broker: i32, truncated: Option<TruncationReason>) {
-        if let Some(holding) = self.holders.get_mut(&broker).filter(|holding| holding.taken.is_none()) {
-            let power = match truncated {
-                None | Some(TruncationReason::CorruptTail) => {
-                    lineage.last_power_loss(NodeId::Broker(broker), holding.seen, at)
-                }
-                Some(_) => None,
-            };
-            let gone = power.unwrap_or(at);
-            holding.taken = Some(Taken { gone, found: Some(at), truncated, with_power: power.is_some() });
-            self.destructions.push(gone);
-        }
-    }
-
-    /// Without a leader the judge looked for the record on every disk: a machine that lost power with data and did not load
-    /// its log again lost it then.
-    fn lose_with_machines(&mut self, lineage: &Lineage<'_>) {
-        for (broker, holding) in self.holders.iter_mut().filter(|(_, holding)| holding.taken.is_none()) {
-            let node = NodeId::Broker(*broker);
-            let took = |at: &At| matches!(lineage.events[*at].fact, Fact::PowerLost { lost_bytes: 1.., .. });
-            let power = lineage.nodes.get(&node).into_iter().flatten().rev().copied();
-            if let Some(gone) = power.take_while(|at| *at > holding.seen).find(took) {
-                holding.taken = Some(Taken { gone, found: None, truncated: None, with_power: true });
-                self.destructions.push(gone);
-            }
-        }
-    }
-
-    /// Whether a replica still has it.
-    fn survives(&self) -> bool {
-        self.holders.values().any(|holding| holding.taken.is_none())
-    }
-
-    /// The copy that went last.
-    fn last_taken(&self) -> Option<Taken> {
-        self.holders.values().filter_map(|holding| holding.taken).max_by_key(|taken| taken.gone)
-    }
-}
-
 fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, fate: &Fate) -> (Cause, Vec<Cause>) {
     let line = lineage.partitions.get(partition);
     let mechanism = match fate.decision {
         Some(Decision { taken: Some(taken), .. }) if taken.truncated == Some(TruncationReason::OutOfRange) => {
             cause_of_taking(taken)
         }
+        Some(decision) if decision.unclean && was_last_known(lineage, partition, &decision) => {
+            Cause::LastKnownLeaderElected
+        }
         Some(Decision { unclean: true, .. }) => Cause::UncleanElection,
+        Some(decision) if overrules(lineage, partition, fate, &decision) => Cause::InSyncCopiesOverruled,
         Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
         Some(decision) if joined_later(lineage, promise, &decision) => Cause::JoinedIsrWithoutIt,
         Some(Decision { taken: None, .. }) => Cause::AcknowledgedBeforeReplicated,
@@ -407,10 +218,41 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         Cause::UnsyncedDataLostWithPower | Cause::CorruptTail | Cause::DiskLostData if alone => {
             (Cause::IsrShrunkToLeader, vec![mechanism])
         }
+        Cause::InSyncCopiesOverruled | Cause::LastKnownLeaderElected => {
+            let taken = fate.decision.and_then(|decision| decision.taken);
+            (mechanism, taken.map(cause_of_taking).into_iter().collect())
+        }
         Cause::Unknown => (mechanism, Vec::new()),
         _ if promise.acks == Some(1) && behind => (mechanism, vec![Cause::AcknowledgedBeforeReplicated]),
         _ => (mechanism, Vec::new()),
     }
+}
+
+/// Whether ISR and ELR were empty, and the controller elected whom it remembered (KIP-966).
+fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> bool {
+    let NodeId::Broker(elected) = lineage.events[decision.became].node else { return false };
+    let remembers = |fact: &Fact| matches!(fact, Fact::EligibleLeadersChanged { .. });
+    let remembered = lineage.last_change(partition, decision.place, remembers);
+    remembered.is_some_and(|at| match &lineage.events[at].fact {
+        Fact::EligibleLeadersChanged { elr, last_known_elr, .. } => elr.is_empty() && *last_known_elr == [elected],
+        _ => false,
+    })
+}
+
+/// Whether a leader led that had lost the record with its power or to recovery, while another member of its ISR had it. That the
+/// ISR is smaller than it was is how a partition is left to somebody who may have lost what is not synced; that somebody
+/// like that leads others who have lost nothing is not foreseen.
+fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, decision: &Decision) -> bool {
+    let lost = decision.taken.map(cause_of_taking);
+    if !matches!(lost, Some(Cause::UnsyncedDataLostWithPower | Cause::CorruptTail)) {
+        return false;
+    }
+    let has_it = |broker: &i32| {
+        fate.holders.get(broker).is_some_and(|holding| {
+            holding.since < decision.place && holding.taken.is_none_or(|taken| taken.gone > decision.became)
+        })
+    };
+    lineage.isr(partition, decision.place).unwrap_or_default().iter().any(has_it)
 }
 
 /// Whether all in-sync replicas had been asked, and the elected one was not among them: it joined the ISR afterwards.
@@ -550,7 +392,13 @@ fn turning_points(
     if promise.acks == Some(-1) && promise.isr.len() == 1 {
         points.extend(shrunk);
     }
-    if matches!(cause, Cause::UncleanElection | Cause::UnsyncedDataLostWithPower | Cause::IsrShrunkToLeader) {
+    let waits = [
+        Cause::UncleanElection,
+        Cause::LastKnownLeaderElected,
+        Cause::UnsyncedDataLostWithPower,
+        Cause::IsrShrunkToLeader,
+    ];
+    if waits.contains(&cause) {
         points.extend(
             line.structure.iter().rev().copied().find(|at| {
                 *at > told && *at < end && matches!(lineage.events[*at].fact, Fact::PartitionOffline { .. })

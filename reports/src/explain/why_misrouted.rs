@@ -1,12 +1,13 @@
 //! Why a record is in a partition that it was not sent to.
 //!
-//! Source: `failure-catalog.md` NC-04 (c): a bit of the request flips where no checksum covers it.
+//! Source: `failure-catalog.md` NC-04 (c): a bit of the request flips where no checksum covers it. CR-14: the request of another
+//! batch went out with this one's buffer.
 
 use ackproof_core::fact::Fact;
 
 use super::Tale;
 use super::cause::Cause;
-use super::lineage::{At, Lineage};
+use super::lineage::{At, Lineage, REACH};
 use super::steps::step;
 use super::story::Mark;
 use crate::anomaly::Anomaly;
@@ -24,15 +25,35 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         }
         _ => None,
     });
-    let Some((transmission, flip)) = flipped else { return Tale::told_only(lineage, record) };
     let append = anomaly.offset.and_then(|offset| lineage.leader_appends(&partition, offset.0).last().copied());
+    let reused = append.and_then(|append| buffer_reused(lineage, append));
+    let (cause, found) = match (flipped, reused) {
+        (Some(flipped), _) => (Cause::CorruptedInFlight, flipped),
+        (None, Some(reused)) => (Cause::BufferReused, reused),
+        (None, None) => return Tale::told_only(lineage, record),
+    };
+    let (transmission, spoiled) = found;
     let line = lineage.records.get(&record);
     let told = line.into_iter().flat_map(|line| line.sent.into_iter().chain(line.told));
-    let mut places: Vec<At> = told.chain([transmission, flip]).collect();
+    let mut places: Vec<At> = told.chain(sent).chain([transmission, spoiled]).collect();
     places.sort_unstable();
     places.dedup();
     let mut steps: Vec<_> = places.into_iter().map(|at| (at, step(lineage, at))).collect();
     steps.extend(append.map(|at| (at, step(lineage, at).mark(Mark::TookOffset))));
     steps.sort_by_key(|(at, _)| *at);
-    Tale::new(Cause::CorruptedInFlight, steps.into_iter().map(|(_, step)| step).collect())
+    Tale::new(cause, steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// Where the request that led to an append was given the buffer of another batch: its transmission, and the witness.
+fn buffer_reused(lineage: &Lineage<'_>, append: At) -> Option<(At, At)> {
+    let transmission =
+        lineage.causes(append).take(REACH).find(|at| matches!(lineage.events[*at].fact, Fact::BatchSent { .. }))?;
+    let sent = &lineage.events[transmission];
+    let witness = lineage.events[transmission..append].iter().position(|event| match &event.fact {
+        Fact::FaultBit { what, .. } => {
+            event.cause == sent.sequence && what.starts_with("wrote the buffer of a later batch into Produce request")
+        }
+        _ => false,
+    })?;
+    Some((transmission, transmission + witness))
 }

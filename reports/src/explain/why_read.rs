@@ -1,8 +1,8 @@
 //! Why a consumer jumped over a record, went back, or never got one.
 //!
-//! Source: `failure-catalog.md` CO-11 (latest on the first start), RE-16 (position outside the log), RE-11 (log truncated).
+//! Source: `failure-catalog.md` CO-11 (latest on the first start), ST-09 (a damaged index), RE-16 (position outside the log), RE-11 (log truncated).
 
-use ackproof_core::fact::{Fact, ResetReason};
+use ackproof_core::fact::{Event, Fact, ResetReason};
 use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::Tale;
@@ -11,6 +11,22 @@ use super::lineage::{At, Lineage};
 use super::steps::step;
 use super::why_lost::election;
 use crate::anomaly::{Anomaly, Kind};
+
+/// A record that was passed over without any reset: the index of a log was damaged before.
+fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    let damaged = |event: &Event| match &event.fact {
+        Fact::FaultBit { what, .. } => what.contains(".index") && matches!(event.node, NodeId::Broker(_)),
+        _ => false,
+    };
+    if !matches!(anomaly.kind, Kind::PollSkip | Kind::Unseen) {
+        return Tale::unknown();
+    }
+    let told = |event: &Event| anomaly.kind == Kind::Unseen || anomaly.told_at.is_none_or(|told| event.time <= told);
+    let Some(damage) = lineage.events.iter().position(|event| damaged(event) && told(event)) else {
+        return Tale::unknown();
+    };
+    Tale::new(Cause::IndexMisleads, vec![step(lineage, damage)])
+}
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(partition), Some(offset)) = (Tale::partition(anomaly), anomaly.offset) else { return Tale::unknown() };
@@ -33,7 +49,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         .filter(|at| told.is_none_or(|told| lineage.events[*at].time <= told))
         .filter(passed_over)
         .max();
-    let Some(reset) = reset else { return Tale::unknown() };
+    let Some(reset) = reset else { return misled(lineage, anomaly) };
     let cause = match &lineage.events[reset].fact {
         Fact::PositionReset { reason: ResetReason::Truncation, .. } => Cause::LogReplaced,
         _ => Cause::PositionReset,

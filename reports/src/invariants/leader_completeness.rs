@@ -16,7 +16,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
             return Some(format!("broker {broker} commits offset {} with another record than before", batch.base));
         }
         Change::Committed { .. } | Change::Elected { .. } => {}
-        Change::Lost(broker) if *broker == partition.decided.leader => {}
+        Change::Lost(broker) | Change::BecameLeader(broker, _) if *broker == partition.decided.leader => {}
         _ => return None,
     }
     let leader = partition.decided.leader;

@@ -2,6 +2,7 @@
 //!
 //! Source: Vanlightly/kafka-tlaplus, KIP-966: with an empty ISR and an empty ELR the last known ELR has as many members as
 //! min.insync.replicas. What Kafka has built (4.0, balanced recovery) remembers the last leader alone, so one will do here.
+//! One decision of the controller is several facts, of which this one is the last: only then is it looked at.
 
 use super::Scene;
 use super::view::Change;

@@ -160,9 +160,13 @@ fn concerned(change: &Change) -> &'static [Invariant] {
             I::NoCommittedRecordLostGlobally,
         ],
         Change::LogStart(..) => &[I::LogStartOffset],
-        Change::BecameLeader(..) => {
-            &[I::NoTwoLeadersPerEpoch, I::MonotonicEpochs, I::ReplicationQuorumSuperset, I::ConsistentRead]
-        }
+        Change::BecameLeader(..) => &[
+            I::NoTwoLeadersPerEpoch,
+            I::MonotonicEpochs,
+            I::ReplicationQuorumSuperset,
+            I::LeaderCompleteness,
+            I::ConsistentRead,
+        ],
         Change::BecameFollower(..) => &[I::MonotonicEpochs],
         Change::LeaderIsr(_) => &[I::ReplicationQuorumSuperset, I::WeakIsr],
         Change::Elected { .. } => &[
@@ -220,6 +224,9 @@ pub struct Circumstances {
     /// Whether the leader had dropped a proposal that nobody had answered, because metadata told it of its own ISR again.
     #[serde(default)]
     pub dropped_proposal: bool,
+    /// Whether a member of the ISR other than the leader had everything committed, and its machine no loss behind it.
+    #[serde(default)]
+    pub intact_in_sync: bool,
 }
 
 /// Watches all invariants.
@@ -245,6 +252,7 @@ impl Invariants {
         Circumstances {
             unclean_election: partition.is_some_and(|partition| partition.decided.unclean),
             dropped_proposal: leader.is_some_and(|leads| leads.forgot),
+            intact_in_sync: partition.is_some_and(|partition| self.view.has_intact_follower(partition)),
             power_losses: count(ordeal.lossy.len()),
             harmed_disks: count(ordeal.harmed.len()),
         }

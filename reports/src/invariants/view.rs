@@ -196,6 +196,21 @@ impl ClusterView {
         self.last
     }
 
+    /// Whether a member of the ISR other than the leader has everything committed, and no disk has failed it.
+    pub(super) fn has_intact_follower(&self, partition: &PartitionView) -> bool {
+        let (decided, committed) = (&partition.decided, &partition.committed);
+        let spared = |member: &i32| {
+            !self.ordeal.lossy.contains(member) && !self.ordeal.harmed.contains(&NodeId::Broker(*member))
+        };
+        let complete = |member: i32| {
+            partition.replica(member).is_some_and(|replica| {
+                replica.log.end >= committed.high_watermark && replica.log.holds(committed.end(), committed)
+            })
+        };
+        let mut followers = decided.isr.iter().filter(|member| **member != decided.leader);
+        followers.any(|member| spared(member) && complete(*member))
+    }
+
     /// The broker whose log was found to be shorter than it was, by the fact that was taken last; it has also changed
     /// something else.
     pub(super) fn take_loss(&mut self) -> Option<i32> {

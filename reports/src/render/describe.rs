@@ -1,7 +1,8 @@
 //! Every fact as a sentence.
 
 use ackproof_core::fact::{
-    Event, Fact, LogStartReason, Payload, RemovalReason, ResetReason, RetryReason, Role, TruncationReason,
+    Event, Fact, ForgottenReason, LogStartReason, Payload, RemovalReason, ResetReason, RetryReason, Role,
+    TruncationReason,
 };
 use ackproof_core::types::TopicPartition;
 
@@ -144,12 +145,19 @@ fn coordinator(event: &Event, who: &str) -> Option<String> {
     })
 }
 
-/// What a log forgets, and of whom, and what it would have had to forget.
+/// What a log forgets, and of whom, what it would have had to forget, and what it does not get.
 fn forgotten(event: &Event, who: &str) -> Option<String> {
     Some(match &event.fact {
         Fact::TruncationForbidden { partition, leader_end, log_end } => format!(
             "{who} halted: its log of {partition} ends at {log_end}, its leader's at {leader_end}, and unclean elections are off"
         ),
+        Fact::ReplicaThrottled { partition, follower, role } => {
+            let whose = match role {
+                Role::Leader => "leader",
+                Role::Follower => "follower",
+            };
+            format!("{who} lets broker {follower} wait with {partition}: the {whose}'s replication is over its limit")
+        }
         Fact::LogDeleted { partition, log_end } => {
             format!("{who} deleted its replica of {partition}, which ended at {log_end}")
         }
@@ -166,11 +174,19 @@ fn forgotten(event: &Event, who: &str) -> Option<String> {
             "{who} compacted {partition} up to {to}, new since {from}: {records_after} of {records_before} records are left"
         ),
         Fact::CleaningFailed { partition, what } => format!("{who} compacts {partition} no more: {what}"),
-        Fact::ProducerExpired { partition, producer_id } => {
-            format!("{who} forgot producer id {producer_id} in {partition}: it was silent for too long")
+        Fact::ProducerExpired { partition, producer_id, reason } => {
+            format!("{who} forgot producer id {producer_id} in {partition}: {}", forgotten_reason(*reason))
         }
         _ => return None,
     })
+}
+
+/// Why a producer is forgotten, in words.
+pub(crate) fn forgotten_reason(reason: ForgottenReason) -> &'static str {
+    match reason {
+        ForgottenReason::Silent => "it was silent for too long",
+        ForgottenReason::RecordsDeleted => "its last record is deleted",
+    }
 }
 
 fn controller(event: &Event, who: &str) -> Option<String> {

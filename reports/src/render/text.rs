@@ -190,7 +190,7 @@ fn told(anomaly: &Anomaly, names: &NodeNames) -> String {
         (Kind::Phantom, Some(who), Some(at)) if anomaly.note.is_none() => {
             format!("reported as failed to {who} at {at}")
         }
-        (Kind::PollSkip | Kind::NonmonotonicPoll, Some(who), Some(at)) => match note.is_empty() {
+        (Kind::PollSkip | Kind::NonmonotonicPoll | Kind::KeyReorder, Some(who), Some(at)) => match note.is_empty() {
             true => format!("polled by {who} at {at}"),
             false => format!("polled by {who} at {at}: {note}"),
         },

@@ -1,13 +1,13 @@
 //! Every cause of the catalog by mechanism, from facts alone; beside each what must not be called so.
 
-use ackproof_core::fact::{Fact, RetryReason, TruncationReason};
+use ackproof_core::fact::{Fact, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, Offset, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Sequence, TopicPartition};
 use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, with_producer, with_topic};
+use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, p1, with_producer, with_topic};
 
 /// The first anomaly of a kind has this cause, these contributing ones, and is permitted or not.
 #[track_caller]
@@ -130,6 +130,88 @@ fn re_02_without_unclean_election_the_partition_waits() {
     check(&run, &acks(-1), Kind::Unavailable, Cause::NoEligibleLeader, &[], Answer::Yes);
     check(&run, &acks(-1), Kind::Stuck, Cause::NoEligibleLeader, &[], Answer::Yes);
     assert_eq!(run.judge(&acks(-1)).counts.lost, 0);
+}
+
+/// Record 0 is on all three and acknowledged; broker 1 loses it with its power and leads on, counting these as in sync.
+fn bounced(isr: &[i32]) -> Run {
+    let mut run = appended(-1);
+    run.copies(2, 4, 0);
+    run.copies(3, 4, 0);
+    run.acked(0, 0, -1);
+    if isr.len() < 3 {
+        run.isr(&[1, 2, 3], isr);
+    }
+    run.lost_power(1);
+    run.loaded(1, 0);
+    run.say(
+        NodeId::Broker(1),
+        Fact::BecameLeader { partition: orders(), leader_epoch: LeaderEpoch(4), isr: isr.to_vec(), log_end: Offset(0) },
+    );
+    run.truncated(2, 1, 0, TruncationReason::Diverged);
+    run.truncated(3, 1, 0, TruncationReason::Diverged);
+    // The offset is given away in the epoch in which it was given out; a copy of that is no copy of the first record.
+    for broker in 1..=3 {
+        let role = if broker == 1 { Role::Leader } else { Role::Follower };
+        let (base_offset, last_offset, leader_epoch) = (Offset(0), Offset(0), LeaderEpoch(4));
+        let (producer_id, base_sequence, crc) = (-1, Sequence::NONE, 77);
+        let partition = orders();
+        run.say(
+            NodeId::Broker(broker),
+            Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence, crc },
+        );
+    }
+    run.ends_with(1, &[]);
+    run
+}
+
+#[test]
+fn re_25_healthy_copies_that_are_in_sync_may_not_be_overruled() {
+    let power = Cause::UnsyncedDataLostWithPower;
+    let run = bounced(&[1, 2, 3]);
+    check(&run, &acks(-1), Kind::LostWrite, Cause::InSyncCopiesOverruled, &[power], Answer::No);
+    let two = with_topic(acks(-1), |topic| topic.min_insync_replicas = 2);
+    check(&run, &two, Kind::LostWrite, Cause::InSyncCopiesOverruled, &[power], Answer::No);
+    check(&bounced(&[1, 3]), &two, Kind::LostWrite, Cause::InSyncCopiesOverruled, &[power], Answer::No);
+    // The last one in sync is all that the others can follow, and what it had not synced may be gone.
+    check(&bounced(&[1]), &two, Kind::LostWrite, power, &[], Answer::Yes);
+    // At acks=1 nothing was promised of the others.
+    let mut weak = appended(1);
+    weak.copies(2, 4, 0);
+    weak.lost_power(1);
+    weak.loaded(1, 0);
+    let (leader_epoch, isr, log_end) = (LeaderEpoch(4), vec![1, 2, 3], Offset(0));
+    weak.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+    weak.truncated(2, 1, 0, TruncationReason::Diverged);
+    weak.ends_with(1, &[]);
+    check(&weak, &acks(1), Kind::LostWrite, Cause::InSyncCopiesOverruled, &[power], Answer::Yes);
+}
+
+#[test]
+fn re_06_the_last_known_leader_has_what_its_disk_has() {
+    let history = |remembers: bool| {
+        let mut run = appended(-1);
+        run.copies(2, 4, 0);
+        run.copies(3, 4, 0);
+        run.acked(0, 0, -1);
+        for broker in 1..=3 {
+            run.lost_power(broker);
+        }
+        run.offline(&[]);
+        let last_known_elr = if remembers { vec![2] } else { Vec::new() };
+        run.say(CONTROLLER, Fact::EligibleLeadersChanged { partition: orders(), elr: Vec::new(), last_known_elr });
+        run.loaded(2, 0);
+        run.elected(2, 6, &[2], false, 0);
+        run.loaded(1, 1);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.ends_with(2, &[]);
+        run
+    };
+    let power = [Cause::UnsyncedDataLostWithPower];
+    let elr = with_topic(acks(-1), |topic| topic.eligible_leader_replicas = true);
+    check(&history(true), &elr, Kind::LostWrite, Cause::LastKnownLeaderElected, &power, Answer::Yes);
+    let synced = with_topic(elr.clone(), |topic| topic.flush_messages = 1);
+    check(&history(true), &synced, Kind::LostWrite, Cause::LastKnownLeaderElected, &power, Answer::No);
+    check(&history(false), &elr, Kind::LostWrite, Cause::UncleanElection, &[], Answer::No);
 }
 
 #[test]
@@ -481,6 +563,53 @@ fn st_08_a_consumer_does_not_get_past_a_damaged_record() {
     run.ends_with(1, &[]);
     check(&run, &acks(-1), Kind::LostWrite, Cause::CorruptRecord, &[], Answer::Unknown);
     check(&reads(true), &acks(-1), Kind::Stuck, Cause::Unknown, &[], Answer::Unknown);
+}
+
+#[test]
+fn cr_15_two_requests_in_one_breath_are_told_apart() {
+    // The application has sent a record again, twice: two batches, which leave at one instant, and two copies.
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    for (again, batch) in [(1, 1), (2, 2)] {
+        run.resent(again, 0, "a");
+        run.batched(again, batch);
+    }
+    let first = run.at(500).transmits_as(1, 1, 1, 7);
+    let second = run.at(500).transmits_as(2, 1, 1, 7);
+    run.appends_as(first, 1, 4, 0, 7, 1);
+    run.appends_as(second, 1, 4, 1, 7, 2);
+    run.acked(1, 0, -1);
+    run.acked(2, 1, -1);
+    run.ends_with(1, &["a", "a"]);
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    check(&run, &idempotent, Kind::Duplicate, Cause::ResentByApplication, &[], Answer::Yes);
+}
+
+#[test]
+fn cr_14_a_buffer_that_was_reused_takes_a_record_astray() {
+    let strays = |reused: bool| {
+        let elsewhere = TopicPartition::of("orders", 1);
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits(1, 1, 1);
+        run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        run.sent(1, "b");
+        run.say(P1, Fact::RecordBatched { record: p1(1), partition: elsewhere.clone(), batch: 2 });
+        if reused {
+            let what = "wrote the buffer of a later batch into Produce request from p1 to broker 1".into();
+            run.because(sent, P1, Fact::FaultBit { fault: 1, what });
+        }
+        run.appends(sent, 1, 4, 0);
+        run.surveyed(&elsewhere, 1, &["b"]);
+        run.ends_with(1, &["b"]);
+        run
+    };
+    check(&strays(true), &acks(-1), Kind::Misrouted, Cause::BufferReused, &[], Answer::No);
+    check(&strays(false), &acks(-1), Kind::Misrouted, Cause::Unknown, &[], Answer::No);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use ackproof_core::fact::{
-    Event, Fact, LogStartReason, Observer, Payload, RemovalReason, ResetReason, RetryReason, Role, TruncationReason,
+    Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, RemovalReason, ResetReason, RetryReason, Role,
+    TruncationReason,
 };
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
@@ -69,7 +70,7 @@ pub fn all() -> Vec<Fact> {
         },
         Fact::Cleaned { partition: partition.clone(), from: o(3), to: o(17), records_before: 12, records_after: 5 },
         Fact::CleaningFailed { partition: partition.clone(), what: "a batch is damaged".into() },
-        Fact::ProducerExpired { partition: partition.clone(), producer_id: 7 },
+        Fact::ProducerExpired { partition: partition.clone(), producer_id: 7, reason: ForgottenReason::Silent },
         Fact::DiskHarmed { what: "emptied the disk of broker 1".into() },
         Fact::IsrAdopted { partition: partition.clone(), isr: vec![1, 2], partition_epoch: PartitionEpoch(9) },
         Fact::MetadataReplayed { base_offset: o(3), last_offset: o(4), leader_epoch: epoch, crc: 0xfeed_beef },
@@ -114,6 +115,7 @@ pub fn all() -> Vec<Fact> {
         },
         Fact::AdminAnswered { call: "delete topic orders".into(), error },
         Fact::LogDeleted { partition: partition.clone(), log_end: o(17) },
+        Fact::ReplicaThrottled { partition: partition.clone(), follower: 4, role: Role::Leader },
         Fact::ClientThrottled { client: P1, api: "Produce".into(), throttle_ms: 250 },
         Fact::PartitionSurveyed {
             partition: partition.clone(),

@@ -443,6 +443,24 @@ fn what_is_lost_with_the_power_is_excused_unless_every_record_is_synced() {
 }
 
 #[test]
+fn a_loss_of_power_does_not_excuse_a_leader_that_others_in_sync_could_replace() {
+    // Broker 1 is back before anybody has taken its place, with a shorter log.
+    let leads_on = |isr: &[i32]| {
+        let mut run = two_committed();
+        run.isr(&[1, 2, 3], isr);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.registered(1);
+        let (leader_epoch, log_end) = (LeaderEpoch(4), Offset(0));
+        let isr = isr.to_vec();
+        run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+        first(&run, Invariant::LeaderCompleteness).expect("the leader lacks two records").permitted.answer
+    };
+    assert_eq!(leads_on(&[1, 3]), Answer::No);
+    assert_eq!(leads_on(&[1]), Answer::Yes);
+}
+
+#[test]
 fn one_loss_of_power_does_not_excuse_the_loss_of_every_copy_where_two_are_promised() {
     let mut run = lost_with_power();
     run.truncated(2, 2, 0, TruncationReason::Diverged);

@@ -1,6 +1,6 @@
 //! What a log may forget, and what must not go with it: retention, DeleteRecords, compaction, tombstones.
 
-use ackproof_core::fact::{Fact, LogStartReason, ResetReason, Role};
+use ackproof_core::fact::{Fact, ForgottenReason, LogStartReason, ResetReason, Role};
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
 
@@ -136,6 +136,31 @@ fn without_a_reader_nothing_expires_unread() {
 }
 
 #[test]
+fn cr_07_a_copy_that_was_read_and_forgotten_is_a_copy() {
+    let history = |reads: bool, reason: LogStartReason| {
+        let mut run = Run::default();
+        run.sent(0, "a");
+        run.acked(0, 1, -1);
+        if reads {
+            run.polled(0, "a");
+        }
+        run.polled(1, "a");
+        let (partition, from, to) = (orders(), Offset(0), Offset(1));
+        let (high, role) = (Offset(2), Role::Leader);
+        run.say(NodeId::Broker(1), Fact::HighWatermarkAdvanced { partition: partition.clone(), role, from, to: high });
+        run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition, from, to, reason });
+        run.ends_from(Some(1), 1, &["a"]);
+        let judgement = run.judge(&acks(-1));
+        let found: Vec<_> =
+            judgement.of_kind(Kind::Duplicate).map(|found| (found.offset, found.other_offset)).collect();
+        (found, judgement.counts.duplicated)
+    };
+    let twice = (vec![(Some(Offset(1)), Some(Offset(0)))], 1);
+    assert_eq!(history(true, LogStartReason::RetentionMs), twice);
+    assert_eq!(history(false, LogStartReason::RetentionMs), (Vec::new(), 0));
+}
+
+#[test]
 fn what_was_not_committed_must_not_be_deleted() {
     let mut run = Run::default();
     run.elected(1, 4, &[1, 2, 3], true, 0);
@@ -217,15 +242,16 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
 
 #[test]
 fn a_producer_that_was_forgotten_is_not_recognised() {
-    for forgotten in [true, false] {
+    use ForgottenReason::{RecordsDeleted, Silent};
+    for forgotten in [None, Some(Silent), Some(RecordsDeleted)] {
         let mut run = Run::default();
         run.elected(1, 4, &[1, 2, 3], true, 0);
         run.sent(0, "a");
         run.batched(0, 1);
         let sent = run.transmits_as(1, 1, 1, 7);
         run.appends_as(sent, 1, 4, 0, 7, 1);
-        if forgotten {
-            run.say(LEADER, Fact::ProducerExpired { partition: orders(), producer_id: 7 });
+        if let Some(reason) = forgotten {
+            run.say(LEADER, Fact::ProducerExpired { partition: orders(), producer_id: 7, reason });
         }
         run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
         let sent = run.transmits_as(1, 2, 1, 7);
@@ -234,8 +260,9 @@ fn a_producer_that_was_forgotten_is_not_recognised() {
         run.ends_with(1, &["a", "a"]);
         let contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
         let (cause, permitted) = match forgotten {
-            true => (Cause::ProducerForgotten, Answer::Yes),
-            false => (Cause::DuplicateNotRecognised, Answer::No),
+            Some(Silent) => (Cause::ProducerForgotten, Answer::Yes),
+            Some(RecordsDeleted) => (Cause::ProducerForgottenWithItsRecords, Answer::No),
+            None => (Cause::DuplicateNotRecognised, Answer::No),
         };
         check(&run, &contract, Some((Kind::Duplicate, cause, permitted)));
     }

@@ -311,6 +311,12 @@ impl Run {
 
     /// What the leader of another partition has on its disk.
     pub fn surveyed(&mut self, partition: &TopicPartition, leader: i32, log: &[&str]) {
+        let log: Vec<(Option<&str>, &str)> = log.iter().map(|value| (None, *value)).collect();
+        self.surveyed_with_key(partition, leader, &log);
+    }
+
+    /// The same, with keys.
+    pub fn surveyed_with_key(&mut self, partition: &TopicPartition, leader: i32, log: &[(Option<&str>, &str)]) {
         let end = Offset(log.len() as i64);
         let replica = Fact::ReplicaSurveyed {
             partition: partition.clone(),
@@ -324,13 +330,13 @@ impl Run {
             leader_epoch: LeaderEpoch(5),
         };
         self.say(CONTROLLER, replica);
-        for (offset, value) in (0..).zip(log) {
+        for (offset, (key, value)) in (0..).zip(log) {
             let record = Fact::RecordSurveyed {
                 partition: partition.clone(),
                 broker: leader,
                 offset: Offset(offset),
                 leader_epoch: LeaderEpoch(5),
-                key: None,
+                key: key.and_then(payload),
                 value: payload(value),
             };
             self.say(CONTROLLER, record);

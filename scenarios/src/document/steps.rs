@@ -71,6 +71,9 @@ pub struct Step {
     pub duplicate: Option<Written<Messages>>,
     /// Action: messages arrive with a bit flipped that TCP's checksum did not catch.
     pub corrupt: Option<Written<Messages>>,
+    /// Action: Produce requests wait in their client, and go out when this step ends, with the records of the last batch that the
+    /// client has sent meanwhile: their buffers have been reused (KAFKA-19012).
+    pub reuse_buffer: Option<Written<Messages>>,
     /// Action: connections between these nodes are reset.
     pub disconnect: Option<Written<Disconnect>>,
     /// Action: the connections that there are between these nodes carry nothing any more, and neither end is told.

@@ -59,7 +59,11 @@ impl OpenStep {
                     let by = range.draw(&mut stream("by"));
                     with_messages(&mut step.action, |fault| match &mut fault.interference {
                         Interference::Delay(later) | Interference::Duplicate(later) => *later = by,
-                        Interference::Hold | Interference::Drop | Interference::Reset | Interference::Corrupt(_) => {}
+                        Interference::Hold
+                        | Interference::Drop
+                        | Interference::Reset
+                        | Interference::Corrupt(_)
+                        | Interference::ReuseBuffer => {}
                     });
                 }
                 Choice::MessageTimes(range) => {
@@ -147,6 +151,7 @@ fn given(step: &written::Step) -> Vec<Given<'_>> {
         reset "reset" => |it| What::Messages(it, Interference::Reset);
         duplicate "duplicate" => |it| What::Messages(it, Interference::Duplicate(Duration::ZERO));
         corrupt "corrupt" => |it| What::Messages(it, Interference::Corrupt(Corruption::Records));
+        reuse_buffer "reuse-buffer" => |it| What::Messages(it, Interference::ReuseBuffer);
         silence "silence" => |it| What::Silence(it);
         link "link" => |it| What::Link(it);
         rollback "rollback" => |it| What::RollBack(it);

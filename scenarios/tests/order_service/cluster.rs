@@ -21,12 +21,14 @@ pub struct Shop {
     steps: Vec<Step>,
     programs_inside: bool,
     log: Option<FactLog>,
+    /// Properties of a consumer in the group `billing`.
+    group: Option<&'static [(&'static str, &'static str)]>,
 }
 
 impl Shop {
     /// acks=all, two in-sync replicas needed.
     pub fn safe() -> Self {
-        Self { acks: "all", steps: Vec::new(), programs_inside: false, log: None }
+        Self { acks: "all", steps: Vec::new(), programs_inside: false, log: None, group: None }
     }
 
     /// The same, with every fact told to `tracing`.
@@ -64,7 +66,12 @@ impl Shop {
             bind: None,
             lasts: Some(Duration::from_secs(10)),
         };
-        Self { acks: "1", steps: vec![step], programs_inside: false, log: None }
+        Self { acks: "1", steps: vec![step], ..Self::safe() }
+    }
+
+    /// The consumer is in a group, with these properties.
+    pub fn in_a_group(properties: &'static [(&'static str, &'static str)]) -> Self {
+        Self { group: Some(properties), ..Self::safe() }
     }
 
     /// The same with programs that the world itself runs.
@@ -90,8 +97,12 @@ impl Shop {
         spec.steps = self.steps.clone();
         let producer =
             ProducerConfig::resolve(version, &[Property::new("acks", self.acks)]).expect("known properties").config;
-        let earliest = [Property::new("auto.offset.reset", "earliest")];
-        let consumer = ConsumerConfig::resolve(version, &earliest).expect("known properties").config;
+        let mut properties = vec![Property::new("auto.offset.reset", "earliest")];
+        if let Some(own) = self.group {
+            properties.push(Property::new("group.id", "billing"));
+            properties.extend(own.iter().map(|(name, value)| Property::new(*name, *value)));
+        }
+        let consumer = ConsumerConfig::resolve(version, &properties).expect("known properties").config;
         let sends = self.programs_inside.then(|| ProducerWorkload {
             topic: partition.topic.clone(),
             partition: None,
@@ -145,9 +156,9 @@ impl Shop {
                 client: 1,
                 name: "orders-in".to_owned(),
                 resets_to_latest: false,
-                group: None,
+                group: self.group.map(|_| "billing".to_owned()),
                 instance: None,
-                says_processed: false,
+                says_processed: self.group.is_some(),
                 commits_before_processing: false,
                 upserts: false,
             }],

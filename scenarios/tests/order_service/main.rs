@@ -124,6 +124,86 @@ fn a_killed_service_comes_back_and_the_orders_that_it_held_were_never_promised()
     assert!(judgement.counts.acknowledged >= 30);
 }
 
+/// When the order consumer of the tutorial commits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    /// `enable.auto.commit=true`.
+    ByItself,
+    /// `commitSync()` after each batch.
+    ByHand,
+}
+
+/// Works 50 ms on every order, until it has done the last one. What it does is written down outside of the process.
+async fn billing(consumer: Consumer, commits: Commits, bills: Arc<Mutex<Vec<String>>>) {
+    consumer.subscribe(&["orders"]);
+    let last = format!("订单信息！{}", ORDERS - 1);
+    loop {
+        let polled = consumer.poll(ackproof_core::types::Duration::from_millis(100)).await;
+        for record in polled.expect("the group has the topic") {
+            madsim::time::sleep(Duration::from_millis(50)).await;
+            let order = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+            bills.lock().expect("nothing panics with it").push(order.clone());
+            consumer.processed(&record);
+            if order == last {
+                return consumer.close(ackproof_core::types::Duration::from_secs(5)).await;
+            }
+        }
+        if commits == Commits::ByHand {
+            consumer.commit_sync().await.expect("nobody takes its partition away");
+        }
+    }
+}
+
+/// Lets the shop bill its orders, kills the billing service once it has written some bills, and starts it again.
+fn run_with_a_crash_of_billing(shop: Shop, commits: Commits, seed: u64) -> (Shared, Vec<String>) {
+    let shared = Shared::new(&shop);
+    let (watched, bills) = (shared.clone(), Arc::new(Mutex::new(Vec::new())));
+    let written = bills.clone();
+    let count = move || written.lock().expect("nothing panics with it").len();
+    let book = bills.clone();
+    Runtime::with_seed_and_config(seed, madsim::Config::default()).block_on(async move {
+        let cluster = Cluster::start(shop.spec(seed), watched.observer()).await;
+        let node = Handle::current().create_node().name("order service").build();
+        let producing = node.spawn(order_producer(cluster.producer("orders-out"), 0));
+        let node = Handle::current().create_node().name("billing").build();
+        node.spawn(billing(cluster.consumer("orders-in"), commits, book.clone()));
+        while count() < 20 {
+            madsim::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Its twentieth bill is written, and not committed yet.
+        Handle::current().kill(node.id());
+        producing.await.expect("the producer is not killed");
+        let node = Handle::current().create_node().name("billing again").build();
+        node.spawn(billing(cluster.consumer("orders-in"), commits, book)).await.expect("it is not killed again");
+        cluster.finish().await;
+    });
+    let bills = bills.lock().expect("nothing panics with it").clone();
+    (shared, bills)
+}
+
+#[test]
+fn the_two_consumers_of_the_tutorial_process_again_what_they_had_not_committed() {
+    let by_itself: &[(&str, &str)] = &[("session.timeout.ms", "6000"), ("auto.commit.interval.ms", "1000")];
+    let by_hand: &[(&str, &str)] = &[("session.timeout.ms", "6000"), ("enable.auto.commit", "false")];
+    for seed in 0..4 {
+        for (commits, properties) in [(Commits::ByItself, by_itself), (Commits::ByHand, by_hand)] {
+            let (shared, bills) = run_with_a_crash_of_billing(Shop::in_a_group(properties), commits, seed);
+            let judgement = shared.explained();
+            for order in 0..ORDERS {
+                let order = format!("订单信息！{order}");
+                assert!(bills.contains(&order), "seed {seed}: {order} was never billed: at least once");
+            }
+            let twice = bills.len() as u64 - ORDERS;
+            assert!(twice > 0, "seed {seed}: the crash hit nothing");
+            assert_eq!(judgement.counts.duplicate_deliveries, twice, "seed {seed}: the judge counts as the shop does");
+            assert_eq!(judgement.kinds(), [Kind::DuplicateDelivery], "seed {seed}: {:?}", judgement.anomalies);
+            for anomaly in &judgement.anomalies {
+                assert_eq!(anomaly.cause, Some(Cause::ProcessedBeforeCommitted), "seed {seed}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_world_driven_by_madsim_and_a_bare_one_give_the_same_facts() {
     for seed in 0..4 {

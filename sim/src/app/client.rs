@@ -1,4 +1,6 @@
 //! Handles to client processes. Dropping one kills its process, as the death of the application does.
+//!
+//! Not modelled: a `ConsumerRebalanceListener` of the application (callbacks return at once), `wakeup()`, `pause()`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -124,11 +126,18 @@ impl Producer {
 /// A consumer.
 pub struct Consumer {
     process: Process,
+    commits: AtomicU64,
 }
 
 impl Consumer {
     pub(super) fn start(shared: Shared, client: NodeIndex) -> Self {
-        Self { process: Process::start(shared, client) }
+        Self { process: Process::start(shared, client), commits: AtomicU64::new(0) }
+    }
+
+    /// `consumer.subscribe(topics)`: its group (`group.id`) says what it reads.
+    pub fn subscribe(&self, topics: &[&str]) {
+        let topics = topics.iter().map(|topic| TopicName(StrBytes::from_string((*topic).to_owned()))).collect();
+        self.process.shared.call(self.process.client, Call::Subscribe(topics));
     }
 
     /// `consumer.assign(partitions)`.
@@ -143,15 +152,58 @@ impl Consumer {
         self.process.shared.call(self.process.client, call);
     }
 
-    /// `consumer.poll(timeout)`.
+    /// `consumer.poll(timeout)`. A rebalance takes place in here.
     pub async fn poll(&self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ErrorCode> {
         let Process { shared, client } = &self.process;
         shared.call(*client, Call::Poll { timeout });
-        let polled = shared.hear(*client, |completion| match completion {
-            Completion::Polled(result) => Some(result.clone()),
+        loop {
+            let polled = shared.hear(*client, |completion| match completion {
+                Completion::Polled(result) => Some(Some(result.clone())),
+                Completion::PartitionsRevoked(_)
+                | Completion::PartitionsLost(_)
+                | Completion::PartitionsAssigned(_) => Some(None),
+                _ => None,
+            });
+            match polled.await {
+                Some(result) => return result,
+                None => shared.call(*client, Call::ReturnFromCallback),
+            }
+        }
+    }
+
+    /// Says that the effect of a record is there: what the judge holds against what is committed.
+    pub fn processed(&self, record: &ConsumerRecord) {
+        let call = Call::Processed(record.partition.clone(), record.offset);
+        self.process.shared.call(self.process.client, call);
+    }
+
+    /// `consumer.commitSync()`: everything that `poll()` has returned.
+    pub async fn commit_sync(&self) -> Result<(), ErrorCode> {
+        let call = self.commit(true);
+        let Process { shared, client } = &self.process;
+        let committed = shared.hear(*client, |completion| match completion {
+            Completion::Committed { call: answered, result } if *answered == call => Some(*result),
             _ => None,
         });
-        polled.await
+        committed.await
+    }
+
+    /// `consumer.commitAsync()`, without a look at the result.
+    pub fn commit_async(&self) {
+        self.commit(false);
+    }
+
+    fn commit(&self, sync: bool) -> u64 {
+        let call = self.commits.fetch_add(1, Ordering::Relaxed);
+        self.process.shared.call(self.process.client, Call::Commit { call, offsets: None, sync });
+        call
+    }
+
+    /// `consumer.close(timeout)`: commits, where that is automatic, and leaves the group.
+    pub async fn close(self, timeout: Duration) {
+        let Process { shared, client } = &self.process;
+        shared.call(*client, Call::Close { timeout });
+        shared.hear(*client, |completion| (*completion == Completion::Closed).then_some(())).await;
     }
 }
 

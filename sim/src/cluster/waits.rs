@@ -192,6 +192,7 @@ impl World {
                 Interference::Reset => "resets connections of",
                 Interference::Duplicate(_) => "repeats",
                 Interference::Corrupt(_) => "corrupts",
+                Interference::ReuseBuffer => "keeps the buffers of",
             };
             return Some(format!("{} {does} {api} messages", self.fault(step)));
         }

@@ -194,7 +194,7 @@ impl World {
             Action::Cut { from, to, both_ways } => self.cut(number, from, to, *both_ways, cause, observer),
             Action::Messages(fault) => {
                 let rule = self.rule(fault, number);
-                self.rules.push(ActiveRule { step: number, rule, seen: 0 });
+                self.rules.push(ActiveRule { step: number, rule, seen: 0, buffer_of: None, reused: None });
             }
             Action::Disconnect { from, to } => self.disconnect(number, from, to, cause, observer),
             Action::Silence { from, to } => self.silence(number, from, to),
@@ -363,6 +363,7 @@ impl World {
     }
 
     fn end_rule(&mut self, number: usize, observer: &mut dyn Observer) {
+        self.overwrite_buffers(number, observer);
         self.rules.retain(|active| active.step != number);
         let mut held: Vec<(Instant, ackproof_core::types::ConnectionId, End)> = Vec::new();
         for (id, connection) in &self.network.connections {

@@ -55,7 +55,7 @@ impl Body {
     }
 
     /// The first records of the message.
-    fn records_mut(&mut self) -> Option<&mut Bytes> {
+    pub(super) fn records_mut(&mut self) -> Option<&mut Bytes> {
         match self {
             Body::Request(_, Request::Produce(request)) => request
                 .topic_data

@@ -29,6 +29,10 @@ enum Fate {
         step: usize,
         by: Duration,
     },
+    /// It waits, and will not be what it was.
+    Lies {
+        step: usize,
+    },
     /// It passes, and is not what it was.
     Corrupts {
         step: usize,
@@ -120,8 +124,18 @@ impl World {
             self.lost(id, from, &packet, observer);
             return;
         }
+        if from == End::Client {
+            self.fill_buffers(sender, &packet.body);
+        }
         match self.fate(sender, receiver, &packet.body) {
             Fate::Passes => self.deliver(id, from, packet, observer),
+            Fate::Lies { step } => {
+                let now = self.now;
+                let Some(connection) = self.network.connections.get_mut(&id) else { return };
+                let lane = connection.lane(from);
+                lane.waiting.push_front((now, packet));
+                lane.held_by = Some(step);
+            }
             Fate::Waits { until, step } => {
                 let did = if until.is_some() { "delayed" } else { "held" };
                 self.bite(step, did, id, from, &packet, observer);
@@ -202,13 +216,17 @@ impl World {
                 Interference::Reset => Fate::Vanishes { step: active.step, reset: true },
                 Interference::Duplicate(by) => Fate::Repeats { step: active.step, by },
                 Interference::Corrupt(corruption) => Fate::Corrupts { step: active.step, corruption, number },
+                Interference::ReuseBuffer => {
+                    active.buffer_of.get_or_insert(from);
+                    Fate::Lies { step: active.step }
+                }
             };
         }
         Fate::Passes
     }
 
     /// The first message that a rule did something to is its witness.
-    fn bite(
+    pub(super) fn bite(
         &mut self,
         step: usize,
         did: &str,

@@ -73,6 +73,10 @@ pub enum Interference {
     Duplicate(Duration),
     /// It arrives with a bit flipped that TCP's checksum did not catch.
     Corrupt(Corruption),
+    /// A Produce request that has not been written to its socket yet when the client gives the batch up and its buffer to the
+    /// next batch (KAFKA-19012). It goes out when the rule ends, with its own header and the records of the last Produce
+    /// request that the sender has sent meanwhile; what is behind it waits too.
+    ReuseBuffer,
 }
 
 /// Where a bit of a message is flipped. Messages without such a part pass unharmed.
@@ -107,6 +111,7 @@ impl Interference {
         match self {
             Interference::Delay(_) | Interference::Hold | Interference::Drop | Interference::Reset => true,
             Interference::Duplicate(_) => matches!(body, Body::Request(..)),
+            Interference::ReuseBuffer => body.has(Corruption::Records) && matches!(body, Body::Request(..)),
             Interference::Corrupt(corruption) => body.has(corruption),
         }
     }

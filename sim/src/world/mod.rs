@@ -1,6 +1,7 @@
 //! The world: one value, one loop. No threads, no async, no globals; cloning it forks the universe.
 
 mod actions;
+mod buffer_reuse;
 mod clock;
 mod corruption;
 mod crash;

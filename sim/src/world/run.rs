@@ -8,6 +8,7 @@ use ackproof_core::fact::{Event, Fact, Observer};
 use ackproof_core::protocol::Request;
 use ackproof_core::types::{Instant, NodeId, Prng, earliest};
 use ackproof_core::{Context, Effect, Effects, Input};
+use bytes::Bytes;
 
 use super::message::Packet;
 use super::network::{End, LinkSpec, Network};
@@ -66,6 +67,10 @@ pub(super) struct ActiveRule {
     pub step: usize,
     pub rule: MessageRule,
     pub seen: u64,
+    /// Whose buffer it keeps for reuse.
+    pub buffer_of: Option<NodeIndex>,
+    /// What has been written into that buffer since.
+    pub reused: Option<Bytes>,
 }
 
 /// A simulated cluster with its clients, network, disks and clocks.

@@ -1,0 +1,209 @@
+//! What became of the copies of a record: who got it, who lost it and how, and which leader without it decided its loss.
+//!
+//! Every copy is followed from the append on to the end of the trace. A copy that goes with the power goes when the power
+//! goes, not when the broker comes back and finds it missing.
+
+use std::collections::BTreeMap;
+
+use ackproof_core::fact::{Event, Fact, Role, TruncationReason};
+use ackproof_core::types::{LeaderEpoch, NodeId, TopicPartition};
+
+use super::lineage::{At, Lineage};
+use super::why_lost::{Promise, election};
+
+/// How a replica lost the record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// When it went.
+    pub(super) gone: At,
+    /// When it was seen to be gone: the same, or the first start after a loss of power; none if the broker never started again.
+    pub(super) found: Option<At>,
+    pub(super) truncated: Option<TruncationReason>,
+    pub(super) with_power: bool,
+}
+
+/// A replica that had the record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holding {
+    pub(super) since: At,
+    /// The last time that it was seen to have it.
+    pub(super) seen: At,
+    pub(super) taken: Option<Taken>,
+}
+
+/// A leader that did not have the record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decision {
+    /// Where it said that it leads.
+    pub(super) became: At,
+    /// The controller's word, or else its own.
+    pub(super) place: At,
+    /// How it had lost the record, if it had had it.
+    pub(super) taken: Option<Taken>,
+    pub(super) unclean: bool,
+}
+
+/// What became of the copies.
+#[derive(Debug)]
+pub(super) struct Fate {
+    /// Whether a recovery that found a broken batch lost the record wherever it cut the log.
+    recovery_takes: bool,
+    pub(super) holders: BTreeMap<i32, Holding>,
+    pub(super) decision: Option<Decision>,
+    /// A leader without the record in an epoch that had begun before: a restart.
+    again: Option<Decision>,
+    newest: LeaderEpoch,
+    /// Every time that a replica lost it.
+    pub(super) destructions: Vec<At>,
+}
+
+/// Follows every copy to the end of the trace.
+pub(super) fn fate(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> Fate {
+    let fate = follow_copies(lineage, partition, promise, false);
+    if fate.decision.is_some() || !fate.survives() {
+        return fate;
+    }
+    // No log was cut below it, and yet it is gone: then what a recovery read from the bytes of a torn log was not what had
+    // been appended there. Another record has its offset: the one whose write broke off.
+    let reread = follow_copies(lineage, partition, promise, true);
+    if reread.decision.is_some() { reread } else { fate }
+}
+
+/// With `recovery_takes`, a recovery that found a broken batch lost the record wherever it cut the log.
+fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, recovery_takes: bool) -> Fate {
+    let mut fate = Fate {
+        recovery_takes,
+        holders: BTreeMap::new(),
+        decision: None,
+        again: None,
+        newest: promise.epoch,
+        destructions: Vec::new(),
+    };
+    let Some(line) = lineage.partitions.get(partition) else { return fate };
+    // A leader of an epoch beyond that of the append counts even if it was there first: the append was a zombie's.
+    let mut walk: Vec<At> = lineage.appends(partition, promise.offset);
+    walk.retain(|at| *at >= promise.append);
+    walk.extend(line.structure.iter().copied().filter(|at| {
+        *at > promise.append || matches!(&lineage.events[*at].fact, Fact::BecameLeader { leader_epoch, .. } if *leader_epoch > promise.epoch)
+    }));
+    walk.sort_unstable();
+    for at in walk {
+        if let NodeId::Broker(broker) = lineage.events[at].node {
+            fate.take(lineage, partition, at, broker, promise);
+        }
+    }
+    if fate.decision.is_none() && line.final_leader.is_none() && line.replicas > 0 {
+        fate.lose_with_machines(lineage);
+    }
+    fate.decision = fate.decision.or(fate.again);
+    fate.destructions.sort_unstable();
+    fate
+}
+
+impl Fate {
+    fn take(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, broker: i32, promise: &Promise) {
+        match &lineage.events[at].fact {
+            Fact::Appended { leader_epoch, role, crc, .. } => {
+                // A leader that lost its log and leads on in its epoch gives the offset away in that same epoch.
+                let is_same = *leader_epoch == promise.epoch && *crc == promise.crc;
+                let is_copy = is_same && (*role == Role::Follower || at == promise.append);
+                if is_copy {
+                    self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
+                }
+            }
+            Fact::Truncated { to, reason, .. }
+                if to.0 <= promise.offset || (self.recovery_takes && *reason == TruncationReason::CorruptTail) =>
+            {
+                self.lose(lineage, at, broker, Some(*reason));
+            }
+            Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(lineage, at, broker, None),
+            Fact::LogLoaded { .. } => {
+                if let Some(holding) = self.holders.get_mut(&broker) {
+                    holding.seen = at;
+                }
+            }
+            Fact::BecameLeader { leader_epoch, .. } => self.lead(lineage, partition, at, broker, *leader_epoch),
+            _ => {}
+        }
+    }
+
+    /// Takes a broker's word that it leads.
+    fn lead(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, leader: i32, epoch: LeaderEpoch) {
+        let is_new = epoch > self.newest;
+        self.newest = self.newest.max(epoch);
+        let holding = self.holders.get(&leader);
+        if holding.is_some_and(|holding| holding.taken.is_none()) {
+            // The record is back in the partition: what had been decided was not the end of it.
+            if is_new {
+                (self.decision, self.again) = (None, None);
+            }
+            return;
+        }
+        let taken = holding.and_then(|holding| holding.taken);
+        if is_new && (self.decision.is_none() || self.is_reopened(lineage, partition, at)) {
+            let election = election(lineage, partition, at, leader, epoch);
+            let unclean = election.is_some_and(|election| {
+                matches!(lineage.events[election].fact, Fact::LeaderElected { clean: false, .. })
+            });
+            self.decision = Some(Decision { became: at, place: election.unwrap_or(at), taken, unclean });
+        } else if epoch == self.newest && self.again.is_none() {
+            // How it was elected lies before the promise, or has been looked at.
+            self.again = Some(Decision { became: at, place: at, taken, unclean: false });
+        }
+    }
+
+    /// Whether the decision was open again: the same broker is elected once more after a time without a leader in which no
+    /// copy went, and its log has not grown. Its first election was of a broker that had not even come back.
+    fn is_reopened(&self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At) -> bool {
+        let (Some(decision), Some(line)) = (self.decision, lineage.partitions.get(partition)) else { return false };
+        let (before, now) = (&lineage.events[decision.became], &lineage.events[at]);
+        let end = |event: &Event| match event.fact {
+            Fact::BecameLeader { log_end, .. } => Some(log_end),
+            _ => None,
+        };
+        let from = line.structure.partition_point(|other| *other <= decision.place);
+        let between = line.structure[from..].iter().take_while(|other| **other < at);
+        let was_offline =
+            between.into_iter().any(|other| matches!(lineage.events[*other].fact, Fact::PartitionOffline { .. }));
+        let kept = self.destructions.iter().all(|gone| *gone < decision.became);
+        !decision.unclean && kept && was_offline && before.node == now.node && end(before) == end(now)
+    }
+
+    fn lose(&mut self, lineage: &Lineage<'_>, at: At, broker: i32, truncated: Option<TruncationReason>) {
+        if let Some(holding) = self.holders.get_mut(&broker).filter(|holding| holding.taken.is_none()) {
+            let power = match truncated {
+                None | Some(TruncationReason::CorruptTail) => {
+                    lineage.last_power_loss(NodeId::Broker(broker), holding.seen, at)
+                }
+                Some(_) => None,
+            };
+            let gone = power.unwrap_or(at);
+            holding.taken = Some(Taken { gone, found: Some(at), truncated, with_power: power.is_some() });
+            self.destructions.push(gone);
+        }
+    }
+
+    /// Without a leader the judge looked for the record on every disk: a machine that lost power with data and did not load
+    /// its log again lost it then.
+    fn lose_with_machines(&mut self, lineage: &Lineage<'_>) {
+        for (broker, holding) in self.holders.iter_mut().filter(|(_, holding)| holding.taken.is_none()) {
+            let node = NodeId::Broker(*broker);
+            let took = |at: &At| matches!(lineage.events[*at].fact, Fact::PowerLost { lost_bytes: 1.., .. });
+            let power = lineage.nodes.get(&node).into_iter().flatten().rev().copied();
+            if let Some(gone) = power.take_while(|at| *at > holding.seen).find(took) {
+                holding.taken = Some(Taken { gone, found: None, truncated: None, with_power: true });
+                self.destructions.push(gone);
+            }
+        }
+    }
+
+    /// Whether a replica still has it.
+    pub(super) fn survives(&self) -> bool {
+        self.holders.values().any(|holding| holding.taken.is_none())
+    }
+
+    /// The copy that went last.
+    pub(super) fn last_taken(&self) -> Option<Taken> {
+        self.holders.values().filter_map(|holding| holding.taken).max_by_key(|taken| taken.gone)
+    }
+}
