@@ -51,11 +51,15 @@ pub enum Kind {
     LostDelivery,
     /// A group processed a record more than once.
     DuplicateDelivery,
+    /// One generation of a group gave a partition to two processes.
+    TwoOwners,
+    /// The committed offset of a group went back.
+    NonmonotonicCommit,
 }
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 21] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -75,6 +79,8 @@ impl Kind {
         Kind::StaleEndOffset,
         Kind::LostDelivery,
         Kind::DuplicateDelivery,
+        Kind::TwoOwners,
+        Kind::NonmonotonicCommit,
     ];
 
     /// The name in reports and expectations: `lost-write`.
@@ -99,6 +105,8 @@ impl Kind {
             Kind::StaleEndOffset => "stale-end-offset",
             Kind::LostDelivery => "lost-delivery",
             Kind::DuplicateDelivery => "duplicate-delivery",
+            Kind::TwoOwners => "two-owners",
+            Kind::NonmonotonicCommit => "nonmonotonic-commit",
         }
     }
 
@@ -124,6 +132,8 @@ impl Kind {
             Kind::StaleEndOffset => "STALE",
             Kind::LostDelivery => "NEVER PROCESSED",
             Kind::DuplicateDelivery => "PROCESSED TWICE",
+            Kind::TwoOwners => "OWNED TWICE",
+            Kind::NonmonotonicCommit => "COMMITTED BACK",
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which anomalies a configuration permits: a permitted one is a lesson, a forbidden one a bug.
 //!
 //! Kafka: what `ProducerConfig`, `TopicConfig` and `KafkaConfig` promise in their documentation.
-//! Not modelled: transactions and consumer groups promise nothing here yet.
+//! Not modelled: transactions promise nothing here yet.
 
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +120,9 @@ pub struct ConsumerContract {
     pub resets_to_latest: bool,
     /// `group.id`.
     pub group: Option<String>,
+    /// `group.instance.id`.
+    #[serde(default)]
+    pub instance: Option<String>,
     /// Whether its program says what it has processed.
     pub says_processed: bool,
     /// Whether its program commits what it has not processed yet.
@@ -222,6 +225,15 @@ impl Contract {
         self.topics.iter().find(|topic| topic.name == name)
     }
 
+    /// Whether two consumers are one static member to their group.
+    pub fn share_an_instance(&self, one: u32, other: u32) -> bool {
+        let of = |client: u32| {
+            let consumer = self.consumers.iter().find(|consumer| consumer.client == client)?;
+            Some((consumer.group.as_ref()?, consumer.instance.as_ref()?))
+        };
+        one != other && of(one).is_some() && of(one) == of(other)
+    }
+
     /// Whether this configuration permits the anomaly with its cause; without one, whether it permits its kind.
     pub fn permits(&self, anomaly: &Anomaly) -> Permitted {
         match anomaly.kind {
@@ -252,6 +264,21 @@ impl Contract {
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
             Kind::LostDelivery => self.permits_lost_delivery(anomaly),
             Kind::DuplicateDelivery => permits_duplicate_delivery(anomaly),
+            Kind::TwoOwners => match anomaly.cause {
+                Some(Cause::InstanceIdShared) => Permitted::yes(
+                    "who uses a group.instance.id twice is one member to the group until one of them is fenced",
+                ),
+                Some(_) | None => Permitted::no("a generation gives each partition to one member"),
+            },
+            Kind::NonmonotonicCommit => match anomaly.cause {
+                Some(Cause::CommitOfFormerGeneration) => {
+                    Permitted::no("a coordinator refuses what a member of a former generation commits")
+                }
+                Some(Cause::CommitWentBack) => {
+                    Permitted::yes("a coordinator takes the last commit, whatever offset it names")
+                }
+                Some(_) | None => Permitted::unknown("it depends on who committed"),
+            },
             Kind::ExpiredUnread => Permitted::yes("a log keeps records for as long as retention says, read or not"),
             Kind::StaleKey => match anomaly.cause {
                 Some(Cause::ReaderSlowerThanTombstones) => {

@@ -448,6 +448,9 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::MemberRemoved { group, member, reason } => {
             d.put(107u64).put(group.as_str()).put(member.as_str()).put(*reason);
         }
+        Fact::GroupsNotLoaded { partition } => {
+            d.put(116u64).put(*partition);
+        }
         Fact::GroupsLoaded { partition, groups } => {
             d.put(108u64).put(*partition).put(*groups);
         }

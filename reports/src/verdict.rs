@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::delivery::Delivery;
 use crate::checkers::key_order::KeyOrder;
+use crate::checkers::nonmonotonic_commit::Commits;
 use crate::checkers::poll_order::PollOrder;
 use crate::checkers::stale_end_offset::EndOffsets;
 use crate::checkers::stale_key::StaleKeys;
+use crate::checkers::two_owners::Owners;
 use crate::checkers::{self, Findings};
 use crate::contract::{Answer, Contract};
 use crate::groups::{self, GroupState};
@@ -224,6 +226,8 @@ pub struct Judge {
     end_offsets: EndOffsets,
     invariants: Invariants,
     delivery: Delivery,
+    owners: Owners,
+    commits: Commits,
     groups: Vec<GroupState>,
     faults: BTreeMap<u32, String>,
     witnesses: BTreeMap<(u32, String), u64>,
@@ -255,6 +259,8 @@ impl Observer for Judge {
                 self.end_offsets.observe(event);
                 self.invariants.observe(event);
                 self.delivery.observe(event);
+                self.owners.observe(event);
+                self.commits.observe(event);
                 groups::observe(&mut self.groups, event);
             }
         }
@@ -274,6 +280,8 @@ impl Judge {
             end_offsets: EndOffsets::default(),
             invariants: Invariants::default(),
             delivery: Delivery::default(),
+            owners: Owners::default(),
+            commits: Commits::default(),
             groups: Vec::new(),
             faults: BTreeMap::new(),
             witnesses: BTreeMap::new(),
@@ -358,6 +366,8 @@ impl Judge {
         self.stale_keys.check(&self.history, findings);
         self.end_offsets.check(&self.contract, findings);
         self.delivery.check(&self.history, &self.contract, findings);
+        self.owners.check(findings);
+        self.commits.check(&self.contract, findings);
         for (what, at) in &self.stuck {
             findings.anomalies.push(Anomaly {
                 note: Some(what.clone()),

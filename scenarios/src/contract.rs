@@ -51,6 +51,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
                 name,
                 resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
                 group: config.group_id.clone(),
+                instance: config.group_instance_id.clone(),
                 says_processed: workload.is_some(),
                 upserts: workload.as_ref().is_some_and(|workload| workload.sink == Sink::Upsert),
                 commits_before_processing: workload

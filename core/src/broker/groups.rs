@@ -18,10 +18,11 @@ use super::socket_server::ReplyTo;
 use crate::config::{BrokerConfig, KafkaVersion};
 use crate::coordinator::group::coordinator::GroupConfig;
 use crate::coordinator::group::{Answer, GROUP_METADATA_TOPIC, GroupCoordinator, GroupRecord, GroupToken, Write};
+use crate::fact::Fact;
 use crate::machine::Context;
 use crate::metadata::MetadataDelta;
 use crate::protocol::ErrorCode;
-use crate::record::{BatchBuilder, Compression};
+use crate::record::{BatchBuilder, Compression, Record};
 use crate::replication::{AppendRequest, ProduceCompleted};
 use crate::types::{Duration, Instant, NodeId, StrBytes, TopicName, TopicPartition};
 
@@ -29,6 +30,9 @@ use crate::types::{Duration, Instant, NodeId, StrBytes, TopicName, TopicPartitio
 const STATIC_MEMBERSHIP: KafkaVersion = KafkaVersion::new(2, 3);
 /// Joins without syncs expire (KAFKA-13435).
 const SYNCS_EXPIRE: KafkaVersion = KafkaVersion::new(3, 1);
+/// A partition whose log cannot be read to its end has no coordinator (`CoordinatorRuntime`: FAILED). Before, the broker
+/// went on as if there were no groups (`loadGroupsAndOffsets`), and answered that nothing had ever been committed.
+const FAILED_LOADS_FAIL: KafkaVersion = KafkaVersion::new(4, 0);
 /// Until the background thread has begun to read.
 const LOADING_STARTS_AFTER: Duration = Duration::from_millis(1);
 
@@ -92,6 +96,10 @@ impl Broker {
     /// Leaderships of the topic have changed, or the topic has come into being.
     pub(super) fn apply_metadata_to_groups(&mut self, delta: &MetadataDelta, ctx: &mut Context<'_>) {
         let name = group_metadata_topic();
+        if delta.topics.contains(&name) {
+            // Whatever has this name now, it is another topic: its partitions begin empty, and their epochs anew.
+            self.resign_from_former_partitions();
+        }
         let Some(topic) = self.metadata.image().topics.get(&name) else { return };
         self.groups.coordinator.set_partitions(topic.partitions);
         for partition in delta.partitions.iter().filter(|partition| partition.topic == name) {
@@ -118,29 +126,54 @@ impl Broker {
         }
     }
 
+    fn resign_from_former_partitions(&mut self) {
+        for partition in self.groups.coordinator.led() {
+            self.groups.loads.remove(&partition);
+            self.groups.coordinator.resigned(partition);
+        }
+    }
+
+    /// Reads a partition of the topic. In the end the broker coordinates its groups, or says that it does not: nobody is
+    /// told for ever that it is loading.
     fn load_groups(&mut self, partition: i32, ctx: &mut Context<'_>) {
         let name = TopicPartition::new(group_metadata_topic(), partition);
-        let Some(log) = self.replicas.log(&name) else { return };
-        let mut records = Vec::new();
-        let (mut from, end) = (log.log_start_offset(), log.log_end_offset());
-        while from < end {
-            let Ok(bytes) = log.read(from, end, usize::MAX, true, ctx) else { break };
-            let before = from;
-            for batch in crate::record::batches(bytes).map_while(Result::ok) {
-                from = from.max(batch.next_offset());
-                if !batch.is_control() {
-                    records.extend(batch.records().map_while(Result::ok));
-                }
-            }
-            if from == before {
-                break;
-            }
-        }
+        let Some(records) = self.read_group_log(&name, ctx) else {
+            ctx.fact(Fact::GroupsNotLoaded { partition });
+            return if self.config.version >= FAILED_LOADS_FAIL {
+                self.groups.coordinator.resigned(partition);
+            } else {
+                self.groups.coordinator.loaded(partition, [], ctx);
+            };
+        };
         // A record that cannot be read is left out, as in Kafka; so is what a later version wrote.
         let known = records
             .into_iter()
             .filter_map(|record| Some((record.offset, GroupRecord::parse(record.key, record.value).ok()?)));
         self.groups.coordinator.loaded(partition, known, ctx);
+    }
+
+    /// What a partition of the topic holds; none if the log is gone with its directory, or breaks off in the middle.
+    fn read_group_log(&self, name: &TopicPartition, ctx: &mut Context<'_>) -> Option<Vec<Record>> {
+        let mut records = Vec::new();
+        let log = self.replicas.log(name)?;
+        let (mut from, end) = (log.log_start_offset(), log.log_end_offset());
+        while from < end {
+            let bytes = log.read(from, end, usize::MAX, true, ctx).ok()?;
+            let before = from;
+            for batch in crate::record::batches(bytes) {
+                let batch = batch.ok()?;
+                from = from.max(batch.next_offset());
+                if !batch.is_control() {
+                    for record in batch.records() {
+                        records.push(record.ok()?);
+                    }
+                }
+            }
+            if from == before {
+                return None;
+            }
+        }
+        Some(records)
     }
 
     /// Carries out what the coordinator has said; whether there was anything.
@@ -238,3 +271,7 @@ pub(super) fn client_id_of(group: &GroupId, from: NodeId) -> StrBytes {
 fn group_metadata_topic() -> TopicName {
     TopicName(StrBytes::from_static_str(GROUP_METADATA_TOPIC))
 }
+
+#[cfg(test)]
+#[path = "groups_tests.rs"]
+mod tests;

@@ -25,6 +25,12 @@ pub(super) fn config_with(broker_id: i32, properties: &[(&str, &str)]) -> Arc<Br
     Arc::new(resolved.expect("the properties are Kafka's").config)
 }
 
+/// Kafka's defaults in some version.
+pub(super) fn config_of(version: KafkaVersion, broker_id: i32) -> Arc<BrokerConfig> {
+    let resolved = BrokerConfig::resolve(version, &[Property::new("node.id", broker_id.to_string())]);
+    Arc::new(resolved.expect("the properties are Kafka's").config)
+}
+
 /// The request sent last, and how to answer it.
 pub(super) fn sent(bench: &mut Bench) -> Option<(ConnectionId, CorrelationId, Request)> {
     let mut sends = bench.take().into_iter().filter_map(|effect| match effect {

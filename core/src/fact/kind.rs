@@ -47,6 +47,7 @@ impl Fact {
             Fact::GroupStateChanged { .. } => "group-state-changed",
             Fact::MemberRemoved { .. } => "member-removed",
             Fact::GroupsLoaded { .. } => "groups-loaded",
+            Fact::GroupsNotLoaded { .. } => "groups-not-loaded",
             Fact::BrokerRegistered { .. } => "broker-registered",
             Fact::BrokerUnfenced { .. } => "broker-unfenced",
             Fact::BrokerFenced { .. } => "broker-fenced",

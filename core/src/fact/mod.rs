@@ -357,6 +357,12 @@ pub enum Fact {
         groups: u32,
     },
 
+    /// A broker leads a partition of `__consumer_offsets` and could not read its log to the end.
+    GroupsNotLoaded {
+        /// The partition of the topic.
+        partition: i32,
+    },
+
     // ---- controller ----
     /// A broker registered.
     BrokerRegistered {

@@ -1,13 +1,15 @@
 //! Checkers: one property per file, with its published name and source.
 //!
-//! [`poll_order`], [`key_order`], [`delivery`], [`stale_key`] and [`stale_end_offset`] judge while the run goes on; the others read
-//! the ledger once, when it is over.
+//! [`poll_order`], [`key_order`], [`delivery`], [`two_owners`], [`nonmonotonic_commit`], [`stale_key`] and [`stale_end_offset`] judge
+//! while the run goes on; the others read the ledger once, when it is over.
 
 pub mod delivery;
 pub mod key_order;
+pub mod nonmonotonic_commit;
 pub mod poll_order;
 pub mod stale_end_offset;
 pub mod stale_key;
+pub mod two_owners;
 
 pub(crate) mod compaction;
 pub(crate) mod duplicate;

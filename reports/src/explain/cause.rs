@@ -140,6 +140,12 @@ causes! {
         "a member went on processing a partition that its group had given to another one";
     CommitWentBack = "commit-went-back",
         "an older commit was written over a newer one";
+    CommitOfFormerGeneration = "commit-of-former-generation",
+        "a member of a former generation committed over what a later one had";
+    AssignedTwice = "assigned-twice",
+        "one assignment gave the partition to two members";
+    InstanceIdShared = "instance-id-shared",
+        "two processes named one group.instance.id, and the group took the second for the first";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
     // ---- neither ----

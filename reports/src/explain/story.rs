@@ -75,6 +75,8 @@ pub enum Mark {
     Second,
     /// The record was processed once more.
     Again,
+    /// The commit that went back.
+    WentBack,
     /// A later record went ahead.
     WentAhead,
     /// The record that came too late.
@@ -93,6 +95,7 @@ impl Mark {
             Mark::First => "the first copy",
             Mark::Second => "the second copy",
             Mark::Again => "the second time",
+            Mark::WentBack => "the step back",
             Mark::WentAhead => "went ahead",
             Mark::OutOfOrder => "out of order",
             Mark::TookOffset => "took its offset",

@@ -138,6 +138,9 @@ fn coordinator(event: &Event, who: &str) -> Option<String> {
         Fact::GroupsLoaded { partition, groups } => {
             format!("{who} coordinates partition {partition} of __consumer_offsets: {groups} group(s)")
         }
+        Fact::GroupsNotLoaded { partition } => {
+            format!("{who} could not read partition {partition} of __consumer_offsets")
+        }
         _ => return None,
     })
 }

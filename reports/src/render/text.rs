@@ -164,11 +164,14 @@ fn place(anomaly: &Anomaly) -> String {
             | Kind::PollSkip
             | Kind::NonmonotonicPoll
             | Kind::StaleEndOffset
+            | Kind::NonmonotonicCommit
     );
     match (anomaly.offset, anomaly.other_offset) {
         (Some(offset), Some(other)) if is_pair => match anomaly.kind {
             Kind::Duplicate => format!("{topic} @ {other} and {offset}"),
-            Kind::PollSkip | Kind::NonmonotonicPoll | Kind::StaleEndOffset => format!("{topic} @ {other} → {offset}"),
+            Kind::PollSkip | Kind::NonmonotonicPoll | Kind::StaleEndOffset | Kind::NonmonotonicCommit => {
+                format!("{topic} @ {other} → {offset}")
+            }
             _ => format!("{topic} @ {offset} after {other}"),
         },
         (Some(offset), _) => format!("{topic} @ {offset}"),
@@ -196,6 +199,8 @@ fn told(anomaly: &Anomaly, names: &NodeNames) -> String {
             true => format!("sent by {who}"),
             false => format!("sent by {who}, {note}"),
         },
+        (Kind::TwoOwners, Some(who), Some(at)) => format!("given to {who} too at {at}, {note}"),
+        (Kind::NonmonotonicCommit, _, Some(at)) => format!("committed at {at}"),
         (_, _, _) => note,
     }
 }

@@ -16,6 +16,7 @@ fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
         name: name.into(),
         resets_to_latest: false,
         group: Some("billing".into()),
+        instance: None,
         says_processed: true,
         commits_before_processing: false,
         upserts: false,
@@ -30,8 +31,12 @@ fn processed(run: &mut Run, member: NodeId, offset: i64) {
 }
 
 fn committed(run: &mut Run, offset: i64) {
+    committed_in(run, 1, offset);
+}
+
+fn committed_in(run: &mut Run, generation: i32, offset: i64) {
     let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
-    run.say(COORDINATOR, Fact::OffsetCommitted { group, partition, offset, generation: 1 });
+    run.say(COORDINATOR, Fact::OffsetCommitted { group, partition, offset, generation });
 }
 
 fn assigned(run: &mut Run, member: NodeId, generation: i32, position: i64, reason: ResetReason) {
@@ -233,4 +238,69 @@ fn co_11_another_group_reads_the_same_records() {
     latest.consumers[1].resets_to_latest = false;
     let cause = Some(Cause::PositionReset);
     assert_eq!(lost(&run, &latest), [(0, cause, Answer::Yes), (1, cause, Answer::Yes)]);
+}
+
+fn kinds(run: &Run, contract: &Contract, kind: Kind) -> Vec<(Option<Cause>, Answer)> {
+    of(kind, run, contract).into_iter().map(|(_, cause, answer)| (cause, answer)).collect()
+}
+
+#[test]
+fn gr_06_one_generation_with_two_owners() {
+    let mut run = written();
+    assigned(&mut run, C2, 1, 0, ResetReason::Committed);
+    let run = ended(run);
+    assert_eq!(kinds(&run, &group(|_| {}), Kind::TwoOwners), [(Some(Cause::AssignedTwice), Answer::No)]);
+    let twins = group(|consumer| consumer.instance = Some("i1".into()));
+    assert_eq!(kinds(&run, &twins, Kind::TwoOwners), [(Some(Cause::InstanceIdShared), Answer::Yes)]);
+}
+
+/// In another generation, after the first one gave it up, after it ended: a partition has one owner.
+#[test]
+fn gr_06_one_owner_after_the_other() {
+    let revoked = Fact::PartitionsRevoked { group: "billing".into(), partitions: vec![orders()], lost: false };
+    for (ending, generation) in [(Fact::NodePaused, 2), (revoked, 1), (Fact::NodeKilled, 1)] {
+        let mut run = written();
+        run.say(C1, ending);
+        assigned(&mut run, C2, generation, 0, ResetReason::Committed);
+        let run = ended(run);
+        assert_eq!(kinds(&run, &group(|_| {}), Kind::TwoOwners), []);
+    }
+}
+
+#[test]
+fn gr_02_a_commit_of_a_former_generation_is_written_all_the_same() {
+    let mut run = written();
+    assigned(&mut run, C2, 2, 0, ResetReason::Committed);
+    committed_in(&mut run, 2, 3);
+    committed_in(&mut run, 1, 1);
+    let run = ended(run);
+    let expected = [(1, Some(Cause::CommitOfFormerGeneration), Answer::No)];
+    assert_eq!(of(Kind::NonmonotonicCommit, &run, &group(|_| {})), expected);
+}
+
+#[test]
+fn co_07_an_older_commit_of_the_same_member_is_written_last() {
+    let mut run = written();
+    committed(&mut run, 3);
+    committed(&mut run, 1);
+    let run = ended(run);
+    let expected = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
+    assert_eq!(of(Kind::NonmonotonicCommit, &run, &group(|_| {})), expected);
+}
+
+/// A member that went back, and says so.
+#[test]
+fn a_member_that_sought_commits_where_it_is() {
+    let mut run = written();
+    committed(&mut run, 3);
+    run.repositioned(3, 0, ResetReason::Seek);
+    committed(&mut run, 1);
+    committed(&mut run, 2);
+    let run = ended(run);
+    assert_eq!(of(Kind::NonmonotonicCommit, &run, &group(|_| {})), []);
+    // It is nobody of another group.
+    let mut others = group(|_| {});
+    others.consumers.iter_mut().for_each(|consumer| consumer.group = Some("audit".into()));
+    let expected = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
+    assert_eq!(of(Kind::NonmonotonicCommit, &run, &others), expected);
 }

@@ -172,6 +172,7 @@ pub fn all() -> Vec<Fact> {
             reason: RemovalReason::SessionExpired,
         },
         Fact::GroupsLoaded { partition: 34, groups: 2 },
+        Fact::GroupsNotLoaded { partition: 34 },
         Fact::ReplicaSurveyed {
             partition: partition.clone(),
             broker: 1,

@@ -423,6 +423,7 @@ fn latest(resets_to_latest: bool) -> Contract {
         name: "c1".into(),
         resets_to_latest,
         group: None,
+        instance: None,
         says_processed: false,
         commits_before_processing: false,
         upserts: false,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::types::{Duration, TopicPartition};
 
 use super::amounts::{self, Between, Count};
@@ -95,7 +96,9 @@ impl Reading<'_> {
             self.report(found.remedy("write topic-number, like \"orders-0\""));
             return None;
         };
-        let Some(partitions) = self.names.topics.get(topic).copied() else {
+        // The topic of the groups has as many partitions as its brokers say; a step about another one never happens.
+        let of_groups = (topic == GROUP_METADATA_TOPIC).then_some(i32::MAX);
+        let Some(partitions) = self.names.topics.get(topic).copied().or(of_groups) else {
             let found = self.error(span, format!("there is no topic `{topic}`"));
             self.report(found.nearest(topic, self.names.topics.keys().map(String::as_str)));
             return None;

@@ -157,6 +157,7 @@ impl Shop {
                 name: "orders-in".to_owned(),
                 resets_to_latest: false,
                 group: self.group.map(|_| "billing".to_owned()),
+                instance: None,
                 says_processed: self.group.is_some(),
                 commits_before_processing: false,
                 upserts: false,

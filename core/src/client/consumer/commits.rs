@@ -15,10 +15,14 @@ use super::coordinator::{ConsumerCoordinator, GroupEvent, MemberState, Purpose};
 use super::group_wire;
 use super::subscription_state::{FetchState, SubscriptionState};
 use crate::client::metadata::ClientMetadata;
+use crate::config::KafkaVersion;
 use crate::fact::{Fact, ResetReason};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{Instant, LeaderEpoch, Offset, TopicPartition};
+
+/// A member between two generations is told so, and not that it is none (KAFKA-8104).
+const SAYS_REBALANCE_IN_PROGRESS: KafkaVersion = KafkaVersion::new(2, 5);
 
 /// Offsets to commit: the next to be read, and the epoch of the last read.
 pub(super) type Positions = BTreeMap<TopicPartition, (Offset, LeaderEpoch)>;
@@ -142,6 +146,7 @@ impl ConsumerCoordinator {
         match self.state {
             _ if !self.is_managed() => None,
             MemberState::Stable | MemberState::Preparing(_) => None,
+            _ if self.config.version < SAYS_REBALANCE_IN_PROGRESS => Some(ErrorCode::UNKNOWN_MEMBER_ID),
             MemberState::Unjoined if self.generation < 0 => Some(ErrorCode::UNKNOWN_MEMBER_ID),
             MemberState::Unjoined | MemberState::Joining | MemberState::Syncing => {
                 Some(ErrorCode::REBALANCE_IN_PROGRESS)
@@ -159,11 +164,13 @@ impl ConsumerCoordinator {
 
     pub fn commit_failed(&mut self, mut commit: Commit, error: ErrorCode, ctx: &mut Context<'_>) {
         match error {
-            ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => self.coordinator_unknown(ctx),
+            ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR | ErrorCode::REQUEST_TIMED_OUT => {
+                self.coordinator_unknown(ctx);
+            }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION
                 if self.is_managed() && self.state == MemberState::Stable =>
             {
-                self.reset_generation();
+                self.generation_is_over(error);
             }
             ErrorCode::REBALANCE_IN_PROGRESS => self.rejoin = true,
             _ => {}

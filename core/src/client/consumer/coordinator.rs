@@ -66,7 +66,10 @@ pub(super) enum Purpose {
     Find,
     Join,
     Sync,
-    Heartbeat,
+    /// Sent in this generation.
+    Heartbeat {
+        generation: i32,
+    },
     Leave,
     Commit(Commit),
     Offsets(Vec<TopicPartition>),
@@ -229,7 +232,7 @@ impl ConsumerCoordinator {
             }
             Purpose::Find
             | Purpose::Sync
-            | Purpose::Heartbeat
+            | Purpose::Heartbeat { .. }
             | Purpose::Leave
             | Purpose::Commit(_)
             | Purpose::Offsets(_) => self.config.request_timeout_ms,
@@ -305,13 +308,13 @@ impl ConsumerCoordinator {
         let Some(purpose) = self.in_flight.remove(&token) else { return };
         match (purpose, response) {
             (Purpose::Find, Response::FindCoordinator(response)) => match group_wire::coordinator(&response) {
-                Ok(node) => self.node = Some(node),
+                Ok(node) => self.coordinator_found(node, ctx.now()),
                 Err(_) => self.back_off(ctx),
             },
             (Purpose::Join, Response::JoinGroup(response)) => self.joined(*response, metadata, ctx),
             (Purpose::Sync, Response::SyncGroup(response)) => self.synced(*response, ctx),
-            (Purpose::Heartbeat, Response::Heartbeat(response)) => {
-                self.heartbeat_answered(ErrorCode(response.error_code), ctx);
+            (Purpose::Heartbeat { generation }, Response::Heartbeat(response)) => {
+                self.heartbeat_answered(ErrorCode(response.error_code), generation, ctx);
             }
             (Purpose::Commit(commit), Response::OffsetCommit(response)) => {
                 self.commit_answered(commit, &response, ctx);
@@ -332,7 +335,7 @@ impl ConsumerCoordinator {
                 self.rejoin = true;
             }
             Purpose::Commit(commit) => self.commit_failed(commit, error, ctx),
-            Purpose::Heartbeat => self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms,
+            Purpose::Heartbeat { .. } => self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms,
             Purpose::Find | Purpose::Leave | Purpose::Offsets(_) => {}
         }
     }
@@ -342,7 +345,7 @@ impl ConsumerCoordinator {
     pub fn next_deadline(&self, polling: bool) -> Option<Instant> {
         let waits = (self.not_before > Instant::START).then_some(self.not_before);
         let polling = polling && !self.in_callback;
-        let poll = (self.is_a_member() && !polling).then(|| self.polled_at + self.config.max_poll_interval_ms);
+        let poll = (self.watches_poll() && !polling).then(|| self.polled_at + self.config.max_poll_interval_ms);
         let preparing = match self.state {
             MemberState::Preparing(until) if polling => Some(until),
             MemberState::Preparing(_)

@@ -20,6 +20,15 @@ use crate::types::{Duration, Instant, StrBytes, TopicName, TopicPartition};
 /// Since when partitions that may have another owner already are lost, not revoked (KIP-429).
 const LOST_IS_NOT_REVOKED: KafkaVersion = KafkaVersion::new(2, 4);
 
+/// Heartbeats go on while the member waits for its assignment (KAFKA-10134).
+const HEARTBEATS_WHILE_SYNCING: KafkaVersion = KafkaVersion::new(2, 7);
+
+/// What an answer says of a generation that is not the present one any more counts for nothing (KAFKA-9752).
+const IGNORES_STALE_ANSWERS: KafkaVersion = KafkaVersion::new(2, 6);
+
+/// A member whose generation is over keeps its id, which may still be valid (KAFKA-13419).
+const KEEPS_ID_OF_OLD_GENERATION: KafkaVersion = KafkaVersion::new(3, 2);
+
 /// Two heartbeats are not sent at the same instant, even with `heartbeat.interval.ms=0` and `retry.backoff.ms=0`.
 const HEARTBEAT_PAUSE_LEAST: Duration = Duration::from_millis(1);
 
@@ -33,10 +42,7 @@ impl ConsumerCoordinator {
 
     /// The application has not called `poll()` for too long: the consumer leaves, and others get what it has.
     pub fn check_poll_interval(&mut self, ctx: &mut Context<'_>) {
-        if !self.is_managed() || !self.is_a_member() {
-            return;
-        }
-        if self.polled_at + self.config.max_poll_interval_ms > ctx.now() {
+        if !self.watches_poll() || self.polled_at + self.config.max_poll_interval_ms > ctx.now() {
             return;
         }
         ctx.fact(crate::fact::Fact::ClientWarned {
@@ -46,13 +52,30 @@ impl ConsumerCoordinator {
         self.reset_generation();
     }
 
+    /// Whether a `poll()` that does not come is noticed: by the thread that sends heartbeats, and only while it does so.
+    pub fn watches_poll(&self) -> bool {
+        self.is_managed() && self.sends_heartbeats() && self.node.is_some()
+    }
+
     /// A coordinator that is silent for a session is looked for again.
     pub fn check_session(&mut self, ctx: &mut Context<'_>) {
         if self.sends_heartbeats() && self.node.is_some() && self.heard_at + self.config.session_timeout_ms <= ctx.now()
         {
-            self.heard_at = ctx.now();
             self.coordinator_unknown(ctx);
         }
+    }
+
+    /// The coordinator is found: it has a session's time to say something.
+    pub fn coordinator_found(&mut self, node: crate::types::NodeId, now: Instant) {
+        self.node = Some(node);
+        self.heard_at = now;
+    }
+
+    /// The thread that sends heartbeats wakes up, and all its clocks begin anew.
+    fn enable_heartbeats(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.polled_at = now;
+        self.heartbeat_at = now + self.config.heartbeat_interval_ms;
     }
 
     /// Whoever assigned partitions looks whether there are others now.
@@ -165,7 +188,9 @@ impl ConsumerCoordinator {
         self.member_id = response.member_id.clone();
         self.assignor = response.protocol_name.as_ref().and_then(|name| Assignor::by_name(name));
         self.state = MemberState::Syncing;
-        self.heard_at = ctx.now();
+        if self.sends_heartbeats() {
+            self.enable_heartbeats(ctx.now());
+        }
         let leads = response.leader == response.member_id;
         self.assigned_of = None;
         let assignments = if leads && !response.skip_assignment {
@@ -209,7 +234,7 @@ impl ConsumerCoordinator {
         self.rejoin = true;
         match error {
             ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => self.coordinator_unknown(ctx),
-            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => self.reset_generation(),
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => self.generation_is_over(error),
             ErrorCode::REBALANCE_IN_PROGRESS => {}
             error if error.is_retriable() => self.back_off(ctx),
             error => {
@@ -224,9 +249,11 @@ impl ConsumerCoordinator {
         if !error.is_none() {
             return self.join_failed(error, ctx);
         }
+        let slept = !self.sends_heartbeats();
         self.state = MemberState::Stable;
-        self.heard_at = ctx.now();
-        self.heartbeat_at = ctx.now() + self.config.heartbeat_interval_ms;
+        if slept {
+            self.enable_heartbeats(ctx.now());
+        }
         self.assigned = Some(consumer_protocol::assignment(&response.assignment));
     }
 
@@ -264,7 +291,8 @@ impl ConsumerCoordinator {
     pub fn sends_heartbeats(&self) -> bool {
         match self.state {
             MemberState::Stable | MemberState::Preparing(_) => true,
-            MemberState::Unjoined | MemberState::Joining | MemberState::Syncing => false,
+            MemberState::Syncing => self.config.version >= HEARTBEATS_WHILE_SYNCING,
+            MemberState::Unjoined | MemberState::Joining => false,
         }
     }
 
@@ -275,27 +303,44 @@ impl ConsumerCoordinator {
             return;
         }
         self.heartbeat_at = ctx.now() + self.config.heartbeat_interval_ms.max(HEARTBEAT_PAUSE_LEAST);
-        if !self.send(group_wire::heartbeat, Purpose::Heartbeat, ctx) {
+        let generation = self.generation;
+        if !self.send(group_wire::heartbeat, Purpose::Heartbeat { generation }, ctx) {
             self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms.max(HEARTBEAT_PAUSE_LEAST);
         }
     }
 
-    pub fn heartbeat_answered(&mut self, error: ErrorCode, ctx: &mut Context<'_>) {
+    pub fn heartbeat_answered(&mut self, error: ErrorCode, sent_in: i32, ctx: &mut Context<'_>) {
+        let is_stale = sent_in != self.generation && self.config.version >= IGNORES_STALE_ANSWERS;
         match error {
             ErrorCode::NONE => self.heard_at = ctx.now(),
             ErrorCode::REBALANCE_IN_PROGRESS => {
                 self.heard_at = ctx.now();
-                self.rejoin = true;
+                // Who is on its way into the next generation knows it.
+                self.rejoin |= matches!(self.state, MemberState::Stable | MemberState::Preparing(_));
             }
             ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => self.coordinator_unknown(ctx),
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION | ErrorCode::FENCED_INSTANCE_ID
+                if is_stale =>
+            {
+                self.heard_at = ctx.now();
+            }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION if self.sends_heartbeats() => {
-                self.reset_generation();
+                self.generation_is_over(error);
             }
             ErrorCode::FENCED_INSTANCE_ID => {
                 self.reset_generation();
                 self.events.push_back(GroupEvent::Failed(error));
             }
-            _ => {}
+            _ => self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms.max(HEARTBEAT_PAUSE_LEAST),
+        }
+    }
+
+    /// The coordinator does not know the member, or knows it in another generation.
+    pub fn generation_is_over(&mut self, error: ErrorCode) {
+        let known = self.member_id.clone();
+        self.reset_generation();
+        if error == ErrorCode::ILLEGAL_GENERATION && self.config.version >= KEEPS_ID_OF_OLD_GENERATION {
+            self.member_id = known;
         }
     }
 

@@ -42,7 +42,7 @@ impl GroupCoordinator {
         ctx: &mut Context<'_>,
     ) -> Result<(), ErrorCode> {
         let CommitRequest { member: identity, offsets } = request;
-        let id = identity.group.clone();
+        let (id, generation) = (identity.group.clone(), identity.generation);
         let checks_generation = self.config.checks_generation;
         let groups = self.groups_of_mut(&id)?;
         if !groups.contains_key(&id) {
@@ -68,7 +68,7 @@ impl GroupCoordinator {
             partitions.push(partition.clone());
             records.push(GroupRecord::OffsetCommit { group: id.clone(), partition, committed: Some(committed) });
         }
-        self.write(&id, records, Purpose::Commit { group: id.clone(), token, partitions });
+        self.write(&id, records, Purpose::Commit { group: id.clone(), token, partitions, generation });
         Ok(())
     }
 

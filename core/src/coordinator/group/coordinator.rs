@@ -17,6 +17,7 @@ use kafka_protocol::messages::GroupId;
 
 use super::api::{Answer, GroupToken, JoinResult, MemberIdentity, SyncResult, Write};
 use super::classic_group::{ClassicGroup, GroupState};
+use super::member::Member;
 use super::partition_for;
 use super::records::GroupRecord;
 use crate::machine::Context;
@@ -58,10 +59,10 @@ pub(super) enum Shard {
 pub(super) enum Purpose {
     /// The assignment of a generation.
     Assignment { group: GroupId, generation: i32, assignments: BTreeMap<StrBytes, Bytes> },
-    /// A static member came back under a new id; what it is told if that could be written.
-    StaticMember { group: GroupId, token: GroupToken, result: JoinResult },
-    /// A commit.
-    Commit { group: GroupId, token: GroupToken, partitions: Vec<TopicPartition> },
+    /// A static member came back under a new id; what it is told if that could be written, and who it was before.
+    StaticMember { group: GroupId, token: GroupToken, result: JoinResult, former: Box<Member> },
+    /// A commit by whoever named this generation.
+    Commit { group: GroupId, token: GroupToken, partitions: Vec<TopicPartition>, generation: i32 },
     /// Nobody waits for it: a group without members, or expired offsets.
     Housekeeping,
 }
@@ -108,6 +109,11 @@ impl GroupCoordinator {
     /// What is to be written.
     pub fn take_writes(&mut self) -> Vec<Write> {
         std::mem::take(&mut self.writes)
+    }
+
+    /// The partitions that this broker coordinates, or is about to.
+    pub fn led(&self) -> Vec<i32> {
+        self.shards.keys().copied().collect()
     }
 
     /// White-box: the groups.

@@ -124,6 +124,7 @@ impl GroupCoordinator {
     ) {
         let Some(group) = self.group_mut(&request.group) else { return };
         let Some(mut member) = group.members.remove(old) else { return };
+        let former = Member { awaiting_join: None, awaiting_sync: None, ..member.clone() };
         let fenced = (member.awaiting_join.take(), member.awaiting_sync.take());
         if group.is_leader(old) {
             group.leader = Some(new.clone());
@@ -138,7 +139,7 @@ impl GroupCoordinator {
         let (state, same_protocol) = (group.state, group.select_protocol() == group.protocol);
         self.fence(old, fenced);
         match state {
-            GroupState::Stable if same_protocol => self.keep_generation(token, &new, request),
+            GroupState::Stable if same_protocol => self.keep_generation(token, &new, former, request),
             GroupState::Stable | GroupState::CompletingRebalance => self.prepare_rebalance(&request.group, ctx),
             GroupState::PreparingRebalance | GroupState::Empty => {}
         }
@@ -155,7 +156,7 @@ impl GroupCoordinator {
     }
 
     /// The generation goes on with a static member under its new id, once that is written.
-    fn keep_generation(&mut self, token: GroupToken, member: &StrBytes, request: &JoinRequest) {
+    fn keep_generation(&mut self, token: GroupToken, member: &StrBytes, former: Member, request: &JoinRequest) {
         let Some(group) = self.group_mut(&request.group) else { return };
         if let Some(member) = group.members.get_mut(member) {
             member.awaiting_join = None;
@@ -166,7 +167,7 @@ impl GroupCoordinator {
         let mut result = group.join_result(member);
         // Its assignment stands; a leader must not make another one (KIP-814).
         result.skip_assignment = group.is_leader(member);
-        let purpose = Purpose::StaticMember { group: request.group.clone(), token, result };
+        let purpose = Purpose::StaticMember { group: request.group.clone(), token, result, former: Box::new(former) };
         self.write(&request.group, vec![record], purpose);
     }
 

@@ -83,11 +83,15 @@ impl GroupCoordinator {
     /// A write is in the log at `base`, replicated; or is not, as far as is known.
     pub fn written(&mut self, number: u64, result: Result<Offset, ErrorCode>, ctx: &mut Context<'_>) {
         let Some((partition, purpose, records)) = self.under_way.remove(&number) else { return };
+        let generation = match &purpose {
+            Purpose::Commit { generation, .. } => *generation,
+            Purpose::Assignment { .. } | Purpose::StaticMember { .. } | Purpose::Housekeeping => -1,
+        };
         if let (Ok(base), Some(Shard::Active(_, groups))) = (result, self.shards.get_mut(&partition)) {
             for (index, record) in (0..).zip(records) {
                 // Members and generations are in memory already; of them the log holds a copy.
                 let known = matches!(&record, GroupRecord::Group { metadata: Some(_), .. });
-                say_committed(groups, &record, ctx);
+                say_committed(&record, generation, ctx);
                 if !known {
                     replay(groups, record, Offset(base.0 + index), ctx.now(), ctx.wall_clock());
                 }
@@ -98,10 +102,13 @@ impl GroupCoordinator {
             Purpose::Assignment { group, generation, assignments } => {
                 self.assignment_written(&group, generation, &assignments, group_error(error), ctx);
             }
-            Purpose::StaticMember { group, token, result } => {
+            Purpose::StaticMember { group, token, result, former } => {
+                if error != ErrorCode::NONE {
+                    self.restore_static_member(&group, &result.member_id, *former, ctx.now());
+                }
                 self.static_member_written(&group, token, result, group_error(error), ctx);
             }
-            Purpose::Commit { group, token, partitions } => {
+            Purpose::Commit { group, token, partitions, .. } => {
                 if let Some(group) = self.group_mut(&group) {
                     partitions.iter().for_each(|partition| group.offsets.settle(partition));
                 }
@@ -109,6 +116,23 @@ impl GroupCoordinator {
             }
             Purpose::Housekeeping => {}
         }
+    }
+
+    /// The log does not know the new id of a static member: it is still who it was.
+    fn restore_static_member(&mut self, group: &GroupId, new: &StrBytes, mut former: Member, now: Instant) {
+        let Some(group) = self.group_mut(group) else { return };
+        // It may have gone meanwhile, or come back once more.
+        if group.members.remove(new).is_none() {
+            return;
+        }
+        if group.is_leader(new) {
+            group.leader = Some(former.id.clone());
+        }
+        if let Some(instance) = &former.instance_id {
+            group.static_members.insert(instance.clone(), former.id.clone());
+        }
+        former.heard_of(now);
+        group.members.insert(former.id.clone(), former);
     }
 
     /// A static member's new id is written; if it is not, the member must try again.
@@ -128,9 +152,8 @@ impl GroupCoordinator {
     }
 }
 
-fn say_committed(groups: &BTreeMap<GroupId, ClassicGroup>, record: &GroupRecord, ctx: &mut Context<'_>) {
+fn say_committed(record: &GroupRecord, generation: i32, ctx: &mut Context<'_>) {
     if let GroupRecord::OffsetCommit { group, partition, committed: Some(committed) } = record {
-        let generation = groups.get(group).map_or(-1, |group| group.generation);
         let (group, partition, offset) = (group.to_string(), partition.clone(), committed.offset);
         ctx.fact(Fact::OffsetCommitted { group, partition, offset, generation });
     }

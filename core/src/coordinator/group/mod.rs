@@ -39,4 +39,6 @@ pub fn partition_for(group: &GroupId, partitions: i32) -> i32 {
 }
 
 #[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod tests;

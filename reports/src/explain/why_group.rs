@@ -1,0 +1,74 @@
+//! Why a group gave a partition to two processes at once, or why its committed offset went back.
+//!
+//! Source: `failure-catalog.md` GR-06, GR-08 (two processes with one `group.instance.id`), CO-07, GR-04 (an older commit over a
+//! newer one), GR-02 without its fence.
+
+use ackproof_core::fact::Fact;
+use ackproof_core::types::NodeId;
+
+use super::Tale;
+use super::cause::Cause;
+use super::lineage::{At, Lineage};
+use super::steps::step;
+use super::story::Mark;
+use crate::anomaly::{Anomaly, Kind};
+use crate::contract::Contract;
+
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+    let (Some(partition), Some(group)) = (Tale::partition(anomaly), &anomaly.group) else { return Tale::unknown() };
+    let line = lineage.delivery.get(&(group.as_str(), partition)).map_or(&[][..], Vec::as_slice);
+    let found = match anomaly.kind {
+        Kind::TwoOwners => two_owners(lineage, anomaly, contract, line),
+        _ => went_back(lineage, anomaly, line),
+    };
+    found.unwrap_or_else(Tale::unknown)
+}
+
+fn client(lineage: &Lineage<'_>, at: At) -> Option<u32> {
+    match lineage.events[at].node {
+        NodeId::Client(client) => Some(client),
+        NodeId::Broker(_) | NodeId::Controller(_) => None,
+    }
+}
+
+fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, line: &[At]) -> Option<Tale> {
+    let generation_of = |at: At| match &lineage.events[at].fact {
+        Fact::PartitionsAssigned { generation, .. } => Some(*generation),
+        _ => None,
+    };
+    let told_at = anomaly.told_at?;
+    let second = line.iter().copied().find(|at| {
+        lineage.events[*at].time == told_at && client(lineage, *at) == anomaly.client && generation_of(*at).is_some()
+    })?;
+    let first = line.iter().rev().copied().find(|at| {
+        *at < second
+            && lineage.events[*at].node != lineage.events[second].node
+            && generation_of(*at) == generation_of(second)
+    })?;
+    let shared = match (client(lineage, first), anomaly.client) {
+        (Some(first), Some(second)) => contract.share_an_instance(first, second),
+        _ => false,
+    };
+    let cause = if shared { Cause::InstanceIdShared } else { Cause::AssignedTwice };
+    Some(Tale::new(cause, vec![step(lineage, first), step(lineage, second).mark(Mark::Again)]))
+}
+
+fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Tale> {
+    let commit_at = |at: At| match &lineage.events[at].fact {
+        Fact::OffsetCommitted { offset, generation, .. } => Some((*offset, *generation)),
+        _ => None,
+    };
+    let told_at = anomaly.told_at?;
+    let is_it = |at: &At| {
+        lineage.events[*at].time == told_at && commit_at(*at).is_some_and(|(to, _)| Some(to) == anomaly.offset)
+    };
+    let back = line.iter().copied().find(is_it)?;
+    let before = line.iter().rev().copied().find(|at| *at < back && commit_at(*at).is_some())?;
+    let (generation, newer) = (commit_at(back)?.1, commit_at(before)?.1);
+    let former = generation >= 0 && generation < newer;
+    let cause = if former { Cause::CommitOfFormerGeneration } else { Cause::CommitWentBack };
+    let is_assignment = |at: &At| matches!(lineage.events[*at].fact, Fact::PartitionsAssigned { .. });
+    let assigned = line.iter().rev().copied().find(|at| *at < before && is_assignment(at));
+    let steps = assigned.into_iter().chain([before]).map(|at| step(lineage, at));
+    Some(Tale::new(cause, steps.chain([step(lineage, back).mark(Mark::WentBack)]).collect()))
+}
