@@ -10,12 +10,11 @@
 use std::collections::BTreeMap;
 
 use ackproof_core::fact::{Event, Fact, Observer};
-use ackproof_core::types::{NodeId, TopicPartition};
+use ackproof_core::types::{NodeId, TopicPartition, is_internal};
 
 use crate::explain::lineage::{At, Lineage};
 use crate::explain::steps::step;
 use crate::explain::{Actor, Step};
-use crate::names::is_internal;
 
 /// More events than this are counted only.
 const EVENTS_MAX: usize = 2_000;

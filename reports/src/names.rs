@@ -17,11 +17,6 @@ pub fn listed(mut words: Vec<String>) -> String {
     if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
 }
 
-/// Whether a topic is Kafka's own, like `__consumer_offsets`: nobody sent what is in it.
-pub(crate) fn is_internal(topic: &str) -> bool {
-    topic.starts_with("__")
-}
-
 /// One name, as it is written in the header of a trace.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct NodeName {

@@ -251,6 +251,9 @@ impl Observer for Judge {
                 }
             },
             Fact::Stuck { what } => self.stuck.push((what.clone(), event.time)),
+            Fact::GroupSurveyed { .. } | Fact::GroupPartitionSurveyed { .. } => {
+                groups::observe(&mut self.groups, event);
+            }
             _ => {
                 self.history.observe(event);
                 self.poll_order.observe(event);
@@ -261,7 +264,6 @@ impl Observer for Judge {
                 self.delivery.observe(event);
                 self.owners.observe(event);
                 self.commits.observe(event);
-                groups::observe(&mut self.groups, event);
             }
         }
     }

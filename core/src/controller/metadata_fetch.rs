@@ -91,7 +91,7 @@ impl FetchPurgatory {
 
 /// How long a fetch is willing to wait.
 pub fn max_wait(request: &FetchRequest) -> Duration {
-    Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0))
+    Duration::from_request_millis(request.max_wait_ms)
 }
 
 /// Whether a fetch asks for nothing but what comes next, which there is not: it waits, as nearly all do.

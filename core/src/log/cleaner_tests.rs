@@ -7,7 +7,7 @@ use crate::config::{CleanupPolicy, LogConfig, Toggles};
 use crate::log::testing::{Bench, config, partition, toggles};
 use crate::log::{LogManager, UnifiedLog};
 use crate::record::{BatchBuilder, Compression, ProducerState};
-use crate::storage::failing::FailingDisk;
+use crate::storage::FailingDisk;
 use crate::storage::{MemoryStorage, Storage};
 use crate::types::{Duration, Instant, LeaderEpoch, ProducerEpoch, Ratio, Sequence};
 
@@ -325,7 +325,7 @@ fn a_crash_at_any_step_loses_no_last_value() {
     while !finished {
         let mut fixture = fixture.clone();
         let Fixture { bench, logs, cleaner } = &mut fixture;
-        let mut dying = FailingDisk::after(steps, std::mem::take(&mut bench.disk));
+        let mut dying = FailingDisk { disk: std::mem::take(&mut bench.disk), left: Some(steps) };
         let mut rng = crate::types::Prng::new(1);
         let mut effects = crate::machine::Effects::default();
         let mut ctx = Context::new(bench.now, Timestamp(0), &mut rng, &mut dying, &mut effects);

@@ -1,27 +1,26 @@
-//! For tests: a disk in memory that nothing can change any more, from now on or after so many calls that would.
+//! For tests: a disk that nothing can change any more, from now on or after so many calls that would. So a disk fails, and so a
+//! process dies: nothing that it would still do reaches the disk.
 
 use std::io;
 
 use bytes::Bytes;
 
-use super::{FileId, MemoryStorage, OpenMode, Storage};
+use super::{FileId, OpenMode, Storage};
 use crate::types::Duration;
 
-#[derive(Default)]
-pub(crate) struct FailingDisk {
-    pub(crate) disk: MemoryStorage,
-    /// Calls until it fails; it does not if there is no number.
-    left: Option<u64>,
+/// A disk that fails.
+#[derive(Clone, Debug, Default)]
+pub struct FailingDisk<S> {
+    /// What is on it.
+    pub disk: S,
+    /// How many more calls change it; all of them if there is no number.
+    pub left: Option<u64>,
 }
 
-impl FailingDisk {
-    /// A disk that fails after so many calls that change it.
-    pub(crate) fn after(calls: u64, disk: MemoryStorage) -> Self {
-        Self { disk, left: Some(calls) }
-    }
-
-    pub(crate) fn fail(&mut self) {
-        self.left = Some(0);
+impl<S> FailingDisk<S> {
+    /// Whether it has failed.
+    pub fn has_failed(&self) -> bool {
+        self.left == Some(0)
     }
 
     fn spend(&mut self) -> io::Result<()> {
@@ -32,7 +31,7 @@ impl FailingDisk {
     }
 }
 
-impl Storage for FailingDisk {
+impl<S: Storage> Storage for FailingDisk<S> {
     fn open(&mut self, path: &str, mode: OpenMode) -> io::Result<FileId> {
         self.spend()?;
         self.disk.open(path, mode)

@@ -6,14 +6,14 @@
 //!
 //! Paths are relative to the node's log directory and use `/`: `orders-0/00000000000000000000.log`.
 
-#[cfg(test)]
-pub(crate) mod failing;
+mod failing;
 mod memory;
 
 use std::io;
 
 use bytes::Bytes;
 
+pub use failing::FailingDisk;
 pub use memory::MemoryStorage;
 
 use crate::types::Duration;

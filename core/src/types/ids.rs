@@ -58,6 +58,11 @@ impl TopicPartition {
     }
 }
 
+/// Whether a topic is Kafka's own, like `__consumer_offsets`: nobody sent what is in it.
+pub fn is_internal(topic: &str) -> bool {
+    topic.starts_with("__")
+}
+
 impl Ord for TopicPartition {
     /// By topic, then by number. Nearly all names of a topic are copies of one, which need not be compared byte by byte:
     /// a broker with thousands of partitions does little else.

@@ -66,6 +66,10 @@ impl Duration {
     pub const fn from_millis(millis: u64) -> Duration {
         Duration(millis.saturating_mul(1_000_000))
     }
+    /// What a request says in milliseconds; less than nothing is nothing.
+    pub fn from_request_millis(millis: i32) -> Duration {
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
     /// So many seconds, at most [`Duration::FOREVER`].
     pub const fn from_secs(secs: u64) -> Duration {
         Duration(secs.saturating_mul(1_000_000_000))

@@ -132,6 +132,7 @@ fn is_lasting(witness: &Fact) -> bool {
     ["cut links", "dropped", "held", "delayed"].iter().any(|verb| what.starts_with(verb))
 }
 
-fn is_death(fact: &Fact) -> bool {
+/// Whether a process ended with it.
+pub(super) fn is_death(fact: &Fact) -> bool {
     matches!(fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
 }

@@ -10,6 +10,7 @@ use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::cause::Cause;
 use super::lineage::{At, Lineage};
+use super::nodes::is_death;
 use super::steps::step;
 use super::story::Mark;
 use super::{Step, Tale};
@@ -176,9 +177,14 @@ impl Walk<'_> {
 
     /// When a process that had the partition died or gave it up.
     fn end_of_ownership(&self, node: NodeId, after: At) -> Option<At> {
-        let died = self.lineage.nodes.get(&node).into_iter().flatten().copied().find(|at| {
-            *at > after && matches!(self.fact(*at), Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
-        });
+        let died = self
+            .lineage
+            .nodes
+            .get(&node)
+            .into_iter()
+            .flatten()
+            .copied()
+            .find(|at| *at > after && is_death(self.fact(*at)));
         let revoked = self.line.iter().copied().find(|at| {
             *at > after
                 && self.lineage.events[*at].node == node

@@ -8,6 +8,7 @@ use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
 use super::cause::Cause;
 use super::lineage::{At, BatchLine, Lineage};
+use super::nodes::is_death;
 use super::story::Mark;
 use super::telling::Telling;
 use super::{Tale, why_lost};
@@ -118,9 +119,13 @@ fn unasked(
         // It went to a broker that was dead already, over a connection that the client had not seen break.
         Some(_) => None,
         // Nothing is said of the request itself: the broker that it went to died with it.
-        None => lineage.nodes.get(&NodeId::Broker(broker?))?.iter().copied().filter(|at| Some(*at) > sent).find(|at| {
-            matches!(lineage.events[*at].fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
-        }),
+        None => lineage
+            .nodes
+            .get(&NodeId::Broker(broker?))?
+            .iter()
+            .copied()
+            .filter(|at| Some(*at) > sent)
+            .find(|at| is_death(&lineage.events[*at].fact)),
     });
     let mut telling = Telling::new(lineage);
     telling.tell_all(lineage.records.get(&record).and_then(|line| line.sent));

@@ -2,14 +2,12 @@
 //!
 //! Source: `failure-catalog.md` PA-01..PA-06, RE-01..RE-06, ST-03, ST-06.
 //!
-//! The walk follows every copy of the record from its append on: which replicas got it, which lost it and how. The
-//! decision is the first leader without it after which no leader had it; the destruction is the last copy to go. The cause
-//! is read off the decision: an unclean election; a leader that had had the record and lost it (with the power, to a torn
-//! batch, to an old high watermark), alone or while others in sync still had it; a leader that never had it, because the promise came first. Where nobody was elected any
-//! more, the destruction is the cause.
+//! `fate` says what became of every copy. The decision is the first leader without it after which no leader had it; the
+//! destruction is the last copy to go. The cause is read off the decision: an unclean election; a leader that had had the
+//! record and lost it (with the power, to a torn batch, to an old high watermark), alone or while others in sync still had it;
+//! a leader that never had it, because the promise came first. Where nobody was elected any more, the destruction is the cause.
 //!
-//! A copy that goes with the power goes when the power goes, not when the broker comes back and finds it missing. A broker
-//! that restarts may lead for a moment in the epoch in which it died: that is no decision, unless nobody leads after it.
+//! A broker that restarts may lead for a moment in the epoch in which it died: that is no decision, unless nobody leads after it.
 //!
 //! Not modelled: retention and compaction (what they remove is no loss), transactions.
 

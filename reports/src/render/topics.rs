@@ -2,8 +2,9 @@
 //!
 //! Kafka: `TopicCommand`, with `--exclude-internal`.
 
+use ackproof_core::types::is_internal;
+
 use crate::history::Replica;
-use crate::names::is_internal;
 use crate::verdict::{Judgement, PartitionState};
 
 /// A table of every topic; ends with a line break.

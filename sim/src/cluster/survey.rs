@@ -12,7 +12,7 @@ use ackproof_core::fact::{Fact, Observer, Payload};
 use ackproof_core::log::{Checkpointed, OffsetCheckpointFile, UnifiedLog};
 use ackproof_core::metadata::PartitionRegistration;
 use ackproof_core::storage::Storage as _;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Prng, Timestamp, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Prng, Timestamp, TopicPartition, is_internal};
 use ackproof_core::{Context, Effects};
 
 use crate::world::{Node, NodeIndex, SimDisk, SimMachine, World};
@@ -36,7 +36,7 @@ impl World {
         let mut readers = Readers::default();
         for (partition, state) in partitions {
             // What the brokers keep for themselves nobody sent.
-            if is_internal(&partition) {
+            if is_internal(partition.topic.as_str()) {
                 continue;
             }
             if let Some(controller) = controller {
@@ -193,11 +193,6 @@ fn describe_partition(partition: &TopicPartition, state: &PartitionRegistration)
         elr: state.elr.clone(),
         last_known_elr: state.last_known_elr.clone(),
     }
-}
-
-/// Topics of the brokers themselves: `__consumer_offsets`.
-fn is_internal(partition: &TopicPartition) -> bool {
-    partition.topic.starts_with("__")
 }
 
 fn describe(node: &Node, log: &UnifiedLog) -> Replica {

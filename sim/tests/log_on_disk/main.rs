@@ -11,7 +11,6 @@
 //! `ACKPROOF_LOG_CASES=100000 cargo test --release -p ackproof-sim --test log_on_disk` looks longer than the 2,000 cases of every day, which
 //! are always the same ones.
 
-mod fuse;
 mod on_disk;
 
 use ackproof_sim::world::Keep;

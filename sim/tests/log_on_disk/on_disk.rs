@@ -7,6 +7,7 @@ use ackproof_core::config::{BrokerConfig, LogConfig, Property};
 use ackproof_core::fact::TruncationReason;
 use ackproof_core::log::{AppendError, LogManager, ProducerStateManager};
 use ackproof_core::record::{BatchBuilder, Compression, ProducerState, RecordBatch, with_offset_and_epoch};
+use ackproof_core::storage::FailingDisk;
 use ackproof_core::types::{
     BrokerEpoch, Duration, Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition,
 };
@@ -14,7 +15,6 @@ use ackproof_core::{Context, Effects};
 use ackproof_sim::world::{DiskFault, DiskFaults, DiskSpec, Keep, SimDisk};
 use bytes::Bytes;
 
-use crate::fuse::FusedDisk;
 use crate::{Setup, Step, Transition};
 
 /// How a life of the process ends when nobody asked it to.
@@ -75,7 +75,7 @@ pub struct LogOnDisk {
     log_config: LogConfig,
     partition: TopicPartition,
     manager: LogManager,
-    disk: FusedDisk,
+    disk: FailingDisk<SimDisk>,
     now: Instant,
     epoch: LeaderEpoch,
     written: u64,
@@ -101,7 +101,7 @@ impl LogOnDisk {
             manager: LogManager::new(config.clone()),
             config,
             partition: TopicPartition::of("orders", 0),
-            disk: FusedDisk { disk: SimDisk::new(DiskSpec::default(), Prng::new(0)), left: None },
+            disk: FailingDisk { disk: SimDisk::new(DiskSpec::default(), Prng::new(0)), left: None },
             now: Instant(1),
             epoch: LeaderEpoch(0),
             written: 0,
@@ -141,7 +141,7 @@ impl LogOnDisk {
         self.now += Duration::from_millis(1);
         self.disk.left = transition.dies_after.map(|(calls, _)| calls);
         let done = self.perform(&transition.step);
-        let died = self.disk.is_blown();
+        let died = self.disk.has_failed();
         self.disk.left = None;
         match (done, transition.dies_after) {
             (Ok(()), _) if !died => self.settle(),

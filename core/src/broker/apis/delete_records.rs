@@ -27,7 +27,7 @@ impl Broker {
                 .map(move |asked| (TopicPartition::new(name.clone(), asked.partition_index), Offset(asked.offset)))
         });
         let entries = entries.collect();
-        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let timeout = Duration::from_request_millis(request.timeout_ms);
         let token = self.wait_for(Pending::DeleteRecords(reply_to));
         self.replicas.delete_records(replication::DeleteRecordsRequest { token, timeout, entries }, ctx);
     }

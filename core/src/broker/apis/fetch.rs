@@ -72,7 +72,7 @@ impl Broker {
             token: self.wait_for(Pending::Fetch(pending)),
             replica_id,
             replica_epoch: BrokerEpoch(request.replica_state.replica_epoch),
-            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            max_wait: Duration::from_request_millis(request.max_wait_ms),
             min_bytes: request.min_bytes.min(max_bytes),
             max_bytes,
             isolation: match request.isolation_level {

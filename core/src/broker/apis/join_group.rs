@@ -20,7 +20,6 @@ impl Broker {
         request: JoinGroupRequest,
         ctx: &mut Context<'_>,
     ) {
-        let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let request = JoinRequest {
             client_id: client_id_of(&request.group_id, reply_to.from),
             client_host: StrBytes::from_string(format!("/{}", reply_to.from).replace(' ', "-")),
@@ -28,8 +27,8 @@ impl Broker {
             member_id: request.member_id,
             instance_id: request.group_instance_id,
             require_known_member_id: true,
-            rebalance_timeout: millis(request.rebalance_timeout_ms),
-            session_timeout: millis(request.session_timeout_ms),
+            rebalance_timeout: Duration::from_request_millis(request.rebalance_timeout_ms),
+            session_timeout: Duration::from_request_millis(request.session_timeout_ms),
             protocol_type: request.protocol_type,
             protocols: request.protocols.into_iter().map(|protocol| (protocol.name, protocol.metadata)).collect(),
         };

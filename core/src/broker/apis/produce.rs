@@ -72,7 +72,7 @@ impl Broker {
             return self.finish_produce(pending, Vec::new(), ctx);
         }
         let token = self.wait_for(Pending::Produce(pending));
-        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let timeout = Duration::from_request_millis(request.timeout_ms);
         self.replicas.append_records(AppendRequest { token, from: reply_to.from, acks, timeout, entries }, ctx);
     }
 

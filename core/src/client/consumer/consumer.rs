@@ -81,19 +81,24 @@ pub(super) enum Purpose {
     Validate,
 }
 
+/// The connections of a consumer; those to its coordinator are its own.
+pub(super) fn network_client(config: &ConsumerConfig) -> NetworkClient {
+    NetworkClient::new(NetworkClientConfig {
+        reconnect_backoff: ExponentialBackoff {
+            initial: config.reconnect_backoff_ms,
+            max: config.reconnect_backoff_max_ms,
+        },
+        connection_setup_timeout: (config.version >= KafkaVersion::new(2, 7))
+            .then_some(NetworkClientConfig::SETUP_TIMEOUT),
+        max_in_flight: 100,
+        max_idle: config.connections_max_idle_ms,
+    })
+}
+
 impl Consumer {
     /// A consumer that starts from these brokers. `_client` is its number, for symmetry with the producers.
     pub fn new(config: Arc<ConsumerConfig>, bootstrap: Vec<NodeId>, _client: u32) -> Self {
-        let network = NetworkClient::new(NetworkClientConfig {
-            reconnect_backoff: ExponentialBackoff {
-                initial: config.reconnect_backoff_ms,
-                max: config.reconnect_backoff_max_ms,
-            },
-            connection_setup_timeout: (config.version >= KafkaVersion::new(2, 7))
-                .then_some(NetworkClientConfig::SETUP_TIMEOUT),
-            max_in_flight: 100,
-            max_idle: config.connections_max_idle_ms,
-        });
+        let network = network_client(&config);
         let metadata = ClientMetadata::new(ClientMetadataConfig {
             bootstrap,
             retry_backoff: ExponentialBackoff::constant(config.retry_backoff_ms),

@@ -21,11 +21,12 @@ use std::sync::Arc;
 use kafka_protocol::messages::GroupId;
 
 use super::commits::Commit;
+use super::consumer::network_client;
 use super::group_wire;
 use super::subscription_state::SubscriptionState;
 use crate::client::metadata::ClientMetadata;
-use crate::client::{Disconnection, Expect, NetworkClient, NetworkClientConfig, RequestToken};
-use crate::config::{Assignor, ConsumerConfig, KafkaVersion};
+use crate::client::{Disconnection, Expect, NetworkClient, RequestToken};
+use crate::config::{Assignor, ConsumerConfig};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Request, Response};
 use crate::types::{ConnectionId, CorrelationId, Instant, NodeId, StrBytes, TopicName, TopicPartition};
@@ -112,19 +113,9 @@ pub(super) struct ConsumerCoordinator {
 
 impl ConsumerCoordinator {
     pub fn new(config: Arc<ConsumerConfig>, group: &str) -> Self {
-        let network = NetworkClient::new(NetworkClientConfig {
-            reconnect_backoff: crate::client::ExponentialBackoff {
-                initial: config.reconnect_backoff_ms,
-                max: config.reconnect_backoff_max_ms,
-            },
-            connection_setup_timeout: (config.version >= KafkaVersion::new(2, 7))
-                .then_some(NetworkClientConfig::SETUP_TIMEOUT),
-            max_in_flight: 100,
-            max_idle: config.connections_max_idle_ms,
-        });
         Self {
             group: GroupId(StrBytes::from_string(group.to_owned())),
-            network,
+            network: network_client(&config),
             node: None,
             not_before: Instant::START,
             in_flight: BTreeMap::new(),

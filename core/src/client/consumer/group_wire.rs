@@ -17,20 +17,18 @@ use kafka_protocol::messages::{
     HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
     OffsetFetchResponse, SyncGroupRequest,
 };
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::Encodable;
 
 use super::assignors::MemberSubscription;
 use super::commits::Positions;
 use super::coordinator::ConsumerCoordinator;
 use crate::config::KafkaVersion;
-use crate::protocol::{ErrorCode, Request};
+use crate::protocol::{ErrorCode, Request, consumer_protocol};
 use crate::types::{Duration, LeaderEpoch, NodeId, Offset, StrBytes, TopicName, TopicPartition};
 
 /// How much longer than the rebalance timeout a join waits for its answer (`JOIN_GROUP_TIMEOUT_LAPSE`).
 pub(super) const JOIN_LAPSE: Duration = Duration::from_secs(5);
 const CONSUMER: &str = "consumer";
-/// Version 1 names owned partitions (KIP-429), 2 the generation (KIP-792), 3 the rack (KIP-881).
-const SUBSCRIPTION_VERSION: i16 = 3;
 const ASSIGNMENT_VERSION: i16 = 0;
 const GROUP: i8 = 0;
 /// Requests that name several coordinators or groups at once (KIP-699, KIP-709).
@@ -98,16 +96,14 @@ fn subscription_bytes(me: &ConsumerCoordinator, owned: &[TopicPartition]) -> Byt
         .with_generation_id(me.generation)
         .with_rack_id(None);
     let mut bytes = BytesMut::new();
-    bytes.put_i16(SUBSCRIPTION_VERSION);
-    subscription.encode(&mut bytes, SUBSCRIPTION_VERSION).expect("every field has a place in version 3");
+    bytes.put_i16(consumer_protocol::VERSION);
+    subscription.encode(&mut bytes, consumer_protocol::VERSION).expect("every field has a place in version 3");
     bytes.freeze()
 }
 
 /// Reads a member's subscription; what cannot be read subscribes to nothing.
 pub(super) fn subscription(bytes: &Bytes, instance_id: Option<StrBytes>) -> MemberSubscription {
-    let mut rest = bytes.clone();
-    let version = bytes::Buf::try_get_i16(&mut rest).unwrap_or(-1).clamp(0, SUBSCRIPTION_VERSION);
-    let read = ConsumerProtocolSubscription::decode(&mut rest, version).unwrap_or_default();
+    let read = consumer_protocol::subscription(bytes).unwrap_or_default();
     let owned = read.owned_partitions.into_iter().flat_map(|topic| {
         let name = topic.topic;
         topic.partitions.into_iter().map(move |index| TopicPartition::new(name.clone(), index))

@@ -68,14 +68,13 @@ impl Member {
 
     /// A member as the log has it. Its session begins now.
     pub fn loaded(record: &MemberRecord, protocol: Option<&StrBytes>, now: Instant) -> Member {
-        let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let mut member = Member {
             id: record.member_id.clone(),
             instance_id: record.instance_id.clone(),
             client_id: record.client_id.clone(),
             client_host: record.client_host.clone(),
-            rebalance_timeout: millis(record.rebalance_timeout_ms),
-            session_timeout: millis(record.session_timeout_ms),
+            rebalance_timeout: Duration::from_request_millis(record.rebalance_timeout_ms),
+            session_timeout: Duration::from_request_millis(record.session_timeout_ms),
             protocols: vec![(protocol.cloned().unwrap_or_default(), record.subscription.clone())],
             assignment: record.assignment.clone(),
             awaiting_join: None,

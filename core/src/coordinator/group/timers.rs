@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use kafka_protocol::messages::{ConsumerProtocolSubscription, GroupId};
-use kafka_protocol::protocol::Decodable;
+use kafka_protocol::messages::GroupId;
 
 use super::classic_group::{ClassicGroup, GroupState};
 use super::coordinator::{GroupCoordinator, Purpose, Shard};
 use super::records::GroupRecord;
 use crate::fact::RemovalReason;
 use crate::machine::Context;
+use crate::protocol::consumer_protocol;
 use crate::types::{Duration, Instant, StrBytes, Timestamp, TopicPartition};
 
 impl GroupCoordinator {
@@ -136,10 +136,7 @@ fn subscribed_topics(group: &ClassicGroup) -> Option<BTreeSet<StrBytes>> {
     let protocol = group.protocol.as_ref()?;
     let mut topics = BTreeSet::new();
     for member in group.members.values() {
-        let mut data = member.subscription(protocol);
-        let version = bytes::Buf::try_get_i16(&mut data).ok()?;
-        let subscription = ConsumerProtocolSubscription::decode(&mut data, version.clamp(0, 3)).ok()?;
-        topics.extend(subscription.topics);
+        topics.extend(consumer_protocol::subscription(&member.subscription(protocol))?.topics);
     }
     Some(topics)
 }

@@ -18,7 +18,7 @@ use crate::replication::{
     AppendRequest, DeletedRecords, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
     ListOffsetsQuery, ProduceResult, ReplicaDescription, ReplicaManager,
 };
-use crate::storage::failing::FailingDisk;
+use crate::storage::{FailingDisk, MemoryStorage};
 use crate::types::{
     BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, Prng,
     Timestamp, TopicPartition,
@@ -71,7 +71,7 @@ pub(super) struct Cluster {
     pub(super) adjust: fn(&mut BrokerConfig),
     pub(super) now: Instant,
     pub(super) nodes: BTreeMap<i32, Node>,
-    pub(super) disks: BTreeMap<i32, FailingDisk>,
+    pub(super) disks: BTreeMap<i32, FailingDisk<MemoryStorage>>,
     pub(super) rng: Prng,
     pub(super) next_connection: u64,
     pub(super) connections: BTreeMap<ConnectionId, (i32, i32)>,
@@ -195,7 +195,7 @@ impl Cluster {
 
     /// From now on nothing can be written.
     pub(super) fn fail_disk(&mut self, id: i32) {
-        self.disks.get_mut(&id).expect("a disk").fail();
+        self.disks.get_mut(&id).expect("a disk").left = Some(0);
     }
 
     /// Nobody reaches the broker, and it reaches nobody.
