@@ -5,6 +5,7 @@
 //! [`counterfactual`] what would have kept the promise,
 //! [`log`] what of it can be watched.
 
+pub mod chaos;
 pub mod cli;
 pub mod contract;
 pub mod counterfactual;
@@ -17,6 +18,7 @@ pub mod form;
 pub mod library;
 pub mod log;
 pub mod mutations;
+pub mod parallel;
 pub mod runner;
 pub mod scenario;
 pub mod schema;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive, 4 not deterministic.
 
+mod chaos;
 mod explain;
 mod list;
 mod log;
@@ -38,6 +39,7 @@ Examples:
   ackproof explain durability/acks-1-leader-crash what it is about, and what happens in it
   ackproof validate my-scenario.toml              what is wrong with a file
   ackproof run --toggles                          each historical fix switched off, and who notices
+  ackproof chaos --seeds 0..1000                  random worlds, and what went wrong in them
   ackproof list                                   what the library has
 
 Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive (a fault never bit, nothing
@@ -47,6 +49,8 @@ was sent, time ran out), 4 not deterministic.";
 enum Command {
     /// Run scenarios and say whether they came out as expected
     Run(run::Run),
+    /// Draw random worlds and look for what must not happen
+    Chaos(chaos::Chaos),
     /// List scenarios
     List(list::List),
     /// Check scenario files without running them
@@ -109,6 +113,7 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
             Ok(End::AsExpected)
         }
         Some(Command::Run(run)) => run.run(screen),
+        Some(Command::Chaos(chaos)) => chaos.run(screen),
         Some(Command::List(list)) => list.run(screen),
         Some(Command::Validate(validate)) => validate.run(screen),
         Some(Command::Schema(schema)) => schema.run(screen),

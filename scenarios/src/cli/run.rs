@@ -1,12 +1,9 @@
 //! `ackproof run`: scenarios under seeds, each with its verdict and the story of what went wrong.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use ackproof_core::fact::Observer;
 use ackproof_core::types::Duration;
@@ -26,6 +23,7 @@ use super::toggles::{Scope, Table, matrix};
 use crate::contract::{contract, node_names};
 use crate::expectation::Standing;
 use crate::export;
+use crate::parallel::in_order;
 use crate::runner::{self, Difference, Options, replay};
 use crate::scenario::Scenario;
 
@@ -345,77 +343,4 @@ fn timed(scenario: &Scenario, seed: u64, options: Options) -> Result {
     let run = runner::run(scenario, seed, options);
     let wall = Duration::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
     Result { run, wall }
-}
-
-/// Works on all tasks, `jobs` at a time, and consumes the results in the order of the tasks.
-pub(super) fn in_order<T: Sync, R: Send>(
-    jobs: NonZeroUsize,
-    tasks: &[T],
-    work: impl Fn(&T) -> R + Sync,
-    mut consume: impl FnMut(usize, R) -> io::Result<()>,
-) -> io::Result<()> {
-    let next = AtomicUsize::new(0);
-    let stop = AtomicUsize::new(tasks.len());
-    let (sender, receiver) = mpsc::sync_channel(jobs.get() * 2);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.get().min(tasks.len()) {
-            let (sender, next, stop, work) = (sender.clone(), &next, &stop, &work);
-            scope.spawn(move || {
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(task) = tasks.get(place).filter(|_| place < stop.load(Ordering::Relaxed)) else { return };
-                    if sender.send((place, work(task))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut waiting = BTreeMap::new();
-        let mut due = 0;
-        for (place, result) in receiver {
-            waiting.insert(place, result);
-            while let Some(result) = waiting.remove(&due) {
-                if let Err(error) = consume(due, result) {
-                    stop.store(0, Ordering::Relaxed);
-                    return Err(error);
-                }
-                due += 1;
-            }
-        }
-        Ok(())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_come_in_the_order_of_the_tasks() {
-        for jobs in [1, 2, 7] {
-            let tasks: Vec<usize> = (0..50).collect();
-            let mut seen = Vec::new();
-            let jobs = NonZeroUsize::new(jobs).expect("not zero");
-            in_order(
-                jobs,
-                &tasks,
-                |task| task * 2,
-                |place, result| {
-                    seen.push((place, result));
-                    Ok(())
-                },
-            )
-            .expect("nothing fails");
-            assert_eq!(seen, (0..50).map(|task| (task, task * 2)).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn a_failing_consumer_stops_the_work() {
-        let tasks: Vec<usize> = (0..1000).collect();
-        let jobs = NonZeroUsize::new(2).expect("not zero");
-        let error = in_order(jobs, &tasks, |task| *task, |_, _| Err(io::ErrorKind::BrokenPipe.into()));
-        assert_eq!(error.expect_err("it fails").kind(), io::ErrorKind::BrokenPipe);
-    }
 }

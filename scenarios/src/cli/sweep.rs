@@ -12,10 +12,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::End;
-use super::run::in_order;
 use super::screen::{Colours, Format, Screen};
 use super::select::SeedChoice;
 use crate::contract::{contract, node_names};
+use crate::parallel::in_order;
 use crate::runner::replay;
 use crate::scenario::{Scenario, parse_time};
 use crate::sweep::{self, Crashes, Moment, Report, Sweep};

@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use serde_json::json;
 
 use super::End;
-use super::run::in_order;
 use super::screen::{Format, Screen};
 use super::select::SeedChoice;
 use crate::mutations::{Row, try_out, untested};
+use crate::parallel::in_order;
 use crate::scenario::Scenario;
 
 /// How the matrix is written.

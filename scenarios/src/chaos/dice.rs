@@ -1,0 +1,54 @@
+//! Drawing: one named stream of random numbers, with the questions that a plan asks of it.
+
+use ackproof_core::types::Prng;
+use toml::{Table, Value};
+
+/// A stream of draws.
+#[derive(Clone, Debug)]
+pub(super) struct Dice(Prng);
+
+impl Dice {
+    /// The stream of this name below a seed.
+    pub fn new(seed: u64, name: &str) -> Self {
+        Self(Prng::new(seed).fork("chaos").fork(name))
+    }
+
+    /// Whether something that happens `times` out of `of` happens.
+    pub fn chance(&mut self, times: u64, of: u64) -> bool {
+        self.0.below(of) < times
+    }
+
+    /// One of some.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        let place = usize::try_from(self.0.below(of.len().max(1) as u64)).unwrap_or(0);
+        &of[place]
+    }
+
+    /// A number, both ends included.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        self.0.between(low, high)
+    }
+
+    /// A number as TOML has it.
+    pub fn number(&mut self, low: u32, high: u32) -> i64 {
+        i64::try_from(self.between(low.into(), high.into())).unwrap_or(0)
+    }
+
+    /// A length of time in milliseconds, small ones as likely as large ones: each power of two from `low` to `high`.
+    pub fn millis(&mut self, low: u64, high: u64) -> String {
+        let steps = u64::from((high / low.max(1)).max(1).ilog2());
+        let floor = low << self.between(0, steps);
+        let millis = self.between(floor, (floor * 2).min(high).max(floor));
+        format!("{millis}ms")
+    }
+}
+
+/// A table from pairs.
+pub(super) fn table<const N: usize>(pairs: [(&str, Value); N]) -> Table {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// A text as a value.
+pub(super) fn text(text: impl Into<String>) -> Value {
+    Value::String(text.into())
+}

@@ -1,0 +1,15 @@
+//! From "run this scenario" to "find me the scenario": random worlds, drawn from a seed, run and judged by the thousand.
+//!
+//! Reading order: [`survive`] what may be done to a world, [`draw`] a world's plan, `faults.rs` what happens in it, [`coverage`]
+//! which states of the protocol it has been through, [`campaign`] many of them, [`keep`] what is left of those that failed.
+
+pub mod campaign;
+pub mod coverage;
+mod dice;
+pub mod draw;
+mod faults;
+pub mod keep;
+pub mod survive;
+
+#[cfg(test)]
+mod tests;

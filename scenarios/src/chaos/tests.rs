@@ -1,0 +1,62 @@
+//! What every drawn plan must be, whatever the seed.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+
+use super::campaign::{Campaign, Report, Wanted};
+use super::draw::{Basis, Given, Parts, draw};
+use super::survive::{Budget, Class};
+use crate::library::find;
+
+fn campaign(wanted: Wanted) -> Campaign {
+    Campaign { basis: Basis::Nothing, budget: None, wanted, guided: true, quiet_after: None }
+}
+
+fn run(campaign: &Campaign, seeds: std::ops::Range<u64>, jobs: usize) -> Report {
+    let jobs = NonZeroUsize::new(jobs).expect("not zero");
+    campaign.run(seeds, jobs, None, &mut |_| ControlFlow::Continue(())).expect("nothing is written")
+}
+
+#[test]
+fn every_drawn_plan_is_a_scenario_and_is_the_same_again() {
+    for seed in 0..400 {
+        let form = draw(Parts::fresh(seed), &Basis::Nothing, None);
+        assert_eq!(form, draw(Parts::fresh(seed), &Basis::Nothing, None));
+        if let Err(found) = form.understand(&Basis::Nothing.place("drawn.toml")) {
+            panic!("seed {seed}: {found}\n{}", form.text());
+        }
+    }
+}
+
+#[test]
+fn a_budget_is_kept() {
+    let budget = Budget([(Class::ProcessCrash, 1), (Class::Pause, 2)].into());
+    for seed in 0..100 {
+        let form = draw(Parts::fresh(seed), &Basis::Nothing, Some(&budget));
+        let count = |action: &str| form.sections("step").filter(|step| step.contains_key(action)).count();
+        assert!(count("kill") <= 1 && count("pause") <= 2, "seed {seed}");
+        assert_eq!(count("kill") + count("pause"), form.sections("step").count(), "seed {seed}");
+        assert!(form.sections("step").count() > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_is_found_does_not_depend_on_the_threads() {
+    let campaign = campaign(Wanted::Any);
+    let report = run(&campaign, 0..70, 1);
+    assert_eq!(report, run(&campaign, 0..70, 3));
+    assert!(report.coverage > 100, "{report:?}");
+    assert!(report.panics.is_empty(), "{:?}", report.panics);
+}
+
+#[test]
+fn only_faults_are_drawn_for_a_given_scenario() {
+    let place = find("durability/acks-1-leader-crash").expect("it is there").remove(0);
+    let basis = Basis::Given(Box::new(Given::load(&place).expect("it is sound")));
+    let forms: Vec<_> = (0..20).map(|seed| draw(Parts::fresh(seed), &basis, None)).collect();
+    for form in &forms {
+        assert_eq!(form.0.get("producer"), forms[0].0.get("producer"));
+        form.understand(&basis.place("drawn.toml")).expect("a scenario");
+    }
+    assert!(forms.iter().any(|form| form.0.get("step") != forms[0].0.get("step")));
+}
