@@ -2,7 +2,8 @@
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
 use ackproof_core::config::{AutoOffsetReset, LegacyProducerType, LogConfig};
-use ackproof_core::types::{NodeId, TopicName};
+use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
+use ackproof_core::types::{NodeId, StrBytes, TopicName};
 use ackproof_reports::NodeNames;
 use ackproof_reports::contract::{
     ConsumerContract, Contract, Ending, LegacyKind, OnError, ProducerContract, TopicContract,
@@ -64,6 +65,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
     let topics = scenario.topics.iter().zip(&scenario.topic_configs);
     contract.topics = topics.map(|(topic, config)| topic_contract(scenario, topic, config)).collect();
     contract.topics.extend(created_topics(scenario));
+    contract.topics.extend(groups_topic(scenario));
     contract
 }
 
@@ -147,6 +149,23 @@ fn created_topics(scenario: &Scenario) -> Vec<TopicContract> {
         }
     }
     contracts
+}
+
+/// The topic of the groups, which a broker creates when the first consumer asks for its coordinator.
+fn groups_topic(scenario: &Scenario) -> Option<TopicContract> {
+    let grouped = |kind: &ClientKind| matches!(kind, ClientKind::Consumer(config, _) if config.group_id.is_some());
+    scenario.clients.iter().find(|client| grouped(&client.kind))?;
+    let broker = scenario.cluster.brokers.first()?;
+    let topic = NewTopic {
+        name: TopicName(StrBytes::from_static_str(GROUP_METADATA_TOPIC)),
+        partitions: broker.groups.offsets_topic_num_partitions,
+        replication_factor: broker.groups.offsets_topic_replication_factor,
+        assignments: Vec::new(),
+        configs: Vec::new(),
+    };
+    let overrides = [("cleanup.policy".to_owned(), "compact".to_owned())].into();
+    let config = scenario.cluster.controller.log.with_overrides(&overrides, scenario.cluster.controller.version);
+    Some(topic_contract(scenario, &topic, &config))
 }
 
 fn on_error(workload: Option<&ProducerWorkload>) -> OnError {

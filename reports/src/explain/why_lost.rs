@@ -226,13 +226,14 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
     }
 }
 
-/// Whether ISR and ELR were empty, and the controller elected whom it remembered (KIP-966).
+/// Whether the ISR was empty, and the controller elected whom it remembered (KIP-966). The last eligible replica may have gone in
+/// that same decision.
 fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> bool {
     let NodeId::Broker(elected) = lineage.events[decision.became].node else { return false };
     let remembers = |fact: &Fact| matches!(fact, Fact::EligibleLeadersChanged { .. });
     let remembered = lineage.last_change(partition, decision.place, remembers);
     remembered.is_some_and(|at| match &lineage.events[at].fact {
-        Fact::EligibleLeadersChanged { elr, last_known_elr, .. } => elr.is_empty() && *last_known_elr == [elected],
+        Fact::EligibleLeadersChanged { last_known_elr, .. } => *last_known_elr == [elected],
         _ => false,
     })
 }

@@ -75,10 +75,15 @@ pub struct Campaign {
 pub struct Failure {
     /// In how many worlds.
     pub times: u64,
-    /// The first of them, by their seeds.
-    pub seeds: Vec<u64>,
-    /// The seeds of the parts of the first.
-    pub parts: Parts,
+    /// The first of them: their seeds, and those of their parts.
+    pub worlds: Vec<(u64, Parts)>,
+}
+
+impl Failure {
+    /// The first world that failed so.
+    pub fn first(&self) -> (u64, Parts) {
+        self.worlds.first().copied().unwrap_or((0, Parts::fresh(0)))
+    }
 }
 
 /// What a campaign has come to.
@@ -247,11 +252,10 @@ impl Report {
         self.events += outcome.events;
         self.sim_time = Duration(self.sim_time.0.saturating_add(outcome.sim_time.0));
         for signature in outcome.signatures {
-            let first = Failure { times: 0, seeds: Vec::new(), parts: outcome.parts };
-            let failure = self.failures.entry(signature).or_insert(first);
+            let failure = self.failures.entry(signature).or_insert(Failure { times: 0, worlds: Vec::new() });
             failure.times += 1;
-            if failure.seeds.len() < NAMED {
-                failure.seeds.push(seed);
+            if failure.worlds.len() < NAMED {
+                failure.worlds.push((seed, outcome.parts));
             }
         }
         if let Some(panic) = outcome.panic {

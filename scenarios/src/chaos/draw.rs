@@ -164,7 +164,9 @@ fn drawn(parts: Parts) -> (Form, Shape) {
     let mut form = Form::default();
     let mut shape = Shape::default();
     form.0.insert("title".into(), text("Drawn by chaos"));
-    form.0.insert("settle-limit".into(), text("3m"));
+    // A JoinGroup request waits for max.poll.interval.ms and 5 s more when its broker is gone without a word.
+    form.0.insert("settle-limit".into(), text("10m"));
+    form.0.insert("time-limit".into(), text("40m"));
     let mut dice = Dice::new(parts.cluster, "cluster");
     let cluster = cluster(&mut dice, &mut shape);
     form.0.insert("cluster".into(), Value::Table(cluster));

@@ -25,10 +25,30 @@ pub(super) fn draw(mut dice: Dice, shape: &Shape, budget: Option<&Budget>) -> Ve
         let mut step = table([("name", text(name))]);
         if act(&mut dice, shape, class, &mut step) {
             trigger(&mut dice, shape, &steps, &mut step);
+            let repaired = (class == Class::DiskError).then(|| repair(&step));
             steps.push(step);
+            steps.extend(repaired);
         }
     }
+    if steps.iter().any(|step| step.contains_key("when")) {
+        // Facts of the time before the clients start do not count.
+        steps.insert(0, table([("name", text(READY)), ("at", text("0s")), ("mark", text("clients start"))]));
+    }
     steps
+}
+
+/// The moment from which facts count.
+const READY: &str = "ready";
+
+/// A broker whose disk failed ends its process: somebody starts it again.
+fn repair(failure: &Table) -> Table {
+    let name = failure["name"].as_str().unwrap_or_default();
+    table([
+        ("name", text(format!("repair after {name}"))),
+        ("after", text(name)),
+        ("wait", text("45s")),
+        ("start", text("all brokers")),
+    ])
 }
 
 /// Some of what the budget allows, and always something.
@@ -74,6 +94,7 @@ fn trigger(dice: &mut Dice, shape: &Shape, earlier: &[Table], step: &mut Table) 
             step.insert("wait".into(), text(dice.millis(1, 12_000)));
         }
         _ => {
+            step.insert("after".into(), text(READY));
             step.insert("when".into(), Value::Table(moment(dice, shape)));
             if dice.chance(1, 2) {
                 step.insert("wait".into(), text(dice.millis(1, 500)));

@@ -37,8 +37,8 @@ fn about(path: &Path, error: &io::Error) -> io::Error {
 
 /// The first world of a failure, as a scenario that expects what was found.
 pub fn form(campaign: &Campaign, signature: Signature, failure: &Failure) -> Form {
-    let mut form = campaign.form(failure.parts);
-    let seed = failure.seeds.first().copied().unwrap_or_default();
+    let (seed, parts) = failure.first();
+    let mut form = campaign.form(parts);
     form.0.insert("title".into(), text(format!("Found by chaos: {signature}")));
     let seeds = table([("test", text(format!("{seed}..{}", seed.saturating_add(1))))]);
     form.0.insert("seeds".into(), Value::Table(seeds));
@@ -86,8 +86,8 @@ pub fn expect(found: &[Signature]) -> Table {
 
 /// The story of the first world: the first message that it happened to.
 pub fn story(campaign: &Campaign, signature: Signature, failure: &Failure, style: &dyn Style) -> Option<String> {
-    let seed = *failure.seeds.first()?;
-    let scenario = campaign.form(failure.parts).understand(&campaign.basis.place("drawn.toml")).ok()?;
+    let (seed, parts) = failure.first();
+    let scenario = campaign.form(parts).understand(&campaign.basis.place("drawn.toml")).ok()?;
     let mut run = runner::run(&scenario, seed, Options::default()).ok()?;
     if let Signature::Broken(_) = signature {
         return Some(text::invariants(&run.judgement, style));

@@ -203,13 +203,13 @@ impl Chaos {
         for (signature, failure) in &report.failures {
             let _ = writeln!(out, "{signature}");
             let _ =
-                writeln!(out, "  in {} of {} worlds; seeds {}", failure.times, report.worlds, listed(&failure.seeds));
+                writeln!(out, "  in {} of {} worlds; seeds {}", failure.times, report.worlds, listed(&failure.worlds));
             if let Some(story) = keep::story(campaign, *signature, failure, &PlainText) {
                 let _ = writeln!(out, "\n{}\n", indented(story.trim_end()));
             }
             let path = keep::path(&self.keep, *signature);
-            let _ = writeln!(out, "  replay  ackproof run {} --seed {}", path.display(), failure.seeds[0]);
-            let _ = writeln!(out, "  small   ackproof shrink {} --seed {}\n", path.display(), failure.seeds[0]);
+            let _ = writeln!(out, "  replay  ackproof run {} --seed {}", path.display(), failure.first().0);
+            let _ = writeln!(out, "  small   ackproof shrink {} --seed {}\n", path.display(), failure.first().0);
         }
         for (seed, parts, said) in &report.panics {
             let _ = writeln!(
@@ -250,8 +250,7 @@ impl Chaos {
                 "failure": signature.to_string(),
                 "forbidden": signature.is_forbidden(),
                 "times": failure.times,
-                "seeds": failure.seeds,
-                "parts": named(failure.parts),
+                "worlds": failure.worlds.iter().map(|(seed, parts)| json!({ "seed": seed, "parts": named(*parts) })).collect::<Vec<_>>(),
                 "file": keep::path(&self.keep, *signature),
             });
             let _ = writeln!(out, "{line}");
@@ -312,8 +311,8 @@ fn named(parts: Parts) -> String {
     format!("{}/{}/{}", parts.cluster, parts.clients, parts.faults)
 }
 
-fn listed(seeds: &[u64]) -> String {
-    seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+fn listed(worlds: &[(u64, Parts)]) -> String {
+    worlds.iter().map(|(seed, _)| seed.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn indented(text: &str) -> String {

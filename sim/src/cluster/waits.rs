@@ -137,10 +137,12 @@ impl World {
         for (index, node) in (0..).map(NodeIndex).zip(self.nodes()) {
             let Some(SimMachine::Consumer(consumer)) = &node.machine else { continue };
             for (_, position) in consumer.positions().filter(|(read, _)| *read == partition) {
-                if position < end {
+                if position != end {
                     let why = self.between(index, leading).map(|why| format!(" ({why})")).unwrap_or_default();
+                    // It will be told at its next fetch that the log does not reach so far.
+                    let ahead = if position > end { " now" } else { "" };
                     waits.push(format!(
-                        "{} is at offset {position} of {partition}, which ends at {end}{why}",
+                        "{} is at offset {position} of {partition}, which ends at {end}{ahead}{why}",
                         node.name
                     ));
                 }

@@ -458,13 +458,14 @@ impl World {
         }
     }
 
-    /// A machine has lost power: nothing that it had open will ever be heard of from its side.
+    /// A machine has lost power: nothing that it had open will ever be heard of from its side. Who still tries to connect to it
+    /// is heard once it is back.
     pub(super) fn forget_connections(&mut self, node: NodeIndex) {
         for connection in self.network.connections.values_mut() {
             if connection.client.0 == node {
                 connection.client_open = false;
             }
-            if connection.server.0 == node {
+            if connection.server.0 == node && connection.server.1.is_some() {
                 connection.server_open = false;
             }
         }

@@ -3,6 +3,7 @@
 use ackproof_core::Input;
 use ackproof_core::client::{Call, Completion};
 use ackproof_core::fact::{Fact, Observer};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, Instant, NodeId, Prng};
 
 use super::run::{Happening, Outcome};
@@ -114,9 +115,11 @@ impl World {
     fn look_for_topics(&mut self, observer: &mut dyn Observer) {
         for completion in self.take_completions(self.admin) {
             let Completion::TopicsCreated(results) = completion else { continue };
-            let refused: Vec<String> = results
-                .iter()
-                .filter_map(|(topic, result)| result.as_ref().err().map(|error| format!("{}: {error}", topic.as_str())))
+            // A topic that is there already was created by a request whose answer got lost.
+            let errors = results.iter().filter_map(|(topic, result)| Some((topic, result.as_ref().err()?)));
+            let refused: Vec<String> = errors
+                .filter(|(_, error)| **error != ErrorCode::TOPIC_ALREADY_EXISTS)
+                .map(|(topic, error)| format!("{}: {error}", topic.as_str()))
                 .collect();
             if refused.is_empty() {
                 self.phase = Phase::FillingIsr;
