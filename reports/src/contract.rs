@@ -268,6 +268,9 @@ impl Contract {
                 Some(Cause::InstanceIdShared) => Permitted::yes(
                     "who uses a group.instance.id twice is one member to the group until one of them is fenced",
                 ),
+                Some(Cause::GroupForgotten) => Permitted::yes(
+                    "a group is what its log has: whether that may lose records is said of __consumer_offsets",
+                ),
                 Some(_) | None => Permitted::no("a generation gives each partition to one member"),
             },
             Kind::NonmonotonicCommit => match anomaly.cause {
@@ -454,6 +457,9 @@ impl Contract {
         };
         if producer.idempotence {
             return Permitted::no("enable.idempotence=true promises the order of send()");
+        }
+        if anomaly.cause == Some(Cause::LateRequestAppended) {
+            return Permitted::yes("without idempotence the broker cannot tell that a request is late");
         }
         if producer.retries == 0 {
             return Permitted::no("retries=0 sends every batch once, in order");

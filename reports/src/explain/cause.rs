@@ -93,6 +93,8 @@ causes! {
         "the leader answered with an error after the append, and the client sent the batch again";
     LateRequestAppendedAfterRetry = "late-request-appended-after-retry",
         "a request that the client had given up was still appended, after its retry";
+    LateRequestAppended = "late-request-appended",
+        "the client had given the request up, and it arrived all the same, behind later ones";
     RequestDeliveredTwice = "request-delivered-twice",
         "one request was appended twice";
     DuplicateNotRecognised = "duplicate-not-recognised",
@@ -142,6 +144,8 @@ causes! {
         "an older commit was written over a newer one";
     CommitOfFormerGeneration = "commit-of-former-generation",
         "a member of a former generation committed over what a later one had";
+    GroupForgotten = "group-forgotten",
+        "the log of the groups had lost the group, and its generations began anew while a member still had the old one";
     AssignedTwice = "assigned-twice",
         "one assignment gave the partition to two members";
     InstanceIdShared = "instance-id-shared",

@@ -237,6 +237,9 @@ fn group(event: &Event) -> (Actor, String, String) {
             format!("removed {member}"),
             format!("group {group}: {}", crate::render::describe::removal(*reason)),
         ),
+        Fact::GroupStateChanged { group, state, generation, .. } => {
+            (plain, format!("has group {group} in {state}"), format!("generation {generation}"))
+        }
         _ => (plain, event.fact.kind().to_owned(), String::new()),
     }
 }

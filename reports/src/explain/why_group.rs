@@ -49,8 +49,29 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
         (Some(first), Some(second)) => contract.share_an_instance(first, second),
         _ => false,
     };
-    let cause = if shared { Cause::InstanceIdShared } else { Cause::AssignedTwice };
-    Some(Tale::new(cause, vec![step(lineage, first), step(lineage, second).mark(Mark::Again)]))
+    let forgotten = began_anew(lineage, anomaly.group.as_deref()?, first, second);
+    let cause = match (shared, forgotten) {
+        (true, _) => Cause::InstanceIdShared,
+        (false, Some(_)) => Cause::GroupForgotten,
+        (false, None) => Cause::AssignedTwice,
+    };
+    let told = [Some(first), forgotten].into_iter().flatten().map(|at| step(lineage, at));
+    Some(Tale::new(cause, told.chain([step(lineage, second).mark(Mark::Again)]).collect()))
+}
+
+/// Where a group's generations began anew between two moments.
+fn began_anew(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At> {
+    let generation_at = |at: At| match &lineage.events[at].fact {
+        Fact::GroupStateChanged { group: of, generation, .. } if of == group => Some(*generation),
+        _ => None,
+    };
+    let mut last = (0..from).rev().find_map(generation_at)?;
+    (from..to).find(|at| {
+        let generation = generation_at(*at);
+        let back = generation.is_some_and(|generation| generation < last);
+        last = generation.unwrap_or(last);
+        back
+    })
 }
 
 fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Tale> {

@@ -25,7 +25,15 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     };
     let Some(batch) = lineage.batches.get(&(from.client, from.batch)) else { return Tale::unknown() };
     let retry = batch.retried.iter().rev().copied().find(|at| *at < late);
-    let cause = cause(lineage, anomaly.kind, batch, from, late, ahead_from);
+    let failed = lineage
+        .records
+        .get(&record)
+        .and_then(|line| line.told)
+        .filter(|told| *told < late && matches!(lineage.events[*told].fact, Fact::RecordFailed { .. }));
+    let cause = match (cause(lineage, anomaly.kind, batch, from, late, ahead_from), failed) {
+        (Cause::Unknown, Some(_)) if from.certain => Cause::LateRequestAppended,
+        (cause, _) => cause,
+    };
     let start = batch.sent.first().map_or(from.sent, |first| from.sent.min(*first));
     let mut telling = Telling::new(lineage);
     let warned = telling.warning(from.client, start);
@@ -39,6 +47,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let is_late = cause == Cause::LateRequestAppendedAfterRetry;
     let again = batch.sent.iter().rev().copied().find(|sent| *sent < late);
     telling.tell_all(again.filter(|_| is_late));
+    telling.tell_all(failed.filter(|_| cause == Cause::LateRequestAppended));
     telling.mark(ahead, Mark::WentAhead);
     telling.mark(late, Mark::OutOfOrder);
     if is_late {

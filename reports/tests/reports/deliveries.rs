@@ -254,6 +254,29 @@ fn gr_06_one_generation_with_two_owners() {
     assert_eq!(kinds(&run, &twins, Kind::TwoOwners), [(Some(Cause::InstanceIdShared), Answer::Yes)]);
 }
 
+/// The log of the groups was lost: the coordinator that took over knew of no generation, and began with the first.
+#[test]
+fn gr_06_generations_that_begin_anew() {
+    let in_state = |generation| Fact::GroupStateChanged {
+        group: "billing".into(),
+        state: "CompletingRebalance".into(),
+        generation,
+        members: Vec::new(),
+    };
+    let coordinated = |generations: [i32; 2]| {
+        let mut run = Run::default();
+        run.say(NodeId::Broker(3), in_state(generations[0]));
+        for event in written().events {
+            run.say(event.node, event.fact);
+        }
+        run.say(NodeId::Broker(3), in_state(generations[1]));
+        assigned(&mut run, C2, 1, 0, ResetReason::Committed);
+        kinds(&ended(run), &group(|_| {}), Kind::TwoOwners)
+    };
+    assert_eq!(coordinated([1, 0]), [(Some(Cause::GroupForgotten), Answer::Yes)]);
+    assert_eq!(coordinated([1, 1]), [(Some(Cause::AssignedTwice), Answer::No)]);
+}
+
 /// In another generation, after the first one gave it up, after it ended: a partition has one owner.
 #[test]
 fn gr_06_one_owner_after_the_other() {

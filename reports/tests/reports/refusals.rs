@@ -8,7 +8,7 @@ use ackproof_reports::contract::Permitted;
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Story};
 
-use crate::run::{CONTROLLER, P1, Run, acks, names, orders, with_topic};
+use crate::run::{CONTROLLER, P1, Run, acks, names, orders, with_producer, with_topic};
 
 const BROKER_1: NodeId = NodeId::Broker(1);
 
@@ -198,6 +198,32 @@ fn a_reorder_shows_the_refusal_that_made_room() {
             "appended at offset 1",
         ],
     );
+}
+
+#[test]
+fn a_request_that_was_given_up_may_still_arrive_behind_later_ones() {
+    let late = |gives_up: bool| {
+        let mut run = Run::default();
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let held = run.transmits(1, 1, 1);
+        if gives_up {
+            run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        }
+        let ahead = run.transmits(2, 1, 1);
+        run.appends(ahead, 1, 4, 0);
+        run.acked(1, 0, -1);
+        run.appends(held, 1, 4, 1);
+        run.ends_with(1, &["b", "a"]);
+        let once = with_producer(acks(-1), |producer| producer.retries = 0);
+        let judgement = run.explain(&once).0;
+        let found = judgement.of_kind(Kind::Reorder).map(|anomaly| (anomaly.cause, anomaly.permitted.answer));
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(late(true), [(Some(Cause::LateRequestAppended), Answer::Yes)]);
+    assert_eq!(late(false), [(Some(Cause::Unknown), Answer::No)]);
 }
 
 #[test]
