@@ -5,6 +5,7 @@
 //! [`counterfactual`] what would have kept the promise,
 //! [`log`] what of it can be watched.
 
+pub mod audit;
 pub mod chaos;
 pub mod cli;
 pub mod contract;

@@ -68,10 +68,17 @@ pub struct Given {
 impl Given {
     /// From a file.
     pub fn load(place: &Place) -> Result<Given, Diagnostics> {
-        let scenario = Scenario::load(place)?;
+        // What is wrong with it is said with its own lines.
+        Scenario::load(place)?;
         let bytes = place.read().unwrap_or_default();
         // It was read as a scenario just now, so it is text and TOML.
-        let mut form = Form::parse(&String::from_utf8_lossy(&bytes)).unwrap_or_default();
+        Given::of(&Form::parse(&String::from_utf8_lossy(&bytes)).unwrap_or_default(), place)
+    }
+
+    /// From a form, as if it stood at a place.
+    pub fn of(form: &Form, place: &Place) -> Result<Given, Diagnostics> {
+        let scenario = form.understand(place)?;
+        let mut form = form.clone();
         for key in ["step", "expect", "fix", "mutation", "seeds", "story", "catalog"] {
             form.0.remove(key);
         }

@@ -315,7 +315,7 @@ fn listed(worlds: &[(u64, Parts)]) -> String {
     worlds.iter().map(|(seed, _)| seed.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn indented(text: &str) -> String {
+pub(super) fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 

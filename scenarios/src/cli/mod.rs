@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive, 4 not deterministic.
 
+mod audit;
 mod chaos;
 mod explain;
 mod list;
@@ -40,6 +41,7 @@ Examples:
   ackproof validate my-scenario.toml              what is wrong with a file
   ackproof run --toggles                          each historical fix switched off, and who notices
   ackproof chaos --seeds 0..1000                  random worlds, and what went wrong in them
+  ackproof audit --producer producer.properties   what a configuration keeps, under which failures
   ackproof list                                   what the library has
 
 Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive (a fault never bit, nothing
@@ -51,6 +53,8 @@ enum Command {
     Run(run::Run),
     /// Draw random worlds and look for what must not happen
     Chaos(chaos::Chaos),
+    /// Say what a configuration keeps and what it does not, under which failures
+    Audit(audit::AuditCommand),
     /// List scenarios
     List(list::List),
     /// Check scenario files without running them
@@ -114,6 +118,7 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
         }
         Some(Command::Run(run)) => run.run(screen),
         Some(Command::Chaos(chaos)) => chaos.run(screen),
+        Some(Command::Audit(audit)) => audit.run(screen),
         Some(Command::List(list)) => list.run(screen),
         Some(Command::Validate(validate)) => validate.run(screen),
         Some(Command::Schema(schema)) => schema.run(screen),

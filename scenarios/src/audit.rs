@@ -1,0 +1,291 @@
+//! Can a configuration lose or repeat a message, under which failures, and which smallest change prevents it?
+//!
+//! The configuration is put into a cluster of three brokers with one topic, a producer and a consumer, and then into as many random
+//! worlds of each class of failure as were asked for. What it promises is not asked: everything that went wrong is told, with
+//! whether the configuration permits it.
+//!
+//! Not modelled: a promise that held in all worlds is not proved; more worlds, other loads or two failures at once may break it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+
+use ackproof_reports::Kind;
+use serde::Serialize;
+use toml::{Table, Value};
+
+use crate::chaos::campaign::{Campaign, Failure, Wanted};
+use crate::chaos::draw::{Basis, Given};
+use crate::chaos::survive::{Budget, Class};
+use crate::diagnostics::Diagnostics;
+use crate::form::Form;
+use crate::library::Place;
+use crate::runner::{self, Options};
+use crate::signature::Signature;
+
+/// What is audited: properties files, each of which may be missing, and what no properties file says.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// A server.properties, path as a scenario file would have it.
+    pub server: Option<String>,
+    /// Properties of the topic, by Kafka's names.
+    pub topic: Vec<(String, String)>,
+    /// A producer.properties.
+    pub producer: Option<String>,
+    /// A consumer.properties.
+    pub consumer: Option<String>,
+    /// The version of everything.
+    pub kafka: String,
+    /// How many brokers there are.
+    pub brokers: u32,
+    /// How many replicas the topic has.
+    pub replication_factor: u32,
+    /// When the consumer's program commits, beside `enable.auto.commit`; as in a scenario file.
+    pub commit: Option<String>,
+}
+
+/// What a user counts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promise {
+    /// What the producer was told is written, is.
+    NothingLost,
+    /// The producer's program gives no record up.
+    NothingDropped,
+    /// No record is in the log twice.
+    NoDuplicate,
+    /// Records of a key are in the order of `send()`.
+    Order,
+    /// The consumer's program processes every record.
+    AllProcessed,
+    /// It processes none twice.
+    NoEffectTwice,
+    /// Everything goes on once the failure is over.
+    Available,
+}
+
+impl Promise {
+    /// All of them.
+    pub const ALL: [Promise; 7] = [
+        Promise::NothingLost,
+        Promise::NothingDropped,
+        Promise::NoDuplicate,
+        Promise::Order,
+        Promise::AllProcessed,
+        Promise::NoEffectTwice,
+        Promise::Available,
+    ];
+
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Promise::NothingLost => "no acknowledged record lost",
+            Promise::NothingDropped => "no record given up",
+            Promise::NoDuplicate => "no duplicate",
+            Promise::Order => "order per key",
+            Promise::AllProcessed => "all processed",
+            Promise::NoEffectTwice => "no effect twice",
+            Promise::Available => "available",
+        }
+    }
+
+    /// The promise that an anomaly breaks.
+    pub fn broken_by(kind: Kind) -> Promise {
+        match kind {
+            Kind::LostWrite | Kind::InconsistentOffsets | Kind::StaleEndOffset | Kind::Misrouted => {
+                Promise::NothingLost
+            }
+            Kind::SilentDrop => Promise::NothingDropped,
+            Kind::Duplicate | Kind::Phantom => Promise::NoDuplicate,
+            Kind::Reorder | Kind::ReplayReorder | Kind::KeyReorder | Kind::NonmonotonicPoll => Promise::Order,
+            Kind::LostDelivery | Kind::PollSkip | Kind::Unseen | Kind::ExpiredUnread | Kind::StaleKey => {
+                Promise::AllProcessed
+            }
+            Kind::DuplicateDelivery | Kind::TwoOwners | Kind::NonmonotonicCommit => Promise::NoEffectTwice,
+            Kind::Unavailable | Kind::Stuck => Promise::Available,
+        }
+    }
+}
+
+/// The failures of a table, one row each: nothing, and one of each class.
+pub const FAILURES: &[&[(Class, u32)]] = &[
+    &[],
+    &[(Class::ClientCrash, 1)],
+    &[(Class::Restart, 1)],
+    &[(Class::ProcessCrash, 1)],
+    &[(Class::Pause, 1)],
+    &[(Class::Partition, 1)],
+    &[(Class::MessageFault, 1)],
+    &[(Class::SlowDisk, 1)],
+    &[(Class::DiskError, 1)],
+    &[(Class::MachinePowerLoss, 1)],
+    &[(Class::TotalPowerLoss, 1)],
+    &[(Class::ProcessCrash, 2)],
+];
+
+/// One row: a class of failures, and what became of each promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The failures of each world.
+    pub failure: String,
+    /// In how many worlds.
+    pub worlds: u64,
+    /// In how many of them a promise was broken; those that held are not here.
+    pub broken: BTreeMap<Promise, u64>,
+}
+
+/// One way in which a promise was broken, with the first world that shows it.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The promise.
+    pub promise: Promise,
+    /// What went wrong.
+    pub signature: Signature,
+    /// Under which failures, with the number of worlds.
+    pub under: Vec<(String, u64)>,
+    /// The campaign that found it first.
+    pub campaign: Campaign,
+    /// Its worlds.
+    pub failure: Failure,
+    /// The smallest change under which the first of them keeps the promise; none if nothing helped.
+    pub keeps_it: Option<String>,
+}
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The table.
+    pub rows: Vec<Row>,
+    /// What broke, once each.
+    pub findings: Vec<Finding>,
+}
+
+/// The scenario that a question is: no failure yet.
+pub fn form(question: &Question) -> Form {
+    let text = |text: &str| Value::String(text.to_owned());
+    let table = |pairs: &[(&str, Value)]| -> Table {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+    };
+    let file = |table: &mut Table, file: &Option<String>| {
+        if let Some(file) = file {
+            table.insert("config-file".into(), text(file));
+        }
+    };
+    let mut cluster = table(&[("kafka", text(&question.kafka)), ("brokers", Value::Integer(question.brokers.into()))]);
+    file(&mut cluster, &question.server);
+    let config: Table = question.topic.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let topic = table(&[
+        ("name", text("audited")),
+        ("replication-factor", Value::Integer(question.replication_factor.into())),
+        ("config", Value::Table(config)),
+    ]);
+    let mut producer = table(&[
+        ("name", text("producer")),
+        ("topic", text("audited")),
+        ("records", Value::Integer(100)),
+        ("every", text("20ms")),
+        ("key", text("k{n%5}")),
+    ]);
+    file(&mut producer, &question.producer);
+    let mut consumer = table(&[
+        ("name", text("consumer")),
+        ("topic", text("audited")),
+        ("subscribe", Value::Boolean(true)),
+        ("processing-each", text("5ms")),
+    ]);
+    file(&mut consumer, &question.consumer);
+    if let Some(commit) = &question.commit {
+        consumer.insert("commit".into(), text(commit));
+    }
+    let mut form = Form::default();
+    form.0 = table(&[
+        ("title", text("An audited configuration")),
+        ("settle-limit", text("10m")),
+        ("time-limit", text("40m")),
+        ("cluster", Value::Table(cluster)),
+        ("expect", Value::Table(table(&[("clean", Value::Boolean(true))]))),
+    ]);
+    for (kind, section) in [("topic", topic), ("producer", producer), ("consumer", consumer)] {
+        form.sections_mut(kind).push(Value::Table(section));
+    }
+    form
+}
+
+/// What is wrong with a configuration, or what is worth knowing about it.
+pub fn check(question: &Question, place: &Place) -> Result<Given, Diagnostics> {
+    Given::of(&form(question), place)
+}
+
+/// Runs the worlds. `look` hears which failure comes next, and may end it.
+pub fn run(
+    given: &Given,
+    worlds: u64,
+    jobs: NonZeroUsize,
+    look: &mut dyn FnMut(&str, u64) -> ControlFlow<()>,
+) -> io::Result<Audit> {
+    let mut audit = Audit { rows: Vec::new(), findings: Vec::new() };
+    for failures in FAILURES {
+        let budget = Budget(failures.iter().copied().collect());
+        let name = budget.to_string();
+        let campaign = Campaign {
+            basis: Basis::Given(Box::new(given.clone())),
+            budget: Some(budget),
+            wanted: Wanted::Any,
+            guided: false,
+            quiet_after: None,
+        };
+        // Without a failure the worlds differ in little.
+        let worlds = if failures.is_empty() { worlds.div_ceil(10) } else { worlds };
+        let report = campaign.run(0..worlds, jobs, None, &mut |report| look(&name, report.worlds))?;
+        let mut row = Row { failure: name.clone(), worlds: report.worlds, broken: BTreeMap::new() };
+        for (signature, failure) in report.failures {
+            let Signature::Anomaly { kind, .. } = signature else { continue };
+            let promise = Promise::broken_by(kind);
+            // A world that broke it in two ways is counted for the more frequent one.
+            let times = row.broken.entry(promise).or_default();
+            *times = failure.times.max(*times);
+            audit.found((promise, signature), (name.clone(), failure.times), &campaign, failure);
+        }
+        audit.rows.push(row);
+    }
+    for finding in &mut audit.findings {
+        finding.keeps_it = finding.search();
+    }
+    Ok(audit)
+}
+
+impl Audit {
+    fn found(
+        &mut self,
+        (promise, signature): (Promise, Signature),
+        under: (String, u64),
+        campaign: &Campaign,
+        failure: Failure,
+    ) {
+        match self.findings.iter_mut().find(|finding| finding.signature == signature) {
+            Some(known) => known.under.push(under),
+            None => self.findings.push(Finding {
+                promise,
+                signature,
+                under: vec![under],
+                campaign: campaign.clone(),
+                failure,
+                keeps_it: None,
+            }),
+        }
+    }
+}
+
+impl Finding {
+    /// The smallest change that keeps the promise, by re-running the first world.
+    fn search(&self) -> Option<String> {
+        let (seed, parts) = self.failure.first();
+        let place = self.campaign.basis.place("drawn.toml");
+        let scenario = self.campaign.form(parts).understand(&place).ok()?;
+        let run = runner::run(&scenario, seed, Options { counterfactuals: true, ..Options::default() }).ok()?;
+        let Signature::Anomaly { kind, cause, .. } = self.signature else { return None };
+        let found = run.counterfactuals.into_iter().find(|found| found.kind == kind && found.cause == cause)?;
+        found.change
+    }
+}

@@ -1,0 +1,255 @@
+//! `ackproof audit`: what a configuration keeps, and what it does not, in random worlds of each class of failure.
+
+use std::fmt::Write as _;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use ackproof_core::config::KafkaVersion;
+use ackproof_core::config::properties::parse;
+use ackproof_reports::render::text::PlainText;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::End;
+use super::screen::Screen;
+use crate::audit::{self, Audit, FAILURES, Promise, Question};
+use crate::chaos::keep;
+use crate::diagnostics::{Diagnostic, Diagnostics, Source};
+use crate::library::Place;
+
+/// Say what a configuration keeps and what it does not, under which failures, and what would
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ackproof audit --producer producer.properties
+  ackproof audit --server server.properties --topic topic.properties --producer producer.properties --consumer consumer.properties
+  ackproof audit --kafka 2.2 --producer producer.properties --worlds 500 --jobs 2
+  ackproof audit --producer producer.properties --format markdown > audit.md
+
+What is not given has the defaults of its version. Failures are drawn, so `held` means held in so many worlds, not proved.
+Exit codes: 0 everything held, 1 something broke, 2 the input or the call is wrong.")]
+pub(super) struct AuditCommand {
+    /// A server.properties, for all brokers
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// A file of topic properties
+    #[arg(long, value_name = "FILE")]
+    topic: Option<PathBuf>,
+    /// A producer.properties
+    #[arg(long, value_name = "FILE")]
+    producer: Option<PathBuf>,
+    /// A consumer.properties
+    #[arg(long, value_name = "FILE")]
+    consumer: Option<PathBuf>,
+    /// The version of brokers and clients
+    #[arg(long, value_name = "VERSION", default_value = "3.9")]
+    kafka: KafkaVersion,
+    /// How many brokers
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=30))]
+    brokers: u32,
+    /// How many replicas the topic has; as many as brokers up to three if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=30))]
+    replication_factor: Option<u32>,
+    /// When the consumer's program commits, where enable.auto.commit is false
+    #[arg(long, value_name = "WHEN", default_value = "after-processing", value_parser = ["before-processing", "after-processing", "after-each", "never"])]
+    commit: String,
+    /// How many worlds of each class of failure
+    #[arg(long, value_name = "N", default_value = "100")]
+    worlds: NonZeroUsize,
+    /// How many worlds at a time
+    #[arg(long, value_name = "N", default_value = "1")]
+    jobs: NonZeroUsize,
+    /// The folder for counterexamples
+    #[arg(long, value_name = "DIR", default_value = "audit")]
+    keep: PathBuf,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t)]
+    format: TableFormat,
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum TableFormat {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+    /// A table in Markdown
+    Markdown,
+}
+
+impl AuditCommand {
+    /// Runs it.
+    pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
+        let question = match self.question() {
+            Ok(question) => question,
+            Err(found) => {
+                screen.diagnose(&found);
+                return Ok(End::WrongInput);
+            }
+        };
+        // Paths in a scenario file count from its folder: this one would lie in the current folder.
+        let given = match audit::check(&question, &Place::Disk("audit.toml".into())) {
+            Ok(given) => given,
+            Err(found) => {
+                screen.diagnose(&found);
+                return Ok(End::WrongInput);
+            }
+        };
+        let progress = progress(screen, self.worlds.get() as u64 * FAILURES.len() as u64);
+        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure, _| {
+            progress.inc(1);
+            progress.set_message(failure.to_owned());
+            ControlFlow::Continue(())
+        })?;
+        progress.finish_and_clear();
+        for finding in &audit.findings {
+            keep::write(&self.keep, &finding.campaign, finding.signature, &finding.failure)?;
+        }
+        screen.print(&match self.format {
+            TableFormat::Human => self.told(&audit),
+            TableFormat::Json => self.json(&audit),
+            TableFormat::Markdown => markdown(&audit),
+        })?;
+        Ok(if audit.findings.is_empty() { End::AsExpected } else { End::NotAsExpected })
+    }
+
+    fn question(&self) -> Result<Question, Diagnostics> {
+        let named = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        Ok(Question {
+            server: named(&self.server),
+            topic: self.topic.as_ref().map_or(Ok(Vec::new()), read)?,
+            producer: named(&self.producer),
+            consumer: named(&self.consumer),
+            kafka: self.kafka.to_string(),
+            brokers: self.brokers,
+            replication_factor: self.replication_factor.unwrap_or(self.brokers.min(3)),
+            commit: Some(self.commit.clone()).filter(|commit| commit != "never"),
+        })
+    }
+
+    fn told(&self, audit: &Audit) -> String {
+        let mut out = table(audit);
+        for finding in &audit.findings {
+            let under: Vec<String> =
+                finding.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
+            let _ = writeln!(out, "\nBROKEN  {}: {}", finding.promise.name(), finding.signature);
+            let _ = writeln!(out, "  under    {}", under.join(", "));
+            if let Some(story) = keep::story(&finding.campaign, finding.signature, &finding.failure, &PlainText) {
+                let _ = writeln!(out, "{}", super::chaos::indented(story.trim_end()));
+            }
+            let keeps_it = finding.keeps_it.as_deref().unwrap_or("nothing of what was tried");
+            let _ = writeln!(out, "  keeps it {keeps_it}");
+            let path = keep::path(&self.keep, finding.signature);
+            let _ = writeln!(out, "  replay   ackproof run {} --seed {}", path.display(), finding.failure.first().0);
+        }
+        out.push_str(&summary(audit));
+        out
+    }
+
+    fn json(&self, audit: &Audit) -> String {
+        let findings = audit.findings.iter().map(|finding| {
+            json!({
+                "promise": finding.promise,
+                "what": finding.signature.to_string(),
+                "forbidden": finding.signature.is_forbidden(),
+                "under": finding.under,
+                "keeps_it": finding.keeps_it,
+                "seed": finding.failure.first().0,
+                "file": keep::path(&self.keep, finding.signature),
+            })
+        });
+        json!({ "rows": audit.rows, "findings": findings.collect::<Vec<_>>() }).to_string()
+    }
+}
+
+/// The properties of a topic.
+fn read(path: &PathBuf) -> Result<Vec<(String, String)>, Diagnostics> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Diagnostics::from(Diagnostic::about_file(&Source::new(&name, ""), format!("cannot be read: {error}")))
+    })?;
+    let properties = parse(&bytes).map_err(|errors| {
+        let source = Source::new(&name, String::from_utf8_lossy(&bytes));
+        let mut found = Diagnostics::default();
+        for error in errors {
+            found.push(Diagnostic::error(&source, error.span.start..error.span.end, error.message));
+        }
+        found
+    })?;
+    Ok(properties.into_iter().map(|property| (property.name, property.value)).collect())
+}
+
+fn progress(screen: &Screen, worlds: u64) -> ProgressBar {
+    if !screen.is_watched() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let bar = ProgressBar::new(worlds);
+    // A template that does not parse is a wrong program; the default style will do all the same.
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// The cells of the table: the header, then a row for each class of failures.
+fn cells(audit: &Audit) -> Vec<Vec<String>> {
+    let header = ["failure", "worlds"].into_iter().chain(Promise::ALL.map(Promise::name));
+    let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
+    for row in &audit.rows {
+        let promises = Promise::ALL.map(|promise| match row.broken.get(&promise) {
+            Some(times) => format!("BROKEN in {times}"),
+            None => "held".to_owned(),
+        });
+        rows.push([row.failure.clone(), row.worlds.to_string()].into_iter().chain(promises).collect());
+    }
+    rows
+}
+
+fn table(audit: &Audit) -> String {
+    let rows = cells(audit);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    out
+}
+
+/// The table and what broke, for a document.
+fn markdown(audit: &Audit) -> String {
+    let rows = cells(audit);
+    let mut out = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let _ = writeln!(out, "| {} |", row.join(" | "));
+        if number == 0 {
+            let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+        }
+    }
+    let _ = writeln!(out, "\n| Promise | What broke it | Under | Keeps it |\n|---|---|---|---|");
+    for finding in &audit.findings {
+        let under: Vec<&str> = finding.under.iter().map(|(failure, _)| failure.as_str()).collect();
+        let keeps_it = finding.keeps_it.as_deref().unwrap_or("-");
+        let _ =
+            writeln!(out, "| {} | {} | {} | {keeps_it} |", finding.promise.name(), finding.signature, under.join(", "));
+    }
+    out
+}
+
+fn summary(audit: &Audit) -> String {
+    let worlds: u64 = audit.rows.iter().map(|row| row.worlds).sum();
+    let broken: std::collections::BTreeSet<Promise> = audit.findings.iter().map(|finding| finding.promise).collect();
+    match broken.len() {
+        0 => format!("\nin {worlds} worlds every promise held; that is no proof\n"),
+        number => format!(
+            "\nin {worlds} worlds {number} of {} promises broke, in {} ways\n",
+            Promise::ALL.len(),
+            audit.findings.len()
+        ),
+    }
+}
