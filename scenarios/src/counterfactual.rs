@@ -16,6 +16,7 @@ use ackproof_core::types::RecordId;
 use ackproof_reports::{Anomaly, Cause, Counterfactual, Judgement, Kind};
 
 use crate::contract::contract;
+use crate::document::Fix;
 use crate::runner::{Pass, pass};
 use crate::scenario::{Scenario, fix::in_words};
 use knobs::Knob;
@@ -31,6 +32,16 @@ const SEEDS_MORE: usize = 3;
 
 /// Looks for a change for every kind and cause of anomaly that a run showed.
 pub fn search(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[String]) -> Vec<Counterfactual> {
+    changes(scenario, seed, judgement, idle).into_iter().map(|(found, _)| found).collect()
+}
+
+/// The same, with each change as a file would say it.
+pub(crate) fn changes(
+    scenario: &Scenario,
+    seed: u64,
+    judgement: &Judgement,
+    idle: &[String],
+) -> Vec<(Counterfactual, Option<Fix>)> {
     let mut targets: Vec<Target> = Vec::new();
     for anomaly in &judgement.anomalies {
         match targets.iter_mut().find(|target| target.kind == anomaly.kind && target.cause == anomaly.cause) {
@@ -52,7 +63,17 @@ struct Target {
     cause: Option<Cause>,
     records: BTreeSet<RecordId>,
     times: u64,
-    found: Option<(String, Vec<u64>, usize)>,
+    found: Option<Found>,
+}
+
+/// A change that keeps anomalies away.
+struct Found {
+    change: Fix,
+    words: String,
+    /// The other seeds under which it does as well.
+    seeds: Vec<u64>,
+    /// How many changes had been tried by then.
+    tried: usize,
 }
 
 impl Target {
@@ -73,12 +94,15 @@ impl Target {
         base.times(self.kind).saturating_sub(self.times)
     }
 
-    fn into_counterfactual(self, tried: usize) -> Counterfactual {
-        let (change, confirmed_seeds, tried) = match self.found {
-            Some((change, seeds, tried)) => (Some(change), seeds, tried),
-            None => (None, Vec::new(), tried),
-        };
-        Counterfactual { kind: self.kind, cause: self.cause, change, confirmed_seeds, tried }
+    fn into_counterfactual(self, tried: usize) -> (Counterfactual, Option<Fix>) {
+        let Self { kind, cause, found, .. } = self;
+        match found {
+            Some(Found { change, words, seeds, tried }) => {
+                let words = Counterfactual { kind, cause, change: Some(words), confirmed_seeds: seeds, tried };
+                (words, Some(change))
+            }
+            None => (Counterfactual { kind, cause, change: None, confirmed_seeds: Vec::new(), tried }, None),
+        }
     }
 }
 
@@ -222,7 +246,8 @@ impl Search<'_> {
                 let helps = of.found.is_none() && course.is_free_of(of, of.may_remain(&self.base));
                 if let Some(seeds) = helps.then(|| self.confirm(target, &changed)).flatten() {
                     let words = in_words(&change) + &implied(self.scenario, &changed, knobs);
-                    self.targets[target].found = Some((words, seeds, self.tried));
+                    let (change, tried) = (change.clone(), self.tried);
+                    self.targets[target].found = Some(Found { change, words, seeds, tried });
                 }
             }
         }

@@ -16,6 +16,10 @@ use crate::scenario::Scenario;
 
 /// Keys in the order in which people write them; all others follow.
 const ORDER: &[&str] = &[
+    "name",
+    "id",
+    "kind",
+    "fact",
     "format",
     "title",
     "catalog",
@@ -31,10 +35,6 @@ const ORDER: &[&str] = &[
     "step",
     "expect",
     "fix",
-    "name",
-    "id",
-    "kind",
-    "fact",
     "partition",
     "kafka",
     "brokers",

@@ -1,0 +1,141 @@
+//! From a failure to the smallest scenario that goes wrong in the same way.
+//!
+//! Greedy, with delta debugging where there are many parts: a part is taken away, a number made smaller, a fault made
+//! simpler, and the change stays if the result is a scenario, shows the same signature under the same seed (anomaly, cause,
+//! and whether it is permitted), brings nothing forbidden with it that the failure did not have, and leaves no more untested.
+//! Rounds go on until one changes nothing. Everything follows from the form and the seed: the same call gives the same bytes.
+//!
+//! The smallest is that of these changes one by one; two changes that help only together are found where a reduction
+//! proposes both at once, and not otherwise. `docs/shrink.md` lists the reductions in their order.
+
+mod amounts;
+mod finish;
+mod members;
+mod nodes;
+mod prepare;
+mod search;
+mod settings;
+mod size;
+mod steps;
+mod story;
+mod times;
+mod tree;
+mod trial;
+
+pub use size::Size;
+
+use crate::form::Form;
+use crate::library::Place;
+use crate::scenario::Scenario;
+use crate::signature::Signature;
+use search::Search;
+use trial::Trial;
+
+/// How far a search may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many worlds are run to make it smaller. What is told of the result takes some more.
+    pub worlds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { worlds: 5_000 }
+    }
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// How many worlds were run.
+    pub worlds: u64,
+    /// How large the smallest so far is.
+    pub size: Size,
+    /// Whether it has just become smaller.
+    pub improved: bool,
+    best: &'a Form,
+    trial: &'a Trial,
+    target: Signature,
+    seed: u64,
+}
+
+impl Progress<'_> {
+    /// The smallest so far as a file that can be run, for those who may be interrupted.
+    pub fn file(&self) -> Form {
+        finish::file(self.best, self.seed, self.target, self.trial)
+    }
+}
+
+/// What has become of a failure.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// A scenario with title, story, expectation and, if one was found, its fix.
+    pub form: Form,
+    /// The seed that shows it: 0 if that does, or else the one that was given.
+    pub seed: u64,
+    /// What it shows.
+    pub signature: Signature,
+    /// How large the failure was.
+    pub from: Size,
+    /// How large it is.
+    pub to: Size,
+    /// How many worlds were run.
+    pub worlds: u64,
+    /// Whether the limit of worlds ended the search before a round changed nothing.
+    pub cut_short: bool,
+    /// Which of the seeds from 0 to 19 show the same.
+    pub shown_by: Vec<u64>,
+    /// What does not come out as the result expects it; empty unless something is wrong with the failure itself, such as a fault that
+    /// never bites and cannot be taken away.
+    pub doubts: Vec<String>,
+}
+
+/// What goes wrong in a scenario under a seed, the worst first: broken invariants, then what is forbidden, then the rest.
+pub fn failures(scenario: &Scenario, seed: u64) -> Vec<Signature> {
+    let mut found: Vec<Signature> = trial::explained(scenario, seed).signatures.into_iter().collect();
+    found.sort_by_key(|found| (!matches!(found, Signature::Broken(_)), !found.is_forbidden()));
+    found
+}
+
+/// One way to make a scenario smaller.
+type Reduction = fn(&mut Search<'_>);
+
+/// What makes it smaller, the most at first.
+const REDUCTIONS: &[Reduction] = &[
+    steps::run,
+    members::clients_and_topics,
+    amounts::run,
+    settings::run,
+    members::brokers,
+    members::partitions_and_replicas,
+];
+
+/// What makes it simpler once it is small.
+const POLISH: &[Reduction] = &[times::run];
+
+/// Makes a failure as small as it gets. None if the form does not show the signature under the seed.
+pub fn shrink(
+    form: &Form,
+    place: &Place,
+    seed: u64,
+    target: Signature,
+    limits: Limits,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Option<Shrunk> {
+    let scenario = form.understand(place).ok()?;
+    let bare = prepare::bare(form, &scenario);
+    let mut search = Search::begin((bare, place), seed, target, limits, progress)?;
+    search.accept(prepare::with_files(&search.best, place));
+    search.accept(prepare::settled(&search.best, &scenario, seed));
+    while round(&mut search, REDUCTIONS) || round(&mut search, POLISH) {}
+    Some(finish::finish(search, Size::of(form)))
+}
+
+/// Applies reductions. Says whether anything changed.
+fn round(search: &mut Search<'_>, reductions: &[Reduction]) -> bool {
+    let before = search.best.clone();
+    for reduction in reductions {
+        reduction(search);
+    }
+    search.best != before && !search.is_over()
+}

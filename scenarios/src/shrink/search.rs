@@ -1,0 +1,121 @@
+//! The best scenario so far, and the one door through which a smaller one becomes it.
+
+use std::collections::BTreeSet;
+
+use super::size::Size;
+use super::trial::{self, Trial};
+use super::{Limits, Progress};
+use crate::form::Form;
+use crate::library::Place;
+use crate::signature::Signature;
+
+pub(super) struct Search<'a> {
+    pub place: &'a Place,
+    pub seed: u64,
+    pub target: Signature,
+    /// The best so far, and how it ran.
+    pub best: Form,
+    pub trial: Trial,
+    /// How many worlds were run.
+    pub worlds: u64,
+    limits: Limits,
+    /// What the first form shows: nothing else may go wrong that is forbidden.
+    allowed: BTreeSet<Signature>,
+    /// The texts of what was tried.
+    tried: BTreeSet<String>,
+    progress: &'a mut dyn FnMut(&Progress<'_>),
+}
+
+impl<'a> Search<'a> {
+    /// Begins with a form that shows the signature. None if it does not.
+    pub fn begin(
+        (form, place): (Form, &'a Place),
+        seed: u64,
+        target: Signature,
+        limits: Limits,
+        progress: &'a mut dyn FnMut(&Progress<'_>),
+    ) -> Option<Self> {
+        let scenario = form.understand(place).ok()?;
+        let (trial, worlds) = trial::run(&scenario, seed, target);
+        let trial = trial?;
+        let allowed = trial.signatures.clone();
+        let tried = BTreeSet::from([form.text()]);
+        Some(Self { place, seed, target, best: form, trial, worlds, limits, allowed, tried, progress })
+    }
+
+    /// Whether no more worlds may be run.
+    pub fn is_over(&self) -> bool {
+        self.worlds >= self.limits.worlds
+    }
+
+    /// Tries a candidate. It becomes the best if it is a scenario, goes wrong in the same way, brings nothing forbidden
+    /// with it, and leaves no more untested than the best does.
+    pub fn accept(&mut self, candidate: Form) -> bool {
+        let Some(trial) = self.attempt(&candidate) else { return false };
+        self.best = candidate;
+        self.trial = trial;
+        self.tell(true);
+        true
+    }
+
+    fn attempt(&mut self, candidate: &Form) -> Option<Trial> {
+        if self.is_over() || !self.tried.insert(candidate.text()) {
+            return None;
+        }
+        let scenario = candidate.understand(self.place).ok()?;
+        let (trial, worlds) = trial::run(&scenario, self.seed, self.target);
+        self.worlds += worlds;
+        let trial = trial.filter(|trial| self.is_as_good(trial));
+        if trial.is_none() {
+            self.tell(false);
+        }
+        trial
+    }
+
+    /// Whether nothing else is wrong with a run that shows the signature.
+    pub fn is_as_good(&self, trial: &Trial) -> bool {
+        trial.untested.len() <= self.trial.untested.len()
+            && trial.signatures.iter().all(|found| !found.is_forbidden() || self.allowed.contains(found))
+    }
+
+    fn tell(&mut self, improved: bool) {
+        let Self { worlds, best, trial, target, seed, .. } = self;
+        let size = Size::of(best);
+        let progress = Progress { worlds: *worlds, size, improved, best, trial, target: *target, seed: *seed };
+        (self.progress)(&progress);
+    }
+
+    /// Takes parts away, many at a time at first and one by one at last, the last ones first. `without` says what the form
+    /// is without the parts from .. to.
+    pub fn thin_out(&mut self, count: impl Fn(&Form) -> usize, without: impl Fn(&Form, usize, usize) -> Form) {
+        let mut chunk = count(&self.best);
+        while chunk > 0 && !self.is_over() {
+            let mut end = count(&self.best);
+            while end > 0 {
+                let start = end.saturating_sub(chunk);
+                let candidate = without(&self.best, start, end);
+                self.accept(candidate);
+                end = start.min(count(&self.best));
+            }
+            chunk /= 2;
+        }
+    }
+
+    /// Tries what `of` proposes about the best form, one after the other, until it proposes nothing that is any good.
+    pub fn try_all(&mut self, of: impl Fn(&Self) -> Vec<Form>) {
+        let mut place = 0;
+        loop {
+            let candidates = of(self);
+            let Some(accepted) = candidates
+                .into_iter()
+                .enumerate()
+                .skip(place)
+                .find_map(|(place, candidate)| self.accept(candidate).then_some(place))
+            else {
+                return;
+            };
+            // What was refused before stays refused for now: the next round comes to it again.
+            place = accepted;
+        }
+    }
+}
