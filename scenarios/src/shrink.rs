@@ -8,11 +8,13 @@
 //! The smallest is that of these changes one by one; two changes that help only together are found where a reduction
 //! proposes both at once, and not otherwise. `docs/shrink.md` lists the reductions in their order.
 
+mod actions;
 mod amounts;
 mod finish;
 mod members;
 mod nodes;
 mod prepare;
+mod roles;
 mod search;
 mod settings;
 mod size;
@@ -21,6 +23,8 @@ mod story;
 mod times;
 mod tree;
 mod trial;
+mod triggers;
+mod words;
 
 pub use size::Size;
 
@@ -108,10 +112,11 @@ const REDUCTIONS: &[Reduction] = &[
     settings::run,
     members::brokers,
     members::partitions_and_replicas,
+    actions::run,
 ];
 
 /// What makes it simpler once it is small.
-const POLISH: &[Reduction] = &[times::run];
+const POLISH: &[Reduction] = &[times::run, roles::run, triggers::run, triggers::follow];
 
 /// Makes a failure as small as it gets. None if the form does not show the signature under the seed.
 pub fn shrink(
@@ -128,7 +133,9 @@ pub fn shrink(
     search.accept(prepare::with_files(&search.best, place));
     search.accept(prepare::settled(&search.best, &scenario, seed));
     while round(&mut search, REDUCTIONS) || round(&mut search, POLISH) {}
-    Some(finish::finish(search, Size::of(form)))
+    let cut_short = search.is_over();
+    words::run(&mut search, form);
+    Some(finish::finish(search, Size::of(form), cut_short))
 }
 
 /// Applies reductions. Says whether anything changed.

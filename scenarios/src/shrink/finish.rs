@@ -22,8 +22,7 @@ const SEEDS: std::ops::Range<u64> = 0..20;
 const TESTS_MAX: usize = 4;
 
 /// Writes the file, from the seed that people try first if it shows the same.
-pub(super) fn finish(mut search: Search<'_>, from: Size) -> Shrunk {
-    let cut_short = search.is_over();
+pub(super) fn finish(mut search: Search<'_>, from: Size, cut_short: bool) -> Shrunk {
     let shown = shown_by(&mut search);
     let seed = if shown.contains_key(&0) { 0 } else { search.seed };
     let target = search.target;

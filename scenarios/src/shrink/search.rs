@@ -51,15 +51,33 @@ impl<'a> Search<'a> {
     /// Tries a candidate. It becomes the best if it is a scenario, goes wrong in the same way, brings nothing forbidden
     /// with it, and leaves no more untested than the best does.
     pub fn accept(&mut self, candidate: Form) -> bool {
-        let Some(trial) = self.attempt(&candidate) else { return false };
-        self.best = candidate;
-        self.trial = trial;
-        self.tell(true);
+        let Some(trial) = (!self.is_over()).then(|| self.attempt(&candidate)).flatten() else { return false };
+        self.take(candidate, trial);
         true
     }
 
-    fn attempt(&mut self, candidate: &Form) -> Option<Trial> {
-        if self.is_over() || !self.tried.insert(candidate.text()) {
+    /// Makes a candidate the best that has been run and is as good.
+    pub fn take(&mut self, candidate: Form, trial: Trial) {
+        self.best = candidate;
+        self.trial = trial;
+        self.tell(true);
+    }
+
+    /// How many of the first so many seeds show the same.
+    pub fn shown_by_others(&mut self, form: &Form, seeds: u64) -> usize {
+        let Ok(scenario) = form.understand(self.place) else { return 0 };
+        let mut shown = 0;
+        for seed in (0..seeds).filter(|seed| *seed != self.seed) {
+            let (trial, worlds) = trial::run(&scenario, seed, self.target);
+            self.worlds += worlds;
+            shown += usize::from(trial.is_some_and(|trial| self.is_as_good(&trial)));
+        }
+        shown
+    }
+
+    /// How a candidate runs that has not been tried yet, if it is as good as the best.
+    pub fn attempt(&mut self, candidate: &Form) -> Option<Trial> {
+        if !self.tried.insert(candidate.text()) {
             return None;
         }
         let scenario = candidate.understand(self.place).ok()?;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
+use super::actions::with_step;
 use super::nodes;
 use super::search::Search;
 use super::times;
@@ -185,6 +186,28 @@ fn ends(end: &Table, begin: &Table) -> bool {
         (None, Some(nodes)) => same(nodes, begun(&["pause"])),
         (None, None) => false,
     }
+}
+
+/// Forms in which a step with a time of its own comes after the one that happened last before it.
+pub(super) fn following(form: &Form, happened: &Happenings) -> Vec<Form> {
+    let all: Vec<&Table> = form.sections("step").collect();
+    let mut candidates = Vec::new();
+    for (place, step) in all.iter().enumerate().filter(|(_, step)| step.contains_key("at")) {
+        let Some(time) = happened.began.get(&place) else { continue };
+        let earlier = happened.began.iter().filter(|(other, began)| **other != place && *began <= time);
+        let Some((before, began)) = earlier.max_by_key(|(other, began)| (**began, **other)) else { continue };
+        let Some(name) = all.get(*before).and_then(|before| text(before, "name")) else { continue };
+        let mut step = (*step).clone();
+        step.remove("at");
+        step.remove("wait");
+        step.insert("after".into(), Value::String(name.to_owned()));
+        candidates.push(with_step(form, place, step.clone()));
+        if time > began {
+            step.insert("wait".into(), Value::String(times::text(time - began)));
+            candidates.push(with_step(form, place, step));
+        }
+    }
+    candidates
 }
 
 #[cfg(test)]
