@@ -146,3 +146,64 @@ fn round(search: &mut Search<'_>, reductions: &[Reduction]) -> bool {
     }
     search.best != before && !search.is_over()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::{find, library};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn read(place: &Place) -> Form {
+        let text = String::from_utf8(place.read().expect("it is there")).expect("it is text");
+        Form::parse(&text).expect("it is TOML")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Most of these are no scenarios any more, and that is all that comes of it.
+        #[test]
+        fn a_form_with_pieces_missing_does_no_harm(
+            pick in 0usize..1000,
+            gone in prop::collection::vec(0usize..10_000, 0..6),
+        ) {
+            let places = library();
+            let place = &places[pick % places.len()];
+            let mut form = read(place);
+            for gone in gone {
+                let paths: Vec<_> = tree::values(&form).into_iter().map(|(path, _)| path).collect();
+                form = paths.get(gone % paths.len().max(1)).map_or(form.clone(), |path| tree::without(&form, path));
+            }
+            let target = Signature::Broken(ackproof_reports::Invariant::ALL[0]);
+            let shrunk = shrink(&form, place, 0, target, Limits { worlds: 1 }, &mut |_| {});
+            prop_assert!(shrunk.is_none());
+            for step in 0..form.sections("step").count() {
+                let left = steps::without(&form, &BTreeSet::from([step]));
+                prop_assert!(left.sections("step").count() < form.sections("step").count());
+            }
+            let whole = prepare::with_files(&form, place);
+            prop_assert_eq!(Form::parse(&whole.text()).map(|form| form.text()), Some(whole.text()));
+            propose_everything(form);
+        }
+    }
+
+    /// Lets every reduction propose what it likes about a form; no limit allows that any of it is run.
+    fn propose_everything(form: Form) {
+        let place = find("control/more-partitions-move-keys").expect("it is in the library").remove(0);
+        let scenario = Scenario::load(&place).expect("it is sound");
+        let target = *failures(&scenario, 0).first().expect("it goes wrong");
+        let mut progress = |_: &Progress<'_>| {};
+        let begun = prepare::bare(&read(&place), &scenario);
+        let search = Search::begin((begun, &place), 0, target, Limits { worlds: 0 }, &mut progress);
+        let mut search = search.expect("it shows what it shows");
+        search.best = form.clone();
+        for reduction in REDUCTIONS.iter().chain(POLISH) {
+            reduction(&mut search);
+        }
+        for (place, step) in form.sections("step").enumerate() {
+            triggers::proposals(&search, place, step);
+        }
+        assert_eq!(search.best, form, "nothing was run, so nothing is better");
+    }
+}

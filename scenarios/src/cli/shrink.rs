@@ -20,6 +20,9 @@ use crate::scenario::Scenario;
 use crate::shrink::{Limits, Shrunk, failures, shrink};
 use crate::signature::Signature;
 
+/// What the result is called where it goes to standard output.
+const UNNAMED: &str = "small.toml";
+
 /// Make a scenario in which something goes wrong as small as it gets.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -152,32 +155,34 @@ impl Shrink {
         let text = shrunk.form.text();
         match (self.format, &self.output) {
             (Format::Json, output) => screen.print(&as_json(failure, shrunk, output.as_ref(), &text).to_string()),
-            (Format::Human, Some(_)) => screen.print(&self.summary(failure, shrunk)),
+            (Format::Human, Some(_)) => screen.print(&self.summary(shrunk)),
             (Format::Human, None) => {
                 screen.print(&text)?;
-                screen.complain(&format!("\n{}", self.summary(failure, shrunk).trim_end()));
+                screen.complain(&format!("\n{}", self.summary(shrunk).trim_end()));
                 Ok(())
             }
         }
     }
 
     /// From what to what, how that is known, the story, and how to see it again.
-    fn summary(&self, failure: &Failure, shrunk: &Shrunk) -> String {
+    fn summary(&self, shrunk: &Shrunk) -> String {
         let Shrunk { from, to, worlds, shown_by, seed, .. } = shrunk;
         let mut out = format!("from  {from}\nto    {to}\n\n{worlds} worlds were run");
         if shrunk.cut_short {
             out.push_str("; the limit of --max-worlds was reached, more of them may make it smaller still");
         }
         out.push_str(&format!("\n{} of the seeds 0 to 19 show it\n\n", shown_by.len()));
-        let place = self.output.clone().map_or_else(|| failure.place.clone(), Place::Disk);
+        let place = Place::Disk(self.output.clone().unwrap_or_else(|| PathBuf::from(UNNAMED)));
         if let Ok(scenario) = shrunk.form.understand(&place)
             && let Ok(run) = runner::run(&scenario, *seed, Options::default())
         {
             out.push_str(&human(&scenario, &run, false, &Colours));
-            out.push_str(&match &self.output {
-                Some(_) => format!("\nreplay  {}\n", replay(&scenario, *seed)),
-                None => format!("\nreplay  ackproof run FILE --seed {seed}, where FILE is what was written\n"),
-            });
+            if run.explanation.stories.is_empty() {
+                out.push_str(&format!("replay    {}\n", replay(&scenario, *seed)));
+            }
+        }
+        if self.output.is_none() {
+            out.push_str(&format!("\n{UNNAMED} is what went to standard output\n"));
         }
         out
     }

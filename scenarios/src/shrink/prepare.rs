@@ -13,10 +13,10 @@ use crate::library::Place;
 use crate::scenario::Scenario;
 use crate::scenario::fix::plain;
 
-/// The form without what it expects and tells, with a name for every step, and its mutation as a toggle.
+/// The form without what it expects and tells, and without its rows of the catalog (the least may show another one), with a name for every step, and its mutation as a toggle.
 pub(super) fn bare(form: &Form, scenario: &Scenario) -> Form {
     let mut form = form.clone();
-    for key in ["story", "seeds", "fix", "mutation"] {
+    for key in ["catalog", "story", "seeds", "fix", "mutation"] {
         form.0.remove(key);
     }
     form.0.insert("expect".into(), Value::Table(Table::from_iter([("clean".to_owned(), Value::Boolean(true))])));

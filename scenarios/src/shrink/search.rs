@@ -107,7 +107,7 @@ impl<'a> Search<'a> {
     /// is without the parts from .. to.
     pub fn thin_out(&mut self, count: impl Fn(&Form) -> usize, without: impl Fn(&Form, usize, usize) -> Form) {
         let mut chunk = count(&self.best);
-        while chunk > 0 && !self.is_over() {
+        while chunk > 0 {
             let mut end = count(&self.best);
             while end > 0 {
                 let start = end.saturating_sub(chunk);

@@ -8,7 +8,7 @@ use crate::form::Form;
 const NEEDED: &[&str] = &["name", "topic", "records", "brokers", "id", "replicas", "subscribe"];
 /// Keys of a step, of its action and of the facts it waits for, that may go. The others say what is done to whom: fewer of them would do
 /// more, not less.
-const OF_STEPS: &[&str] = &["wait", "for", "as", "skip", "keep", "part", "segment", "node", "times"];
+const OF_STEPS: &[&str] = &["wait", "for", "as", "skip", "part", "segment", "node", "times"];
 
 pub(super) fn run(search: &mut Search<'_>) {
     search.thin_out(

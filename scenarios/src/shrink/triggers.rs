@@ -43,7 +43,8 @@ pub(super) fn run(search: &mut Search<'_>) {
     }
 }
 
-fn proposals(search: &Search<'_>, place: usize, step: &Table) -> Vec<Form> {
+/// Forms in which this step waits for a fact.
+pub(super) fn proposals(search: &Search<'_>, place: usize, step: &Table) -> Vec<Form> {
     let happenings = search.trial.happenings();
     let at = step.get("at").and_then(Value::as_str).and_then(times::fixed);
     let Some(at) = at else { return Vec::new() };

@@ -111,6 +111,6 @@ fn messages(value: &Value) -> String {
     let part = |key: &str| value.get(key).and_then(Value::as_str);
     let kind = part("message").map_or("messages".to_owned(), |message| format!("{message}s"));
     let api = part("api").map(|api| format!("{api} ")).unwrap_or_default();
-    let to = part("to").map(|to| format!(" to {to}")).unwrap_or_default();
+    let to = value.get("to").map(|to| format!(" to {}", nodes(to))).unwrap_or_default();
     format!("{api}{kind}{to}")
 }
