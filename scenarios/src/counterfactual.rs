@@ -32,16 +32,18 @@ const SEEDS_MORE: usize = 3;
 
 /// Looks for a change for every kind and cause of anomaly that a run showed.
 pub fn search(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[String]) -> Vec<Counterfactual> {
-    changes(scenario, seed, judgement, idle).into_iter().map(|(found, _)| found).collect()
+    changes(scenario, seed, judgement, idle).found.into_iter().map(|(found, _)| found).collect()
 }
 
-/// The same, with each change as a file would say it.
-pub(crate) fn changes(
-    scenario: &Scenario,
-    seed: u64,
-    judgement: &Judgement,
-    idle: &[String],
-) -> Vec<(Counterfactual, Option<Fix>)> {
+/// What a search has found, each change as a file would say it too.
+pub(crate) struct Changes {
+    pub found: Vec<(Counterfactual, Option<Fix>)>,
+    /// How many worlds it took.
+    pub worlds: u64,
+}
+
+/// Looks for a change for every kind and cause of anomaly that a run showed.
+pub(crate) fn changes(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[String]) -> Changes {
     let mut targets: Vec<Target> = Vec::new();
     for anomaly in &judgement.anomalies {
         match targets.iter_mut().find(|target| target.kind == anomaly.kind && target.cause == anomaly.cause) {
@@ -52,9 +54,10 @@ pub(crate) fn changes(
     let base = Course::of(judgement, idle);
     let (seeds, is_bug) = (more_seeds(scenario, seed), judgement.has_forbidden());
     let mut search =
-        Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug, events: 0 };
+        Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug, events: 0, worlds: 0 };
     search.run();
-    search.targets.into_iter().map(|target| target.into_counterfactual(search.tried)).collect()
+    let found = search.targets.into_iter().map(|target| target.into_counterfactual(search.tried)).collect();
+    Changes { found, worlds: search.worlds }
 }
 
 /// The anomalies of one kind and cause, and what keeps them away.
@@ -172,11 +175,13 @@ struct Search<'a> {
     is_bug: bool,
     /// How many events were handled.
     events: u64,
+    /// In how many worlds.
+    worlds: u64,
 }
 
 impl Search<'_> {
     fn run(&mut self) {
-        let plain = pass(self.scenario, self.seed, false);
+        let plain = self.pass(self.scenario, self.seed);
         let spec = format!("{:?}", self.scenario.plan(self.seed));
         let mut pool: Vec<(Knob, bool)> = Vec::new();
         for knob in knobs::of(self.scenario, self.is_bug) {
@@ -231,9 +236,8 @@ impl Search<'_> {
     fn attempt(&mut self, knobs: &[Knob], plain: Option<&Pass>) -> Option<u64> {
         let change = knobs::change(knobs);
         let changed = self.scenario.with(&change).ok()?;
-        let tried = pass(&changed, self.seed, false);
+        let tried = self.pass(&changed, self.seed);
         self.tried += 1;
-        self.events += tried.events;
         if plain.is_some_and(|plain| plain.digest == tried.digest && plain.judgement == tried.judgement) {
             return None;
         }
@@ -254,9 +258,15 @@ impl Search<'_> {
         Some(left)
     }
 
-    fn course(&mut self, scenario: &Scenario, seed: u64) -> Course {
+    fn pass(&mut self, scenario: &Scenario, seed: u64) -> Pass {
         let pass = pass(scenario, seed, false);
         self.events += pass.events;
+        self.worlds += 1;
+        pass
+    }
+
+    fn course(&mut self, scenario: &Scenario, seed: u64) -> Course {
+        let pass = self.pass(scenario, seed);
         Course::of(&pass.judgement, &pass.idle)
     }
 

@@ -135,7 +135,7 @@ pub fn shrink(
     while round(&mut search, REDUCTIONS) || round(&mut search, POLISH) {}
     let cut_short = search.is_over();
     words::run(&mut search, form);
-    Some(finish::finish(search, Size::of(form), cut_short))
+    Some(finish::finish(search, form, cut_short))
 }
 
 /// Applies reductions. Says whether anything changed.

@@ -9,6 +9,9 @@ use crate::form::Form;
 /// Keys whose values count something: smaller is simpler.
 const COUNTS: &[&str] = &["records", "burst", "value-bytes", "times", "skip", "room"];
 
+/// Fields of facts that are offsets, or count records.
+const OFFSETS: &[&str] = &["last-offset", "base-offset", "offset", "from", "to", "log-end", "record.number"];
+
 pub(super) fn run(search: &mut Search<'_>) {
     // Everything by half: records are needed until the fault has struck, and the fault is waited for by their number.
     loop {
@@ -63,8 +66,11 @@ fn number(path: &[tree::Part], value: &Value) -> Option<Number> {
         let least = i64::from(name != "skip");
         return Some(Number { value: value.as_integer()?, least, sign: None });
     }
-    if !tree::has_key(path, "when") || matches!(name, "fact" | "node" | "partition") {
+    if !tree::has_key(path, "when") {
         return None;
+    }
+    if let Some(value) = value.as_integer().filter(|_| OFFSETS.contains(&name)) {
+        return Some(Number { value, least: 0, sign: None });
     }
     let text = value.as_str()?;
     let sign = [">= ", "> "].into_iter().find(|sign| text.starts_with(sign))?;
@@ -90,10 +96,12 @@ mod tests {
     #[test]
     fn everything_by_half() {
         let form = Form::parse(
-            "[[producer]]\nrecords = 40\nconfig = { records = 3 }\n[[step]]\nat = \"3s\"\nwhen = { fact = \"x\", last-offset = \">= 9\", times = 1 }\n",
+            "[[producer]]\nrecords = 40\nconfig = { records = 3 }\n[[step]]\nat = \"3s\"\nwhen = { fact = \"x\", last-offset = \">= 9\", times = 1, to = 8, leader-epoch = 4 }\n",
         );
         let half = halved(&form.expect("it is TOML"), &["at"]).text();
-        for wanted in ["records = 20", "records = 3 ", "at = \"1500ms\"", "\">= 4\"", "times = 1"] {
+        for wanted in
+            ["records = 20", "records = 3 ", "at = \"1500ms\"", "\">= 4\"", "times = 1", " to = 4", "leader-epoch = 4"]
+        {
             assert!(half.contains(wanted), "{half}");
         }
     }

@@ -9,7 +9,7 @@ use super::search::Search;
 use super::size::Size;
 use super::trial::{self, Trial};
 use super::{Shrunk, story};
-use crate::counterfactual;
+use crate::counterfactual::{self, Changes};
 use crate::expectation::Standing;
 use crate::form::Form;
 use crate::runner::{self, Options};
@@ -22,41 +22,47 @@ const SEEDS: std::ops::Range<u64> = 0..20;
 const TESTS_MAX: usize = 4;
 
 /// Writes the file, from the seed that people try first if it shows the same.
-pub(super) fn finish(mut search: Search<'_>, from: Size, cut_short: bool) -> Shrunk {
+pub(super) fn finish(mut search: Search<'_>, original: &Form, cut_short: bool) -> Shrunk {
     let shown = shown_by(&mut search);
     let seed = if shown.contains_key(&0) { 0 } else { search.seed };
     let target = search.target;
     let trial = shown.get(&seed).unwrap_or(&search.trial);
     let changes = counterfactual::changes(&trial.scenario, seed, &trial.judgement, &trial.untested);
-    search.worlds += changes.iter().map(|(found, _)| found.tried as u64).max().unwrap_or(0);
+    search.worlds += changes.worlds;
     let tests = tests(seed, &shown);
     let trials: Vec<&Trial> = tests.iter().filter_map(|seed| shown.get(seed)).collect();
     let trials = if trials.is_empty() { vec![trial] } else { trials };
     let mut candidates = Vec::new();
     for (tests, trials) in [(&tests[..], &trials[..]), (&tests[..1], &trials[..1])] {
-        for fix in fixes(target, &changes) {
-            candidates.push((written(&search.best, tests, target, trials, &changes, fix), tests.to_vec()));
+        for fix in fixes(target, original, &changes) {
+            candidates.push((written(&search.best, tests, target, trials, fix), tests.to_vec()));
         }
     }
     let mut doubts = Vec::new();
     let mut chosen = None;
     for (form, tests) in candidates {
-        search.worlds += tests.len() as u64;
+        // A run, the same with its trace, and one with the fix.
+        search.worlds += tests.len() as u64 * if form.0.contains_key("fix") { 3 } else { 2 };
         let found = complaints(&form, &search, &tests);
-        if found.is_empty() {
-            (doubts, chosen) = (found, Some(form));
-            break;
-        }
+        let is_sound = found.is_empty();
         // The last candidate is the plainest: if even that is not as expected, its reasons are told.
         (doubts, chosen) = (found, Some(form));
+        if is_sound {
+            break;
+        }
     }
-    let form = chosen.unwrap_or_else(|| search.best.clone());
+    let mut form = chosen.unwrap_or_else(|| search.best.clone());
+    if let Some(change) = prevention(&form, &search, &changes) {
+        let story = form.0.get("story").and_then(Value::as_str).unwrap_or_default();
+        let story = story::with_prevention(story, &change);
+        form.0.insert("story".into(), Value::String(story));
+    }
     Shrunk {
         to: Size::of(&form),
         form,
         seed,
         signature: target,
-        from,
+        from: Size::of(original),
         worlds: search.worlds,
         cut_short,
         shown_by: shown.into_keys().filter(|seed| SEEDS.contains(seed)).collect(),
@@ -101,20 +107,58 @@ fn not_as_expected(scenario: &Scenario, seed: u64) -> Vec<String> {
     }
 }
 
-/// What `[fix]` may say: what keeps the target away, what keeps everything away, or nothing.
-fn fixes(target: Signature, changes: &[(Counterfactual, Option<crate::document::Fix>)]) -> Vec<Option<Table>> {
-    let is_target = |found: &Counterfactual| match target {
+/// What prevents it, in words: the fix of the file, or what the search found for the target alone.
+fn prevention(form: &Form, search: &Search<'_>, changes: &Changes) -> Option<String> {
+    let fix = form.understand(search.place).ok().and_then(|scenario| scenario.fix.map(|fix| fix.0));
+    fix.or_else(|| changes.found.iter().find(|(found, _)| is_about(found, search.target))?.0.change.clone())
+}
+
+fn is_about(found: &Counterfactual, target: Signature) -> bool {
+    match target {
         Signature::Broken(_) => false,
         Signature::Anomaly { kind, cause, .. } => found.kind == kind && found.cause == cause,
-    };
-    let tables = || changes.iter().filter_map(|(found, change)| Some((found, fix::as_table(change.as_ref()?))));
-    let own = tables().find(|(found, _)| is_target(found)).map(|(_, table)| table);
+    }
+}
+
+/// What `[fix]` may say, the best first: the author's own, unless a part of it does; what keeps the target away; what keeps
+/// everything away; nothing.
+fn fixes(target: Signature, original: &Form, changes: &Changes) -> Vec<Option<Table>> {
+    let tables = || changes.found.iter().filter_map(|(found, change)| Some((found, fix::as_table(change.as_ref()?))));
+    let own = tables().find(|(found, _)| is_about(found, target)).map(|(_, table)| table);
     let mut all = Table::new();
     tables().for_each(|(_, table)| merge(&mut all, table));
-    let mut fixes: Vec<Option<Table>> = own.into_iter().chain((!all.is_empty()).then_some(all)).map(Some).collect();
+    let written = fix_of(original);
+    let (mut first, mut second) = (written, own);
+    if let (Some(written), Some(own)) = (&first, &second)
+        && is_part(own, written)
+    {
+        std::mem::swap(&mut first, &mut second);
+    }
+    let mut fixes: Vec<Option<Table>> =
+        [first, second, (!all.is_empty()).then_some(all)].into_iter().flatten().map(Some).collect();
     fixes.dedup();
     fixes.push(None);
     fixes
+}
+
+/// What the author of the failure says that helps.
+fn fix_of(original: &Form) -> Option<Table> {
+    let Some(Value::Table(mutation)) = original.0.get("mutation") else {
+        return original.0.get("fix").and_then(Value::as_table).cloned();
+    };
+    let toggle = mutation.get("toggle").and_then(Value::as_str)?.to_owned();
+    let on = mutation.get("on").cloned().unwrap_or(Value::Boolean(true));
+    let table = |key: &str, value: Value| Table::from_iter([(key.to_owned(), value)]);
+    let toggles = Value::Table(table(&toggle, on));
+    Some(table("cluster", Value::Table(table("toggles", toggles))))
+}
+
+/// Whether a change is a part of another one.
+fn is_part(part: &Table, whole: &Table) -> bool {
+    part.iter().all(|(key, value)| match (value, whole.get(key)) {
+        (Value::Table(part), Some(Value::Table(whole))) => is_part(part, whole),
+        (value, other) => other == Some(value),
+    })
 }
 
 fn merge(into: &mut Table, from: Table) {
@@ -129,17 +173,10 @@ fn merge(into: &mut Table, from: Table) {
 
 /// A file that can be run, before anything is known of fixes and other seeds.
 pub(super) fn file(form: &Form, seed: u64, target: Signature, trial: &Trial) -> Form {
-    written(form, &[seed], target, &[trial], &[], None)
+    written(form, &[seed], target, &[trial], None)
 }
 
-fn written(
-    form: &Form,
-    tests: &[u64],
-    target: Signature,
-    trials: &[&Trial],
-    changes: &[(Counterfactual, Option<crate::document::Fix>)],
-    fix: Option<Table>,
-) -> Form {
+fn written(form: &Form, tests: &[u64], target: Signature, trials: &[&Trial], fix: Option<Table>) -> Form {
     let mut form = form.clone();
     let first = tests.first().copied().unwrap_or(0);
     let last = tests.last().copied().unwrap_or(first);
@@ -148,7 +185,7 @@ fn written(
     form.0.insert("expect".into(), Value::Table(expectation(target, trials)));
     if let Some(trial) = trials.first() {
         form.0.insert("title".into(), Value::String(story::title(target, trial)));
-        form.0.insert("story".into(), Value::String(story::story(target, trial, changes)));
+        form.0.insert("story".into(), Value::String(story::story(target, trial)));
     }
     match fix {
         Some(fix) => drop(form.0.insert("fix".into(), Value::Table(fix))),

@@ -2,11 +2,10 @@
 
 use ackproof_reports::explain::{Cause, Step, Story};
 use ackproof_reports::names::{NodeNames, listed};
-use ackproof_reports::{Answer, Counterfactual, Kind};
+use ackproof_reports::{Answer, Kind};
 
 use super::trial::Trial;
 use crate::contract::node_names;
-use crate::document::Fix;
 use crate::signature::Signature;
 
 /// Lines of a story are no longer than this, words permitting.
@@ -53,8 +52,8 @@ fn happening(kind: Kind) -> &'static str {
     }
 }
 
-/// What happened to which record, why, and what prevents it.
-pub(super) fn story(target: Signature, trial: &Trial, changes: &[(Counterfactual, Option<Fix>)]) -> String {
+/// What happened to which record, and why.
+pub(super) fn story(target: Signature, trial: &Trial) -> String {
     let names = node_names(&trial.scenario);
     let mut paragraphs = Vec::new();
     match target {
@@ -74,14 +73,15 @@ pub(super) fn story(target: Signature, trial: &Trial, changes: &[(Counterfactual
                     .push(told.steps.iter().map(|step| sentence(step, &names)).collect::<Vec<String>>().join("\n"));
                 paragraphs.push(verdict(told));
             }
-            let found = changes.iter().map(|(found, _)| found).find(|found| found.kind == kind && found.cause == cause);
-            if let Some(change) = found.and_then(|found| found.change.as_ref()) {
-                paragraphs.push(format!("What prevents it: {change}."));
-            }
         }
     }
     let lines: Vec<String> = paragraphs.iter().flat_map(|text| text.lines()).map(wrapped).collect();
     lines.join("\n")
+}
+
+/// The story with what prevents it.
+pub(super) fn with_prevention(story: &str, change: &str) -> String {
+    format!("{story}\n{}", wrapped(&format!("What prevents it: {change}.")))
 }
 
 /// One step: `2.118s broker 1 to p1: acknowledged. This is the promise.`
