@@ -50,6 +50,8 @@ fn of_much_that_happens_what_loses_a_record_is_left() {
     let shrunk = shrunk(&Place::Disk(PathBuf::from(BIG)), Limits::default());
     let Size { steps, clients, records, config_keys, .. } = shrunk.to;
     assert!(shrunk.from.steps >= 15 && shrunk.from.clients == 5, "{}", shrunk.from);
+    let text = shrunk.form.text();
+    assert!(text.contains("when = ") && !text.contains("at = ") && !text.contains("\"broker "), "{text}");
     assert!(steps <= 3 && clients == 1 && records <= 10 && config_keys <= 2, "{}\n{}", shrunk.to, shrunk.form.text());
 }
 

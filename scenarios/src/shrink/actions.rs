@@ -4,11 +4,11 @@
 use toml::{Table, Value};
 
 use super::nodes;
-use super::search::Search;
+use super::search::{Search, Wanted};
 use crate::form::Form;
 
 pub(super) fn run(search: &mut Search<'_>) {
-    search.try_all(|search| {
+    search.try_all(Wanted::NoRarer, |search| {
         let form = &search.best;
         let steps = form.sections("step").enumerate();
         steps

@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::search::Search;
+use super::search::{Search, Wanted};
 use super::{times, tree};
 use crate::form::Form;
 
@@ -20,7 +20,7 @@ pub(super) fn run(search: &mut Search<'_>) {
             break;
         }
     }
-    search.try_all(|search| {
+    search.try_all(Wanted::Smaller, |search| {
         let numbers =
             tree::values(&search.best).into_iter().filter_map(|(path, value)| Some((number(&path, value)?, path)));
         let mut candidates = Vec::new();

@@ -107,10 +107,15 @@ fn not_as_expected(scenario: &Scenario, seed: u64) -> Vec<String> {
     }
 }
 
-/// What prevents it, in words: the fix of the file, or what the search found for the target alone.
+/// What prevents it, in words: what the search found for the target, unless the file has another fix.
 fn prevention(form: &Form, search: &Search<'_>, changes: &Changes) -> Option<String> {
-    let fix = form.understand(search.place).ok().and_then(|scenario| scenario.fix.map(|fix| fix.0));
-    fix.or_else(|| changes.found.iter().find(|(found, _)| is_about(found, search.target))?.0.change.clone())
+    let found = changes.found.iter().find(|(found, _)| is_about(found, search.target));
+    let change =
+        |fix: &Table| found.is_some_and(|(_, change)| change.as_ref().map(fix::as_table).as_ref() == Some(fix));
+    match form.0.get("fix").and_then(Value::as_table) {
+        Some(fix) if !change(fix) => form.understand(search.place).ok()?.fix.map(|fix| fix.0),
+        Some(_) | None => found?.0.change.clone(),
+    }
 }
 
 fn is_about(found: &Counterfactual, target: Signature) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::search::Search;
+use super::search::{Search, Wanted};
 use super::{nodes, steps, tree};
 use crate::form::Form;
 
@@ -20,18 +20,18 @@ pub(super) fn clients_and_topics(search: &mut Search<'_>) {
             },
         );
     }
-    search.try_all(|search| {
+    search.try_all(Wanted::Smaller, |search| {
         (0..search.best.sections("topic").count()).rev().map(|topic| without_topic(&search.best, topic)).collect()
     });
 }
 
 pub(super) fn partitions_and_replicas(search: &mut Search<'_>) {
-    search.try_all(|search| partitions(&search.best));
-    search.try_all(|search| replicas(&search.best));
+    search.try_all(Wanted::Smaller, |search| partitions(&search.best));
+    search.try_all(Wanted::Smaller, |search| replicas(&search.best));
 }
 
 pub(super) fn brokers(search: &mut Search<'_>) {
-    search.try_all(|search| {
+    search.try_all(Wanted::Smaller, |search| {
         let ids = ids(&search.best);
         if ids.len() < 2 { Vec::new() } else { ids.iter().rev().map(|id| without_broker(&search.best, *id)).collect() }
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::search::Search;
+use super::search::{Search, Wanted};
 use super::{actions, nodes, tree};
 use crate::form::Form;
 
@@ -14,7 +14,7 @@ const PARTITIONS_MAX: usize = 4;
 const ROLES: [(&str, &str); 2] = [("leader of", "old leader"), ("a follower of", "the follower")];
 
 pub(super) fn run(search: &mut Search<'_>) {
-    search.try_all(|search| {
+    search.try_all(Wanted::NoRarer, |search| {
         let form = &search.best;
         let partitions = partitions(form);
         let numbered: BTreeSet<String> = form.sections("step").flat_map(numbers).collect();

@@ -9,6 +9,18 @@ use crate::form::Form;
 use crate::library::Place;
 use crate::signature::Signature;
 
+/// Whether something shows under one seed only is found out with these.
+const OTHER_SEEDS: std::ops::Range<u64> = 0..5;
+
+/// What a proposal has to be, besides going wrong in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Smaller; that is enough.
+    Smaller,
+    /// Simpler, and shown by no fewer of a few other seeds.
+    NoRarer,
+}
+
 pub(super) struct Search<'a> {
     pub place: &'a Place,
     pub seed: u64,
@@ -19,6 +31,8 @@ pub(super) struct Search<'a> {
     /// How many worlds were run.
     pub worlds: u64,
     limits: Limits,
+    /// Under how many other seeds the best shows the same, once that has been counted.
+    shown: Option<usize>,
     /// What the first form shows: nothing else may go wrong that is forbidden.
     allowed: BTreeSet<Signature>,
     /// The texts of what was tried.
@@ -40,7 +54,7 @@ impl<'a> Search<'a> {
         let trial = trial?;
         let allowed = trial.signatures.clone();
         let tried = BTreeSet::from([form.text()]);
-        Some(Self { place, seed, target, best: form, trial, worlds, limits, allowed, tried, progress })
+        Some(Self { place, seed, target, best: form, trial, worlds, limits, shown: None, allowed, tried, progress })
     }
 
     /// Whether no more worlds may be run.
@@ -60,14 +74,38 @@ impl<'a> Search<'a> {
     pub fn take(&mut self, candidate: Form, trial: Trial) {
         self.best = candidate;
         self.trial = trial;
+        self.shown = None;
         self.tell(true);
     }
 
-    /// How many of the first so many seeds show the same.
-    pub fn shown_by_others(&mut self, form: &Form, seeds: u64) -> usize {
+    /// Tries a candidate that is no smaller, but simpler: it must not be rarer either. What needs a certain seed explains
+    /// less than what a few others show too.
+    fn accept_unless_rarer(&mut self, candidate: Form) -> bool {
+        let Some(trial) = (!self.is_over()).then(|| self.attempt(&candidate)).flatten() else { return false };
+        let before = self.shown();
+        let shown = self.shown_by_others(&candidate);
+        if shown >= before {
+            self.take(candidate, trial);
+            self.shown = Some(shown);
+        }
+        shown >= before
+    }
+
+    /// Under how many of a few other seeds the best shows the same.
+    pub fn shown(&mut self) -> usize {
+        let shown = match self.shown {
+            Some(shown) => shown,
+            None => self.shown_by_others(&self.best.clone()),
+        };
+        self.shown = Some(shown);
+        shown
+    }
+
+    /// Under how many of a few other seeds a form shows the same.
+    pub fn shown_by_others(&mut self, form: &Form) -> usize {
         let Ok(scenario) = form.understand(self.place) else { return 0 };
         let mut shown = 0;
-        for seed in (0..seeds).filter(|seed| *seed != self.seed) {
+        for seed in OTHER_SEEDS.filter(|seed| *seed != self.seed) {
             let (trial, worlds) = trial::run(&scenario, seed, self.target);
             self.worlds += worlds;
             shown += usize::from(trial.is_some_and(|trial| self.is_as_good(&trial)));
@@ -120,18 +158,16 @@ impl<'a> Search<'a> {
     }
 
     /// Tries what `of` proposes about the best form, one after the other, until it proposes nothing that is any good.
-    pub fn try_all(&mut self, of: impl Fn(&Self) -> Vec<Form>) {
+    pub fn try_all(&mut self, wanted: Wanted, of: impl Fn(&Self) -> Vec<Form>) {
         let mut place = 0;
         loop {
-            let candidates = of(self);
-            let Some(accepted) = candidates
-                .into_iter()
-                .enumerate()
-                .skip(place)
-                .find_map(|(place, candidate)| self.accept(candidate).then_some(place))
-            else {
-                return;
+            let candidates = of(self).into_iter().enumerate().skip(place);
+            let mut accept = |candidate| match wanted {
+                Wanted::Smaller => self.accept(candidate),
+                Wanted::NoRarer => self.accept_unless_rarer(candidate),
             };
+            let accepted = candidates.into_iter().find_map(|(place, candidate)| accept(candidate).then_some(place));
+            let Some(accepted) = accepted else { return };
             // What was refused before stays refused for now: the next round comes to it again.
             place = accepted;
         }

@@ -1,6 +1,8 @@
 //! Fewer settings: what has a default gets it back, whole tables first.
 
-use super::search::Search;
+use toml::Value;
+
+use super::search::{Search, Wanted};
 use super::tree::{self, Part, Path};
 use crate::form::Form;
 
@@ -20,10 +22,24 @@ pub(super) fn run(search: &mut Search<'_>) {
             chunk.rev().fold(form.clone(), |form, path| tree::without(&form, path))
         },
     );
-    search.try_all(|search| {
+    search.try_all(Wanted::NoRarer, |search| {
         let places = of_steps(&search.best);
-        places.iter().map(|path| tree::without(&search.best, path)).collect()
+        places.iter().map(|path| without_part_of_step(&search.best, path)).collect()
     });
+}
+
+/// The form without something in a step. One fact that is left of several needs no list.
+fn without_part_of_step(form: &Form, path: &Path) -> Form {
+    let mut left = tree::without(form, path);
+    for step in left.sections_mut("step").iter_mut().filter_map(Value::as_table_mut) {
+        if let Some(Value::Array(facts)) = step.get("when")
+            && let [fact] = &facts[..]
+        {
+            let fact = fact.clone();
+            step.insert("when".into(), fact);
+        }
+    }
+    left
 }
 
 /// What may be missing from the cluster, topics and clients, and the limits of the run.
@@ -46,9 +62,11 @@ fn of_steps(form: &Form) -> Vec<Path> {
         let in_fact = tree::has_key(path, "when");
         let is_condition = in_fact && path.len() > 3 && name != "fact";
         let is_key = matches!(path.last(), Some(Part::Key(_)));
+        // step, its place, when, the place of the fact.
+        let is_fact = in_fact && path.len() == 4 && !is_key;
         // Without `times` a fault of messages would concern more of them.
         let widens = name == "times" && !in_fact;
-        tree::has_key(path, "step") && is_key && (is_condition || OF_STEPS.contains(&name)) && !widens
+        tree::has_key(path, "step") && (is_fact || is_key && (is_condition || OF_STEPS.contains(&name)) && !widens)
     };
     tree::values(form).into_iter().map(|(path, _)| path).filter(|path| is_removable(path)).collect()
 }

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::actions::with_step;
 use super::nodes;
-use super::search::Search;
+use super::search::{Search, Wanted};
 use super::times;
 use super::trial::Happenings;
 use crate::form::Form;
@@ -17,11 +17,11 @@ use crate::form::Form;
 pub(super) fn run(search: &mut Search<'_>) {
     idle(search);
     search.thin_out(count, |form, start, end| without(form, &(start..end).collect()));
-    search.try_all(|search| {
+    search.try_all(Wanted::Smaller, |search| {
         let form = &search.best;
         (0..count(form)).rev().map(|step| without(form, &with_followers(form, step))).collect()
     });
-    search.try_all(|search| merged(&search.best, &search.trial.happenings()));
+    search.try_all(Wanted::Smaller, |search| merged(&search.best, &search.trial.happenings()));
 }
 
 fn count(form: &Form) -> usize {

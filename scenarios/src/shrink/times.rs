@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::search::Search;
+use super::search::{Search, Wanted};
 use super::tree;
 use crate::form::Form;
 use crate::scenario::parse_time_range;
@@ -42,7 +42,7 @@ const UNITS: [(u64, &str); 6] = [
 ];
 
 pub(super) fn run(search: &mut Search<'_>) {
-    search.try_all(|search| {
+    search.try_all(Wanted::NoRarer, |search| {
         let places = tree::values(&search.best).into_iter().filter(|(path, _)| is_time(path));
         let mut candidates = Vec::new();
         for (path, value) in places {

@@ -9,7 +9,7 @@ use ackproof_core::types::Duration;
 use toml::{Table, Value};
 
 use super::actions::with_step;
-use super::search::Search;
+use super::search::{Search, Wanted};
 use super::{steps, times};
 use crate::form::Form;
 
@@ -17,8 +17,6 @@ use crate::form::Form;
 const WINDOW: Duration = Duration::from_secs(3);
 /// So many facts are proposed for a step.
 const FACTS_MAX: usize = 6;
-/// A proposal is tried under so many other seeds.
-const SEEDS: u64 = 5;
 
 pub(super) fn run(search: &mut Search<'_>) {
     for place in 0..search.best.sections("step").count() {
@@ -26,11 +24,11 @@ pub(super) fn run(search: &mut Search<'_>) {
         if !step.contains_key("at") || search.is_over() {
             continue;
         }
-        let mut most = search.shown_by_others(&search.best.clone(), SEEDS);
+        let mut most = search.shown();
         let mut chosen = None;
         for candidate in proposals(search, place, &step) {
             let Some(trial) = search.attempt(&candidate) else { continue };
-            let shown = search.shown_by_others(&candidate, SEEDS);
+            let shown = search.shown_by_others(&candidate);
             // The first that does as well as the time is better than the time.
             if shown > most || (shown == most && chosen.is_none()) {
                 most = shown;
@@ -161,5 +159,5 @@ fn meets(event: &Event, wanted: &Event) -> bool {
 
 /// Steps that come after another one instead of at a time of their own.
 pub(super) fn follow(search: &mut Search<'_>) {
-    search.try_all(|search| steps::following(&search.best, &search.trial.happenings()));
+    search.try_all(Wanted::NoRarer, |search| steps::following(&search.best, &search.trial.happenings()));
 }
