@@ -191,14 +191,13 @@ impl Shrink {
 /// Whether a text of the command line means a signature.
 fn names(signature: Signature, wanted: &str) -> bool {
     let wanted = wanted.trim();
-    let said = [Some(signature.to_string()), Some(signature.slug())].into_iter().flatten();
     let part = match signature {
         Signature::Broken(invariant) => invariant.name().eq_ignore_ascii_case(wanted),
         Signature::Anomaly { kind, cause, .. } => {
             kind.name() == wanted || cause.is_some_and(|cause| cause.name() == wanted)
         }
     };
-    part || said.into_iter().any(|text| text == wanted)
+    part || signature.to_string() == wanted || signature.slug() == wanted
 }
 
 fn introduction(scenario: &Scenario, failure: &Failure) -> String {

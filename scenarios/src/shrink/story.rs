@@ -81,10 +81,10 @@ pub(super) fn story(target: Signature, trial: &Trial) -> String {
 
 /// The story with what prevents it.
 pub(super) fn with_prevention(story: &str, change: &str) -> String {
-    format!("{story}\n{}", wrapped(&format!("What prevents it: {change}.")))
+    format!("{story}\n{}", wrapped(&format!("With the same faults, this prevents it: {change}.")))
 }
 
-/// One step: `2.118s broker 1 to p1: acknowledged. This is the promise.`
+/// One step: `2.118s broker 1 to p1: acknowledged (the promise).`
 fn sentence(step: &Step, names: &NodeNames) -> String {
     let mut who = match step.actor.fault {
         Some(fault) => format!("fault {fault}"),
@@ -98,8 +98,8 @@ fn sentence(step: &Step, names: &NodeNames) -> String {
     }
     let note = step.note.split_whitespace().collect::<Vec<&str>>().join(" ");
     let note = if note.is_empty() { String::new() } else { format!(", {note}") };
-    let mark = step.mark.map(|mark| format!(" This is {}.", mark.name())).unwrap_or_default();
-    format!("{} {who}: {}{note}.{mark}", step.time, step.what)
+    let mark = step.mark.map(|mark| format!(" ({})", mark.name())).unwrap_or_default();
+    format!("{} {who}: {}{note}{mark}.", step.time, step.what)
 }
 
 fn verdict(story: &Story) -> String {
