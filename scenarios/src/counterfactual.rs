@@ -16,6 +16,7 @@ use ackproof_core::types::RecordId;
 use ackproof_reports::{Anomaly, Cause, Counterfactual, Judgement, Kind};
 
 use crate::contract::contract;
+use crate::document::Fix;
 use crate::runner::{Pass, pass};
 use crate::scenario::{Scenario, fix::in_words};
 use knobs::Knob;
@@ -31,6 +32,18 @@ const SEEDS_MORE: usize = 3;
 
 /// Looks for a change for every kind and cause of anomaly that a run showed.
 pub fn search(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[String]) -> Vec<Counterfactual> {
+    changes(scenario, seed, judgement, idle).found.into_iter().map(|(found, _)| found).collect()
+}
+
+/// What a search has found, each change as a file would say it too.
+pub(crate) struct Changes {
+    pub found: Vec<(Counterfactual, Option<Fix>)>,
+    /// How many worlds it took.
+    pub worlds: u64,
+}
+
+/// Looks for a change for every kind and cause of anomaly that a run showed.
+pub(crate) fn changes(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[String]) -> Changes {
     let mut targets: Vec<Target> = Vec::new();
     for anomaly in &judgement.anomalies {
         match targets.iter_mut().find(|target| target.kind == anomaly.kind && target.cause == anomaly.cause) {
@@ -41,9 +54,10 @@ pub fn search(scenario: &Scenario, seed: u64, judgement: &Judgement, idle: &[Str
     let base = Course::of(judgement, idle);
     let (seeds, is_bug) = (more_seeds(scenario, seed), judgement.has_forbidden());
     let mut search =
-        Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug, events: 0 };
+        Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug, events: 0, worlds: 0 };
     search.run();
-    search.targets.into_iter().map(|target| target.into_counterfactual(search.tried)).collect()
+    let found = search.targets.into_iter().map(|target| target.into_counterfactual(search.tried)).collect();
+    Changes { found, worlds: search.worlds }
 }
 
 /// The anomalies of one kind and cause, and what keeps them away.
@@ -52,7 +66,17 @@ struct Target {
     cause: Option<Cause>,
     records: BTreeSet<RecordId>,
     times: u64,
-    found: Option<(String, Vec<u64>, usize)>,
+    found: Option<Found>,
+}
+
+/// A change that keeps anomalies away.
+struct Found {
+    change: Fix,
+    words: String,
+    /// The other seeds under which it does as well.
+    seeds: Vec<u64>,
+    /// How many changes had been tried by then.
+    tried: usize,
 }
 
 impl Target {
@@ -73,12 +97,15 @@ impl Target {
         base.times(self.kind).saturating_sub(self.times)
     }
 
-    fn into_counterfactual(self, tried: usize) -> Counterfactual {
-        let (change, confirmed_seeds, tried) = match self.found {
-            Some((change, seeds, tried)) => (Some(change), seeds, tried),
-            None => (None, Vec::new(), tried),
-        };
-        Counterfactual { kind: self.kind, cause: self.cause, change, confirmed_seeds, tried }
+    fn into_counterfactual(self, tried: usize) -> (Counterfactual, Option<Fix>) {
+        let Self { kind, cause, found, .. } = self;
+        match found {
+            Some(Found { change, words, seeds, tried }) => {
+                let words = Counterfactual { kind, cause, change: Some(words), confirmed_seeds: seeds, tried };
+                (words, Some(change))
+            }
+            None => (Counterfactual { kind, cause, change: None, confirmed_seeds: Vec::new(), tried }, None),
+        }
     }
 }
 
@@ -148,11 +175,13 @@ struct Search<'a> {
     is_bug: bool,
     /// How many events were handled.
     events: u64,
+    /// In how many worlds.
+    worlds: u64,
 }
 
 impl Search<'_> {
     fn run(&mut self) {
-        let plain = pass(self.scenario, self.seed, false);
+        let plain = self.pass(self.scenario, self.seed);
         let spec = format!("{:?}", self.scenario.plan(self.seed));
         let mut pool: Vec<(Knob, bool)> = Vec::new();
         for knob in knobs::of(self.scenario, self.is_bug) {
@@ -207,9 +236,8 @@ impl Search<'_> {
     fn attempt(&mut self, knobs: &[Knob], plain: Option<&Pass>) -> Option<u64> {
         let change = knobs::change(knobs);
         let changed = self.scenario.with(&change).ok()?;
-        let tried = pass(&changed, self.seed, false);
+        let tried = self.pass(&changed, self.seed);
         self.tried += 1;
-        self.events += tried.events;
         if plain.is_some_and(|plain| plain.digest == tried.digest && plain.judgement == tried.judgement) {
             return None;
         }
@@ -222,16 +250,23 @@ impl Search<'_> {
                 let helps = of.found.is_none() && course.is_free_of(of, of.may_remain(&self.base));
                 if let Some(seeds) = helps.then(|| self.confirm(target, &changed)).flatten() {
                     let words = in_words(&change) + &implied(self.scenario, &changed, knobs);
-                    self.targets[target].found = Some((words, seeds, self.tried));
+                    let (change, tried) = (change.clone(), self.tried);
+                    self.targets[target].found = Some(Found { change, words, seeds, tried });
                 }
             }
         }
         Some(left)
     }
 
-    fn course(&mut self, scenario: &Scenario, seed: u64) -> Course {
+    fn pass(&mut self, scenario: &Scenario, seed: u64) -> Pass {
         let pass = pass(scenario, seed, false);
         self.events += pass.events;
+        self.worlds += 1;
+        pass
+    }
+
+    fn course(&mut self, scenario: &Scenario, seed: u64) -> Course {
+        let pass = self.pass(scenario, seed);
         Course::of(&pass.judgement, &pass.idle)
     }
 

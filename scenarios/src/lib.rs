@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`document`] is what was written, [`scenario`] what it means, [`diagnostics`] how mistakes are said,
 //! [`library`] where files come from, [`runner`] what happens when one is run, [`expectation`] whether that was expected,
-//! [`counterfactual`] what would have kept the promise,
+//! [`counterfactual`] what would have kept the promise, [`shrink`] how little it takes to break it,
 //! [`log`] what of it can be watched.
 
 pub mod audit;
@@ -23,5 +23,6 @@ pub mod parallel;
 pub mod runner;
 pub mod scenario;
 pub mod schema;
+pub mod shrink;
 pub mod signature;
 pub mod sweep;

@@ -110,7 +110,7 @@ impl Observer for Watch {
 pub(crate) struct Pass {
     pub judgement: Judgement,
     pub digest: Digest,
-    trace: Option<Vec<Event>>,
+    pub trace: Option<Vec<Event>>,
     /// How many events the world handled.
     pub events: u64,
     sim_time: Duration,

@@ -53,7 +53,7 @@ fn the_library_is_valid_and_listed() {
 
 #[test]
 fn help_has_examples() {
-    for command in ["run", "list", "validate", "schema", "explain", "report"] {
+    for command in ["run", "list", "validate", "schema", "explain", "shrink", "report"] {
         check(&[command, "--help"], 0, "Examples");
     }
 }

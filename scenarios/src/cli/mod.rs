@@ -12,9 +12,11 @@ mod run;
 mod schema;
 mod screen;
 mod select;
+mod shrink;
 mod sweep;
 mod toggles;
 mod validate;
+mod whole_file;
 
 use std::io;
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ Examples:
   ackproof run my-scenario.toml --seed 7 --trace run.ndjson
   ackproof run my-scenario.toml --log debug       what happens, while it happens, in virtual time
   ackproof explain durability/acks-1-leader-crash what it is about, and what happens in it
+  ackproof shrink my-failure.toml -o small.toml   the smallest scenario that goes wrong in the same way
   ackproof validate my-scenario.toml              what is wrong with a file
   ackproof run --toggles                          each historical fix switched off, and who notices
   ackproof chaos --seeds 0..1000                  random worlds, and what went wrong in them
@@ -63,6 +66,8 @@ enum Command {
     Schema(schema::Schema),
     /// Say what a scenario is about, and tell what happens in it
     Explain(explain::Explain),
+    /// Make a scenario in which something goes wrong as small as it gets
+    Shrink(shrink::Shrink),
     /// Judge a recorded trace again, without simulating
     Report(report::Report),
 }
@@ -123,6 +128,7 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
         Some(Command::Validate(validate)) => validate.run(screen),
         Some(Command::Schema(schema)) => schema.run(screen),
         Some(Command::Explain(explain)) => explain.run(screen),
+        Some(Command::Shrink(shrink)) => shrink.run(screen),
         Some(Command::Report(report)) => report.run(screen),
     }
 }

@@ -1,6 +1,7 @@
-//! A change of configuration in words.
+//! A change of configuration in words, and as a file says it.
 
 use ackproof_reports::names::listed;
+use toml::{Table, Value};
 
 use crate::document::{AtEnd, Commit, Fix, OnError, Properties, Sink};
 
@@ -67,4 +68,73 @@ fn toggles(toggles: &Properties) -> impl Iterator<Item = String> {
         "false" => format!("no fix {}", name.as_str()),
         value => format!("the fix {}={value}", name.as_str()),
     })
+}
+
+/// As `[fix]`. Times of `close()` and exit are left out: no search changes them.
+pub(crate) fn as_table(fix: &Fix) -> Table {
+    let mut table = Table::new();
+    let mut put = |section: &str, key: &str, value: Value| {
+        let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(section) = entry {
+            section.insert(key.to_owned(), value);
+        }
+    };
+    let text = |text: &str| Value::String(text.to_owned());
+    let number = |number: &i16| Value::Integer((*number).into());
+    if let Some(cluster) = &fix.cluster {
+        properties(&cluster.config).into_iter().for_each(|config| put("cluster", "config", config));
+        properties(&cluster.toggles).into_iter().for_each(|toggles| put("cluster", "toggles", toggles));
+        cluster.kafka.iter().for_each(|version| put("cluster", "kafka", text(version)));
+    }
+    if let Some(topic) = &fix.topic {
+        properties(&topic.config).into_iter().for_each(|config| put("topic", "config", config));
+        topic.replication_factor.iter().for_each(|factor| put("topic", "replication-factor", number(factor)));
+    }
+    if let Some(producer) = &fix.producer {
+        properties(&producer.config).into_iter().for_each(|config| put("producer", "config", config));
+        let on_error = producer.on_error.as_ref().map(|on_error| match **on_error {
+            OnError::Ignore => "ignore",
+            OnError::Resend => "resend",
+            OnError::Stop => "stop",
+        });
+        let at_end = producer.at_end.as_ref().map(|at_end| match **at_end {
+            AtEnd::Close => "close",
+            AtEnd::Flush => "flush",
+            AtEnd::Exit => "exit",
+        });
+        on_error.into_iter().for_each(|word| put("producer", "on-error", text(word)));
+        at_end.into_iter().for_each(|word| put("producer", "at-end", text(word)));
+    }
+    if let Some(consumer) = &fix.consumer {
+        properties(&consumer.config).into_iter().for_each(|config| put("consumer", "config", config));
+        let commit = consumer.commit.as_ref().map(|commit| match **commit {
+            Commit::BeforeProcessing => "before-processing",
+            Commit::AfterProcessing => "after-processing",
+            Commit::AfterEach => "after-each",
+        });
+        let sink = consumer.sink.as_ref().map(|sink| match **sink {
+            Sink::Append => "append",
+            Sink::Upsert => "upsert",
+        });
+        consumer.hand_over.iter().for_each(|flag| put("consumer", "hand-over", Value::Boolean(**flag)));
+        commit.into_iter().for_each(|word| put("consumer", "commit", text(word)));
+        sink.into_iter().for_each(|word| put("consumer", "sink", text(word)));
+    }
+    table
+}
+
+fn properties(properties: &Properties) -> Option<Value> {
+    let entries = properties.iter().map(|(name, value)| (name.to_string(), plain(&value.to_string())));
+    let table = Table::from_iter(entries);
+    (!table.is_empty()).then_some(Value::Table(table))
+}
+
+/// A property's value as a person would write it.
+pub(crate) fn plain(text: &str) -> Value {
+    match (text, text.parse::<i64>()) {
+        ("true", _) => Value::Boolean(true),
+        ("false", _) => Value::Boolean(false),
+        (_, Ok(number)) if number.to_string() == text => Value::Integer(number),
+        (_, _) => Value::String(text.to_owned()),
+    }
 }

@@ -25,7 +25,7 @@ use ackproof_core::config::LogConfig;
 use ackproof_core::types::{Duration, Prng};
 use ackproof_sim::{ClientSpec, ClusterSpec};
 
-pub use amounts::{Between, Count, seeds as parse_seeds, time as parse_time};
+pub use amounts::{Between, Count, seeds as parse_seeds, time as parse_time, time_or_range as parse_time_range};
 pub use cluster::Cluster;
 pub use expect::{AnomalyExpectation, Expect, InvariantExpectation};
 pub use mutation::Mutation;
