@@ -17,12 +17,17 @@ use toml::{Table, Value};
 
 use crate::chaos::campaign::{Campaign, Failure, Wanted};
 use crate::chaos::draw::{Basis, Given};
+use crate::chaos::keep;
 use crate::chaos::survive::{Budget, Class};
 use crate::diagnostics::Diagnostics;
 use crate::form::Form;
 use crate::library::Place;
 use crate::runner::{self, Options};
+use crate::shrink::Limits;
 use crate::signature::Signature;
+
+/// How far a counterexample is made small: the configuration is what was asked about.
+const SHRINKING: Limits = Limits { worlds: 300, keeps_configuration: true };
 
 /// What is audited: properties files, each of which may be missing, and what no properties file says.
 #[derive(Clone, Debug)]
@@ -148,7 +153,11 @@ pub struct Finding {
     pub campaign: Campaign,
     /// Its worlds.
     pub failure: Failure,
-    /// The smallest change under which the first of them keeps the promise; none if nothing helped.
+    /// The smallest scenario that shows it.
+    pub form: Form,
+    /// Its seed.
+    pub seed: u64,
+    /// The smallest change under which it keeps the promise; none if nothing helped.
     pub keeps_it: Option<String>,
 }
 
@@ -184,7 +193,9 @@ pub fn form(question: &Question) -> Form {
         ("name", text("producer")),
         ("topic", text("audited")),
         ("records", Value::Integer(100)),
-        ("every", text("20ms")),
+        ("every", text("60ms")),
+        // By then the group has its member: what a consumer without a position misses is another question.
+        ("starts-after", text("5s")),
         ("key", text("k{n%5}")),
     ]);
     file(&mut producer, &question.producer);
@@ -198,14 +209,13 @@ pub fn form(question: &Question) -> Form {
     if let Some(commit) = &question.commit {
         consumer.insert("commit".into(), text(commit));
     }
-    let mut form = Form::default();
-    form.0 = table(&[
+    let mut form = Form(table(&[
         ("title", text("An audited configuration")),
         ("settle-limit", text("10m")),
         ("time-limit", text("40m")),
         ("cluster", Value::Table(cluster)),
         ("expect", Value::Table(table(&[("clean", Value::Boolean(true))]))),
-    ]);
+    ]));
     for (kind, section) in [("topic", topic), ("producer", producer), ("consumer", consumer)] {
         form.sections_mut(kind).push(Value::Table(section));
     }
@@ -250,7 +260,7 @@ pub fn run(
         audit.rows.push(row);
     }
     for finding in &mut audit.findings {
-        finding.keeps_it = finding.search();
+        look("making counterexamples small", 0).is_continue().then(|| finding.look_closer());
     }
     Ok(audit)
 }
@@ -270,6 +280,8 @@ impl Audit {
                 signature,
                 under: vec![under],
                 campaign: campaign.clone(),
+                form: keep::form(campaign, signature, &failure),
+                seed: failure.first().0,
                 failure,
                 keeps_it: None,
             }),
@@ -278,12 +290,17 @@ impl Audit {
 }
 
 impl Finding {
-    /// The smallest change that keeps the promise, by re-running the first world.
+    /// Makes the first world small, and looks for the smallest change that keeps the promise in it.
+    fn look_closer(&mut self) {
+        if let Some(small) = keep::small(&self.campaign, self.signature, &self.failure, SHRINKING) {
+            (self.form, self.seed) = (small.form, small.seed);
+        }
+        self.keeps_it = self.search();
+    }
+
     fn search(&self) -> Option<String> {
-        let (seed, parts) = self.failure.first();
-        let place = self.campaign.basis.place("drawn.toml");
-        let scenario = self.campaign.form(parts).understand(&place).ok()?;
-        let run = runner::run(&scenario, seed, Options { counterfactuals: true, ..Options::default() }).ok()?;
+        let scenario = self.form.understand(&Place::Disk("small.toml".into())).ok()?;
+        let run = runner::run(&scenario, self.seed, Options { counterfactuals: true, ..Options::default() }).ok()?;
         let Signature::Anomaly { kind, cause, .. } = self.signature else { return None };
         let found = run.counterfactuals.into_iter().find(|found| found.kind == kind && found.cause == cause)?;
         found.change

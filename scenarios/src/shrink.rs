@@ -26,6 +26,7 @@ mod trial;
 mod triggers;
 mod words;
 
+pub use prepare::with_files;
 pub use size::Size;
 
 use crate::form::Form;
@@ -40,11 +41,13 @@ use trial::Trial;
 pub struct Limits {
     /// How many worlds are run to make it smaller. What is told of the result takes some more.
     pub worlds: u64,
+    /// Whether brokers, replicas and properties stay as they are: whoever asks about a configuration wants an answer about that one.
+    pub keeps_configuration: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { worlds: 5_000 }
+        Self { worlds: 5_000, keeps_configuration: false }
     }
 }
 
@@ -115,6 +118,9 @@ const REDUCTIONS: &[Reduction] = &[
     actions::run,
 ];
 
+/// Those of them that change what is configured.
+const CONFIGURATION: &[Reduction] = &[settings::run, members::brokers, members::partitions_and_replicas];
+
 /// What makes it simpler once it is small.
 const POLISH: &[Reduction] = &[times::run, roles::run, triggers::run, triggers::follow];
 
@@ -132,7 +138,11 @@ pub fn shrink(
     let mut search = Search::begin((bare, place), seed, target, limits, progress)?;
     search.accept(prepare::with_files(&search.best, place));
     search.accept(prepare::settled(&search.best, &scenario, seed));
-    while round(&mut search, REDUCTIONS) || round(&mut search, POLISH) {}
+    let is_allowed = |reduction: &&Reduction| {
+        !limits.keeps_configuration || !CONFIGURATION.iter().any(|of| std::ptr::fn_addr_eq(*of, **reduction))
+    };
+    let reductions: Vec<Reduction> = REDUCTIONS.iter().filter(is_allowed).copied().collect();
+    while round(&mut search, &reductions) || round(&mut search, POLISH) {}
     let cut_short = search.is_over();
     words::run(&mut search, form);
     Some(finish::finish(search, form, cut_short))
@@ -176,7 +186,7 @@ mod tests {
                 form = paths.get(gone % paths.len().max(1)).map_or(form.clone(), |path| tree::without(&form, path));
             }
             let target = Signature::Broken(ackproof_reports::Invariant::ALL[0]);
-            let shrunk = shrink(&form, place, 0, target, Limits { worlds: 1 }, &mut |_| {});
+            let shrunk = shrink(&form, place, 0, target, Limits { worlds: 1, ..Limits::default() }, &mut |_| {});
             prop_assert!(shrunk.is_none());
             for step in 0..form.sections("step").count() {
                 let left = steps::without(&form, &BTreeSet::from([step]));
@@ -195,7 +205,8 @@ mod tests {
         let target = *failures(&scenario, 0).first().expect("it goes wrong");
         let mut progress = |_: &Progress<'_>| {};
         let begun = prepare::bare(&read(&place), &scenario);
-        let search = Search::begin((begun, &place), 0, target, Limits { worlds: 0 }, &mut progress);
+        let search =
+            Search::begin((begun, &place), 0, target, Limits { worlds: 0, ..Limits::default() }, &mut progress);
         let mut search = search.expect("it shows what it shows");
         search.best = form.clone();
         for reduction in REDUCTIONS.iter().chain(POLISH) {

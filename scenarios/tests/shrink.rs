@@ -58,7 +58,7 @@ fn of_much_that_happens_what_loses_a_record_is_left() {
 #[test]
 fn it_comes_out_the_same_every_time() {
     let place = of_library("durability/acks-1-leader-crash");
-    let texts = [(), ()].map(|()| shrunk(&place, Limits { worlds: 150 }).form.text());
+    let texts = [(), ()].map(|()| shrunk(&place, Limits { worlds: 150, ..Limits::default() }).form.text());
     assert_eq!(texts[0], texts[1]);
 }
 
@@ -73,7 +73,7 @@ fn scenarios_of_the_library_do_not_grow() {
         "replication/maximal-isr",
         "storage/swallowed-fsync-error",
     ] {
-        let Shrunk { from, to, form, .. } = shrunk(&of_library(name), Limits { worlds: 120 });
+        let Shrunk { from, to, form, .. } = shrunk(&of_library(name), Limits { worlds: 120, ..Limits::default() });
         let pairs = [(from.steps, to.steps), (from.nodes, to.nodes), (from.clients, to.clients)];
         let is_no_larger = pairs.iter().all(|(from, to)| to <= from) && to.records <= from.records;
         assert!(is_no_larger && to != from, "{name}: from {from} to {to}\n{}", form.text());
@@ -83,7 +83,21 @@ fn scenarios_of_the_library_do_not_grow() {
 #[test]
 fn a_search_that_is_cut_short_says_so_and_is_sound() {
     let place = of_library("durability/acks-1-leader-crash");
-    assert!(shrunk(&place, Limits { worlds: 12 }).cut_short);
+    assert!(shrunk(&place, Limits { worlds: 12, ..Limits::default() }).cut_short);
+}
+
+#[test]
+fn a_configuration_that_is_asked_about_stays() {
+    let place = Place::Disk(PathBuf::from(BIG));
+    let limits = Limits { worlds: 150, keeps_configuration: true };
+    let Shrunk { from, to, form: small, .. } = shrunk(&place, limits);
+    let configured = |form: &Form| {
+        let cluster = form.0["cluster"].as_table().expect("a table");
+        let topics: Vec<_> = form.sections("topic").map(|topic| topic.get("config").cloned()).collect();
+        (cluster.get("config").cloned(), cluster.get("brokers").cloned(), topics.first().cloned())
+    };
+    assert_eq!(configured(&small), configured(&load(&place).1));
+    assert!(to.steps < from.steps && to.records < from.records, "from {from} to {to}");
 }
 
 fn ackproof(arguments: &[&str]) -> (Output, String) {

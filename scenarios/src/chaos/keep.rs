@@ -10,8 +10,11 @@ use super::campaign::{Campaign, Failure, explained};
 use super::dice::{table, text};
 use crate::contract::node_names;
 use crate::form::Form;
+use crate::library::Place;
 use crate::runner::{self, Options};
+use crate::shrink::{Limits, Shrunk, shrink, with_files};
 use crate::signature::Signature;
+use crate::whole_file::WholeFile;
 
 /// The file of a failure.
 pub fn path(folder: &Path, signature: Signature) -> PathBuf {
@@ -20,29 +23,33 @@ pub fn path(folder: &Path, signature: Signature) -> PathBuf {
 
 /// Writes the first world of a failure, whole or not at all.
 pub fn write(folder: &Path, campaign: &Campaign, signature: Signature, failure: &Failure) -> io::Result<()> {
-    std::fs::create_dir_all(folder).map_err(|error| about(folder, &error))?;
-    whole(&path(folder, signature), &form(campaign, signature, failure).text())
+    put(folder, signature, &form(campaign, signature, failure))
 }
 
-/// Writes a file whole or not at all: under another name first.
-pub fn whole(path: &Path, content: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("toml.unfinished");
-    std::fs::write(&unfinished, content).map_err(|error| about(&unfinished, &error))?;
-    std::fs::rename(&unfinished, path).map_err(|error| about(path, &error))
+/// Writes what is left of a failure, whole or not at all.
+pub fn put(folder: &Path, signature: Signature, form: &Form) -> io::Result<()> {
+    let about = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(about)?;
+    WholeFile::at(&path(folder, signature))?.write(&form.text())
 }
 
-fn about(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+/// The smallest scenario that fails as the first world did, within so many more worlds and changes.
+pub fn small(campaign: &Campaign, signature: Signature, failure: &Failure, limits: Limits) -> Option<Shrunk> {
+    let (seed, parts) = failure.first();
+    let place = campaign.basis.place("drawn.toml");
+    shrink(&campaign.form(parts), &place, seed, signature, limits, &mut |_| {})
 }
 
 /// The first world of a failure, as a scenario that expects what was found.
 pub fn form(campaign: &Campaign, signature: Signature, failure: &Failure) -> Form {
     let (seed, parts) = failure.first();
-    let mut form = campaign.form(parts);
+    let place = campaign.basis.place("drawn.toml");
+    // It will lie in another folder than the files that it names.
+    let mut form = with_files(&campaign.form(parts), &place);
     form.0.insert("title".into(), text(format!("Found by chaos: {signature}")));
     let seeds = table([("test", text(format!("{seed}..{}", seed.saturating_add(1))))]);
     form.0.insert("seeds".into(), Value::Table(seeds));
-    let found = match form.understand(&campaign.basis.place("drawn.toml")) {
+    let found = match form.understand(&place) {
         Ok(scenario) => explained(&scenario, seed),
         Err(_) => vec![signature],
     };
@@ -84,10 +91,9 @@ pub fn expect(found: &[Signature]) -> Table {
     expect
 }
 
-/// The story of the first world: the first message that it happened to.
-pub fn story(campaign: &Campaign, signature: Signature, failure: &Failure, style: &dyn Style) -> Option<String> {
-    let (seed, parts) = failure.first();
-    let scenario = campaign.form(parts).understand(&campaign.basis.place("drawn.toml")).ok()?;
+/// What happens in a scenario: the story of the first message that it happened to.
+pub fn story(form: &Form, place: &Place, seed: u64, signature: Signature, style: &dyn Style) -> Option<String> {
+    let scenario = form.understand(place).ok()?;
     let mut run = runner::run(&scenario, seed, Options::default()).ok()?;
     if let Signature::Broken(_) = signature {
         return Some(text::invariants(&run.judgement, style));

@@ -108,7 +108,7 @@ impl AuditCommand {
         })?;
         progress.finish_and_clear();
         for finding in &audit.findings {
-            keep::write(&self.keep, &finding.campaign, finding.signature, &finding.failure)?;
+            keep::put(&self.keep, finding.signature, &finding.form)?;
         }
         screen.print(&match self.format {
             TableFormat::Human => self.told(&audit),
@@ -137,15 +137,19 @@ impl AuditCommand {
         for finding in &audit.findings {
             let under: Vec<String> =
                 finding.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
+            let told = out.len();
             let _ = writeln!(out, "\nBROKEN  {}: {}", finding.promise.name(), finding.signature);
-            let _ = writeln!(out, "  under    {}", under.join(", "));
-            if let Some(story) = keep::story(&finding.campaign, finding.signature, &finding.failure, &PlainText) {
+            let _ = writeln!(out, "  under     {}", under.join(", "));
+            let path = keep::path(&self.keep, finding.signature);
+            let place = Place::Disk(path.clone());
+            if let Some(story) = keep::story(&finding.form, &place, finding.seed, finding.signature, &PlainText) {
                 let _ = writeln!(out, "{}", super::chaos::indented(story.trim_end()));
             }
-            let keeps_it = finding.keeps_it.as_deref().unwrap_or("nothing of what was tried");
-            let _ = writeln!(out, "  keeps it {keeps_it}");
-            let path = keep::path(&self.keep, finding.signature);
-            let _ = writeln!(out, "  replay   ackproof run {} --seed {}", path.display(), finding.failure.first().0);
+            if !out[told..].contains("keeps it") {
+                let keeps_it = finding.keeps_it.as_deref().unwrap_or("nothing of what was tried");
+                let _ = writeln!(out, "  keeps it  {keeps_it}");
+            }
+            let _ = writeln!(out, "  replay    ackproof run {} --seed {}", path.display(), finding.seed);
         }
         out.push_str(&summary(audit));
         out
@@ -159,7 +163,7 @@ impl AuditCommand {
                 "forbidden": finding.signature.is_forbidden(),
                 "under": finding.under,
                 "keeps_it": finding.keeps_it,
-                "seed": finding.failure.first().0,
+                "seed": finding.seed,
                 "file": keep::path(&self.keep, finding.signature),
             })
         });

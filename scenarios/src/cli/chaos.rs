@@ -1,5 +1,6 @@
 //! `ackproof chaos`: random worlds, until something goes wrong that must not.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
@@ -19,8 +20,11 @@ use crate::chaos::campaign::{Campaign, Report, Wanted};
 use crate::chaos::draw::{Basis, Given, Parts};
 use crate::chaos::keep;
 use crate::chaos::survive::{Budget, Class};
-use crate::library::find;
+use crate::form::Form;
+use crate::library::{Place, find};
 use crate::scenario::parse_seeds;
+use crate::shrink::Limits;
+use crate::signature::Signature;
 
 /// Draw random worlds and look for what must not happen
 #[derive(Debug, Args)]
@@ -74,6 +78,9 @@ pub(super) struct Chaos {
     /// How many worlds at a time
     #[arg(long, value_name = "N", default_value = "1")]
     jobs: NonZeroUsize,
+    /// How many worlds may be run to make each failure small; 0 leaves it as it was found
+    #[arg(long, value_name = "N", default_value = "1000")]
+    shrink: u64,
     /// The folder for failures
     #[arg(long, value_name = "DIR", default_value = "failures")]
     keep: PathBuf,
@@ -81,6 +88,16 @@ pub(super) struct Chaos {
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
+
+/// A failure as it was written.
+struct Kept {
+    form: Form,
+    seed: u64,
+    is_small: bool,
+}
+
+/// What a campaign has come to, and what it wrote.
+type Found<'a> = (&'a Report, &'a BTreeMap<Signature, Kept>);
 
 fn parse_parts(text: &str) -> Result<Parts, String> {
     let parts: Option<Vec<u64>> = text.split('/').map(|part| part.parse().ok()).collect();
@@ -183,11 +200,36 @@ impl Chaos {
         progress.finish_and_clear();
         stopped?;
         let wall = started.elapsed();
+        let kept = self.kept(campaign, &report, screen)?;
         match self.format {
-            Format::Human => screen.print(&self.told(campaign, &report, &seeds, wall))?,
-            Format::Json => screen.print(&self.lines(campaign, &report, &seeds))?,
+            Format::Human => screen.print(&self.told(campaign, (&report, &kept), &seeds, wall))?,
+            Format::Json => screen.print(&self.lines(campaign, (&report, &kept), &seeds))?,
         }
         Ok(if report.failures.is_empty() && report.panics.is_empty() { End::AsExpected } else { End::NotAsExpected })
+    }
+
+    /// Makes each failure small, if that is wanted and works, and writes it again.
+    fn kept(&self, campaign: &Campaign, report: &Report, screen: &Screen) -> io::Result<BTreeMap<Signature, Kept>> {
+        let progress = progress(screen, report.failures.len() as u64);
+        // Of a given scenario only what was drawn is made smaller.
+        let limits = Limits { worlds: self.shrink, keeps_configuration: self.scenario.is_some() };
+        let mut kept = BTreeMap::new();
+        for (signature, failure) in &report.failures {
+            progress.set_message(format!("making {signature} small"));
+            let small = (self.shrink > 0).then(|| keep::small(campaign, *signature, failure, limits)).flatten();
+            let is_small = small.is_some();
+            let (form, seed) = match small {
+                Some(small) => (small.form, small.seed),
+                None => (keep::form(campaign, *signature, failure), failure.first().0),
+            };
+            if is_small {
+                keep::put(&self.keep, *signature, &form)?;
+            }
+            kept.insert(*signature, Kept { form, seed, is_small });
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        Ok(kept)
     }
 
     /// Writes what has no file yet.
@@ -198,18 +240,29 @@ impl Chaos {
         Ok(())
     }
 
-    fn told(&self, campaign: &Campaign, report: &Report, seeds: &Range<u64>, wall: std::time::Duration) -> String {
+    fn told(
+        &self,
+        campaign: &Campaign,
+        (report, kept): Found<'_>,
+        seeds: &Range<u64>,
+        wall: std::time::Duration,
+    ) -> String {
         let mut out = String::new();
         for (signature, failure) in &report.failures {
             let _ = writeln!(out, "{signature}");
             let _ =
                 writeln!(out, "  in {} of {} worlds; seeds {}", failure.times, report.worlds, listed(&failure.worlds));
-            if let Some(story) = keep::story(campaign, *signature, failure, &PlainText) {
+            let Some(Kept { form, seed, is_small }) = kept.get(signature) else { continue };
+            let path = keep::path(&self.keep, *signature);
+            let place = Place::Disk(path.clone());
+            if let Some(story) = keep::story(form, &place, *seed, *signature, &PlainText) {
                 let _ = writeln!(out, "\n{}\n", indented(story.trim_end()));
             }
-            let path = keep::path(&self.keep, *signature);
-            let _ = writeln!(out, "  replay  ackproof run {} --seed {}", path.display(), failure.first().0);
-            let _ = writeln!(out, "  small   ackproof shrink {} --seed {}\n", path.display(), failure.first().0);
+            let _ = writeln!(out, "  replay  ackproof run {} --seed {seed}", path.display());
+            if !is_small {
+                let _ = writeln!(out, "  small   ackproof shrink {} --seed {seed}", path.display());
+            }
+            out.push('\n');
         }
         for (seed, parts, said) in &report.panics {
             let _ = writeln!(
@@ -243,7 +296,7 @@ impl Chaos {
     }
 
     /// One object per failure, and one for the campaign.
-    fn lines(&self, campaign: &Campaign, report: &Report, seeds: &Range<u64>) -> String {
+    fn lines(&self, campaign: &Campaign, (report, kept): Found<'_>, seeds: &Range<u64>) -> String {
         let mut out = String::new();
         for (signature, failure) in &report.failures {
             let line = json!({
@@ -252,6 +305,8 @@ impl Chaos {
                 "times": failure.times,
                 "worlds": failure.worlds.iter().map(|(seed, parts)| json!({ "seed": seed, "parts": named(*parts) })).collect::<Vec<_>>(),
                 "file": keep::path(&self.keep, *signature),
+                "seed": kept.get(signature).map(|kept| kept.seed),
+                "steps": kept.get(signature).map(|kept| kept.form.sections("step").count()),
             });
             let _ = writeln!(out, "{line}");
         }

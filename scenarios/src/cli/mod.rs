@@ -16,7 +16,6 @@ mod shrink;
 mod sweep;
 mod toggles;
 mod validate;
-mod whole_file;
 
 use std::io;
 use std::process::ExitCode;

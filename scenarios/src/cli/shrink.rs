@@ -11,7 +11,6 @@ use serde_json::json;
 use super::End;
 use super::run::human;
 use super::screen::{Colours, Format, Screen};
-use super::whole_file::WholeFile;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::form::Form;
 use crate::library::{Place, find};
@@ -19,6 +18,7 @@ use crate::runner::{self, Options, replay};
 use crate::scenario::Scenario;
 use crate::shrink::{Limits, Shrunk, failures, shrink};
 use crate::signature::Signature;
+use crate::whole_file::WholeFile;
 
 /// What the result is called where it goes to standard output.
 const UNNAMED: &str = "small.toml";
@@ -90,7 +90,7 @@ impl Shrink {
         }
         let bar = progress_bar(screen);
         let mut unwritten = None;
-        let limits = Limits { worlds: self.max_worlds };
+        let limits = Limits { worlds: self.max_worlds, ..Limits::default() };
         let shrunk = shrink(&failure.form, &failure.place, failure.seed, failure.signature, limits, &mut |progress| {
             bar.set_message(format!("{} worlds, {}", progress.worlds, progress.size));
             bar.inc(1);

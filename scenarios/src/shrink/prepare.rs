@@ -37,7 +37,7 @@ pub(super) fn bare(form: &Form, scenario: &Scenario) -> Form {
 }
 
 /// The form with every property file in place of its name. What cannot be read stays a name.
-pub(super) fn with_files(form: &Form, place: &Place) -> Form {
+pub fn with_files(form: &Form, place: &Place) -> Form {
     let mut whole = form.clone();
     for (path, value) in tree::values(form).into_iter().rev() {
         let (Some(file), "config-file") = (value.as_str(), tree::name(&path)) else { continue };

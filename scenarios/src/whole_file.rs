@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A place for a file that is written more than once, each time as a whole.
 #[derive(Debug)]
-pub(super) struct WholeFile {
+pub(crate) struct WholeFile {
     path: PathBuf,
     /// What is being written, in the same folder, so that it can take the place of the file in one stroke.
     draft: PathBuf,
