@@ -292,6 +292,15 @@ pub enum Fact {
         #[serde(default)]
         reason: ForgottenReason,
     },
+    /// A broker has read a batch of the metadata log and does not go by it yet: its publishing thread is behind.
+    MetadataHeldBack {
+        /// Offset of its first record.
+        base_offset: Offset,
+        /// Offset of its last record.
+        last_offset: Offset,
+        /// How long it is held back, in milliseconds.
+        lag_ms: u64,
+    },
     /// A broker read a batch of the metadata log and goes by it.
     MetadataReplayed {
         /// Offset of its first record.
@@ -378,6 +387,11 @@ pub enum Fact {
     },
     /// A broker is out: its session ran out, or it registered anew.
     BrokerFenced {
+        /// The broker.
+        broker: i32,
+    },
+    /// A broker wants to stop: it hands over its leaderships, and may not join an ISR or lead any more.
+    ControlledShutdownBegan {
         /// The broker.
         broker: i32,
     },

@@ -111,6 +111,9 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
         }
+        Fact::MetadataHeldBack { base_offset, last_offset, lag_ms } => {
+            format!("{who} has metadata {base_offset}..{last_offset} and will go by it {lag_ms} ms late")
+        }
         Fact::MetadataReplayed { base_offset, last_offset, leader_epoch, .. } => {
             format!("{who} read metadata {base_offset}..{last_offset}, epoch {leader_epoch}")
         }
@@ -194,6 +197,7 @@ fn controller(event: &Event, who: &str) -> Option<String> {
         Fact::BrokerRegistered { broker, epoch } => format!("{who} registered broker {broker}, broker epoch {epoch}"),
         Fact::BrokerUnfenced { broker } => format!("{who} unfenced broker {broker}"),
         Fact::BrokerFenced { broker } => format!("{who} fenced broker {broker}"),
+        Fact::ControlledShutdownBegan { broker } => format!("{who} lets broker {broker} hand over its leaderships"),
         Fact::TopicCreated { topic, replicas } => {
             let replicas: Vec<String> = replicas.iter().map(|brokers| set(brokers)).collect();
             format!("{who} created topic {topic} on {}", replicas.join(" "))
