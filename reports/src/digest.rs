@@ -308,6 +308,9 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::MetadataHeldBack { base_offset, last_offset, lag_ms } => {
             d.put(200u64).put(base_offset.0).put(last_offset.0).put(*lag_ms);
         }
+        Fact::FetchRefused { partition, offset, error } => {
+            d.put(202u64).put(partition).put(offset.0).put(error.0);
+        }
         Fact::ControlledShutdownBegan { broker } => {
             d.put(201u64).put(*broker);
         }

@@ -23,6 +23,7 @@ impl Fact {
             Fact::Appended { .. } => "appended",
             Fact::DuplicateDetected { .. } => "duplicate-detected",
             Fact::AppendRefused { .. } => "append-refused",
+            Fact::FetchRefused { .. } => "fetch-refused",
             Fact::ProduceAnswered { .. } => "produce-answered",
             Fact::FollowerFetched { .. } => "follower-fetched",
             Fact::HighWatermarkAdvanced { .. } => "high-watermark-advanced",

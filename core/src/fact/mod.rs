@@ -126,6 +126,15 @@ pub enum Fact {
         /// Why.
         error: ErrorCode,
     },
+    /// A follower refused what its leader sent it, and will ask for it again.
+    FetchRefused {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where its own log ends: what it had asked for.
+        offset: Offset,
+        /// Why.
+        error: ErrorCode,
+    },
     /// A leader answered a produce request (at acks=0: would have answered).
     ProduceAnswered {
         /// The partition.

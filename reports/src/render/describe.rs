@@ -111,6 +111,9 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
         }
+        Fact::FetchRefused { partition, offset, error } => {
+            format!("{who} refused what the leader of {partition} sent from offset {offset}: {error}")
+        }
         Fact::MetadataHeldBack { base_offset, last_offset, lag_ms } => {
             format!("{who} has metadata {base_offset}..{last_offset} and will go by it {lag_ms} ms late")
         }

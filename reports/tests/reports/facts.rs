@@ -75,6 +75,7 @@ pub fn all() -> Vec<Fact> {
         Fact::IsrAdopted { partition: partition.clone(), isr: vec![1, 2], partition_epoch: PartitionEpoch(9) },
         Fact::MetadataHeldBack { base_offset: o(3), last_offset: o(4), lag_ms: 5000 },
         Fact::ControlledShutdownBegan { broker: 3 },
+        Fact::FetchRefused { partition: partition.clone(), offset: o(3), error: ErrorCode::CORRUPT_MESSAGE },
         Fact::MetadataReplayed { base_offset: o(3), last_offset: o(4), leader_epoch: epoch, crc: 0xfeed_beef },
         Fact::StorageFailed { what: "append: no space left".into() },
         Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) },
