@@ -86,7 +86,10 @@ impl UnifiedLog {
                 below.snapshots = self.producers.snapshots.range(..=base).copied().collect();
                 below.truncate_and_reload(self.log_start, base, &self.directory, storage)?;
                 self.read_producers(&mut below, end, &BTreeSet::new(), storage)?;
-                self.segments[at].trust_transaction_index();
+            }
+            if self.segments[at].doubts_transaction_index() {
+                // There was nothing to read.
+                self.segments[at].reset_transaction_index(storage)?;
             }
         }
         Ok(())

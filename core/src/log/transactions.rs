@@ -91,7 +91,8 @@ mod tests {
     const ABORTED: [(i64, i64, i64, i64); 2] = [(9, 0, 2, 1), (11, 1, 5, 6)];
 
     fn one_batch_each() -> LogConfig {
-        LogConfig { segment_bytes: 1, ..config() }
+        // A marker has 78 bytes, a record a few less.
+        LogConfig { segment_bytes: 80, ..config() }
     }
 
     #[test]
@@ -169,6 +170,18 @@ mod tests {
             log.set_high_watermark(Offset(6));
             assert_eq!((log.last_stable_offset().0, aborted(&log)), (6, ABORTED.to_vec()));
         }
+    }
+
+    #[test]
+    fn an_index_whose_records_are_gone_is_emptied() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(one_batch_each());
+        append(&mut log, &mut bench, &HISTORY);
+        // The page of the log was lost, that of its index was not.
+        let file = bench.disk.open("orders-0/00000000000000000005.log", crate::storage::OpenMode::Truncate).unwrap();
+        bench.disk.close(file);
+        let log = bench.recover(one_batch_each(), 5);
+        assert_eq!((log.log_end_offset().0, aborted(&log)), (5, ABORTED[..1].to_vec()));
     }
 
     #[test]

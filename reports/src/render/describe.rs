@@ -108,11 +108,19 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             format!("{who} throttled {} for {throttle_ms} ms: {api}", names.name(*client))
         }
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
-        Fact::IsrAdopted { partition, isr, partition_epoch } => {
-            format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
-        }
         Fact::FetchRefused { partition, offset, error } => {
             format!("{who} refused what the leader of {partition} sent from offset {offset}: {error}")
+        }
+        Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
+        _ => return heard(event, who),
+    })
+}
+
+/// What a broker has heard from the controller.
+fn heard(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
+        Fact::IsrAdopted { partition, isr, partition_epoch } => {
+            format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
         }
         Fact::MetadataHeldBack { base_offset, last_offset, lag_ms } => {
             format!("{who} has metadata {base_offset}..{last_offset} and will go by it {lag_ms} ms late")
@@ -120,7 +128,6 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
         Fact::MetadataReplayed { base_offset, last_offset, leader_epoch, .. } => {
             format!("{who} read metadata {base_offset}..{last_offset}, epoch {leader_epoch}")
         }
-        Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
         _ => return None,
     })
 }

@@ -342,21 +342,8 @@ impl Reading<'_> {
                 let by = self.accept(it.by.span(), amounts::signed_millis(&it.by), remedy);
                 Some(Action::ClockJump(nodes?, by?))
             }
-            What::ClockDrift(it) => {
-                if !(-500_000..=500_000).contains(&*it.ppm) {
-                    let found = self.error(it.ppm.span(), format!("a clock that is {} ppm fast is no clock", *it.ppm));
-                    self.report(found.remedy("from -500000 to 500000"));
-                }
-                self.nodes(&it.nodes).map(|nodes| Action::ClockDrift(nodes, *it.ppm))
-            }
-            What::MetadataLag(it) => {
-                let by = self.time(Some(&it.by), Duration::ZERO);
-                if by == Duration::ZERO {
-                    let found = self.error(it.by.span(), "a broker that is not late lags behind nobody");
-                    self.report(found.remedy("write a time, like \"10s\""));
-                }
-                self.nodes(&it.nodes).map(|nodes| Action::MetadataLag(nodes, by))
-            }
+            What::ClockDrift(it) => self.clock_drift(it),
+            What::MetadataLag(it) => self.metadata_lag(it),
             What::Elect(it) => {
                 let partition = self.partition(&it.partition, it.partition.span())?;
                 Some(Action::Elect { partition, unclean: it.kind == written::ElectionType::Unclean })

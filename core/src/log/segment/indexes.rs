@@ -97,11 +97,6 @@ impl LogSegment {
         self.txn_index.reset(storage)
     }
 
-    /// There was nothing to build it from.
-    pub(in crate::log) fn trust_transaction_index(&mut self) {
-        self.txn_index_is_wrong = false;
-    }
-
     /// A marker in this segment has ended a transaction; one that was aborted gets an entry.
     pub(in crate::log) fn note_completed(
         &mut self,
