@@ -10,7 +10,7 @@
 //! * Below the recovery point everything has been synced; after an unclean stop what lies above is checked batch by
 //!   batch. It moves when the log is flushed, and by default nothing flushes but the roll of a segment.
 //! * Below the high watermark everything is committed. Who commits it is the replication layer's business.
-//! * Below the last stable offset it is also decided: see [`super::transactions`].
+//! * Below the last stable offset it is also decided: see `transactions.rs`.
 //!
 //! Kafka: `UnifiedLog`, `LocalLog`, `LogSegments`.
 //! Invariants: log start ≤ high watermark ≤ log end; recovery point ≤ log end; segments lie in order of their base
