@@ -53,6 +53,8 @@ pub enum Input {
     },
     /// The application that owns this client calls it.
     Call(Call),
+    /// A fault: from now on the thread that publishes the metadata log is so late. A new process has none.
+    MetadataLag(Duration),
     /// SIGTERM: stop cleanly, then say [`Context::exit`].
     Stop,
 }

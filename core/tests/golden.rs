@@ -7,7 +7,7 @@ use ackproof_core::log::producer_snapshot;
 use ackproof_core::log::{EpochEntry, UnifiedLog};
 use ackproof_core::machine::{Context, Effects};
 use ackproof_core::record::filter::{WhenEmpty, filter};
-use ackproof_core::record::{Compression, Record, RecordBatch, batches};
+use ackproof_core::record::{Compression, EndTransactionMarker, Record, RecordBatch, TransactionResult, batches};
 use ackproof_core::storage::{MemoryStorage, OpenMode, Storage};
 use ackproof_core::types::{Instant, LeaderEpoch, Offset, Prng, ProducerEpoch, Sequence, Timestamp, TopicPartition};
 use bytes::Bytes;
@@ -75,6 +75,12 @@ fn a_transaction_and_its_marker_are_known_for_what_they_are() {
     assert!(marker.is_transactional() && marker.is_control());
     // Version 0, type 1: commit.
     assert_eq!(records(&marker)[0].key.as_deref(), Some(&[0, 0, 0, 1][..]));
+    let (result, coordinator_epoch) = (TransactionResult::Commit, 3);
+    let said = EndTransactionMarker { result, coordinator_epoch };
+    let at = Timestamp(1_700_000_000_100);
+    assert_eq!(EndTransactionMarker::of(&marker), Some((said, at)));
+    let ours = said.batch((9, ProducerEpoch(0)), (Offset(5), LeaderEpoch(1)), at);
+    assert_eq!(ours, golden!("batch-commit-marker.bin"));
 }
 
 #[test]
@@ -132,6 +138,32 @@ fn a_segment_has_the_bytes_of_kafkas() {
     assert_eq!(content(&mut disk, &format!("{BASE}.timeindex")), golden!("orders-0/00000000000000001000.timeindex"));
     assert_eq!(content(&mut disk, "00000000000000001120.snapshot"), golden!("orders-0/00000000000000001120.snapshot"));
     assert_eq!(content(&mut disk, "leader-epoch-checkpoint"), "0\n1\n3 1000\n");
+}
+
+/// Transactions of three producers, two of them open at a time: index and snapshot are Kafka's to the byte, when the batches are
+/// appended and when an unclean start finds nothing but the log.
+#[test]
+fn aborted_transactions_are_kafkas() {
+    let mut disk = MemoryStorage::default();
+    let mut log = load(&mut disk);
+    with(&mut disk, |ctx| log.truncate_fully_and_start_at(Offset(1000), ctx)).expect("a new start");
+    for batch in batches(golden!("transactions-0/00000000000000001000.log")) {
+        let bytes = batch.expect("a good batch").into_bytes();
+        with(&mut disk, |ctx| log.append_as_follower(bytes, ctx)).expect("it is appended");
+    }
+    with(&mut disk, |ctx| log.close(ctx)).expect("it is closed");
+    let index = golden!("transactions-0/00000000000000001000.txnindex");
+    let snapshot = golden!("transactions-0/00000000000000001015.snapshot");
+    assert_eq!(content(&mut disk, &format!("{BASE}.txnindex")), index);
+    assert_eq!(content(&mut disk, "00000000000000001015.snapshot"), snapshot);
+
+    let mut disk = MemoryStorage::default();
+    put(&mut disk, &format!("{BASE}.log"), golden!("transactions-0/00000000000000001000.log"));
+    let (toggles, partition) = (Toggles::of(KafkaVersion::new(3, 9)), TopicPartition::of("orders", 0));
+    let recovered = |ctx: &mut Context<'_>| UnifiedLog::load(partition, config(), toggles, Offset(0), false, ctx);
+    with(&mut disk, recovered).expect("it recovers");
+    assert_eq!(content(&mut disk, &format!("{BASE}.txnindex")), index);
+    assert_eq!(content(&mut disk, "00000000000000001015.snapshot"), snapshot);
 }
 
 #[test]

@@ -244,7 +244,9 @@ impl World {
         assert_eq!(self.log.survey(Offset(0), &mut self.disk).unwrap(), self.batches);
         self.check_epochs();
         let mut producers = ProducerStateManager::default();
-        self.batches.iter().for_each(|batch| producers.update(batch));
+        for batch in &self.batches {
+            producers.update(batch);
+        }
         assert_eq!(self.log.producers().entries().len(), producers.entries().len());
         for entry in producers.entries() {
             let found = self.log.producers().entry(entry.producer_id).expect("it has written to the log");

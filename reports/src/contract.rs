@@ -282,7 +282,9 @@ impl Contract {
                 }
                 Some(_) | None => Permitted::unknown("it depends on who committed"),
             },
-            Kind::ExpiredUnread => Permitted::yes("a log keeps records for as long as retention says, read or not"),
+            Kind::ExpiredUnread => {
+                Permitted::yes("a log keeps records for as long as retention and its operators say, read or not")
+            }
             Kind::StaleKey => match anomaly.cause {
                 Some(Cause::ReaderSlowerThanTombstones) => {
                     Permitted::yes("who takes longer than delete.retention.ms may miss a deletion")

@@ -305,6 +305,15 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.put(71u64).put(partition).put(partition_epoch.0);
             d.list(isr);
         }
+        Fact::MetadataHeldBack { base_offset, last_offset, lag_ms } => {
+            d.put(200u64).put(base_offset.0).put(last_offset.0).put(*lag_ms);
+        }
+        Fact::FetchRefused { partition, offset, error } => {
+            d.put(202u64).put(partition).put(offset.0).put(error.0);
+        }
+        Fact::ControlledShutdownBegan { broker } => {
+            d.put(201u64).put(*broker);
+        }
         Fact::MetadataReplayed { base_offset, last_offset, leader_epoch, crc } => {
             d.put(72u64).put(base_offset.0).put(last_offset.0).put(leader_epoch.0).put(*crc);
         }

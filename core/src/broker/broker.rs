@@ -457,6 +457,7 @@ impl Machine for Broker {
             Input::Response { connection, correlation_id, response } => {
                 self.on_response(connection, correlation_id, response, ctx);
             }
+            Input::MetadataLag(lag) => self.metadata.set_lag(lag, ctx),
             Input::Stop if self.config.controlled_shutdown_enable => {
                 self.replicas.begin_controlled_shutdown();
                 self.lifecycle.begin_controlled_shutdown(ctx);

@@ -11,8 +11,10 @@
 //! As in Kafka, the registration of a life is never repeated: a broker that is told `STALE_BROKER_EPOCH` or
 //! `BROKER_ID_NOT_REGISTERED` goes on sending heartbeats with the epoch it has. A session that ran out needs no new
 //! registration: the next heartbeat unfences the broker.
-//! Not modelled: features, migration from ZooKeeper. `controlled.shutdown.max.retries` and
-//! `.retry.backoff.ms` of ZooKeeper clusters: their controlled shutdown is KRaft's here.
+//! A leadership that nobody in the ISR can take over does not hold a broker up: the controller takes it away and gives it to
+//! nobody (KRaft). ZooKeeper's controller leaves it where it is, and the broker ends after
+//! `controlled.shutdown.max.retries` attempts; KRaft ignores that property and `.retry.backoff.ms` (KAFKA-18417).
+//! Not modelled: features, migration from ZooKeeper; the controlled shutdown of ZooKeeper clusters is KRaft's here.
 
 use std::sync::Arc;
 

@@ -3,8 +3,13 @@
 //! Kafka: `KafkaRaftClient` as an observer, `MetadataLoader`, `BrokerMetadataPublisher`, `KRaftMetadataCache`.
 //! The log is read by Fetch of `__cluster_metadata`-0, only up to its high watermark; nothing is published until that
 //! was reached for the first time.
+//!
+//! The thread that publishes (`MetadataLoader`) can fall behind: what has been read waits, and the broker goes by what it knew.
+//! Its heartbeats say how far it has come with publishing, as Kafka's do (`MetadataLoader.lastAppliedOffset`).
 //! Not modelled: the broker's local copy of the metadata log (every life reads from offset 0), snapshots, the ZooKeeper
 //! controller's LeaderAndIsr and UpdateMetadata requests (versions before KRaft read the log too).
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
@@ -13,7 +18,8 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use crate::client::{Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, RequestToken};
 use crate::fact::Fact;
 use crate::machine::Context;
-use crate::metadata::{CLUSTER_METADATA_TOPIC, CLUSTER_METADATA_TOPIC_ID, MetadataDelta, MetadataImage, batch};
+use crate::metadata::batch::{self, MetadataBatch};
+use crate::metadata::{CLUSTER_METADATA_TOPIC, CLUSTER_METADATA_TOPIC_ID, MetadataDelta, MetadataImage};
 use crate::protocol::{ErrorCode, Response};
 use crate::types::{
     BrokerId, ConnectionId, CorrelationId, Duration, Instant, NodeId, Offset, StrBytes, TopicName, earliest,
@@ -39,6 +45,12 @@ pub(super) struct MetadataPublisher {
     retry_at: Option<Instant>,
     image: MetadataImage,
     next_offset: Offset,
+    /// As the controller said last.
+    high_watermark: Offset,
+    /// How late everything is published.
+    lag: Duration,
+    /// What has been read and is not published yet, and when it will be.
+    unpublished: VecDeque<(Instant, MetadataBatch)>,
     delta: MetadataDelta,
     caught_up: bool,
 }
@@ -63,6 +75,9 @@ impl MetadataPublisher {
             retry_at: None,
             image: MetadataImage::default(),
             next_offset: Offset(0),
+            high_watermark: Offset(0),
+            lag: Duration::ZERO,
+            unpublished: VecDeque::new(),
             delta: MetadataDelta::default(),
             caught_up: false,
         }
@@ -76,6 +91,16 @@ impl MetadataPublisher {
     /// Whether the high watermark of the metadata log was reached once.
     pub fn is_caught_up(&self) -> bool {
         self.caught_up
+    }
+
+    /// From now on the publishing thread is so late.
+    pub fn set_lag(&mut self, lag: Duration, ctx: &mut Context<'_>) {
+        self.lag = lag;
+        let latest = ctx.now() + lag;
+        for (due, _) in &mut self.unpublished {
+            *due = latest.min(*due);
+        }
+        self.publish(ctx);
     }
 
     /// What changed since the last time, once there is something to publish.
@@ -133,6 +158,7 @@ impl MetadataPublisher {
             self.failed();
         }
         self.retry_at = self.retry_at.filter(|at| *at > ctx.now());
+        self.publish(ctx);
     }
 
     /// After every input: asks for more.
@@ -151,7 +177,8 @@ impl MetadataPublisher {
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        earliest([self.retry_at, self.network.next_deadline()])
+        let due = self.unpublished.front().map(|(due, _)| *due);
+        earliest([self.retry_at, due, self.network.next_deadline()])
     }
 
     fn failed(&mut self) {
@@ -165,6 +192,8 @@ impl MetadataPublisher {
         self.delta.partitions.extend(old.partitions.into_keys());
         self.delta.brokers.extend(old.brokers.into_keys());
         self.next_offset = Offset(0);
+        self.high_watermark = Offset(0);
+        self.unpublished.clear();
     }
 
     fn request(&self) -> FetchRequest {
@@ -199,29 +228,43 @@ impl MetadataPublisher {
         if data.diverging_epoch.epoch >= 0 {
             return ErrorCode::OFFSET_OUT_OF_RANGE;
         }
-        let high_watermark = Offset(data.high_watermark);
-        let applied = data.records.as_ref().is_none_or(|records| self.replay(records, high_watermark, ctx));
-        self.caught_up |= self.next_offset.0 >= data.high_watermark;
-        if applied { ErrorCode::NONE } else { ErrorCode::CORRUPT_MESSAGE }
+        self.high_watermark = Offset(data.high_watermark);
+        let is_sound = data.records.as_ref().is_none_or(|records| self.read(records, ctx));
+        self.publish(ctx);
+        if is_sound { ErrorCode::NONE } else { ErrorCode::CORRUPT_MESSAGE }
     }
 
-    /// Replays what is below the high watermark; false if the bytes are not sound, and then it is asked for again.
-    fn replay(&mut self, records: &Bytes, high_watermark: Offset, ctx: &mut Context<'_>) -> bool {
+    /// Takes what is below the high watermark; false if the bytes are not sound, and then they are asked for again.
+    fn read(&mut self, records: &Bytes, ctx: &mut Context<'_>) -> bool {
         let Ok(batches) = batch::decode(records.clone()) else { return false };
         for batch in batches {
-            if batch.base_offset >= high_watermark {
+            if batch.base_offset >= self.high_watermark {
                 break;
             }
             if batch.base_offset < self.next_offset {
                 continue;
             }
+            self.next_offset = batch.last_offset.next();
+            if self.lag > Duration::ZERO {
+                let (base_offset, last_offset) = (batch.base_offset, batch.last_offset);
+                let lag_ms = self.lag.as_millis();
+                ctx.fact(Fact::MetadataHeldBack { base_offset, last_offset, lag_ms });
+            }
+            self.unpublished.push_back((ctx.now() + self.lag, batch));
+        }
+        true
+    }
+
+    /// Replays what is due.
+    fn publish(&mut self, ctx: &mut Context<'_>) {
+        while self.unpublished.front().is_some_and(|(due, _)| *due <= ctx.now()) {
+            let Some((_, batch)) = self.unpublished.pop_front() else { break };
             let mut offset = batch.base_offset;
             for record in &batch.records {
                 // A record that does not fit is passed over, as the fault handler of a broker does.
                 let _unfit = self.image.replay(record, offset, &mut self.delta);
                 offset = offset.next();
             }
-            self.next_offset = batch.last_offset.next();
             ctx.fact(Fact::MetadataReplayed {
                 base_offset: batch.base_offset,
                 last_offset: batch.last_offset,
@@ -229,7 +272,7 @@ impl MetadataPublisher {
                 crc: batch.crc,
             });
         }
-        true
+        self.caught_up |= self.unpublished.is_empty() && self.next_offset >= self.high_watermark;
     }
 }
 

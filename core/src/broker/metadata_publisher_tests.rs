@@ -122,6 +122,23 @@ fn corrupt_bytes_are_asked_for_again_after_the_backoff() {
 }
 
 #[test]
+fn a_publisher_that_lags_publishes_in_order_and_late() {
+    let mut rig = Rig::fetching();
+    rig.reads(1, batch_at(0, &[topic("a")]));
+    rig.publisher.set_lag(Duration::from_secs(5), &mut rig.bench.context());
+    rig.reads(2, batch_at(1, &[topic("b")]));
+    rig.bench.advance(Duration::from_secs(2));
+    rig.reads(3, batch_at(2, &[topic("c")]));
+    assert_eq!((rig.topics(), rig.asked_from()), (vec!["a"], 3), "it reads on, and goes by what it knew");
+    assert_eq!(rig.publisher.image().last_applied, Offset(0));
+    rig.bench.advance(Duration::from_secs(3));
+    rig.publisher.on_deadline(&mut rig.bench.context());
+    assert_eq!(rig.topics(), ["a", "b"]);
+    rig.publisher.set_lag(Duration::ZERO, &mut rig.bench.context());
+    assert_eq!(rig.topics(), ["a", "b", "c"], "what waits is published when the thread is fast again");
+}
+
+#[test]
 fn a_log_that_ends_earlier_is_another_log_and_is_read_from_the_start() {
     let mut rig = Rig::fetching();
     rig.reads(1, batch_at(0, &[topic("a")]));

@@ -1,15 +1,16 @@
-//! The admin client: calls that any broker takes and passes on to the controller.
+//! The admin client: calls that any broker takes and passes on to the controller, and one that the leader takes.
 //!
-//! Kafka: `KafkaAdminClient`; KIP-460 (electLeaders), KIP-590 (brokers forward to the controller).
+//! Kafka: `KafkaAdminClient`, `PartitionLeaderStrategy`; KIP-107 (deleteRecords), KIP-460 (electLeaders), KIP-590 (brokers forward to the controller).
 //!
 //! One call at a time, in order. A call that fails with a retriable error or loses its connection is made again until
-//! `default.api.timeout.ms` (60 s) is over.
+//! `default.api.timeout.ms` (60 s) is over. What the leader takes goes to the leader that some broker names, and after every
+//! failure it is asked for again.
 //!
 //! Not modelled: the timeout of `close()` (it waits for the calls made before it), finding the controller through metadata (brokers forward in every profile), call batching.
 
 use std::collections::VecDeque;
 
-use super::admin_requests::{REQUEST_TIMEOUT, admin_error, election_error, request_of, words};
+use super::admin_requests::{REQUEST_TIMEOUT, admin_error, election_error, leader_in, lookup_of, request_of, words};
 use super::{
     Call, Completion, Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, RequestToken,
 };
@@ -35,6 +36,8 @@ pub struct AdminClient {
 struct Pending {
     call: Call,
     expires_at: Instant,
+    /// The leader of the partition that the call is about, once it is known.
+    leader: Option<NodeId>,
 }
 
 impl AdminClient {
@@ -60,10 +63,13 @@ impl AdminClient {
         }
         self.retry_at = None;
         let Some(pending) = self.calls.front() else { return };
-        let Some(request) = request_of(&pending.call) else { return };
+        let Some(request) = lookup_of(&pending.call, pending.leader).or_else(|| request_of(&pending.call)) else {
+            return;
+        };
         // No attempt outlives its call.
         let timeout = REQUEST_TIMEOUT.min(pending.expires_at.since(now));
-        let Some(node) = self.network.least_loaded_node(&self.bootstrap, now, ctx.rng()) else {
+        let any = || self.network.least_loaded_node(&self.bootstrap, now, ctx.rng());
+        let Some(node) = pending.leader.or_else(any) else {
             self.retry_at = Some(now + RETRY_BACKOFF);
             return;
         };
@@ -100,6 +106,9 @@ impl AdminClient {
     }
 
     fn disconnected(&mut self, disconnection: &Disconnection, ctx: &mut Context<'_>) {
+        if let Some(pending) = self.calls.front_mut() {
+            pending.leader = pending.leader.filter(|leader| *leader != disconnection.node);
+        }
         if self.in_flight.is_some_and(|token| disconnection.failed.contains(&token)) {
             self.in_flight = None;
             self.retry_at = Some(ctx.now() + RETRY_BACKOFF);
@@ -107,6 +116,13 @@ impl AdminClient {
     }
 
     fn answered(&mut self, response: Response, ctx: &mut Context<'_>) {
+        if let (Response::Metadata(response), Some(pending)) = (&response, self.calls.front_mut()) {
+            pending.leader = leader_in(response, &pending.call);
+            if pending.leader.is_none() {
+                self.retry_at = Some(ctx.now() + RETRY_BACKOFF);
+            }
+            return;
+        }
         let results: Vec<(TopicName, ErrorCode)> = match &response {
             Response::CreateTopics(response) => {
                 response.topics.iter().map(|topic| (topic.name.clone(), ErrorCode(topic.error_code))).collect()
@@ -120,6 +136,9 @@ impl AdminClient {
             _ => results.iter().any(|(_, error)| error.is_retriable()),
         };
         if again {
+            if let Some(pending) = self.calls.front_mut() {
+                pending.leader = None;
+            }
             self.retry_at = Some(ctx.now() + RETRY_BACKOFF);
             return;
         }
@@ -142,7 +161,9 @@ impl AdminClient {
 impl Machine for AdminClient {
     fn handle(&mut self, input: Input, ctx: &mut Context<'_>) {
         match input {
-            Input::Call(call) => self.calls.push_back(Pending { call, expires_at: ctx.now() + API_TIMEOUT }),
+            Input::Call(call) => {
+                self.calls.push_back(Pending { call, expires_at: ctx.now() + API_TIMEOUT, leader: None });
+            }
             Input::Connected(connection) => {
                 self.network.on_connected(connection, ctx.now());
             }
@@ -165,7 +186,7 @@ impl Machine for AdminClient {
                     self.disconnected(&disconnection, ctx);
                 }
             }
-            Input::Start | Input::Request { .. } | Input::Stop => {}
+            Input::Start | Input::Request { .. } | Input::MetadataLag(_) | Input::Stop => {}
         }
         self.proceed(ctx);
     }

@@ -1,6 +1,6 @@
 //! An admin client's calls as requests, and what their answers say.
 //!
-//! Kafka: `KafkaAdminClient`; the tools `kafka-configs`, `kafka-reassign-partitions`, `kafka-topics`.
+//! Kafka: `KafkaAdminClient`; the tools `kafka-configs`, `kafka-reassign-partitions`, `kafka-topics`, `kafka-delete-records`.
 
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
@@ -8,21 +8,25 @@ use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssign
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     AlterClientQuotasRequest, AlterPartitionReassignmentsRequest, BrokerId, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, ElectLeadersResponse,
-    IncrementalAlterConfigsRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, ElectLeadersRequest, ElectLeadersResponse,
+    IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse,
 };
 
 use super::{AdminCall, Call, ConfigResource, NewTopic};
 use crate::metadata::records::ConfigRecord;
 use crate::protocol::{ErrorCode, Request, Response};
-use crate::types::{Duration, StrBytes};
+use crate::types::{Duration, NodeId, Offset, StrBytes};
 
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// As an offset of DeleteRecords: the high watermark.
+const DELETE_COMMITTED: Offset = Offset(-1);
 const TIMEOUT_MS: i32 = REQUEST_TIMEOUT.as_millis() as i32;
 
 /// The request that a call is; none if it is not one of an admin client.
@@ -57,6 +61,22 @@ pub(super) fn request_of(call: &Call) -> Option<Request> {
         | Call::Seek(..)
         | Call::Poll { .. } => None,
     }
+}
+
+/// The request that finds the leader for a call that only the leader takes; none where it is known, or any broker will do.
+pub(super) fn lookup_of(call: &Call, leader: Option<NodeId>) -> Option<Request> {
+    let Call::Admin(AdminCall::DeleteRecords { partition, .. }) = call else { return None };
+    let topic = MetadataRequestTopic::default().with_name(Some(partition.topic.clone()));
+    let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
+    leader.is_none().then(|| request.into())
+}
+
+/// The leader that an answer names.
+pub(super) fn leader_in(response: &MetadataResponse, call: &Call) -> Option<NodeId> {
+    let Call::Admin(AdminCall::DeleteRecords { partition, .. }) = call else { return None };
+    let topic = response.topics.iter().find(|topic| topic.name.as_ref() == Some(&partition.topic))?;
+    let found = topic.partitions.iter().find(|found| found.partition_index == partition.partition)?;
+    (found.error_code == 0 && found.leader_id.0 >= 0).then_some(NodeId::Broker(found.leader_id.0))
 }
 
 fn creatable(topic: &NewTopic) -> CreatableTopic {
@@ -110,6 +130,13 @@ fn admin_request(call: &AdminCall) -> Request {
             let topics = vec![DeleteTopicState::default().with_name(Some(topic.clone()))];
             DeleteTopicsRequest::default().with_timeout_ms(TIMEOUT_MS).with_topics(topics).into()
         }
+        AdminCall::DeleteRecords { partition, before } => {
+            let records = DeleteRecordsPartition::default()
+                .with_partition_index(partition.partition)
+                .with_offset(before.unwrap_or(DELETE_COMMITTED).0);
+            let topic = DeleteRecordsTopic::default().with_name(partition.topic.clone()).with_partitions(vec![records]);
+            DeleteRecordsRequest::default().with_timeout_ms(TIMEOUT_MS).with_topics(vec![topic]).into()
+        }
         AdminCall::AlterClientQuotas { client_id, quotas } => {
             let entity = EntityData::default()
                 .with_entity_type(StrBytes::from_static_str("client-id"))
@@ -160,6 +187,10 @@ pub(super) fn admin_error(response: &Response) -> ErrorCode {
         }
         Response::CreatePartitions(response) => first(Box::new(response.results.iter().map(|topic| topic.error_code))),
         Response::DeleteTopics(response) => first(Box::new(response.responses.iter().map(|topic| topic.error_code))),
+        Response::DeleteRecords(response) => {
+            let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+            first(Box::new(partitions.map(|partition| partition.error_code)))
+        }
         Response::AlterClientQuotas(response) => first(Box::new(response.entries.iter().map(|entry| entry.error_code))),
         _ => ErrorCode::UNKNOWN_SERVER_ERROR.0,
     })
@@ -194,6 +225,10 @@ pub(super) fn words(call: &Call) -> Option<String> {
             format!("let topic {} have {count} partitions", topic.as_str())
         }
         AdminCall::DeleteTopic(topic) => format!("delete topic {}", topic.as_str()),
+        AdminCall::DeleteRecords { partition, before: Some(before) } => {
+            format!("delete the records of {partition} below {before}")
+        }
+        AdminCall::DeleteRecords { partition, before: None } => format!("delete all committed records of {partition}"),
         AdminCall::AlterClientQuotas { client_id, quotas } => {
             let of = client_id.as_ref().map_or("all clients".to_owned(), |name| format!("client {name}"));
             let quotas =

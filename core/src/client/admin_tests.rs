@@ -163,6 +163,40 @@ fn calls_are_made_in_order_and_close_waits_for_them() {
     assert_eq!(cluster.machine.next_deadline(), None);
 }
 
+fn answer_deletion(cluster: &mut Cluster<AdminClient>, broker: i32, error: ErrorCode) -> i64 {
+    use kafka_protocol::messages::DeleteRecordsResponse;
+    use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+    let asked = cluster.take_asked();
+    let Request::DeleteRecords(request) = &asked.request else { panic!("it is {}", asked.request.name()) };
+    assert_eq!(asked.node, broker);
+    let offset = request.topics[0].partitions[0].offset;
+    let result = DeleteRecordsPartitionResult::default().with_partition_index(1).with_error_code(error.0);
+    let topic = DeleteRecordsTopicResult::default().with_name(name("orders")).with_partitions(vec![result]);
+    cluster.answer(&asked, DeleteRecordsResponse::default().with_topics(vec![topic]));
+    offset
+}
+
+#[test]
+fn records_are_deleted_by_the_leader_which_is_looked_for_again_when_it_is_another() {
+    let mut cluster = cluster();
+    let partition = TopicPartition::new(name("orders"), 1);
+    cluster.leaderless.push(("orders".to_owned(), 1));
+    cluster.call(Call::Admin(AdminCall::DeleteRecords { partition, before: None }));
+    cluster.run_for(Duration::from_millis(100));
+    cluster.leaderless.clear();
+    cluster.leader = (2, 0);
+    cluster.run_for(Duration::from_millis(100));
+    answer_deletion(&mut cluster, 2, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(cluster.take_completions(), []);
+    cluster.leader = (1, 1);
+    cluster.run_for(Duration::from_millis(100));
+    cluster.disconnect(1);
+    cluster.leader = (2, 2);
+    cluster.run_for(Duration::from_millis(300));
+    assert_eq!(answer_deletion(&mut cluster, 2, ErrorCode::NONE), -1, "everything committed");
+    assert_eq!(cluster.take_completions(), [Completion::AdminDone(Ok(()))]);
+}
+
 #[test]
 fn an_operators_call_is_answered_with_its_first_error() {
     use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;

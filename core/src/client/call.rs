@@ -151,6 +151,13 @@ pub enum AdminCall {
     },
     /// `admin.deleteTopics(..)`, as of `kafka-topics --delete`.
     DeleteTopic(TopicName),
+    /// `admin.deleteRecords(..)`, as of `kafka-delete-records`: the leader of the partition is asked.
+    DeleteRecords {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Records below this offset go; none: all that are committed.
+        before: Option<Offset>,
+    },
     /// `admin.alterClientQuotas(..)`, as of `kafka-configs --alter --entity-type clients`: sets limits, or removes them where
     /// there is no value.
     AlterClientQuotas {

@@ -178,9 +178,12 @@ pub(super) const BROKER: &[NoEffect] = &[
             unstable.api.versions.enable unstable.feature.versions.enable",
     },
     NoEffect {
+        why: "the controller of KRaft grants a stop as it sees fit (KAFKA-18417), and ZooKeeper's is not modelled",
+        names: "controlled.shutdown.max.retries controlled.shutdown.retry.backoff.ms",
+    },
+    NoEffect {
         why: "not modelled",
-        names: "alter.config.policy.class.name broker.id.generation.enable controlled.shutdown.max.retries \
-            controlled.shutdown.retry.backoff.ms create.topic.policy.class.name \
+        names: "alter.config.policy.class.name broker.id.generation.enable create.topic.policy.class.name \
             log.compression.gzip.level log.compression.lz4.level \
             log.compression.zstd.level log.max.id.map.snapshots log.preallocate \
             request.timeout.ms reserved.broker.max.id",

@@ -67,6 +67,10 @@ fn quota_altered(record: &ClientQuotaRecord) -> Fact {
 
 fn registration_changed(before: &MetadataImage, record: &BrokerRegistrationChangeRecord) -> Vec<Fact> {
     let broker = record.broker_id;
+    let was_stopping = before.brokers.get(&broker).is_some_and(|registration| registration.in_controlled_shutdown);
+    if record.in_controlled_shutdown && !was_stopping {
+        return vec![Fact::ControlledShutdownBegan { broker }];
+    }
     let was_fenced = before.brokers.get(&broker).is_none_or(|registration| registration.fenced);
     match record.fenced {
         Some(true) if !was_fenced => vec![Fact::BrokerFenced { broker }],

@@ -418,7 +418,12 @@ impl Controller {
                 self.log = None;
                 ctx.exit();
             }
-            Input::Start | Input::Deadline | Input::Connected(_) | Input::Response { .. } | Input::Call(_) => {}
+            Input::Start
+            | Input::Deadline
+            | Input::Connected(_)
+            | Input::Response { .. }
+            | Input::Call(_)
+            | Input::MetadataLag(_) => {}
         }
         Ok(())
     }

@@ -126,6 +126,15 @@ pub enum Fact {
         /// Why.
         error: ErrorCode,
     },
+    /// A follower refused what its leader sent it, and will ask for it again.
+    FetchRefused {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where its own log ends: what it had asked for.
+        offset: Offset,
+        /// Why.
+        error: ErrorCode,
+    },
     /// A leader answered a produce request (at acks=0: would have answered).
     ProduceAnswered {
         /// The partition.
@@ -292,6 +301,15 @@ pub enum Fact {
         #[serde(default)]
         reason: ForgottenReason,
     },
+    /// A broker has read a batch of the metadata log and does not go by it yet: its publishing thread is behind.
+    MetadataHeldBack {
+        /// Offset of its first record.
+        base_offset: Offset,
+        /// Offset of its last record.
+        last_offset: Offset,
+        /// How long it is held back, in milliseconds.
+        lag_ms: u64,
+    },
     /// A broker read a batch of the metadata log and goes by it.
     MetadataReplayed {
         /// Offset of its first record.
@@ -378,6 +396,11 @@ pub enum Fact {
     },
     /// A broker is out: its session ran out, or it registered anew.
     BrokerFenced {
+        /// The broker.
+        broker: i32,
+    },
+    /// A broker wants to stop: it hands over its leaderships, and may not join an ISR or lead any more.
+    ControlledShutdownBegan {
         /// The broker.
         broker: i32,
     },

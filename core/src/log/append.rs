@@ -110,8 +110,9 @@ impl UnifiedLog {
             self.assign_epoch_start_offset(batch.partition_leader_epoch(), batch.base_offset(), ctx)?;
         }
         self.append_set(&set, &batches, bytes, ctx)?;
+        self.note_producers(&batches, ctx)?;
         for batch in &batches {
-            self.appended(batch, Role::Follower, ctx);
+            self.say_appended(batch, Role::Follower, ctx);
         }
         self.flush_by_count(ctx)?;
         Ok(Some(self.info(&set, Timestamp::NONE)))
@@ -134,7 +135,8 @@ impl UnifiedLog {
         let set = Analysis::of(&batch);
         self.assign_epoch_start_offset(epoch, set.base_offset, ctx)?;
         self.append_set(&set, std::slice::from_ref(&batch), bytes, ctx)?;
-        self.appended(&batch, Role::Leader, ctx);
+        self.note_producers(std::slice::from_ref(&batch), ctx)?;
+        self.say_appended(&batch, Role::Leader, ctx);
         self.flush_by_count(ctx)?;
         Ok(self.info(&set, log_append_time))
     }
@@ -221,10 +223,25 @@ impl UnifiedLog {
         Ok(())
     }
 
-    /// A batch is in the file: remembers what is to be remembered of it, and says so.
-    fn appended(&mut self, batch: &RecordBatch, role: Role, ctx: &mut Context<'_>) {
-        self.producers.update(batch);
-        self.producers.set_map_end(batch.next_offset());
+    /// Batches are in the file: remembers what is to be remembered of their producers. As in Kafka, all of them come before the
+    /// transactions that they end: what a later one of them begins counts for the last stable offset in the index.
+    fn note_producers(&mut self, batches: &[RecordBatch], ctx: &mut Context<'_>) -> io::Result<()> {
+        let mut completed = Vec::new();
+        for batch in batches {
+            completed.extend(self.producers.update(batch));
+            self.producers.set_map_end(batch.next_offset());
+        }
+        for txn in completed {
+            let stable = self.producers.last_stable_offset(&txn);
+            let directory = self.directory.clone();
+            let noted = self.active_mut().note_completed(&txn, stable, &directory, ctx.storage());
+            self.checked(noted, "writing the transaction index of", ctx)?;
+            self.producers.complete(&txn);
+        }
+        Ok(())
+    }
+
+    fn say_appended(&self, batch: &RecordBatch, role: Role, ctx: &mut Context<'_>) {
         ctx.fact(Fact::Appended {
             partition: self.partition.clone(),
             role,

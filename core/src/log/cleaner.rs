@@ -33,7 +33,7 @@
 //!
 //! Kafka: `Cleaner.doClean`, `groupSegmentsBySize`, `cleanInto`, `LocalLog.replaceSegments`; KIP-354, KIP-534.
 //! Not modelled: the size of the map (it holds all keys of the dirty part), aborted transactions and the removal of their
-//! markers (control batches stay), splitting of overflowed segments.
+//! markers (control batches and entries of transaction indexes stay), splitting of overflowed segments.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -257,6 +257,9 @@ impl UnifiedLog {
                 piece.kept.extend(filtered.batch);
             }
             self.append_piece(&mut cleaned, &mut piece, ctx)?;
+            for aborted in original.transaction_index().entries() {
+                cleaned.append_aborted(*aborted, &self.directory, CLEANED_SUFFIX, ctx.storage())?;
+            }
         }
         cleaned.close_time_index(ctx.storage())?;
         cleaned.flush(ctx.storage())?;

@@ -24,7 +24,7 @@ use super::leftovers::{finish_swaps, remove_leftovers};
 use super::producer_loading::Rebuild;
 use super::producer_snapshot::offset_in;
 use super::producer_state::ProducerStateManager;
-use super::segment::{INDEX_SUFFIX, Indexes, LOG_SUFFIX, LogSegment, TIME_INDEX_SUFFIX};
+use super::segment::{INDEX_SUFFIX, Indexes, LOG_SUFFIX, LogSegment, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
 use super::unified_log::{UnifiedLog, epochs_path};
 use super::validator::offsets_follow;
 use crate::config::{LogConfig, Toggles};
@@ -178,6 +178,7 @@ impl UnifiedLog {
         };
         if rebuilds {
             rebuild_indexes(&mut segment, self.config.index_interval_bytes, storage)?;
+            segment.doubt_transaction_index();
         } else {
             segment.believe_indexes(indexes);
         }
@@ -257,7 +258,8 @@ fn base_offsets(directory: &str, storage: &mut dyn Storage) -> io::Result<Vec<Of
     let mut bases: Vec<Offset> = names.iter().filter_map(|name| offset_in(name, LOG_SUFFIX)).collect();
     bases.sort_unstable();
     for name in &names {
-        let of_index = offset_in(name, INDEX_SUFFIX).or_else(|| offset_in(name, TIME_INDEX_SUFFIX));
+        let of_index =
+            [INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX].iter().find_map(|suffix| offset_in(name, suffix));
         if of_index.is_some_and(|base| bases.binary_search(&base).is_err()) {
             storage.remove(&format!("{directory}/{name}"))?;
         }

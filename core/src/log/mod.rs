@@ -1,7 +1,7 @@
 //! One replica's data: segments, indexes, epochs, producer state, checkpoints, recovery.
 //!
 //! Reading order: [`unified_log`] is the whole of one replica (what it takes in is in `append`, how it is cut in
-//! `truncation`, how it starts in `loader`, what it may forget in `retention` and `cleaner`); [`segment`] is one file of batches with its [`offset_index`] and [`time_index`];
+//! `truncation`, what is decided of it in `transactions`, how it starts in `loader`, what it may forget in `retention` and `cleaner`); [`segment`] is one file of batches with its [`offset_index`], [`time_index`] and [`transaction_index`];
 //! [`leader_epoch_cache`] and [`producer_state`] are what is remembered about the batches; [`log_manager`] is all logs
 //! of a broker with their [`checkpoints`]; [`partition_metadata`] says whose log a directory is.
 
@@ -26,6 +26,8 @@ pub mod segment;
 #[cfg(test)]
 mod testing;
 pub mod time_index;
+pub mod transaction_index;
+mod transactions;
 mod truncation;
 pub mod unified_log;
 mod validator;
@@ -37,4 +39,5 @@ pub use loader::Checkpointed;
 pub use log_manager::LogManager;
 pub use producer_state::{ProducerStateEntry, ProducerStateManager};
 pub use segment::LogSegment;
+pub use transaction_index::{AbortedTxn, TransactionIndex};
 pub use unified_log::UnifiedLog;

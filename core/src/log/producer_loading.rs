@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::batch_scanner::Scanned;
+use super::producer_state::ProducerStateManager;
 use super::segment::LogSegment;
 use super::unified_log::UnifiedLog;
 use crate::storage::Storage;
@@ -25,13 +26,18 @@ pub(super) enum Rebuild {
 }
 
 impl UnifiedLog {
-    /// The state of all producers below `end`.
+    /// The state of all producers below `end`, and the transaction indexes that are in doubt.
     pub(super) fn rebuild_producer_state(
         &mut self,
         end: Offset,
         why: Rebuild,
         storage: &mut dyn Storage,
     ) -> io::Result<()> {
+        self.rebuild_state(end, why, storage)?;
+        self.repair_transaction_indexes(storage)
+    }
+
+    fn rebuild_state(&mut self, end: Offset, why: Rebuild, storage: &mut dyn Storage) -> io::Result<()> {
         let directory = self.directory.clone();
         let bases: Vec<Offset> = self.segments.iter().map(LogSegment::base_offset).collect();
         let mut snapshot_at: BTreeSet<Offset> = bases.iter().rev().take(2).copied().collect();
@@ -60,36 +66,70 @@ impl UnifiedLog {
         let nothing_known = why == Rebuild::Truncation && producers.entries().is_empty() && producers.map_end >= end;
         producers.truncate_and_reload(self.log_start, end, &directory, storage)?;
         if end > producers.map_end && !nothing_known {
-            self.read_producers(end, &snapshot_at, storage)?;
+            let mut producers = std::mem::take(&mut self.producers);
+            let read = self.read_producers(&mut producers, end, &snapshot_at, storage);
+            self.producers = producers;
+            read?;
         }
         self.producers.set_map_end(end);
         self.producers.take_snapshot(&directory, true, storage)?;
         Ok(())
     }
 
-    /// Reads the batches from the end of the map up to `end`.
+    /// Transaction indexes are built anew that nobody has read along for: to know where the transactions began that end in a
+    /// segment, the state below it is needed.
+    fn repair_transaction_indexes(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
+        for at in 0..self.segments.len() {
+            let (base, end) = (self.segments[at].base_offset(), self.segments[at].next_offset());
+            if self.segments[at].doubts_transaction_index() {
+                let mut below = ProducerStateManager::default();
+                below.snapshots = self.producers.snapshots.range(..=base).copied().collect();
+                below.truncate_and_reload(self.log_start, base, &self.directory, storage)?;
+                self.read_producers(&mut below, end, &BTreeSet::new(), storage)?;
+            }
+            if self.segments[at].doubts_transaction_index() {
+                // There was nothing to read.
+                self.segments[at].reset_transaction_index(storage)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the batches from the end of the map up to `end`; transaction indexes that are in doubt are built anew on the way.
     fn read_producers(
         &mut self,
+        producers: &mut ProducerStateManager,
         end: Offset,
         snapshot_at: &BTreeSet<Offset>,
         storage: &mut dyn Storage,
     ) -> io::Result<()> {
-        let UnifiedLog { producers, segments, directory, log_start, .. } = self;
+        let UnifiedLog { segments, directory, log_start, .. } = self;
         let from = producers.map_end;
         let first = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-        for segment in segments[first..].iter().take_while(|segment| segment.base_offset() < end) {
-            let start = segment.base_offset().max(producers.map_end).max(*log_start);
+        for segment in segments[first..].iter_mut().take_while(|segment| segment.base_offset() < end) {
+            let base = segment.base_offset();
+            let start = base.max(producers.map_end).max(*log_start);
             producers.set_map_end(start);
-            if snapshot_at.contains(&segment.base_offset()) {
+            if snapshot_at.contains(&base) {
                 producers.take_snapshot(directory, true, storage)?;
+            }
+            let rebuilds_index = segment.doubts_transaction_index() && start <= base.max(*log_start);
+            if rebuilds_index {
+                segment.reset_transaction_index(storage)?;
             }
             let mut scanner = segment.scanner(segment.position_reaching(start));
             loop {
-                match scanner.next(storage)? {
+                let batch = match scanner.next(storage)? {
                     Scanned::Batch { batch, .. } if batch.base_offset() >= end => break,
-                    Scanned::Batch { batch, .. } => producers.update(&batch),
+                    Scanned::Batch { batch, .. } => batch,
                     Scanned::End => break,
                     Scanned::Broken => return Err(segment.damaged()),
+                };
+                if let Some(txn) = producers.update(&batch) {
+                    if rebuilds_index {
+                        segment.note_completed(&txn, producers.last_stable_offset(&txn), directory, storage)?;
+                    }
+                    producers.complete(&txn);
                 }
             }
         }

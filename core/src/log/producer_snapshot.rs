@@ -88,7 +88,7 @@ fn decode_entry(bytes: &[u8; ENTRY_BYTES]) -> ProducerStateEntry {
         ProducerStateEntry::new(i64::from_be_bytes(at(bytes, 0)), ProducerEpoch(i16::from_be_bytes(at(bytes, 8))));
     entry.coordinator_epoch = i32::from_be_bytes(at(bytes, 34));
     entry.current_txn_first_offset = (first_txn >= Offset(0)).then_some(first_txn);
-    entry.timestamp_without_batch = timestamp;
+    entry.last_timestamp = timestamp;
     if last_offset >= Offset(0) {
         entry.add(
             entry.producer_epoch,

@@ -18,13 +18,23 @@
 //! nothing             anything else     append; before 2.5 UNKNOWN_PRODUCER_ID
 //! ```
 //!
-//! Not modelled: transactions and their markers; the fields for them are kept as the snapshots have them.
+//! Transactions: the first record that a producer marks as part of one begins it in this partition, a marker ends it. What
+//! lies behind the first one that is open, or ended by a marker that is not committed yet, is not stable:
+//!
+//! ```text
+//!        9 begins    11 begins    9 ends      11 ends
+//! ───────────┼───────────┼───────────┼────────────┼──────▶
+//!            │◀ first unstable offset               until the end of 9 is committed
+//!                        │◀                         then, until the end of 11 is
+//! ```
+//!
+//! Not modelled: verification of transactions (KIP-890), timeouts of hanging ones; producers that write transactions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Toggles;
 use crate::protocol::ErrorCode;
-use crate::record::RecordBatch;
+use crate::record::{EndTransactionMarker, RecordBatch, TransactionResult};
 use crate::types::{Duration, Offset, ProducerEpoch, Sequence, Timestamp};
 
 /// How many batches of a producer are remembered.
@@ -56,11 +66,24 @@ pub struct ProducerStateEntry {
     pub coordinator_epoch: i32,
     /// Where its open transaction began.
     pub current_txn_first_offset: Option<Offset>,
-    /// When it was heard of last, where no batch says so.
-    pub(super) timestamp_without_batch: Timestamp,
+    /// When it was heard of last.
+    pub(super) last_timestamp: Timestamp,
     /// Its batches in that epoch, oldest first; only the first `count` mean anything.
     batches: [BatchMetadata; BATCHES_TO_RETAIN],
     count: usize,
+}
+
+/// A transaction that a marker has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletedTxn {
+    /// Whose.
+    pub producer_id: i64,
+    /// The offset of its first record.
+    pub first_offset: Offset,
+    /// The offset of the marker.
+    pub last_offset: Offset,
+    /// How it ended.
+    pub result: TransactionResult,
 }
 
 /// What is to be done with a batch.
@@ -79,6 +102,10 @@ pub enum Verdict {
 pub struct ProducerStateManager {
     /// By producer id. Producers are few, so a sorted list does.
     entries: Vec<ProducerStateEntry>,
+    /// Open transactions: where each began, and whose it is.
+    ongoing: BTreeMap<Offset, i64>,
+    /// Ended ones: where each began, and where its marker is. They go when the marker is committed.
+    unreplicated: BTreeMap<Offset, Offset>,
     /// It is the state below this offset.
     pub(super) map_end: Offset,
     /// Where the last snapshot was taken.
@@ -95,7 +122,7 @@ impl ProducerStateEntry {
 
     /// When it was heard of last.
     pub fn last_timestamp(&self) -> Timestamp {
-        self.batches().last().map_or(self.timestamp_without_batch, |batch| batch.timestamp)
+        self.last_timestamp
     }
 
     pub(super) fn new(producer_id: i64, producer_epoch: ProducerEpoch) -> ProducerStateEntry {
@@ -104,23 +131,28 @@ impl ProducerStateEntry {
             producer_epoch,
             coordinator_epoch: -1,
             current_txn_first_offset: None,
-            timestamp_without_batch: Timestamp::NONE,
+            last_timestamp: Timestamp::NONE,
             batches: Default::default(),
             count: 0,
         }
     }
 
     pub(super) fn add(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
-        if self.producer_epoch != epoch {
-            self.producer_epoch = epoch;
-            self.count = 0;
-        }
+        self.enter(epoch);
+        self.last_timestamp = batch.timestamp;
         if self.count == BATCHES_TO_RETAIN {
             self.batches.rotate_left(1);
             self.count -= 1;
         }
         self.batches[self.count] = batch;
         self.count += 1;
+    }
+
+    fn enter(&mut self, epoch: ProducerEpoch) {
+        if self.producer_epoch != epoch {
+            self.producer_epoch = epoch;
+            self.count = 0;
+        }
     }
 
     fn duplicate_of(&self, batch: &RecordBatch, window: usize) -> Option<BatchMetadata> {
@@ -167,13 +199,21 @@ impl ProducerStateManager {
         if epoch < entry.producer_epoch {
             return Verdict::Refuse(ErrorCode::INVALID_PRODUCER_EPOCH);
         }
-        entry.check_sequence(epoch, first)
+        match entry.check_sequence(epoch, first) {
+            Verdict::Append if entry.current_txn_first_offset.is_some() && !batch.is_transactional() => {
+                Verdict::Refuse(ErrorCode::INVALID_TXN_STATE)
+            }
+            verdict => verdict,
+        }
     }
 
-    /// Remembers a batch that is in the log with final offsets.
-    pub fn update(&mut self, batch: &RecordBatch) {
-        if !batch.has_producer_id() || batch.is_control() {
-            return;
+    /// Remembers a batch that is in the log with final offsets. Says which transaction it ends.
+    pub fn update(&mut self, batch: &RecordBatch) -> Option<CompletedTxn> {
+        if !batch.has_producer_id() {
+            return None;
+        }
+        if batch.is_control() {
+            return self.end_transaction(batch);
         }
         let producer_id = batch.producer_id();
         let epoch = batch.producer_epoch();
@@ -184,6 +224,52 @@ impl ProducerStateManager {
             last_offset: batch.last_offset(),
             timestamp: batch.max_timestamp(),
         };
+        let entry = self.entry_mut(producer_id, epoch);
+        entry.add(epoch, metadata);
+        if batch.is_transactional() && entry.current_txn_first_offset.is_none() {
+            entry.current_txn_first_offset = Some(metadata.first_offset);
+            self.ongoing.insert(metadata.first_offset, producer_id);
+        }
+        None
+    }
+
+    /// A marker without any record before it ends nothing that anybody would have to pass over.
+    fn end_transaction(&mut self, batch: &RecordBatch) -> Option<CompletedTxn> {
+        let (marker, timestamp) = EndTransactionMarker::of(batch)?;
+        let (producer_id, epoch) = (batch.producer_id(), batch.producer_epoch());
+        let entry = self.entry_mut(producer_id, epoch);
+        entry.enter(epoch);
+        entry.coordinator_epoch = marker.coordinator_epoch;
+        entry.last_timestamp = timestamp;
+        let first_offset = entry.current_txn_first_offset.take()?;
+        Some(CompletedTxn { producer_id, first_offset, last_offset: batch.base_offset(), result: marker.result })
+    }
+
+    /// A transaction that [`ProducerStateManager::update`] has told of is not open any more.
+    pub(super) fn complete(&mut self, txn: &CompletedTxn) {
+        self.ongoing.remove(&txn.first_offset);
+        self.unreplicated.insert(txn.first_offset, txn.last_offset);
+    }
+
+    /// Up to where everything will be decided once the marker of `txn` is committed.
+    pub(super) fn last_stable_offset(&self, txn: &CompletedTxn) -> Offset {
+        let other = self.ongoing.iter().find(|(_, producer_id)| **producer_id != txn.producer_id);
+        other.map_or(txn.last_offset.next(), |(first, _)| *first)
+    }
+
+    /// Where the first transaction begins that is open, or whose end is not committed.
+    pub fn first_unstable_offset(&self) -> Option<Offset> {
+        self.ongoing.keys().next().into_iter().chain(self.unreplicated.keys().next()).min().copied()
+    }
+
+    /// Everything below `high_watermark` is committed.
+    pub(super) fn on_high_watermark(&mut self, high_watermark: Offset) {
+        if !self.unreplicated.is_empty() {
+            self.unreplicated.retain(|_, marker| *marker >= high_watermark);
+        }
+    }
+
+    fn entry_mut(&mut self, producer_id: i64, epoch: ProducerEpoch) -> &mut ProducerStateEntry {
         let slot = match self.entries.binary_search_by_key(&producer_id, |entry| entry.producer_id) {
             Ok(slot) => slot,
             Err(slot) => {
@@ -191,7 +277,7 @@ impl ProducerStateManager {
                 slot
             }
         };
-        self.entries[slot].add(epoch, metadata);
+        &mut self.entries[slot]
     }
 
     /// What is known of a producer.
@@ -221,6 +307,7 @@ impl ProducerStateManager {
             }
             entry.count > 0
         });
+        self.ongoing.retain(|_, producer_id| !forgotten.contains(producer_id));
         forgotten
     }
 
@@ -238,6 +325,8 @@ impl ProducerStateManager {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries.clear();
+        self.ongoing.clear();
+        self.unreplicated.clear();
     }
 
     /// It is the state below `end` now, whether or not a producer had a part in that.
@@ -249,11 +338,14 @@ impl ProducerStateManager {
     pub(super) fn load(&mut self, mut entries: Vec<ProducerStateEntry>) {
         entries.sort_by_key(|entry| entry.producer_id);
         entries.dedup_by_key(|entry| entry.producer_id);
+        let open = entries.iter().filter_map(|entry| Some((entry.current_txn_first_offset?, entry.producer_id)));
+        self.ongoing = open.collect();
         self.entries = entries;
     }
 
     /// The log begins later.
     pub(super) fn on_log_start_incremented(&mut self, log_start: Offset) {
+        self.on_high_watermark(log_start);
         self.map_end = self.map_end.max(log_start);
         self.last_snapshot = self.snapshots.last().copied().unwrap_or(log_start);
     }

@@ -1,9 +1,10 @@
-//! One file of batches with its two indexes.
+//! One file of batches with its indexes.
 //!
 //! ```text
 //! orders-0/00000000000000368769.log        the batches, one after the other
 //! orders-0/00000000000000368769.index      offset → position, sparse
 //! orders-0/00000000000000368769.timeindex  timestamp → offset, sparse
+//! orders-0/00000000000000368769.txnindex   aborted transactions; only where there are some
 //! ```
 //!
 //! The name is the offset of the first record that the file may hold (the base offset).
@@ -12,7 +13,7 @@
 //! Reads do not search the sparse index and then the file: the position of every batch is kept in memory (8 bytes a
 //! batch), so that a read costs one look into the disk. The indexes are written, loaded and rebuilt as Kafka's are, and
 //! searches by timestamp use them; so do reads where an index is known not to fit its log.
-//! Not modelled: `.txnindex`; times of files (a segment counts as modified when it was opened or last written to).
+//! Not modelled: times of files (a segment counts as modified when it was opened or last written to).
 
 use std::io;
 
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use super::batch_scanner::{BatchScanner, Scanned};
 use super::offset_index::OffsetIndex;
 use super::time_index::TimeIndex;
+use super::transaction_index::TransactionIndex;
 use super::validator::Analysis;
 use crate::config::LogConfig;
 use crate::record::RecordBatch;
@@ -35,7 +37,8 @@ pub(super) use indexes::Indexes;
 pub(super) const LOG_SUFFIX: &str = ".log";
 pub(super) const INDEX_SUFFIX: &str = ".index";
 pub(super) const TIME_INDEX_SUFFIX: &str = ".timeindex";
-const SUFFIXES: [&str; 3] = [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX];
+pub(super) const TXN_INDEX_SUFFIX: &str = ".txnindex";
+const SUFFIXES: [&str; 4] = [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
 
 /// A segment.
 #[derive(Clone, Debug)]
@@ -46,6 +49,9 @@ pub struct LogSegment {
     batches: Vec<BatchPosition>,
     offset_index: OffsetIndex,
     time_index: TimeIndex,
+    txn_index: TransactionIndex,
+    /// The transaction index cannot be right.
+    txn_index_is_wrong: bool,
     bytes_since_last_index_entry: u64,
     /// The largest timestamp, and the last offset of the first batch that has it.
     max_timestamp: (Timestamp, Offset),
@@ -107,6 +113,7 @@ impl LogSegment {
         }
         let (offset_index, offsets_sane) = OffsetIndex::open(&index_path, base_offset, storage)?;
         let (time_index, times_sane) = TimeIndex::open(&time_index_path, base_offset, storage)?;
+        let (txn_index, txns_sane) = TransactionIndex::open(&name(TXN_INDEX_SUFFIX), base_offset, storage)?;
         let segment = LogSegment {
             base_offset,
             log,
@@ -114,6 +121,8 @@ impl LogSegment {
             batches: Vec::new(),
             offset_index,
             time_index,
+            txn_index,
+            txn_index_is_wrong: !txns_sane,
             bytes_since_last_index_entry: 0,
             max_timestamp: (Timestamp::NONE, base_offset),
             rolling_timestamp: None,
@@ -140,8 +149,11 @@ impl LogSegment {
         storage: &mut dyn Storage,
     ) -> io::Result<LogSegment> {
         for ending in SUFFIXES {
-            let file = storage.open(&path(directory, base_offset, &format!("{ending}{suffix}")), OpenMode::Truncate)?;
-            storage.close(file);
+            let name = path(directory, base_offset, &format!("{ending}{suffix}"));
+            if ending != TXN_INDEX_SUFFIX || storage.exists(&name) {
+                let file = storage.open(&name, OpenMode::Truncate)?;
+                storage.close(file);
+            }
         }
         LogSegment::open_as(directory, base_offset, suffix, now, storage).map(|(segment, _)| segment)
     }
@@ -156,7 +168,10 @@ impl LogSegment {
     ) -> io::Result<()> {
         for ending in SUFFIXES {
             let name = path(directory, base_offset, ending);
-            storage.rename(&format!("{name}{from}"), &format!("{name}{to}"))?;
+            let before = format!("{name}{from}");
+            if ending != TXN_INDEX_SUFFIX || storage.exists(&before) {
+                storage.rename(&before, &format!("{name}{to}"))?;
+            }
         }
         Ok(())
     }
@@ -352,6 +367,7 @@ impl LogSegment {
         let size = self.position_of(keep);
         self.offset_index.truncate_to(to, storage)?;
         self.time_index.truncate_to(to, storage)?;
+        self.txn_index.truncate_to(to, storage)?;
         if size < self.size {
             self.cut_file(size, storage)?;
             self.batches.truncate(keep);
@@ -401,7 +417,8 @@ impl LogSegment {
             self.unsynced = false;
         }
         self.offset_index.file().sync(storage)?;
-        self.time_index.file().sync(storage)
+        self.time_index.file().sync(storage)?;
+        self.txn_index.sync(storage)
     }
 
     /// Forgets the handles.
@@ -409,6 +426,7 @@ impl LogSegment {
         storage.close(self.log);
         self.offset_index.file().close(storage);
         self.time_index.file().close(storage);
+        self.txn_index.close(storage);
     }
 
     /// Forgets the handles; says which files it has.

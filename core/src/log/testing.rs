@@ -63,6 +63,11 @@ impl Batch {
         self
     }
 
+    pub fn in_transaction(mut self) -> Batch {
+        self.state.transactional = true;
+        self
+    }
+
     pub fn at(mut self, base_offset: i64, epoch: i32) -> Batch {
         self.base_offset = Offset(base_offset);
         self.epoch = LeaderEpoch(epoch);

@@ -43,6 +43,9 @@ impl UnifiedLog {
         }
         let rebuilt = self.rebuild_producer_state(to, Rebuild::Truncation, ctx.storage());
         self.checked(rebuilt, "rebuilding the producer state of", ctx)?;
+        if self.high_watermark == to {
+            self.producers.on_high_watermark(to);
+        }
         ctx.fact(Fact::Truncated { partition: self.partition.clone(), from, to, reason });
         Ok(true)
     }

@@ -10,11 +10,12 @@
 //! * Below the recovery point everything has been synced; after an unclean stop what lies above is checked batch by
 //!   batch. It moves when the log is flushed, and by default nothing flushes but the roll of a segment.
 //! * Below the high watermark everything is committed. Who commits it is the replication layer's business.
+//! * Below the last stable offset it is also decided: see `transactions.rs`.
 //!
 //! Kafka: `UnifiedLog`, `LocalLog`, `LogSegments`.
 //! Invariants: log start ≤ high watermark ≤ log end; recovery point ≤ log end; segments lie in order of their base
 //! offsets and the last one is active.
-//! Not modelled: remote storage, transactions (no last stable offset).
+//! Not modelled: remote storage.
 //!
 //! An I/O error takes the log offline until the process starts again, as it does with Kafka's log directory: what is in
 //! the file is no longer known.
@@ -134,6 +135,7 @@ impl UnifiedLog {
         let to = to.clamp(self.log_start, self.log_end);
         let changed = to != self.high_watermark;
         self.high_watermark = to;
+        self.producers.on_high_watermark(to);
         changed
     }
 

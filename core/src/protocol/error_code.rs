@@ -134,6 +134,8 @@ error_codes! {
     DUPLICATE_SEQUENCE_NUMBER = 46, Fatal, Indefinite;
     /// A newer producer has the same id.
     INVALID_PRODUCER_EPOCH = 47, Fatal, Definite;
+    /// The producer has an open transaction, and the batch is not part of it.
+    INVALID_TXN_STATE = 48, Fatal, Definite;
     /// The request was not even tried: another one for the same partition is under way.
     OPERATION_NOT_ATTEMPTED = 55, Fatal, Definite;
     /// The disk failed.

@@ -381,7 +381,9 @@ impl ReplicaFetcher {
                     self.task_due = earliest([self.task_due, log.task_due()]);
                 }
                 Ok(None) => {}
-                Err(AppendError::Refused(_)) => {
+                Err(AppendError::Refused(error)) => {
+                    let offset = state.from.offset;
+                    ctx.fact(Fact::FetchRefused { partition: name.clone(), offset, error });
                     self.rest(name, around, ctx.now());
                     return Ok(());
                 }

@@ -52,6 +52,25 @@ public class Golden {
     }
     psm.updateMapEndOffset(off); psm.takeSnapshot();
     s.onBecomeInactiveSegment(); s.flush(); s.close();
+    // transactions of two producers: a segment, and the index of those that were aborted
+    File tdir = new File(out,"transactions-0"); tdir.mkdirs();
+    LogSegment t = LogSegment.open(tdir, 1000L, cfg, Time.SYSTEM, 0, false);
+    ProducerStateManager tpsm = new ProducerStateManager(new TopicPartition("transactions",0), tdir, 900000, new ProducerStateManagerConfig(86400000,false), Time.SYSTEM);
+    long at=1000; int[] seqs=new int[20];
+    // producer, how many records; or 0 for an abort, -1 for a commit
+    int[][] story={{9,2},{11,1},{9,0},{9,3},{11,2},{9,-1},{13,1},{11,0},{9,1},{13,0},{9,0}};
+    for (int[] step: story) {
+      int pid=step[0]; int n=step[1];
+      MemoryRecords r = n>0 ? batch(Compression.NONE, at, n, 1700000000000L+at, pid, (short)1, seqs[pid], true, 2)
+        : MemoryRecords.withEndTransactionMarker(at, 1700000000000L+at, 2, pid, (short)1, new EndTransactionMarker(n==0?ControlRecordType.ABORT:ControlRecordType.COMMIT, 5));
+      RecordBatch rb=r.batches().iterator().next();
+      t.append(rb.lastOffset(), rb.maxTimestamp(), rb.lastOffset(), r);
+      ProducerAppendInfo info=tpsm.prepareUpdate(pid, AppendOrigin.REPLICATION); Optional<CompletedTxn> done=info.append(rb, Optional.empty()); tpsm.update(info);
+      if (done.isPresent()) { t.updateTxnIndex(done.get(), tpsm.lastStableOffset(done.get())); tpsm.completeTxn(done.get()); }
+      at=rb.nextOffset(); seqs[pid]+=Math.max(n,0);
+    }
+    tpsm.updateMapEndOffset(at); tpsm.takeSnapshot();
+    t.onBecomeInactiveSegment(); t.flush(); t.close();
     LeaderEpochCheckpointFile cp=new LeaderEpochCheckpointFile(new File(dir,"leader-epoch-checkpoint"), new LogDirFailureChannel(1));
     cp.write(List.of(new EpochEntry(0,0), new EpochEntry(2,17), new EpochEntry(3,1000)));
     new CleanShutdownFileHandler(out.getPath()).write(42L);

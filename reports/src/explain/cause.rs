@@ -59,6 +59,8 @@ causes! {
         "the cleaner of a compacted topic drops records without a key";
     CompactedAway = "compacted-away",
         "the cleaner dropped the last record of a key";
+    RewrittenByCleaner = "rewritten-by-cleaner",
+        "a bit of the record had flipped on a disk, and the cleaner wrote it anew with a checksum that fits";
     TruncatedOutOfRange = "truncated-out-of-range",
         "a follower gave up its log because its offset lay outside of the leader's";
     JoinedIsrWithoutIt = "joined-isr-without-it",

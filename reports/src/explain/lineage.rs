@@ -88,6 +88,8 @@ pub(crate) struct Lineage<'a> {
     recognised: BTreeMap<(&'a TopicPartition, i64, i32), Vec<At>>,
     /// What clients warned of.
     warnings: BTreeMap<u32, Vec<At>>,
+    /// What each broker had read of the metadata log and did not go by yet.
+    pub(super) held_back: BTreeMap<NodeId, Vec<At>>,
     /// Where disks said that something was synced, and it was not.
     pub(super) lies: BTreeMap<NodeId, Vec<(At, u32)>>,
 }
@@ -113,6 +115,7 @@ impl<'a> Lineage<'a> {
             faults: BTreeMap::new(),
             recognised: BTreeMap::new(),
             warnings: BTreeMap::new(),
+            held_back: BTreeMap::new(),
             lies: BTreeMap::new(),
         };
         let mut unasked = false;
@@ -251,6 +254,7 @@ impl<'a> Lineage<'a> {
             | Fact::LogLoaded { partition, .. } => {
                 self.partitions.entry(partition).or_default().structure.push(at);
             }
+            Fact::MetadataHeldBack { .. } => self.held_back.entry(event.node).or_default().push(at),
             Fact::LogStartOffsetAdvanced { partition, .. } | Fact::Cleaned { partition, .. } => {
                 self.partitions.entry(partition).or_default().removals.push(at);
             }

@@ -22,6 +22,7 @@ mod why_misrouted;
 mod why_read;
 mod why_removed;
 mod why_reordered;
+mod why_rewritten;
 mod why_stale;
 mod why_stuck;
 
@@ -154,9 +155,12 @@ impl Told {
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     match anomaly.kind {
         Kind::LostWrite => {
-            why_removed::lost(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
+            let removed = why_rewritten::explain(lineage, anomaly).or_else(|| why_removed::lost(lineage, anomaly));
+            removed.unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
         }
-        Kind::InconsistentOffsets => why_lost::explain(lineage, anomaly, contract),
+        Kind::InconsistentOffsets => {
+            why_rewritten::explain(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
+        }
         Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
         Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),
         Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),
@@ -171,7 +175,7 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
         Kind::TwoOwners | Kind::NonmonotonicCommit => why_group::explain(lineage, anomaly, contract),
         Kind::Phantom => match anomaly.record {
             Some(record) => Tale::told_only(lineage, record),
-            None => Tale::unknown(),
+            None => why_rewritten::explain(lineage, anomaly).unwrap_or_else(Tale::unknown),
         },
     }
 }

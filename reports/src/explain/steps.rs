@@ -1,7 +1,7 @@
 //! Facts as steps of a story: who, what, and what a reader needs beside it.
 
 use ackproof_core::fact::{Event, Fact, LogStartReason, RetryReason, Role, TruncationReason};
-use ackproof_core::types::NodeId;
+use ackproof_core::types::{Duration, NodeId};
 
 use super::exceptions::exception;
 use super::lineage::{At, Lineage};
@@ -30,6 +30,7 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         Fact::LeaderElected { .. }
         | Fact::IsrChanged { .. }
         | Fact::PartitionOffline { .. }
+        | Fact::ControlledShutdownBegan { .. }
         | Fact::BrokerFenced { .. } => decision(lineage, at, event),
         Fact::Appended { .. }
         | Fact::AppendRefused { .. }
@@ -37,6 +38,14 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         | Fact::LogLoaded { .. }
         | Fact::BecameLeader { .. } => log(event),
         Fact::LogStartOffsetAdvanced { .. } | Fact::Cleaned { .. } | Fact::ProducerExpired { .. } => forgotten(event),
+        Fact::MetadataHeldBack { last_offset, lag_ms, .. } => {
+            let late = Duration::from_millis(*lag_ms);
+            (
+                Actor::node(event.node),
+                format!("has read metadata up to {last_offset}"),
+                format!("goes by it {late} late"),
+            )
+        }
         Fact::PartitionsAdded { topic, replicas, .. } => {
             let word = if replicas.len() == 1 { "partition" } else { "partitions" };
             (Actor::node(event.node), format!("added {} {word} to {topic}", replicas.len()), String::new())
@@ -92,6 +101,7 @@ fn decision(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, Str
         Fact::IsrChanged { from, to, .. } => (format!("ISR {} → {}", set(from), set(to)), String::new()),
         Fact::PartitionOffline { isr, .. } => ("no replica may lead".to_owned(), format!("waits for {}", set(isr))),
         Fact::BrokerFenced { broker } => (format!("fenced broker {broker}"), String::new()),
+        Fact::ControlledShutdownBegan { broker } => (format!("lets broker {broker} stop"), String::new()),
         _ => (event.fact.kind().to_owned(), String::new()),
     };
     (Actor::node(event.node), what, note)

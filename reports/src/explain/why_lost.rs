@@ -391,6 +391,11 @@ fn turning_points(
     if promise.acks == Some(-1) && promise.isr.len() == 1 {
         points.extend(shrunk);
     }
+    if end < promise.append {
+        // The successor was there before the append: the old leader had not heard.
+        let unheard = lineage.held_back.get(&NodeId::Broker(promise.leader)).into_iter().flatten().copied();
+        points.extend(unheard.filter(|at| *at < promise.append).find(|at| *at > end));
+    }
     let waits = [
         Cause::UncleanElection,
         Cause::LastKnownLeaderElected,

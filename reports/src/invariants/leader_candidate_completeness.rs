@@ -11,7 +11,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
     let decided = &scene.partition.decided;
     let electable = || decided.isr.iter().chain(&decided.elr);
     match scene.change {
-        Change::Committed { .. } | Change::Isr { .. } | Change::Elected { .. } | Change::Eligible(_) => {
+        Change::Committed { .. } | Change::Isr { .. } | Change::Elected { .. } | Change::Eligible => {
             electable().find_map(|member| lacks(scene, *member))
         }
         Change::Lost(member) if electable().any(|electable| electable == member) => lacks(scene, *member),

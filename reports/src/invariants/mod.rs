@@ -178,7 +178,8 @@ fn concerned(change: &Change) -> &'static [Invariant] {
             I::LeaderCompleteness,
             I::ConsistentRead,
         ],
-        Change::Eligible(_) => &[I::LeaderCandidateCompleteness, I::MinIsrRecoveryQuorum],
+        Change::Eligible => &[I::LeaderCandidateCompleteness],
+        Change::Decided => &[I::MinIsrRecoveryQuorum],
         Change::Isr { .. } => &[
             I::LeaderInIsr,
             I::MonotonicEpochs,
@@ -237,12 +238,31 @@ pub struct Invariants {
     /// Per partition of the view: a bit for each invariant that is broken already.
     known: Vec<u32>,
     broken: Vec<Broken>,
+    /// Decisions that left nobody in an ISR: the partition, and the last fact of it so far.
+    untold: Vec<(usize, Event)>,
 }
 
 impl Invariants {
     /// What was broken, in the order of the events.
-    pub fn into_broken(self) -> Vec<Broken> {
+    pub fn into_broken(mut self) -> Vec<Broken> {
+        self.decided();
         self.broken
+    }
+
+    /// One decision is several facts said at one instant, in which order is not for a judge to rely on.
+    fn hear(&mut self, index: usize, change: &Change, event: &Event) {
+        let by_controller = matches!(change, Change::Elected { .. } | Change::Isr { .. } | Change::Eligible);
+        if by_controller && self.view.partitions[index].decided.isr.is_empty() {
+            self.untold.retain(|(other, _)| *other != index);
+            self.untold.push((index, event.clone()));
+        }
+    }
+
+    /// Time has passed: what was decided is told.
+    fn decided(&mut self) {
+        for (index, event) in std::mem::take(&mut self.untold) {
+            self.look(index, &Change::Decided, &event);
+        }
     }
 
     fn circumstances(&self, partition: Option<&PartitionView>) -> Circumstances {
@@ -279,6 +299,9 @@ impl Invariants {
 
 impl Observer for Invariants {
     fn observe(&mut self, event: &Event) {
+        if self.untold.first().is_some_and(|(_, told)| told.time < event.time) {
+            self.decided();
+        }
         if let Some(what) = self.metadata.take(event) {
             self.breaks(Invariant::MetadataLogMatching, None, event, what);
         }
@@ -290,6 +313,7 @@ impl Observer for Invariants {
             self.look(index, &Change::Lost(broker), event);
         }
         self.look(index, &change, event);
+        self.hear(index, &change, event);
     }
 }
 

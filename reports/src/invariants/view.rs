@@ -24,6 +24,8 @@ pub(super) struct Decided {
     pub(super) isr: Vec<i32>,
     /// The eligible leader replicas (KIP-966).
     pub(super) elr: Vec<i32>,
+    /// Who is remembered where ISR and ELR are empty (KIP-966).
+    pub(super) last_known_elr: Vec<i32>,
     /// Whether a leader that was not in the ISR was ever elected.
     pub(super) unclean: bool,
 }
@@ -97,6 +99,7 @@ impl PartitionView {
                 partition_epoch: -1,
                 isr: Vec::new(),
                 elr: Vec::new(),
+                last_known_elr: Vec::new(),
                 unclean: false,
             },
             committed: Committed::default(),
@@ -158,8 +161,10 @@ pub(super) enum Change {
     Elected { leader_epoch: i32, partition_epoch: i32 },
     /// The controller has changed the ISR, together with a leader or not; the partition epoch before.
     Isr { partition_epoch: i32, with_leader: bool },
-    /// The controller has changed who may lead outside of the ISR; who the last known ones are.
-    Eligible(Vec<i32>),
+    /// The controller has changed who may lead outside of the ISR, or who is remembered.
+    Eligible,
+    /// A decision of the controller that left nobody in the ISR is told to its end.
+    Decided,
     /// A consumer has read a record.
     Consumed(i64),
 }
@@ -280,8 +285,10 @@ impl ClusterView {
             }
             Fact::EligibleLeadersChanged { partition, elr, last_known_elr } => {
                 let index = self.partition(partition);
-                self.partitions[index].decided.elr.clone_from(elr);
-                Some((index, Change::Eligible(last_known_elr.clone())))
+                let decided = &mut self.partitions[index].decided;
+                decided.elr.clone_from(elr);
+                decided.last_known_elr.clone_from(last_known_elr);
+                Some((index, Change::Eligible))
             }
             // A topic of this name that was there before is another one.
             Fact::TopicCreated { topic, .. } | Fact::TopicDeleted { topic } => {

@@ -108,13 +108,26 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             format!("{who} throttled {} for {throttle_ms} ms: {api}", names.name(*client))
         }
         Fact::SegmentRolled { partition, base_offset } => format!("{who} rolled {partition} at {base_offset}"),
+        Fact::FetchRefused { partition, offset, error } => {
+            format!("{who} refused what the leader of {partition} sent from offset {offset}: {error}")
+        }
+        Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
+        _ => return heard(event, who),
+    })
+}
+
+/// What a broker has heard from the controller.
+fn heard(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
         Fact::IsrAdopted { partition, isr, partition_epoch } => {
             format!("{who} goes by the ISR {} of {partition}, partition epoch {partition_epoch}", set(isr))
+        }
+        Fact::MetadataHeldBack { base_offset, last_offset, lag_ms } => {
+            format!("{who} has metadata {base_offset}..{last_offset} and will go by it {lag_ms} ms late")
         }
         Fact::MetadataReplayed { base_offset, last_offset, leader_epoch, .. } => {
             format!("{who} read metadata {base_offset}..{last_offset}, epoch {leader_epoch}")
         }
-        Fact::StorageFailed { what } => format!("the disk of {who} failed: {what}"),
         _ => return None,
     })
 }
@@ -194,6 +207,7 @@ fn controller(event: &Event, who: &str) -> Option<String> {
         Fact::BrokerRegistered { broker, epoch } => format!("{who} registered broker {broker}, broker epoch {epoch}"),
         Fact::BrokerUnfenced { broker } => format!("{who} unfenced broker {broker}"),
         Fact::BrokerFenced { broker } => format!("{who} fenced broker {broker}"),
+        Fact::ControlledShutdownBegan { broker } => format!("{who} lets broker {broker} hand over its leaderships"),
         Fact::TopicCreated { topic, replicas } => {
             let replicas: Vec<String> = replicas.iter().map(|brokers| set(brokers)).collect();
             format!("{who} created topic {topic} on {}", replicas.join(" "))

@@ -340,15 +340,26 @@ fn what_was_removed_or_rewritten_by_a_rule_is_not_missed() {
 
 #[test]
 fn min_isr_recovery_quorum() {
-    let nobody_left = |last_known: &[i32]| {
+    // One decision: its facts are told at one instant.
+    let nobody_left = |remembered: Option<&[i32]>| {
         let mut run = Run::started();
         run.offline(&[]);
-        let (elr, last_known_elr) = (Vec::new(), last_known.to_vec());
-        run.say(CONTROLLER, Fact::EligibleLeadersChanged { partition: orders(), elr, last_known_elr });
+        if let Some(last_known) = remembered {
+            let (elr, last_known_elr) = (Vec::new(), last_known.to_vec());
+            run.say(CONTROLLER, Fact::EligibleLeadersChanged { partition: orders(), elr, last_known_elr });
+            let at = run.events.len() - 1;
+            run.events[at].time = run.events[at - 1].time;
+        }
         run
     };
-    let guilty = nobody_left(&[]);
-    check(Invariant::MinIsrRecoveryQuorum, &guilty, guilty.now(), &nobody_left(&[1]));
+    // Nobody is remembered; or nothing is said of it at all, and something else happens.
+    for remembered in [Some(&[][..]), None] {
+        let mut guilty = nobody_left(remembered);
+        let decided = guilty.now();
+        check(Invariant::MinIsrRecoveryQuorum, &guilty, decided, &nobody_left(Some(&[1])));
+        guilty.polled(0, "a");
+        assert_eq!(first(&guilty, Invariant::MinIsrRecoveryQuorum).map(|found| found.event), Some(decided));
+    }
 }
 
 #[test]

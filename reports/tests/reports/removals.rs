@@ -194,6 +194,26 @@ fn compaction_keeps_the_last_of_each_key_and_may_take_the_others() {
 }
 
 #[test]
+fn bit_rot_that_the_cleaner_wrote_anew_is_told_from_a_record_that_it_dropped() {
+    // In the order of the history: the disk is harmed, the cleaner comes by. Otherwise it had nothing to write anew.
+    for (harmed, left, cause) in [
+        (true, &[(0, "k", Some("x"))][..], Cause::RewrittenByCleaner),
+        (true, &[], Cause::CompactedAway),
+        (false, &[(0, "k", Some("x"))], Cause::CompactedAway),
+    ] {
+        let mut run = acknowledged(&["k=1"]);
+        if harmed {
+            run.say(LEADER, Fact::DiskHarmed { what: "flipped a bit".into() });
+        }
+        cleaned(&mut run, 1);
+        ends_with_gaps(&mut run, 1, left);
+        let (judgement, explanation) = run.explain(&compacted());
+        let lost = judgement.anomalies.iter().find(|anomaly| anomaly.kind == Kind::LostWrite);
+        assert_eq!(lost.and_then(|anomaly| anomaly.cause), Some(cause), "{explanation:#?}");
+    }
+}
+
+#[test]
 fn a_record_without_a_key_is_lost_to_compaction() {
     let mut run = acknowledged(&["nobody's", "k=1"]);
     cleaned(&mut run, 2);

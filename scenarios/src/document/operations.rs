@@ -39,6 +39,20 @@ pub struct Reassign {
     pub cancel: Option<Written<bool>>,
 }
 
+/// `kafka-delete-records`: the records of a partition below an offset are gone. Of `before` and `all-committed` one is given.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DeleteRecords {
+    /// Which partition.
+    #[schemars(with = "PartitionName")]
+    pub partition: Written<String>,
+    /// The first offset that stays.
+    pub before: Option<Written<i64>>,
+    /// With `true` instead: everything that is committed goes (offset -1 of the tool).
+    #[serde(default)]
+    pub all_committed: Option<Written<bool>>,
+}
+
 /// `kafka-topics --alter --partitions`: a topic gets more partitions.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -11,8 +11,8 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::cluster::Topic;
 use super::faults::{DiskFault, FilePart, Link, Messages, Rollback};
-use super::operations::{AddPartitions, AlterConfig, Reassign};
-use super::values::{FactPatterns, Nodes, PartitionName, SignedTime, TimeOrRange, Value, Written};
+use super::operations::{AddPartitions, AlterConfig, DeleteRecords, Reassign};
+use super::values::{FactPatterns, Nodes, PartitionName, SignedTime, Time, TimeOrRange, Value, Written};
 
 /// Something that is done to the cluster, and when.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -99,6 +99,8 @@ pub struct Step {
     pub clock_jump: Option<Written<ClockJump>>,
     /// Action: clocks run too fast or too slow.
     pub clock_drift: Option<Written<ClockDrift>>,
+    /// Action: brokers go by the metadata log late, as if the thread that publishes it were slow.
+    pub metadata_lag: Option<Written<MetadataLag>>,
     /// Action: an operator asks for an election.
     pub elect: Option<Written<Elect>>,
     /// Action: an operator changes properties of a topic, of brokers, or the limits of a client.
@@ -107,6 +109,8 @@ pub struct Step {
     pub reassign: Option<Written<Reassign>>,
     /// Action: an operator adds partitions to a topic.
     pub add_partitions: Option<Written<AddPartitions>>,
+    /// Action: an operator deletes the records of a partition below an offset.
+    pub delete_records: Option<Written<DeleteRecords>>,
     /// Action: an operator creates a topic.
     pub create_topic: Option<Written<Topic>>,
     /// Action: an operator deletes the topic of this name.
@@ -239,6 +243,18 @@ pub struct ClockDrift {
     pub nodes: Written<Value>,
     /// Parts per million too fast; negative is too slow.
     pub ppm: Written<i32>,
+}
+
+/// Brokers that hear of the cluster late.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MetadataLag {
+    /// Which.
+    #[schemars(with = "Nodes")]
+    pub nodes: Written<Value>,
+    /// How late.
+    #[schemars(with = "Time")]
+    pub by: Written<String>,
 }
 
 /// An election asked for by an operator.

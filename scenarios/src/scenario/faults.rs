@@ -1,4 +1,4 @@
-//! Faults of messages, links, disks and files: what they mean.
+//! Faults of messages, links, disks, files, clocks and threads: what they mean.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::amounts::{self, Between};
 use super::reading::Reading;
 use super::steps::Choice;
 use crate::document::faults as written;
-use crate::document::steps::CutDirection;
+use crate::document::steps::{ClockDrift, CutDirection, MetadataLag};
 use crate::document::{Value, Written};
 
 impl Reading<'_> {
@@ -48,6 +48,23 @@ impl Reading<'_> {
         let partition = partition.map_or(Some(None), |it| it.map(Some))?;
         let api = it.api.as_ref().map(ToString::to_string);
         Some(MessageFault { api, direction, from, to, partition, interference, times, skip })
+    }
+
+    pub fn clock_drift(&mut self, it: &ClockDrift) -> Option<Action> {
+        if !(-500_000..=500_000).contains(&*it.ppm) {
+            let found = self.error(it.ppm.span(), format!("a clock that is {} ppm fast is no clock", *it.ppm));
+            self.report(found.remedy("from -500000 to 500000"));
+        }
+        self.nodes(&it.nodes).map(|nodes| Action::ClockDrift(nodes, *it.ppm))
+    }
+
+    pub fn metadata_lag(&mut self, it: &MetadataLag) -> Option<Action> {
+        let by = self.time(Some(&it.by), Duration::ZERO);
+        if by == Duration::ZERO {
+            let found = self.error(it.by.span(), "a broker that is not late lags behind nobody");
+            self.report(found.remedy("write a time, like \"10s\""));
+        }
+        self.nodes(&it.nodes).map(|nodes| Action::MetadataLag(nodes, by))
     }
 
     pub fn disk(&mut self, it: &written::DiskFault, span: Range<usize>) -> Option<Action> {

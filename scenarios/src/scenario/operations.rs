@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
 use ackproof_core::config::{BrokerConfig, KafkaVersion, Property};
-use ackproof_core::types::{StrBytes, TopicName};
+use ackproof_core::types::{Offset, StrBytes, TopicName};
 use ackproof_sim::faults::Action;
 
 use super::reading::Reading;
 use crate::diagnostics::Diagnostic;
-use crate::document::operations::{AddPartitions, AlterConfig, Reassign};
+use crate::document::operations::{AddPartitions, AlterConfig, DeleteRecords, Reassign};
 use crate::document::{Assignments, Document, Properties, Replicas, Topic, Value, Written};
 
 /// The limits of a client.
@@ -152,6 +152,21 @@ impl Reading<'_> {
             }
         };
         Some(Action::Admin(AdminCall::Reassign { partition, replicas }))
+    }
+
+    pub fn delete_records(&mut self, it: &DeleteRecords, span: Range<usize>) -> Option<Action> {
+        let partition = self.partition(&it.partition, it.partition.span())?;
+        let all = it.all_committed.as_ref().is_some_and(|all| **all);
+        let before = match (&it.before, all) {
+            (Some(before), false) if **before >= 0 => Some(Offset(**before)),
+            (None, true) => None,
+            (Some(_), true | false) | (None, false) => {
+                let found = self.error(span, "which records?");
+                self.report(found.remedy("write `before = 100` (an offset), or `all-committed = true`"));
+                return None;
+            }
+        };
+        Some(Action::Admin(AdminCall::DeleteRecords { partition, before }))
     }
 
     fn replica_ids(&mut self, replicas: &Replicas) -> Vec<i32> {

@@ -9,7 +9,7 @@ use ackproof_sim::world::{Corruption, Damage, Interference, Keep};
 use super::amounts::{self, Between};
 use super::reading::Reading;
 use super::selector::is_free_name;
-use crate::document::operations::{AddPartitions, AlterConfig, Reassign};
+use crate::document::operations::{AddPartitions, AlterConfig, DeleteRecords, Reassign};
 use crate::document::{Topic, Value, Written};
 use crate::document::{faults, steps as written};
 
@@ -118,10 +118,12 @@ enum What<'a> {
     File(&'a faults::FilePart, Damage),
     ClockJump(&'a written::ClockJump),
     ClockDrift(&'a written::ClockDrift),
+    MetadataLag(&'a written::MetadataLag),
     Elect(&'a written::Elect),
     AlterConfig(&'a AlterConfig),
     Reassign(&'a Reassign),
     AddPartitions(&'a AddPartitions),
+    DeleteRecords(&'a DeleteRecords),
     CreateTopic(&'a Topic),
     DeleteTopic(&'a Written<String>),
     Heal(&'a Written<String>),
@@ -164,10 +166,12 @@ fn given(step: &written::Step) -> Vec<Given<'_>> {
         wipe "wipe" => |nodes| What::Nodes(Action::Wipe, nodes);
         clock_jump "clock-jump" => |it| What::ClockJump(it);
         clock_drift "clock-drift" => |it| What::ClockDrift(it);
+        metadata_lag "metadata-lag" => |it| What::MetadataLag(it);
         elect "elect" => |it| What::Elect(it);
         alter_config "alter-config" => |it| What::AlterConfig(it);
         reassign "reassign" => |it| What::Reassign(it);
         add_partitions "add-partitions" => |it| What::AddPartitions(it);
+        delete_records "delete-records" => |it| What::DeleteRecords(it);
         create_topic "create-topic" => |it| What::CreateTopic(it);
         delete_topic "delete-topic" => |name| What::DeleteTopic(name);
         heal "heal" => |name| What::Heal(name);
@@ -338,13 +342,8 @@ impl Reading<'_> {
                 let by = self.accept(it.by.span(), amounts::signed_millis(&it.by), remedy);
                 Some(Action::ClockJump(nodes?, by?))
             }
-            What::ClockDrift(it) => {
-                if !(-500_000..=500_000).contains(&*it.ppm) {
-                    let found = self.error(it.ppm.span(), format!("a clock that is {} ppm fast is no clock", *it.ppm));
-                    self.report(found.remedy("from -500000 to 500000"));
-                }
-                self.nodes(&it.nodes).map(|nodes| Action::ClockDrift(nodes, *it.ppm))
-            }
+            What::ClockDrift(it) => self.clock_drift(it),
+            What::MetadataLag(it) => self.metadata_lag(it),
             What::Elect(it) => {
                 let partition = self.partition(&it.partition, it.partition.span())?;
                 Some(Action::Elect { partition, unclean: it.kind == written::ElectionType::Unclean })
@@ -352,6 +351,7 @@ impl Reading<'_> {
             What::AlterConfig(it) => self.alter_config(it, first.span.clone()),
             What::Reassign(it) => self.reassign(it, first.span.clone()),
             What::AddPartitions(it) => self.add_partitions(it),
+            What::DeleteRecords(it) => self.delete_records(it, first.span.clone()),
             What::CreateTopic(it) => self.create_topic(it).map(Action::CreateTopic),
             What::DeleteTopic(name) => self.delete_topic(name),
             What::Heal(name) => self.step(name).map(Action::Heal),

@@ -90,8 +90,14 @@ impl World {
             if controllers.into_iter().any(|controller| self.between(index, controller).is_some()) {
                 continue;
             }
-            let what = if image.brokers.contains_key(&broker) { "is fenced" } else { "is not registered" };
-            waits.push(format!("{} runs and {what}: it waits for the controller to let it in", node.name));
+            waits.push(match image.brokers.get(&broker) {
+                Some(registration) if !registration.fenced => format!(
+                    "{} is told to stop, and waits until every active broker knows that it leads nothing any more",
+                    node.name
+                ),
+                Some(_) => format!("{} runs and is fenced: it waits for the controller to let it in", node.name),
+                None => format!("{} runs and is not registered: it waits for the controller to let it in", node.name),
+            });
         }
     }
 
@@ -198,10 +204,11 @@ impl World {
             };
             return Some(format!("{} {does} {api} messages", self.fault(step)));
         }
-        [one, other]
-            .into_iter()
-            .find_map(|node| self.in_force(|action| matches!(action, Action::Disk(..)), node))
-            .map(|by| format!("a disk is not well{by}"))
+        let either =
+            |is_such: fn(&Action) -> bool| [one, other].into_iter().find_map(|node| self.in_force(is_such, node));
+        let disk = either(|action| matches!(action, Action::Disk(..))).map(|by| format!("a disk is not well{by}"));
+        let lag = || either(|action| matches!(action, Action::MetadataLag(..)));
+        disk.or_else(|| lag().map(|by| format!("a broker hears of the cluster late{by}")))
     }
 
     /// The step in force that did such a thing to a node.

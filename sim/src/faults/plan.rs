@@ -161,6 +161,8 @@ pub enum Action {
     ClockJump(Selector, i64),
     /// Clocks run so many parts per million fast. Heals.
     ClockDrift(Selector, i32),
+    /// The threads that publish the metadata log are so late. Heals.
+    MetadataLag(Selector, Duration),
     /// An operator asks for an election.
     Elect {
         /// Where.

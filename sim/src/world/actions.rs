@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ackproof_core::Input;
-use ackproof_core::client::Call;
+use ackproof_core::client::{AdminCall, Call};
 use ackproof_core::fact::{Event, Fact, Observer};
-use ackproof_core::types::{Instant, NodeId};
+use ackproof_core::types::{Duration, Instant, NodeId};
 
 use super::message::{MessageFilter, MessageRule};
 use super::node::Process;
@@ -35,6 +35,9 @@ impl World {
         }
         let cause = self.emit(index, cause, Fact::NodeStarted, observer);
         self.input(index, Input::Start, cause, observer);
+        if self.metadata_lag(index) > Duration::ZERO {
+            self.set_metadata_lags(&[index], cause, observer);
+        }
     }
 
     /// A process is no more; `fact` says how it ended.
@@ -156,8 +159,8 @@ impl World {
             let ids = targets.iter().map(|index| self.node(*index).id).collect();
             self.bound.insert(name.clone(), ids);
         }
+        self.targets.insert(number, targets.clone());
         self.act(number, &step.action, &targets, cause, observer);
-        self.targets.insert(number, targets);
         self.remember_disks(number);
         if let Some(lasts) = step.lasts {
             self.queue.push(self.now + lasts, Happening::Heal(number));
@@ -216,6 +219,8 @@ impl World {
                 }
             }
             Action::ClockDrift(_, ppm) => self.drift(number, targets, *ppm, cause, observer),
+            // What is held back is the witness.
+            Action::MetadataLag(..) => self.set_metadata_lags(targets, cause, observer),
             Action::Elect { partition, unclean } => {
                 let call = Call::ElectLeader { partition: partition.clone(), unclean: *unclean };
                 self.ask(number, call, cause, observer);
@@ -236,6 +241,7 @@ impl World {
         let admin = self.admin;
         let did = match &call {
             Call::ElectLeader { .. } => "asked for an election through",
+            Call::Admin(AdminCall::DeleteRecords { .. }) => "asked the leader through",
             _ => "asked the controller through",
         };
         self.hit(number, admin, did, cause, observer);
@@ -282,6 +288,33 @@ impl World {
             node.wakes_at = None;
             self.hit(number, *target, "bent the clock of", cause, observer);
             self.arm(*target);
+        }
+    }
+
+    /// How late a node publishes metadata, by the steps in force.
+    fn metadata_lag(&self, index: NodeIndex) -> Duration {
+        let lags = self.targets.iter().filter(|(_, targets)| targets.contains(&index));
+        let lags = lags.map(|(step, _)| match &self.faults.steps()[*step].action {
+            Action::MetadataLag(_, by) => *by,
+            _ => Duration::ZERO,
+        });
+        lags.max().unwrap_or(Duration::ZERO)
+    }
+
+    fn set_metadata_lags(&mut self, targets: &[NodeIndex], cause: u64, observer: &mut dyn Observer) {
+        for target in targets {
+            let lag = self.metadata_lag(*target);
+            self.input(*target, Input::MetadataLag(lag), cause, observer);
+        }
+    }
+
+    /// A node has held metadata back: the first time is the witness of the step that made it so.
+    pub(super) fn metadata_held_back(&mut self, node: NodeIndex, cause: u64, observer: &mut dyn Observer) {
+        let by = self.targets.iter().filter(|(_, targets)| targets.contains(&node)).map(|(step, _)| *step);
+        let is_lag = |step: &usize| matches!(self.faults.steps()[*step].action, Action::MetadataLag(..));
+        let unseen: Vec<usize> = by.filter(|step| is_lag(step) && self.faults.bites(*step) == 0).collect();
+        for step in unseen {
+            self.hit(step, node, "held back the metadata of", cause, observer);
         }
     }
 
@@ -337,6 +370,7 @@ impl World {
             Action::Messages(_) => self.end_rule(number, observer),
             Action::Disk(..) => self.mend_disks(number, &targets, observer),
             Action::Link(_) => self.restore_links(number),
+            Action::MetadataLag(..) => self.set_metadata_lags(&targets, cause, observer),
             Action::ClockDrift(..) => {
                 let now = self.now;
                 for target in targets {
@@ -396,6 +430,7 @@ impl Action {
             | Action::Cut { .. }
             | Action::Messages(_)
             | Action::ClockDrift(..)
+            | Action::MetadataLag(..)
             | Action::Start(_)
             | Action::Resume(_)
             | Action::Disconnect { .. }
@@ -421,6 +456,7 @@ impl Action {
             | Action::Messages(_)
             | Action::Disk(..)
             | Action::Link(_)
+            | Action::MetadataLag(..)
             | Action::ClockDrift(..) => true,
             Action::Start(_)
             | Action::Resume(_)
@@ -452,6 +488,7 @@ impl Action {
             | Action::RollBack(nodes, _)
             | Action::Damage(nodes, _)
             | Action::ClockJump(nodes, _)
+            | Action::MetadataLag(nodes, _)
             | Action::ClockDrift(nodes, _) => Some(nodes),
             Action::Cut { from, .. } | Action::Disconnect { from, .. } | Action::Silence { from, .. } => Some(from),
             Action::Link(change) => Some(&change.from),

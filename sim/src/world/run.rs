@@ -438,7 +438,14 @@ impl World {
     ) -> u64 {
         let Packaging { life, departs, cause } = how;
         match effect {
-            Effect::Fact(fact) => return self.emit(index, cause, fact, observer),
+            Effect::Fact(fact) => {
+                let held_back = matches!(fact, Fact::MetadataHeldBack { .. });
+                let cause = self.emit(index, cause, fact, observer);
+                if held_back {
+                    self.metadata_held_back(index, cause, observer);
+                }
+                return cause;
+            }
             Effect::Connect { connection, to } => {
                 self.open(connection, index, to, Packet { life, departs, cause, body: Body::Connect });
             }

@@ -376,7 +376,9 @@ impl LogOnDisk {
         }
         let log = self.manager.get(&self.partition).expect("it was created");
         let mut producers = ProducerStateManager::default();
-        model.batches.iter().for_each(|batch| producers.update(batch));
+        for batch in &model.batches {
+            producers.update(batch);
+        }
         assert_eq!(log.producers().entries().len(), producers.entries().len());
         for entry in producers.entries() {
             let found = log.producers().entry(entry.producer_id).expect("it has written to the log");

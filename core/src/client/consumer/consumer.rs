@@ -568,7 +568,7 @@ impl Machine for Consumer {
                     group.on_deadline(ctx);
                 }
             }
-            Input::Start | Input::Request { .. } | Input::Stop => {}
+            Input::Start | Input::Request { .. } | Input::MetadataLag(_) | Input::Stop => {}
         }
         self.proceed(ctx);
     }

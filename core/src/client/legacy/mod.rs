@@ -275,8 +275,8 @@ impl Machine for LegacyProducer {
                     self.handler.on_response(token, response);
                 }
             }
-            // Nobody connects to a producer.
-            Input::Request { .. } => {}
+            // Nobody connects to a producer, and it publishes no metadata.
+            Input::Request { .. } | Input::MetadataLag(_) => {}
             Input::Call(call) => self.call(call, ctx),
             // A process that ends without close() takes its queue along.
             Input::Stop => return ctx.exit(),

@@ -251,8 +251,8 @@ impl Machine for Producer {
                     self.on_response(token, response, ctx);
                 }
             }
-            // Nobody connects to a producer.
-            Input::Request { .. } => {}
+            // Nobody connects to a producer, and it publishes no metadata.
+            Input::Request { .. } | Input::MetadataLag(_) => {}
             // The sender runs if the call gave it something to do.
             Input::Call(call) => return self.call(call, ctx),
             // A process that ends without close() takes what is in its memory along.

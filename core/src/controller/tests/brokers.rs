@@ -104,7 +104,8 @@ fn a_controlled_shutdown_moves_leaders_first_and_waits_until_everyone_knows() {
 
     let (facts, response) = rig.heartbeat(1, |request| request.with_want_shut_down(true));
     assert_eq!(rig.line(), "2 [2] e1 p1");
-    assert!(matches!(facts[..], [Fact::LeaderElected { leader: 2, clean: true, .. }, Fact::IsrChanged { .. }]));
+    let [Fact::ControlledShutdownBegan { broker: 1 }, moved @ ..] = &facts[..] else { panic!("{facts:?}") };
+    assert!(matches!(moved, [Fact::LeaderElected { leader: 2, clean: true, .. }, Fact::IsrChanged { .. }]));
     assert!(!response.is_fenced && !response.should_shut_down);
 
     let (facts, response) = rig.heartbeat(1, |request| request.with_want_shut_down(true));
@@ -124,7 +125,8 @@ fn the_last_leader_cannot_hand_over_and_goes_when_its_session_ends() {
     let (facts, response) = rig.heartbeat(1, |request| request.with_want_shut_down(true));
     let (leader_epoch, partition_epoch) = (LeaderEpoch(1), PartitionEpoch(1));
     let partition = TopicPartition::of("orders", 0);
-    assert_eq!(facts, [Fact::PartitionOffline { partition, isr: vec![1], leader_epoch, partition_epoch }]);
+    let offline = Fact::PartitionOffline { partition, isr: vec![1], leader_epoch, partition_epoch };
+    assert_eq!(facts, [Fact::ControlledShutdownBegan { broker: 1 }, offline]);
     assert!(!response.should_shut_down);
     let (_, response) = rig.heartbeat(1, |request| request.with_want_shut_down(true));
     assert!(response.should_shut_down, "it leads nothing any more");

@@ -1,12 +1,14 @@
-//! The two indexes of a segment: entries as batches come, rebuilding, and what happens to whoever believes a wrong one.
+//! The indexes of a segment: entries as batches come, rebuilding, and what happens to whoever believes a wrong one.
 //!
 //! Kafka: `LogSegment.recover`, `sanityCheck`, `translateOffset`, `OffsetIndex.lookup`; KAFKA-7283 (2.3).
 //! Not modelled: a search that starts in the midst of a batch finds no header and fails; here it finds the next batch.
 
 use std::io;
 
-use super::LogSegment;
-use crate::record::RecordBatch;
+use super::{LogSegment, TXN_INDEX_SUFFIX, path};
+use crate::log::producer_state::CompletedTxn;
+use crate::log::transaction_index::{AbortedTxn, TransactionIndex};
+use crate::record::{RecordBatch, TransactionResult};
 use crate::storage::Storage;
 use crate::types::{Offset, Timestamp};
 
@@ -72,6 +74,55 @@ impl LogSegment {
                 let found = self.batches.binary_search_by_key(&position, |batch| u64::from(batch.position));
                 found.is_ok_and(|at| offset < end && offset.0 - self.base_offset.0 >= i64::from(self.batches[at].last))
             })
+    }
+
+    /// The transactions that were aborted by markers in it.
+    pub fn transaction_index(&self) -> &TransactionIndex {
+        &self.txn_index
+    }
+
+    /// Whether its transaction index has to be built anew.
+    pub(in crate::log) fn doubts_transaction_index(&self) -> bool {
+        self.txn_index_is_wrong
+    }
+
+    /// Its transaction index is to be built anew, as all its indexes are.
+    pub(in crate::log) fn doubt_transaction_index(&mut self) {
+        self.txn_index_is_wrong = true;
+    }
+
+    /// Drops the entries of the transaction index before they are built anew.
+    pub(in crate::log) fn reset_transaction_index(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
+        self.txn_index_is_wrong = false;
+        self.txn_index.reset(storage)
+    }
+
+    /// A marker in this segment has ended a transaction; one that was aborted gets an entry.
+    pub(in crate::log) fn note_completed(
+        &mut self,
+        txn: &CompletedTxn,
+        last_stable_offset: Offset,
+        directory: &str,
+        storage: &mut dyn Storage,
+    ) -> io::Result<()> {
+        match txn.result {
+            TransactionResult::Commit => Ok(()),
+            TransactionResult::Abort => {
+                self.append_aborted(AbortedTxn::new(txn, last_stable_offset), directory, "", storage)
+            }
+        }
+    }
+
+    /// Adds an entry to the transaction index, in a file with this ending behind its name.
+    pub(in crate::log) fn append_aborted(
+        &mut self,
+        aborted: AbortedTxn,
+        directory: &str,
+        suffix: &str,
+        storage: &mut dyn Storage,
+    ) -> io::Result<()> {
+        let path = format!("{}{suffix}", path(directory, self.base_offset, TXN_INDEX_SUFFIX));
+        self.txn_index.append(aborted, &path, storage)
     }
 
     /// The last entry of the time index, which retention looks at: when the segment is closed or no longer active.
