@@ -81,6 +81,15 @@ fn scenarios_of_the_library_do_not_grow() {
 }
 
 #[test]
+fn a_bug_keeps_the_fix_that_it_lacks() {
+    let text = shrunk(&of_library("replication/maximal-isr"), Limits { worlds: 60 }).form.text();
+    for wanted in ["toggles = { maximal_isr = false }", "[fix]\ncluster = { toggles = { maximal_isr = true } }"] {
+        assert!(text.contains(wanted), "{text}");
+    }
+    assert!(text.contains("StrongIsr is broken") && !text.contains("mutation"), "{text}");
+}
+
+#[test]
 fn a_search_that_is_cut_short_says_so_and_is_sound() {
     let place = of_library("durability/acks-1-leader-crash");
     assert!(shrunk(&place, Limits { worlds: 12, ..Limits::default() }).cut_short);

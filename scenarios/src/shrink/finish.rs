@@ -52,7 +52,7 @@ pub(super) fn finish(mut search: Search<'_>, original: &Form, cut_short: bool) -
         }
     }
     let mut form = chosen.unwrap_or_else(|| search.best.clone());
-    if let Some(change) = prevention(&form, &search, &changes) {
+    if let Some(change) = prevention(&form, original, &search, &changes) {
         let story = form.0.get("story").and_then(Value::as_str).unwrap_or_default();
         let story = story::with_prevention(story, &change);
         form.0.insert("story".into(), Value::String(story));
@@ -108,12 +108,13 @@ fn not_as_expected(scenario: &Scenario, seed: u64) -> Vec<String> {
 }
 
 /// What prevents it, in words: what the search found for the target, unless the file has another fix.
-fn prevention(form: &Form, search: &Search<'_>, changes: &Changes) -> Option<String> {
+fn prevention(form: &Form, original: &Form, search: &Search<'_>, changes: &Changes) -> Option<String> {
     let found = changes.found.iter().find(|(found, _)| is_about(found, search.target));
     let change =
         |fix: &Table| found.is_some_and(|(_, change)| change.as_ref().map(fix::as_table).as_ref() == Some(fix));
     match form.0.get("fix").and_then(Value::as_table) {
         Some(fix) if !change(fix) => form.understand(search.place).ok()?.fix.map(|fix| fix.0),
+        None if is_known_bug(search.target, original) => None,
         Some(_) | None => found?.0.change.clone(),
     }
 }
@@ -125,6 +126,11 @@ fn is_about(found: &Counterfactual, target: Signature) -> bool {
     }
 }
 
+/// Whether the author of the failure has said which fix a bug lacks: whatever else helps only works round it.
+fn is_known_bug(target: Signature, original: &Form) -> bool {
+    target.is_forbidden() && fix_of(original).is_some()
+}
+
 /// What `[fix]` may say, the best first: the author's own, unless a part of it does; what keeps the target away; what keeps
 /// everything away; nothing.
 fn fixes(target: Signature, original: &Form, changes: &Changes) -> Vec<Option<Table>> {
@@ -133,6 +139,9 @@ fn fixes(target: Signature, original: &Form, changes: &Changes) -> Vec<Option<Ta
     let mut all = Table::new();
     tables().for_each(|(_, table)| merge(&mut all, table));
     let written = fix_of(original);
+    if is_known_bug(target, original) {
+        return vec![written, None];
+    }
     let (mut first, mut second) = (written, own);
     if let (Some(written), Some(own)) = (&first, &second)
         && is_part(own, written)
@@ -189,7 +198,7 @@ fn written(form: &Form, tests: &[u64], target: Signature, trials: &[&Trial], fix
     form.0.insert("seeds".into(), Value::Table(Table::from_iter([("test".to_owned(), Value::String(range))])));
     form.0.insert("expect".into(), Value::Table(expectation(target, trials)));
     if let Some(trial) = trials.first() {
-        form.0.insert("title".into(), Value::String(story::title(target, trial)));
+        form.0.insert("title".into(), Value::String(story::title(target)));
         form.0.insert("story".into(), Value::String(story::story(target, trial)));
     }
     match fix {

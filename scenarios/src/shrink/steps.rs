@@ -28,13 +28,15 @@ fn count(form: &Form) -> usize {
     form.sections("step").count()
 }
 
-/// Steps that never happened, all at once. Of ends and marks it is not known.
+/// Steps that never happened or did nothing, all at once. Of ends and marks it is not known.
 fn idle(search: &mut Search<'_>) {
     let times = search.trial.happenings().began;
     let is_silent = |step: &Table| step.contains_key("heal") || step.contains_key("mark");
     let all = search.best.sections("step").enumerate();
-    let never: BTreeSet<usize> =
-        all.filter(|(place, step)| !times.contains_key(place) && !is_silent(step)).map(|(place, _)| place).collect();
+    let never = all.filter(|(place, step)| !times.contains_key(place) && !is_silent(step)).map(|(place, _)| place);
+    let idle =
+        search.trial.judgement.idle_faults.iter().filter_map(|idle| usize::try_from(idle.fault).ok()?.checked_sub(1));
+    let never: BTreeSet<usize> = never.chain(idle).collect();
     if !never.is_empty() {
         search.accept(without(&search.best, &never));
     }

@@ -1,5 +1,7 @@
 //! Title and story of the result, in the words of the explanation.
 
+use ackproof_core::fact::Observer;
+use ackproof_reports::chronicle::Chronicle;
 use ackproof_reports::explain::{Cause, Step, Story};
 use ackproof_reports::names::{NodeNames, listed};
 use ackproof_reports::{Answer, Kind};
@@ -12,16 +14,13 @@ use crate::signature::Signature;
 const WIDTH: usize = 120;
 
 /// What happens, in one line.
-pub(super) fn title(target: Signature, trial: &Trial) -> String {
+pub(super) fn title(target: Signature) -> String {
     match target {
         Signature::Anomaly { kind, cause, .. } => match cause.filter(|cause| *cause != Cause::Unknown) {
             Some(cause) => format!("{}: {}", happening(kind), cause.sentence()),
             None => happening(kind).to_owned(),
         },
-        Signature::Broken(invariant) => {
-            let what = trial.judgement.breaches().find(|broken| broken.invariant == invariant);
-            format!("{invariant} does not hold{}", what.map(|broken| format!(": {}", broken.what)).unwrap_or_default())
-        }
+        Signature::Broken(invariant) => format!("{invariant} does not hold"),
     }
 }
 
@@ -58,8 +57,12 @@ pub(super) fn story(target: Signature, trial: &Trial) -> String {
     let mut paragraphs = Vec::new();
     match target {
         Signature::Broken(invariant) => {
-            for broken in trial.judgement.breaches().filter(|broken| broken.invariant == invariant).take(1) {
-                paragraphs.push(format!("At {} {invariant} is broken: {}.", broken.at, broken.what));
+            if let Some(broken) = trial.judgement.breaches().find(|broken| broken.invariant == invariant) {
+                let mut chronicle = Chronicle::new();
+                trial.events.iter().for_each(|event| chronicle.observe(event));
+                let before = chronicle.steps().0.into_iter().filter(|step| step.time <= broken.at);
+                paragraphs.extend(before.map(|step| sentence(&step, &names)));
+                paragraphs.push(format!("{} {invariant} is broken: {}.", broken.at, broken.what));
             }
         }
         Signature::Anomaly { kind, cause, permitted } => {
