@@ -40,6 +40,8 @@ pub struct Question {
     pub producer: Option<String>,
     /// A consumer.properties.
     pub consumer: Option<String>,
+    /// The consumer's group, where its properties name none.
+    pub group: Option<String>,
     /// The version of everything.
     pub kafka: String,
     /// How many brokers there are.
@@ -206,6 +208,9 @@ pub fn form(question: &Question) -> Form {
         ("processing-each", text("5ms")),
     ]);
     file(&mut consumer, &question.consumer);
+    if let Some(group) = &question.group {
+        consumer.insert("config".into(), Value::Table(table(&[("group.id", text(group))])));
+    }
     if let Some(commit) = &question.commit {
         consumer.insert("commit".into(), text(commit));
     }

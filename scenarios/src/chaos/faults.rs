@@ -1,6 +1,6 @@
 //! What is done to a drawn world: which faults, to whom, when, for how long.
 //!
-//! A crash at a random time rarely meets a race, so half of the steps wait for a fact of the protocol (a record appended, the
+//! A crash at a random time rarely meets a race, so most of the steps wait for a fact of the protocol (a record appended, the
 //! ISR changed, a leader elected) and come right behind it. Every fault ends by itself: safety first, then everything heals,
 //! then the cluster must come to rest.
 //!
@@ -87,8 +87,8 @@ fn shuffle<T>(dice: &mut Dice, list: &mut [T]) {
 /// When: at a time, behind a fact, or behind an earlier step.
 fn trigger(dice: &mut Dice, shape: &Shape, earlier: &[Table], step: &mut Table) {
     match dice.between(0, 9) {
-        0..=3 => drop(step.insert("at".into(), text(dice.millis(50, 12_000)))),
-        4..=5 if !earlier.is_empty() => {
+        0..=2 => drop(step.insert("at".into(), text(dice.millis(50, 12_000)))),
+        3..=4 if !earlier.is_empty() => {
             let name = dice.pick(earlier)["name"].clone();
             step.insert("after".into(), name);
             step.insert("wait".into(), text(dice.millis(1, 12_000)));
@@ -96,7 +96,8 @@ fn trigger(dice: &mut Dice, shape: &Shape, earlier: &[Table], step: &mut Table) 
         _ => {
             step.insert("after".into(), text(READY));
             step.insert("when".into(), Value::Table(moment(dice, shape)));
-            if dice.chance(1, 2) {
+            // Most races are lost by who comes at once.
+            if dice.chance(1, 3) {
                 step.insert("wait".into(), text(dice.millis(1, 500)));
             }
         }
@@ -106,14 +107,14 @@ fn trigger(dice: &mut Dice, shape: &Shape, earlier: &[Table], step: &mut Table) 
 /// A fact of the protocol that something may come behind.
 fn moment(dice: &mut Dice, shape: &Shape) -> Table {
     let partition = partition(dice, shape);
-    let mut fact = match dice.between(0, 11) {
-        0..=2 => table([("fact", text("appended")), ("role", text(*dice.pick(&["leader", "leader", "follower"])))]),
-        3..=4 => table([("fact", text("high-watermark-advanced"))]),
+    let mut fact = match dice.between(0, 13) {
+        0..=3 => table([("fact", text("appended")), ("role", text(*dice.pick(&["leader", "leader", "follower"])))]),
+        4 => table([("fact", text("high-watermark-advanced"))]),
         5 => table([("fact", text("isr-changed"))]),
         6 => table([("fact", text("leader-elected"))]),
         7 => table([("fact", text(*dice.pick(&["became-leader", "became-follower", "truncated"])))]),
-        8 => table([("fact", text("produce-answered"))]),
-        9 if !shape.groups.is_empty() => return group_moment(dice),
+        8..=10 => table([("fact", text("produce-answered"))]),
+        11 if !shape.groups.is_empty() => return group_moment(dice),
         _ => {
             let fact = *dice.pick(&["record-acknowledged", "batch-retried", "broker-unfenced", "broker-fenced"]);
             let high = if fact.starts_with("broker") { 2 } else { 60 };

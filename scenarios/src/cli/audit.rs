@@ -120,7 +120,10 @@ impl AuditCommand {
 
     fn question(&self) -> Result<Question, Diagnostics> {
         let named = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let consumer = self.consumer.as_ref().map_or(Ok(Vec::new()), read)?;
+        let is_grouped = consumer.iter().any(|(name, _)| name == "group.id");
         Ok(Question {
+            group: (!is_grouped).then(|| "audited".to_owned()),
             server: named(&self.server),
             topic: self.topic.as_ref().map_or(Ok(Vec::new()), read)?,
             producer: named(&self.producer),
