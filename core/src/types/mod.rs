@@ -2,6 +2,7 @@
 
 pub mod by_token;
 pub mod ids;
+pub mod kafka_uuid;
 pub mod offsets;
 pub mod prng;
 pub mod rate;

@@ -19,10 +19,10 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::Encodable;
 
-use super::assignors::MemberSubscription;
 use super::commits::Positions;
 use super::coordinator::ConsumerCoordinator;
 use crate::config::KafkaVersion;
+use crate::protocol::assignors::MemberSubscription;
 use crate::protocol::{ErrorCode, Request, consumer_protocol};
 use crate::types::{Duration, LeaderEpoch, NodeId, Offset, StrBytes, TopicName, TopicPartition};
 

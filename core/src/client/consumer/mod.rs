@@ -1,8 +1,7 @@
 //! The consumer: positions, fetches, `poll()`; and its side of a group.
 //!
-//! Reading order: `subscription_state`, `consumer`; then `coordinator`, `membership`, `commits` and `assignors`.
+//! Reading order: `subscription_state`, `consumer`; then `coordinator`, `membership` and `commits`.
 
-mod assignors;
 mod commits;
 mod completed_fetch;
 #[expect(clippy::module_inception, reason = "Kafka's name for it")]
