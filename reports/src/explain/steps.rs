@@ -49,7 +49,7 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         Fact::MessageLost { what, to, .. } => {
             (Actor::speaking(event.node, *to), format!("{what} lost"), fault(lineage, at).unwrap_or_default())
         }
-        _ => client(event),
+        _ => client(lineage, event),
     };
     Step::new(event.sequence, event.time, actor, what).note(note)
 }
@@ -159,7 +159,7 @@ fn forgotten(event: &Event) -> (Actor, String, String) {
     }
 }
 
-fn client(event: &Event) -> (Actor, String, String) {
+fn client(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
     let plain = Actor::node(event.node);
     match &event.fact {
         Fact::RecordSent { resend_of: None, .. } => (plain, "send()".to_owned(), String::new()),
@@ -210,21 +210,25 @@ fn client(event: &Event) -> (Actor, String, String) {
             let from = if from.0 < 0 { "none".to_owned() } else { from.to_string() };
             (plain, format!("position {from} → {to}"), why.to_owned())
         }
-        _ => group(event),
+        _ => group(lineage, event),
     }
 }
 
 /// What a group and its members do.
-fn group(event: &Event) -> (Actor, String, String) {
+fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
     let plain = Actor::node(event.node);
+    let in_which = |group: &str, number: i32| {
+        let word = if lineage.epochs.contains(group) { "epoch" } else { "generation" };
+        format!("{word} {number}")
+    };
     match &event.fact {
         Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
         Fact::OffsetCommitted { group, offset, generation, .. } => {
-            let note = if *generation < 0 { String::new() } else { format!("generation {generation}") };
+            let note = if *generation < 0 { String::new() } else { in_which(group, *generation) };
             (plain, format!("group {group} committed offset {offset}"), note)
         }
         Fact::PartitionsAssigned { group, generation, .. } => {
-            (plain, "was assigned the partition".to_owned(), format!("group {group}, generation {generation}"))
+            (plain, "was assigned the partition".to_owned(), format!("group {group}, {}", in_which(group, *generation)))
         }
         Fact::PartitionsRevoked { group, lost: false, .. } => {
             (plain, "gave up the partition".to_owned(), format!("group {group}"))

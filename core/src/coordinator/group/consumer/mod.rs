@@ -26,18 +26,13 @@ pub mod state;
 mod fencing;
 mod heartbeat;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use uuid::Uuid;
-
 pub(super) use fencing::expired_offsets as expired_offsets_of_consumers;
 pub use group::ConsumerGroup;
 pub use heartbeat::Topics;
 pub use records::ConsumerGroupRecord;
 pub use state::{ConsumerGroupMember, ConsumerGroupState};
 
-/// Partitions by topic id.
-pub type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
+pub use crate::types::PartitionsById as Partitions;
 
 /// The epoch with which a member joins.
 pub const JOIN_GROUP_EPOCH: i32 = 0;

@@ -4,6 +4,8 @@
 //! The members are a model of their own: they believe what they are told, and use what they are told to use, until they
 //! hear that it is over. Answers get lost, writes fail, coordinators move.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::tests::{Follower, answer, ask, group, orders};

@@ -1,6 +1,6 @@
 //! Stories of groups of the consumer protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::coordinator::group::records::GroupRecord;
