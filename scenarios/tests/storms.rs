@@ -171,8 +171,14 @@ fn no_storm_loses_a_record_or_gives_a_partition_to_two() {
     for (number, protocol) in (0..storms()).flat_map(|number| Protocol::BOTH.map(|protocol| (number, protocol))) {
         let run = ride(number, protocol, Fence::Up);
         let wrong: Vec<Kind> = run.judgement.kinds().into_iter().filter(|kind| !may_happen(*kind)).collect();
-        let says =
-            || format!("{:#?}\n{:?}\n{}", run.judgement.anomalies, run.judgement.doubts, storm(number, protocol, Fence::Up));
+        let says = || {
+            format!(
+                "{:#?}\n{:?}\n{}",
+                run.judgement.anomalies,
+                run.judgement.doubts,
+                storm(number, protocol, Fence::Up)
+            )
+        };
         assert!(wrong.is_empty(), "storm {number}: {wrong:?}\n{}", says());
         assert_eq!(former(&run), 0, "storm {number}\n{}", says());
         assert_eq!(run.judgement.counts.processed, 100, "storm {number}\n{}", says());

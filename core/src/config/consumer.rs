@@ -191,7 +191,9 @@ fn group_protocol(values: &mut Values) -> GroupProtocol {
             GroupProtocol::Classic
         }
     };
-    if protocol == GroupProtocol::Classic && values.opt_text("group.remote.assignor").is_some_and(|name| !name.is_empty()) {
+    if protocol == GroupProtocol::Classic
+        && values.opt_text("group.remote.assignor").is_some_and(|name| !name.is_empty())
+    {
         values.refuse("group.remote.assignor", "group.remote.assignor cannot be set when group.protocol=CLASSIC");
     }
     protocol

@@ -262,10 +262,7 @@ pub(super) const CONSUMER: &[NoEffect] = &[
         why: "deserialisation: keys and values of a scenario are bytes",
         names: "key.deserializer value.deserializer",
     },
-    NoEffect {
-        why: "not modelled",
-        names: "exclude.internal.topics internal.leave.group.on.close",
-    },
+    NoEffect { why: "not modelled", names: "exclude.internal.topics internal.leave.group.on.close" },
     NoEffect {
         why: "transactions are not modelled yet",
         names: "internal.throw.on.fetch.stable.offset.unsupported isolation.level",

@@ -1,6 +1,6 @@
 //! Facts as steps of a story: who, what, and what a reader needs beside it.
 
-use ackproof_core::fact::{Event, Fact, LogStartReason, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, LogStartReason, RemovalReason, RetryReason, Role, TruncationReason};
 use ackproof_core::types::NodeId;
 
 use super::exceptions::exception;
@@ -235,6 +235,12 @@ fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
         }
         Fact::PartitionsRevoked { group, lost: true, .. } => {
             (plain, "lost the partition".to_owned(), format!("it is no member of group {group} any more"))
+        }
+        Fact::MemberRemoved { group, member, reason: RemovalReason::SessionExpired }
+            if lineage.epochs.contains(group.as_str()) =>
+        {
+            let note = format!("group {group}: it was silent for group.consumer.session.timeout.ms");
+            (plain, format!("removed {member}"), note)
         }
         Fact::MemberRemoved { group, member, reason } => (
             plain,

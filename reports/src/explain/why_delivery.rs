@@ -107,7 +107,10 @@ impl Walk<'_> {
             self.line.iter().rev().copied().filter(|at| *at < reset).find(is_commit)
         });
         let end = self.end_of_ownership(former, first);
-        let taken = self.taken_from(former, first).or_else(|| self.taken_from(latter, second));
+        let (loser, taken) = match self.taken_from(former, first) {
+            Some(taken) => (former, Some(taken)),
+            None => (latter, self.taken_from(latter, second)),
+        };
         let cause = match reset.map(|at| (at, self.fact(at))) {
             Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange | ResetReason::Seek, .. })) => {
                 Cause::PositionReset
@@ -122,7 +125,7 @@ impl Walk<'_> {
             _ => Cause::ProcessedBeforeCommitted,
         };
         let end = end.filter(|end| *end < second);
-        let removed = taken.and_then(|taken| self.put_out(former, taken));
+        let removed = taken.and_then(|taken| self.put_out(loser, taken));
         self.tale(cause, [Some(first), commit, end, removed, taken, reset, Some(second)], (Some(second), Mark::Again))
     }
 

@@ -185,7 +185,8 @@ impl ConsumerCoordinator {
         if self.modern.is_some() && error.is_retriable() && commit.kind == CommitKind::Auto {
             self.auto_commit_at = ctx.now() + self.config.retry_backoff_ms;
         }
-        let again = in_new_epoch || error.is_retriable() && matches!(commit.kind, CommitKind::Sync { .. } | CommitKind::Last { .. });
+        let again = in_new_epoch
+            || error.is_retriable() && matches!(commit.kind, CommitKind::Sync { .. } | CommitKind::Last { .. });
         if again {
             commit.not_before = ctx.now() + self.config.retry_backoff_ms;
             self.commits.push_front(commit);

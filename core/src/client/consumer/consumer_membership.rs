@@ -151,9 +151,9 @@ impl ConsumerMembership {
         self.current == self.target
     }
 
-    /// Whether it has what it was given and knows of nothing else.
+    /// Whether it has what it was given and knows of nothing else, or will never have anything again.
     pub fn is_settled(&self) -> bool {
-        self.state == MemberState::Stable && self.has_what_it_is_to_have()
+        self.state == MemberState::Fatal || self.state == MemberState::Stable && self.has_what_it_is_to_have()
     }
 
     pub fn is_in_group(&self) -> bool {
@@ -395,8 +395,7 @@ impl ConsumerCoordinator {
         let Some(me) = &mut self.modern else { return };
         me.is_asking = true;
         me.heartbeat_at = now + me.interval;
-        me.said =
-            Said { everything: true, topics: Some(self.topics.clone()), assignment: Some(me.current.clone()) };
+        me.said = Said { everything: true, topics: Some(self.topics.clone()), assignment: Some(me.current.clone()) };
         if me.state == MemberState::Acknowledging {
             let there = me.has_what_it_is_to_have();
             me.state = if there { MemberState::Stable } else { MemberState::Reconciling };
@@ -542,10 +541,7 @@ impl ConsumerMembership {
 }
 
 /// The names of partitions, and those that have one; metadata are asked for the others.
-fn resolve(
-    partitions: &PartitionsById,
-    metadata: &mut ClientMetadata,
-) -> (BTreeSet<TopicPartition>, PartitionsById) {
+fn resolve(partitions: &PartitionsById, metadata: &mut ClientMetadata) -> (BTreeSet<TopicPartition>, PartitionsById) {
     let (mut named, mut known) = (BTreeSet::new(), PartitionsById::new());
     for (id, indexes) in partitions {
         match metadata.topic_by_id(*id).cloned() {

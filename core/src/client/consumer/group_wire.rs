@@ -15,9 +15,9 @@ use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartiti
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerProtocolAssignment, ConsumerProtocolSubscription, FindCoordinatorRequest, FindCoordinatorResponse, GroupId,
-    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
-    OffsetFetchResponse, SyncGroupRequest,
+    ConsumerGroupHeartbeatRequest, ConsumerProtocolAssignment, ConsumerProtocolSubscription, FindCoordinatorRequest,
+    FindCoordinatorResponse, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
+    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
@@ -224,7 +224,11 @@ pub(super) fn commit(me: &ConsumerCoordinator, offsets: &Positions) -> Request {
     OffsetCommitRequest::default()
         .with_group_id(me.group.clone())
         .with_generation_id_or_member_epoch(me.generation)
-        .with_member_id(if me.modern.is_some() && me.generation < 0 { StrBytes::default() } else { me.member_id.clone() })
+        .with_member_id(if me.modern.is_some() && me.generation < 0 {
+            StrBytes::default()
+        } else {
+            me.member_id.clone()
+        })
         .with_group_instance_id(me.config.group_instance_id.as_deref().map(text))
         .with_topics(topics.collect())
         .into()

@@ -105,10 +105,8 @@ impl GroupCoordinator {
         if let (Ok(base), Some(Shard::Active(_, groups))) = (result, self.shards.get_mut(&partition)) {
             for (index, record) in (0..).zip(records) {
                 // Members and generations are in memory already; of them the log holds a copy.
-                let known = matches!(
-                    &record,
-                    GroupRecord::Group { metadata: Some(_), .. } | GroupRecord::Consumer { .. }
-                );
+                let known =
+                    matches!(&record, GroupRecord::Group { metadata: Some(_), .. } | GroupRecord::Consumer { .. });
                 say_committed(&record, generation, ctx);
                 if !known {
                     replay(groups, record, Offset(base.0 + index), ctx.now(), ctx.wall_clock());

@@ -13,7 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::GroupId;
 use thiserror::Error;
 
-use super::consumer::records::{ConsumerGroupRecord, CURRENT_MEMBER_ASSIGNMENT, GROUP_METADATA, MEMBER_METADATA};
+use super::consumer::records::{CURRENT_MEMBER_ASSIGNMENT, ConsumerGroupRecord, GROUP_METADATA, MEMBER_METADATA};
 use super::consumer::records::{PARTITION_METADATA, TARGET_ASSIGNMENT_MEMBER, TARGET_ASSIGNMENT_METADATA};
 use super::offsets::CommittedOffset;
 use crate::metadata::WireError;

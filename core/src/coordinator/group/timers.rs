@@ -92,7 +92,9 @@ impl GroupCoordinator {
             for group in groups.values() {
                 let expired = match group {
                     Group::Classic(group) => expired_offsets(group, now, retention, when_empty),
-                    Group::Consumer(group) => expired_offsets_of_consumers(group, |since| is_old(since, now, retention)),
+                    Group::Consumer(group) => {
+                        expired_offsets_of_consumers(group, |since| is_old(since, now, retention))
+                    }
                 };
                 let nothing_left = group.offsets().iter().count() == expired.len();
                 let goes = nothing_left && may_go(group);

@@ -96,7 +96,8 @@ impl GroupCoordinator {
 
     fn write_plan(&mut self, id: &GroupId, plan: Plan) {
         let record = |record: &ConsumerGroupRecord| GroupRecord::Consumer { group: id.clone(), record: record.clone() };
-        let number = self.write(id, plan.records.iter().map(record).collect(), Purpose::Housekeeping { group: id.clone() });
+        let number =
+            self.write(id, plan.records.iter().map(record).collect(), Purpose::Housekeeping { group: id.clone() });
         if let Ok(group) = self.consumer_group_mut(id) {
             group.decided(number, plan.state, plan.records);
         }
@@ -141,7 +142,10 @@ fn tombstones() -> [ConsumerGroupRecord; 3] {
 }
 
 /// The commits of a group that are too old: those of topics that nobody reads, counted from the commit.
-pub(in super::super) fn expired_offsets(group: &ConsumerGroup, is_old: impl Fn(Timestamp) -> bool) -> Vec<TopicPartition> {
+pub(in super::super) fn expired_offsets(
+    group: &ConsumerGroup,
+    is_old: impl Fn(Timestamp) -> bool,
+) -> Vec<TopicPartition> {
     let read: BTreeSet<_> = group.state.subscribed();
     group.offsets.expired(|partition, committed| !read.contains(&partition.topic) && is_old(committed.commit_timestamp))
 }

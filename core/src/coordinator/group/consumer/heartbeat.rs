@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use kafka_protocol::messages::GroupId;
 
-use super::records::{ConsumerGroupRecord, MemberMetadata, SubscribedTopic};
 use super::reconcile::Step;
+use super::records::{ConsumerGroupRecord, MemberMetadata, SubscribedTopic};
 use super::state::{ConsumerGroupMember, ConsumerGroupState};
 use super::{
     ConsumerGroup, JOIN_GROUP_EPOCH, LEAVE_GROUP_EPOCH, LEAVE_GROUP_STATIC_EPOCH, Partitions, assignors, is_subset,
@@ -121,7 +121,8 @@ impl GroupCoordinator {
     ) -> Result<(), ErrorCode> {
         self.check_request(&request)?;
         let joins = request.epoch == JOIN_GROUP_EPOCH;
-        let (session_timeout, interval) = (self.config.consumer_session_timeout, self.config.consumer_heartbeat_interval);
+        let (session_timeout, interval) =
+            (self.config.consumer_session_timeout, self.config.consumer_heartbeat_interval);
         let default_assignor = self.config.assignors[0];
         let former = if joins { self.open_consumer_group(&request.group, ctx.wall_clock())? } else { Vec::new() };
         let group = self.consumer_group_mut(&request.group)?;
@@ -179,15 +180,9 @@ impl GroupCoordinator {
     }
 
     /// Somebody joins: a group that has no members may become one of this protocol. Returns what takes back the former one.
-    fn open_consumer_group(
-        &mut self,
-        id: &GroupId,
-        now: Timestamp,
-    ) -> Result<Vec<GroupRecord>, ErrorCode> {
+    fn open_consumer_group(&mut self, id: &GroupId, now: Timestamp) -> Result<Vec<GroupRecord>, ErrorCode> {
         let groups = self.groups_of_mut(id)?;
-        let group = groups
-            .entry(id.clone())
-            .or_insert_with(|| Group::Classic(ClassicGroup::new(id.clone(), now)));
+        let group = groups.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(id.clone(), now)));
         let Group::Classic(classic) = group else { return Ok(Vec::new()) };
         if !classic.is_vacant() {
             return Err(ErrorCode::GROUP_ID_NOT_FOUND);

@@ -91,6 +91,7 @@ impl Play {
             Act::Deaf(index) => {
                 ask(&mut self.stage, self.members[*index].request());
                 self.stage.write();
+                self.members[*index].hears_nothing();
             }
             Act::TakeOver(index) => {
                 let member = &mut self.members[*index];
