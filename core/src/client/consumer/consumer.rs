@@ -252,11 +252,6 @@ impl Consumer {
                 self.buffered.pop_front();
                 continue;
             };
-            if state.pending_revocation {
-                state.busy = Busy::Idle;
-                self.buffered.pop_front();
-                continue;
-            }
             match fetch.next() {
                 Ok(Some(record)) => {
                     state.position = fetch.next_offset;

@@ -95,9 +95,15 @@ impl SubscriptionState {
 
     /// Reads only these until the others are given up.
     pub fn stop_reading_others(&mut self, kept: &BTreeSet<TopicPartition>) {
-        for (partition, state) in &mut self.partitions {
-            state.pending_revocation = !kept.contains(partition);
+        for (_, state) in self.partitions.iter_mut().filter(|(partition, _)| !kept.contains(*partition)) {
+            state.pending_revocation = true;
+            state.busy = Busy::Idle;
         }
+    }
+
+    /// Whether what comes of a partition is returned.
+    pub fn reads(&self, partition: &TopicPartition) -> bool {
+        self.partitions.get(partition).is_some_and(|state| !state.pending_revocation)
     }
 
     /// Gives up everything but these.
