@@ -17,11 +17,14 @@ use ackproof_core::types::{Instant, NodeId, TopicPartition};
 use super::Findings;
 use crate::anomaly::{Anomaly, Kind};
 
+/// The generation in which each process was given a partition that it still has, and its member id.
+type OwnersOfOne = BTreeMap<NodeId, (i32, String)>;
+
 /// Follows who has what.
 #[derive(Clone, Debug, Default)]
 pub struct Owners {
-    /// The generation in which each process was given a partition that it still has, and its member id.
-    owners: BTreeMap<String, BTreeMap<TopicPartition, BTreeMap<NodeId, (i32, String)>>>,
+    /// Of each group: who has what.
+    owners: BTreeMap<String, BTreeMap<TopicPartition, OwnersOfOne>>,
     /// The members of groups of the consumer protocol, by their coordinators' words.
     members: BTreeMap<String, BTreeSet<String>>,
     /// Where a process was given what another one had in the same generation.

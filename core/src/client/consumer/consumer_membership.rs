@@ -466,10 +466,7 @@ impl ConsumerCoordinator {
 
     /// When [`Self::follow`] has something to do. `polling`: the application is inside `poll()`, and not in a callback.
     pub fn next_beat(&self, polling: bool) -> Option<Instant> {
-        let me = self.modern.as_ref()?;
-        if self.node.is_none() {
-            return None;
-        }
+        let (me, _) = (self.modern.as_ref()?, self.node?);
         let beats = (me.is_in_group() || me.owes_goodbye) && !me.is_asking;
         let watches = me.is_in_group() && !polling;
         earliest([
