@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use ackproof_core::config::properties::parse;
 use ackproof_core::config::{
-    BrokerConfig, ConfigKind, ConfigProblem, ConsumerConfig, KafkaVersion, Kind, LegacyProducerConfig,
-    LegacyProducerType, LogConfig, ProducerConfig, Property, Resolved, TimestampType, ToggleError, Toggles, Truncation,
+    BrokerConfig, ConfigKind, ConfigProblem, ConsumerConfig, GroupProtocol, KafkaVersion, Kind, LegacyProducerConfig,
+    LegacyProducerType, LogConfig, ProducerConfig, Property, Resolved, ServerAssignor, TimestampType, ToggleError,
+    Toggles, Truncation,
 };
 use ackproof_core::record::Compression;
 use ackproof_core::types::Duration;
@@ -251,6 +252,43 @@ fn idempotence_by_default_gives_way() {
         let config = producer(version, "acks=1 retries=0 max.in.flight.requests.per.connection=6").config;
         assert_eq!((config.enable_idempotence, config.warnings.len()), (false, 0), "nobody asked for it");
     }
+}
+
+#[test]
+fn the_consumer_protocol_leaves_sessions_to_the_brokers() {
+    let problems = |version, text: &str| match ConsumerConfig::resolve(version, &properties(text)) {
+        Ok(resolved) => resolved.no_effect.into_iter().map(|(_, why)| why).collect(),
+        Err(problems) => messages(problems),
+    };
+    let classic = "group.id=g group.protocol=consumer session.timeout.ms=9000";
+    assert_eq!(problems(V4_0, classic), ["session.timeout.ms cannot be set when group.protocol=CONSUMER"]);
+    assert_eq!(problems(V3_9, classic), ["with group.protocol=consumer the broker decides"]);
+    assert_eq!(
+        problems(V4_0, "group.remote.assignor=range"),
+        ["group.remote.assignor cannot be set when group.protocol=CLASSIC"]
+    );
+    assert_eq!(problems(V3_9, "group.protocol=modern"), ["group.protocol is classic or consumer"]);
+    let config = consumer(V4_0, "group.id=g group.protocol=CONSUMER group.remote.assignor=range").config;
+    assert_eq!((config.group_protocol, config.group_remote_assignor), (GroupProtocol::Consumer, Some("range".into())));
+    assert_eq!(consumer(V2_8, "group.protocol=consumer").config.group_protocol, GroupProtocol::Classic);
+}
+
+#[test]
+fn brokers_have_the_consumer_protocol_since_4_0() {
+    let has = |version, text: &str| broker(version, text).config.groups.consumer_protocol;
+    let asked_for = "group.coordinator.rebalance.protocols=classic,consumer";
+    assert_eq!([has(V3_5, asked_for), has(V3_9, ""), has(V3_9, asked_for), has(V4_0, "")], [false, false, true, true]);
+    let problems = |text: &str| messages(BrokerConfig::resolve(V4_0, &properties(text)).expect_err("a bad one"));
+    assert_eq!(
+        problems("group.consumer.session.timeout.ms=6000"),
+        ["group.consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"]
+    );
+    assert_eq!(
+        problems("group.consumer.assignors=uniform,mine"),
+        ["an assignor is one of uniform, range, or their classes; others are not modelled"]
+    );
+    let assignors = broker(V4_0, "group.consumer.assignors=range").config.groups.group_consumer_assignors;
+    assert_eq!(assignors, [ServerAssignor::Range]);
 }
 
 #[test]

@@ -194,6 +194,7 @@ impl Words for RemovalReason {
             RemovalReason::SessionExpired => 1,
             RemovalReason::DidNotJoin => 2,
             RemovalReason::DidNotSync => 3,
+            RemovalReason::DidNotRevoke => 4,
         });
     }
 }
@@ -456,6 +457,13 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         }
         Fact::MemberRemoved { group, member, reason } => {
             d.put(107u64).put(group.as_str()).put(member.as_str()).put(*reason);
+        }
+        Fact::MemberReconciled { group, member, epoch, state, assigned, revoking } => {
+            d.put(240u64).put(group.as_str()).put(member.as_str()).put(*epoch).put(state.as_str());
+            for partitions in [assigned, revoking] {
+                d.put(partitions.len() as u64);
+                partitions.iter().for_each(|partition| partition.absorb(d));
+            }
         }
         Fact::GroupsNotLoaded { partition } => {
             d.put(116u64).put(*partition);

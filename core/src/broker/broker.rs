@@ -227,6 +227,7 @@ impl Broker {
             Request::SyncGroup(request) => self.handle_sync_group(from, *request, ctx),
             Request::Heartbeat(request) => self.handle_heartbeat(from, *request, ctx),
             Request::LeaveGroup(request) => self.handle_leave_group(from, *request, ctx),
+            Request::ConsumerGroupHeartbeat(request) => self.handle_consumer_group_heartbeat(from, *request, ctx),
             Request::OffsetCommit(request) => self.handle_offset_commit(from, *request, ctx),
             Request::OffsetFetch(request) => self.handle_offset_fetch(from, *request, ctx),
             // A broker does not speak them: what cannot be parsed closes the connection.

@@ -201,6 +201,7 @@ fn says_not_controller(response: &Response) -> bool {
         | Response::Heartbeat(_)
         | Response::LeaveGroup(_)
         | Response::SyncGroup(_)
+        | Response::ConsumerGroupHeartbeat(_)
         | Response::InitProducerId(_)
         | Response::OffsetForLeaderEpoch(_) => false,
     }

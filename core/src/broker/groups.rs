@@ -41,6 +41,7 @@ const LOADING_STARTS_AFTER: Duration = Duration::from_millis(1);
 pub(super) enum Asked {
     Join(ReplyTo),
     Sync(ReplyTo),
+    Heartbeat(ReplyTo),
     Commit { reply_to: ReplyTo, partitions: Vec<TopicPartition>, unknown: Vec<TopicPartition> },
 }
 
@@ -68,6 +69,9 @@ impl Groups {
                 expire_when_empty: true,
                 checks_generation: config.toggles.commit_generation_check,
                 expires_syncs: config.version >= SYNCS_EXPIRE,
+                consumer_session_timeout: groups.group_consumer_session_timeout_ms,
+                consumer_heartbeat_interval: groups.group_consumer_heartbeat_interval_ms,
+                assignors: groups.group_consumer_assignors.clone(),
             },
             groups.offsets_topic_num_partitions,
         );
@@ -122,7 +126,7 @@ impl Broker {
             self.load_groups(partition, ctx);
         }
         if self.groups.coordinator.next_deadline().is_some_and(|at| at <= now) {
-            self.groups.coordinator.on_deadline(ctx);
+            self.groups.coordinator.on_deadline(&self.metadata.image().topics, ctx);
         }
     }
 
@@ -191,11 +195,17 @@ impl Broker {
 
     fn answer_member(&mut self, answer: Answer, ctx: &mut Context<'_>) {
         let token = match &answer {
-            Answer::Join(token, _) | Answer::Sync(token, _) | Answer::Commit(token, _) => *token,
+            Answer::Join(token, _)
+            | Answer::Sync(token, _)
+            | Answer::Commit(token, _)
+            | Answer::Heartbeat(token, _) => *token,
         };
         match (answer, self.groups.asked.remove(&token)) {
             (Answer::Join(_, result), Some(Asked::Join(to))) => self.finish_join_group(to, result, ctx),
             (Answer::Sync(_, result), Some(Asked::Sync(to))) => self.finish_sync_group(to, result, ctx),
+            (Answer::Heartbeat(_, result), Some(Asked::Heartbeat(to))) => {
+                self.finish_consumer_group_heartbeat(to, result, ctx);
+            }
             (Answer::Commit(_, error), Some(Asked::Commit { reply_to, partitions, unknown })) => {
                 self.finish_offset_commit(reply_to, partitions, unknown, error, ctx);
             }
@@ -266,6 +276,11 @@ pub(super) fn client_id_of(group: &GroupId, from: NodeId) -> StrBytes {
         NodeId::Broker(number) | NodeId::Controller(number) => i64::from(number),
     };
     StrBytes::from_string(format!("consumer-{}-{number}", group.as_str()))
+}
+
+/// From where it connected.
+pub(super) fn client_host_of(from: NodeId) -> StrBytes {
+    StrBytes::from_string(format!("/{from}").replace(' ', "-"))
 }
 
 fn group_metadata_topic() -> TopicName {

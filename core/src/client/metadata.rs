@@ -147,6 +147,11 @@ impl ClientMetadata {
         self.in_progress.is_none() && self.due_at() <= now
     }
 
+    /// The topic that has this id, if it is known.
+    pub fn topic_by_id(&self, id: Uuid) -> Option<&TopicName> {
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name)
+    }
+
     /// The partitions of `topic`, by number. `None` if it is not known.
     pub fn partitions(&self, topic: &TopicName) -> Option<&[PartitionMetadata]> {
         self.topics.get(topic).map(|t| t.partitions.as_slice())

@@ -50,3 +50,36 @@ impl Assignor {
         }
     }
 }
+
+/// Who divides partitions among the members of a group of the consumer protocol, at the coordinator (KIP-848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServerAssignor {
+    /// As before, evened out.
+    Uniform,
+    /// Per topic, in ranges.
+    Range,
+}
+
+impl ServerAssignor {
+    /// By its class or its name in `group.consumer.assignors`.
+    pub fn by_class(class: &str) -> Option<ServerAssignor> {
+        match class.rsplit('.').next()? {
+            "UniformAssignor" => Some(ServerAssignor::Uniform),
+            "RangeAssignor" => Some(ServerAssignor::Range),
+            name => ServerAssignor::by_name(name),
+        }
+    }
+
+    /// By its name in `group.remote.assignor`.
+    pub fn by_name(name: &str) -> Option<ServerAssignor> {
+        [ServerAssignor::Uniform, ServerAssignor::Range].into_iter().find(|assignor| assignor.name() == name)
+    }
+
+    /// Its name in a heartbeat.
+    pub fn name(self) -> &'static str {
+        match self {
+            ServerAssignor::Uniform => "uniform",
+            ServerAssignor::Range => "range",
+        }
+    }
+}

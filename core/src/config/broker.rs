@@ -194,6 +194,14 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("group.min.session.timeout.ms", Kind::int(0), Some("6000"), "The shortest session timeout that a member may ask for."),
     Definition::new("group.max.session.timeout.ms", Kind::int(0), Some("300000"), "The longest session timeout that a member may ask for.").later(&[(V2_3, "1800000")]),
     Definition::new("group.initial.rebalance.delay.ms", Kind::int(0), Some("3000"), "How long an empty group waits for more members before it begins."),
+    Definition::new("group.coordinator.rebalance.protocols", Kind::List(&["classic", "consumer", "share", "streams"]), Some("classic"), "The protocols that groups may speak.").since(3, 7).later(&[(V4_0, "classic,consumer")]),
+    Definition::new("group.consumer.session.timeout.ms", Kind::INT, Some("45000"), "After how long without a heartbeat a member is out of a group of the consumer protocol.").since(3, 7).floor(1),
+    Definition::new("group.consumer.min.session.timeout.ms", Kind::INT, Some("45000"), "The least that group.consumer.session.timeout.ms may be.").since(3, 7).floor(1),
+    Definition::new("group.consumer.max.session.timeout.ms", Kind::INT, Some("60000"), "The most that group.consumer.session.timeout.ms may be.").since(3, 7).floor(1),
+    Definition::new("group.consumer.heartbeat.interval.ms", Kind::INT, Some("5000"), "How often members of a group of the consumer protocol are told to send a heartbeat.").since(3, 7).floor(1),
+    Definition::new("group.consumer.min.heartbeat.interval.ms", Kind::INT, Some("5000"), "The least that group.consumer.heartbeat.interval.ms may be.").since(3, 7).floor(1),
+    Definition::new("group.consumer.max.heartbeat.interval.ms", Kind::INT, Some("15000"), "The most that group.consumer.heartbeat.interval.ms may be.").since(3, 7).floor(1),
+    Definition::new("group.consumer.assignors", Kind::Text, Some("org.apache.kafka.coordinator.group.assignor.UniformAssignor,org.apache.kafka.coordinator.group.assignor.RangeAssignor"), "The assignors of the consumer protocol, the default first.").since(3, 7).later(&[(V4_0, "uniform,range")]),
     Definition::new("offsets.topic.num.partitions", Kind::int(1), Some("50"), "How many partitions __consumer_offsets has."),
     Definition::new("offsets.topic.replication.factor", Kind::INT, Some("3"), "How many replicas __consumer_offsets has; with fewer brokers there are no groups.").floor(1),
     Definition::new("offsets.topic.segment.bytes", Kind::int(1), Some("104857600"), "The size at which a segment of __consumer_offsets is full."),
@@ -315,6 +323,7 @@ fn check(values: &mut Values) {
     } else if (1..dirs.len()).any(|place| dirs[..place].contains(&dirs[place])) {
         values.refuse(at_fault, "a log directory is named twice");
     }
+    super::groups::check(values);
     for name in ["default.replication.factor", "offsets.topic.replication.factor"] {
         if values.number(name) > i64::from(i16::MAX) {
             values.refuse(name, format!("{name} must be at most 32767"));

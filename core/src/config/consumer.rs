@@ -5,7 +5,7 @@
 use super::definition::{Definition, Kind};
 use super::property::{ConfigProblem, Property, Resolved};
 use super::values::{Schema, Values};
-use super::{Assignor, ConfigKind, KafkaVersion, known};
+use super::{Assignor, ConfigKind, KafkaVersion, Toggles, known};
 use crate::types::Duration;
 
 /// `auto.offset.reset`.
@@ -19,11 +19,22 @@ pub enum AutoOffsetReset {
     None,
 }
 
+/// `group.protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// Members join, and one of them divides the partitions.
+    Classic,
+    /// The coordinator divides them (KIP-848).
+    Consumer,
+}
+
 /// The configuration of a `KafkaConsumer`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerConfig {
     /// The profile that the defaults come from.
     pub version: KafkaVersion,
+    /// The historical fixes that the client has.
+    pub toggles: Toggles,
     /// `client.id`.
     pub client_id: String,
     /// `client.rack`; empty is none.
@@ -32,6 +43,10 @@ pub struct ConsumerConfig {
     pub group_id: Option<String>,
     /// `group.instance.id`.
     pub group_instance_id: Option<String>,
+    /// `group.protocol`.
+    pub group_protocol: GroupProtocol,
+    /// `group.remote.assignor`.
+    pub group_remote_assignor: Option<String>,
     /// `session.timeout.ms`.
     pub session_timeout_ms: Duration,
     /// `heartbeat.interval.ms`.
@@ -84,6 +99,8 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("client.rack", Kind::Text, Some(""), "The rack of the consumer: it reads from a replica there, if the brokers know how to choose one.").since(2, 4),
     Definition::new("group.id", Kind::Text, None, "The group in whose name offsets are committed."),
     Definition::new("group.instance.id", Kind::Text, None, "A name that survives a restart: the member comes back without a rebalance.").since(2, 3),
+    Definition::new("group.protocol", Kind::Text, Some("classic"), "How the group divides its partitions: by its members (classic), or by its coordinator (consumer).").since(3, 7),
+    Definition::new("group.remote.assignor", Kind::Text, None, "The assignor that the coordinator is to use, with group.protocol=consumer.").since(3, 7),
     Definition::new("session.timeout.ms", Kind::int(0), Some("10000"), "After how long without a heartbeat a member is out of its group.").later(&[(KafkaVersion::new(3, 0), "45000")]),
     Definition::new("heartbeat.interval.ms", Kind::int(0), Some("3000"), "How often a member sends a heartbeat."),
     Definition::new("max.poll.interval.ms", Kind::int(1), Some("300000"), "After how long without poll() a consumer leaves its group."),
@@ -115,15 +132,22 @@ impl ConsumerConfig {
         let mut values = Values::read(SCHEMA, version, overrides);
         let group_id = values.opt_text("group.id");
         let partition_assignment_strategy = assignors(&mut values);
-        check_heartbeats(&mut values);
+        let group_protocol = group_protocol(&mut values);
+        match group_protocol {
+            GroupProtocol::Classic => check_heartbeats(&mut values),
+            GroupProtocol::Consumer => check_classic_settings(&mut values),
+        }
         let (reconnect_backoff_ms, reconnect_backoff_max_ms) = super::reconnect_backoff(&values);
         let config = ConsumerConfig {
             version,
+            toggles: Toggles::of(version),
             client_id: values.text("client.id"),
             client_rack: if version < KafkaVersion::new(2, 4) { String::new() } else { values.text("client.rack") },
             enable_auto_commit: auto_commit(&mut values, group_id.is_some()),
             group_id,
             group_instance_id: values.opt_text("group.instance.id"),
+            group_protocol,
+            group_remote_assignor: values.opt_text("group.remote.assignor").filter(|_| version >= CONSUMER_PROTOCOL),
             session_timeout_ms: values.millis("session.timeout.ms"),
             heartbeat_interval_ms: values.millis("heartbeat.interval.ms"),
             max_poll_interval_ms: values.millis("max.poll.interval.ms"),
@@ -149,6 +173,42 @@ impl ConsumerConfig {
             check_crcs: values.boolean("check.crcs"),
         };
         values.resolved(config)
+    }
+}
+
+/// Early access to the consumer protocol.
+const CONSUMER_PROTOCOL: KafkaVersion = KafkaVersion::new(3, 7);
+/// Since when settings of the classic protocol are refused beside the other one (KAFKA-17338). Before, they did nothing.
+const REFUSES_CLASSIC_SETTINGS: KafkaVersion = KafkaVersion::new(4, 0);
+
+fn group_protocol(values: &mut Values) -> GroupProtocol {
+    const NAME: &str = "group.protocol";
+    let protocol = match values.text(NAME).to_lowercase().as_str() {
+        "classic" => GroupProtocol::Classic,
+        "consumer" if values.version >= CONSUMER_PROTOCOL => GroupProtocol::Consumer,
+        _ => {
+            values.refuse(NAME, "group.protocol is classic or consumer");
+            GroupProtocol::Classic
+        }
+    };
+    if protocol == GroupProtocol::Classic
+        && values.opt_text("group.remote.assignor").is_some_and(|name| !name.is_empty())
+    {
+        values.refuse("group.remote.assignor", "group.remote.assignor cannot be set when group.protocol=CLASSIC");
+    }
+    protocol
+}
+
+fn check_classic_settings(values: &mut Values) {
+    for name in ["partition.assignment.strategy", "heartbeat.interval.ms", "session.timeout.ms"] {
+        if !values.is_set(name) {
+            continue;
+        }
+        if values.version >= REFUSES_CLASSIC_SETTINGS {
+            values.refuse(name, format!("{name} cannot be set when group.protocol=CONSUMER"));
+        } else {
+            values.without_effect(name, "with group.protocol=consumer the broker decides");
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a broker's properties say of consumer groups.
 //!
 //! Kafka: `GroupCoordinatorConfig`, `OffsetConfig`.
-//! Not modelled: properties of the KIP-848 protocol and of share groups, `group.max.size`.
+//! Not modelled: properties of share groups, `group.max.size`, `group.consumer.max.size`; conversions of groups with members
+//! (`group.consumer.migration.policy`).
 
 use super::values::Values;
+use super::{KafkaVersion, ServerAssignor};
 use crate::types::Duration;
 
 /// The part of a broker's configuration that its group coordinator looks at.
@@ -15,6 +17,14 @@ pub struct GroupsConfig {
     pub group_max_session_timeout_ms: Duration,
     /// `group.initial.rebalance.delay.ms`.
     pub group_initial_rebalance_delay_ms: Duration,
+    /// Whether `group.coordinator.rebalance.protocols` names the consumer protocol (KIP-848).
+    pub consumer_protocol: bool,
+    /// `group.consumer.session.timeout.ms`.
+    pub group_consumer_session_timeout_ms: Duration,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub group_consumer_heartbeat_interval_ms: Duration,
+    /// `group.consumer.assignors`, the default first.
+    pub group_consumer_assignors: Vec<ServerAssignor>,
     /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
     /// `offsets.topic.replication.factor`.
@@ -29,11 +39,60 @@ pub struct GroupsConfig {
     pub offsets_retention_check_interval_ms: Duration,
 }
 
+/// Early access to the consumer protocol.
+const CONSUMER_PROTOCOL: KafkaVersion = KafkaVersion::new(3, 7);
+
+const PROTOCOLS: &str = "group.coordinator.rebalance.protocols";
+const ASSIGNORS: &str = "group.consumer.assignors";
+
+/// Kafka: the constructor of `GroupCoordinatorConfig`.
+pub(super) fn check(values: &mut Values) {
+    for what in ["session.timeout", "heartbeat.interval"] {
+        let name = |which: &str| format!("group.consumer.{which}{what}.ms");
+        let (it, min, max) = (name(""), name("min."), name("max."));
+        let mut at_least = |larger: &str, smaller: &str| {
+            if values.number(larger) < values.number(smaller) {
+                let at_fault = if values.is_set(larger) { larger } else { smaller };
+                values.refuse(at_fault, format!("{larger} must be greater than or equal to {smaller}"));
+            }
+        };
+        at_least(&max, &min);
+        at_least(&it, &min);
+        at_least(&max, &it);
+    }
+    let (interval, session) = ("group.consumer.heartbeat.interval.ms", "group.consumer.session.timeout.ms");
+    if values.number(interval) >= values.number(session) {
+        let at_fault = if values.is_set(interval) { interval } else { session };
+        values.refuse(at_fault, format!("{interval} must be less than {session}"));
+    }
+    if assignors(values).is_empty() {
+        values.refuse(ASSIGNORS, "an assignor is one of uniform, range, or their classes; others are not modelled");
+    }
+    for protocol in ["share", "streams"] {
+        if values.text(PROTOCOLS).split(',').any(|word| word == protocol) {
+            values.notice(format!("{PROTOCOLS} names {protocol}, and such groups are not modelled"));
+        }
+    }
+}
+
+/// The assignors by their classes or names; none if one is not known.
+fn assignors(values: &Values) -> Vec<ServerAssignor> {
+    let text = values.text(ASSIGNORS);
+    let classes: Vec<&str> = text.split(',').map(str::trim).filter(|class| !class.is_empty()).collect();
+    let known: Vec<ServerAssignor> = classes.iter().filter_map(|class| ServerAssignor::by_class(class)).collect();
+    if known.len() < classes.len() { Vec::new() } else { known }
+}
+
 pub(super) fn build(values: &Values) -> GroupsConfig {
     GroupsConfig {
         group_min_session_timeout_ms: values.millis("group.min.session.timeout.ms"),
         group_max_session_timeout_ms: values.millis("group.max.session.timeout.ms"),
         group_initial_rebalance_delay_ms: values.millis("group.initial.rebalance.delay.ms"),
+        consumer_protocol: values.version >= CONSUMER_PROTOCOL
+            && values.text(PROTOCOLS).split(',').any(|word| word == "consumer"),
+        group_consumer_session_timeout_ms: values.millis("group.consumer.session.timeout.ms"),
+        group_consumer_heartbeat_interval_ms: values.millis("group.consumer.heartbeat.interval.ms"),
+        group_consumer_assignors: assignors(values),
         offsets_topic_num_partitions: values.int("offsets.topic.num.partitions"),
         offsets_topic_replication_factor: i16::try_from(values.number("offsets.topic.replication.factor"))
             .unwrap_or(i16::MAX),

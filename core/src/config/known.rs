@@ -83,14 +83,10 @@ pub(super) const BROKER: &[NoEffect] = &[
             remote.log.storage.manager.impl.prefix remote.log.storage.system.enable",
     },
     NoEffect {
-        why: "the KIP-848 protocol and share groups are not modelled; a coordinator has no threads and buffers here",
-        names: "group.consumer.assignors group.consumer.heartbeat.interval.ms \
-            group.consumer.max.heartbeat.interval.ms group.consumer.max.session.timeout.ms \
-            group.consumer.max.size group.consumer.migration.policy \
-            group.consumer.min.heartbeat.interval.ms group.consumer.min.session.timeout.ms \
-            group.consumer.session.timeout.ms group.coordinator.append.linger.ms \
-            group.coordinator.new.enable group.coordinator.rebalance.protocols group.coordinator.threads \
-            group.max.size \
+        why: "groups of any size, and groups that change their protocol only while they are empty; share groups are not \
+            modelled; a coordinator has no threads and buffers here",
+        names: "group.consumer.max.size group.consumer.migration.policy group.coordinator.append.linger.ms \
+            group.coordinator.new.enable group.coordinator.threads group.max.size \
             group.share.delivery.count.limit group.share.enable \
             group.share.heartbeat.interval.ms group.share.max.groups \
             group.share.max.heartbeat.interval.ms group.share.max.record.lock.duration.ms \
@@ -269,11 +265,7 @@ pub(super) const CONSUMER: &[NoEffect] = &[
         why: "deserialisation: keys and values of a scenario are bytes",
         names: "key.deserializer value.deserializer",
     },
-    NoEffect {
-        why: "the KIP-848 protocol and share groups are not modelled; a coordinator has no threads and buffers here",
-        names: "exclude.internal.topics group.protocol group.remote.assignor \
-            internal.leave.group.on.close ",
-    },
+    NoEffect { why: "not modelled", names: "exclude.internal.topics internal.leave.group.on.close" },
     NoEffect {
         why: "transactions are not modelled yet",
         names: "internal.throw.on.fetch.stable.offset.unsupported isolation.level",

@@ -26,9 +26,9 @@ pub mod topic;
 mod values;
 mod version;
 
-pub use assignor::Assignor;
+pub use assignor::{Assignor, ServerAssignor};
 pub use broker::{BrokerConfig, MetadataMode, ReplicaSelector};
-pub use consumer::{AutoOffsetReset, ConsumerConfig};
+pub use consumer::{AutoOffsetReset, ConsumerConfig, GroupProtocol};
 pub use definition::{Definition, Kind};
 pub use groups::GroupsConfig;
 pub use legacy_producer::{LegacyProducerConfig, LegacyProducerType};

@@ -282,6 +282,7 @@ impl Controller {
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
             | Request::SyncGroup(_)
+            | Request::ConsumerGroupHeartbeat(_)
             | Request::InitProducerId(_)
             | Request::OffsetForLeaderEpoch(_) => {
                 self.fetches.forget(connection);

@@ -48,6 +48,7 @@ impl Fact {
             Fact::CommitRefused { .. } => "commit-refused",
             Fact::GroupStateChanged { .. } => "group-state-changed",
             Fact::MemberRemoved { .. } => "member-removed",
+            Fact::MemberReconciled { .. } => "member-reconciled",
             Fact::GroupsLoaded { .. } => "groups-loaded",
             Fact::GroupsNotLoaded { .. } => "groups-not-loaded",
             Fact::BrokerRegistered { .. } => "broker-registered",

@@ -351,9 +351,10 @@ pub enum Fact {
     GroupStateChanged {
         /// The group.
         group: String,
-        /// `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`.
+        /// `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`; of the consumer protocol `Empty`, `Assigning`,
+        /// `Reconciling`, `Stable`.
         state: String,
-        /// Its generation.
+        /// Its generation, or epoch.
         generation: i32,
         /// Its members.
         members: Vec<String>,
@@ -366,6 +367,21 @@ pub enum Fact {
         member: String,
         /// Why.
         reason: RemovalReason,
+    },
+    /// A coordinator has written how far a member is on its way to what it is to have (KIP-848).
+    MemberReconciled {
+        /// The group.
+        group: String,
+        /// The member.
+        member: String,
+        /// Its epoch.
+        epoch: i32,
+        /// `STABLE`, `UNREVOKED_PARTITIONS`, `UNRELEASED_PARTITIONS`.
+        state: String,
+        /// What it may use.
+        assigned: Vec<TopicPartition>,
+        /// What it must give up before it goes on.
+        revoking: Vec<TopicPartition>,
     },
     /// A broker coordinates the groups of a partition of `__consumer_offsets` now: it has read it.
     GroupsLoaded {
@@ -612,7 +628,7 @@ pub enum Fact {
         group: String,
         /// Its member id.
         member: String,
-        /// The generation.
+        /// The generation, or the epoch of the member.
         generation: i32,
         /// All that it has now.
         partitions: Vec<TopicPartition>,

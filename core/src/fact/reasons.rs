@@ -93,4 +93,6 @@ pub enum RemovalReason {
     DidNotJoin,
     /// It did not ask for its assignment in time.
     DidNotSync,
+    /// It did not give up in time what it had to (KIP-848).
+    DidNotRevoke,
 }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::storage::{OpenMode, Storage};
+use crate::types::kafka_uuid::{decode, encode};
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// The file is short.
 const MAX_BYTES: usize = 1024;
 
@@ -43,41 +43,10 @@ pub fn write_topic_id(directory: &str, topic_id: Uuid, storage: &mut dyn Storage
     written
 }
 
-/// Base64 as in URLs, without padding: 22 characters.
-fn encode(id: Uuid) -> String {
-    let number = id.as_u128();
-    // 128 bits are 21 times six and two more, which come last and are filled up with zeros.
-    let sixes = (0..21).map(|index| (number >> (122 - 6 * index)) & 63).chain([(number & 3) << 4]);
-    sixes.map(|six| char::from(ALPHABET[six as usize])).collect()
-}
-
-fn decode(text: &str) -> Option<Uuid> {
-    let text = text.trim();
-    if text.len() != 22 {
-        return None;
-    }
-    let mut number: u128 = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let six = ALPHABET.iter().position(|known| *known == byte)? as u128;
-        number = if index < 21 { number << 6 | six } else { number << 2 | six >> 4 };
-    }
-    Some(Uuid::from_u128(number))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::MemoryStorage;
-
-    #[test]
-    fn ids_are_written_as_kafka_writes_them() {
-        // `Uuid.METADATA_TOPIC_ID` is `new Uuid(0L, 1L)`.
-        assert_eq!(encode(Uuid::from_u128(1)), "AAAAAAAAAAAAAAAAAAAAAQ");
-        for id in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210] {
-            assert_eq!(decode(&encode(Uuid::from_u128(id))), Some(Uuid::from_u128(id)));
-        }
-        assert_eq!(decode("AAAA"), None);
-    }
 
     #[test]
     fn what_was_written_is_read() {

@@ -5,7 +5,7 @@ pub mod frame;
 pub mod image;
 pub mod partition;
 pub mod records;
-mod wire;
+pub(crate) mod wire;
 
 pub use batch::{MetadataBatch, decode, encode};
 pub use image::{BrokerRegistration, MetadataDelta, MetadataImage, ReplayError, TopicImage};

@@ -41,20 +41,20 @@ pub enum WireError {
 }
 
 /// Reads the fields of one message in order.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     rest: Bytes,
 }
 
 impl Reader {
-    pub(super) fn new(bytes: Bytes) -> Self {
+    pub(crate) fn new(bytes: Bytes) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    pub(super) fn take(&mut self, length: usize, what: &'static str) -> Result<Bytes, WireError> {
+    pub(crate) fn take(&mut self, length: usize, what: &'static str) -> Result<Bytes, WireError> {
         if length > self.rest.len() {
             return Err(WireError::Truncated(what));
         }
@@ -66,36 +66,36 @@ impl Reader {
         <[u8; N]>::try_from(&bytes[..]).map_err(|_| WireError::Truncated(what))
     }
 
-    pub(super) fn bool(&mut self, what: &'static str) -> Result<bool, WireError> {
+    pub(crate) fn bool(&mut self, what: &'static str) -> Result<bool, WireError> {
         Ok(self.i8(what)? != 0)
     }
 
-    pub(super) fn i8(&mut self, what: &'static str) -> Result<i8, WireError> {
+    pub(crate) fn i8(&mut self, what: &'static str) -> Result<i8, WireError> {
         Ok(i8::from_be_bytes(self.array(what)?))
     }
 
-    pub(super) fn i16(&mut self, what: &'static str) -> Result<i16, WireError> {
+    pub(crate) fn i16(&mut self, what: &'static str) -> Result<i16, WireError> {
         Ok(i16::from_be_bytes(self.array(what)?))
     }
 
-    pub(super) fn u16(&mut self, what: &'static str) -> Result<u16, WireError> {
+    pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, WireError> {
         Ok(u16::from_be_bytes(self.array(what)?))
     }
 
-    pub(super) fn i32(&mut self, what: &'static str) -> Result<i32, WireError> {
+    pub(crate) fn i32(&mut self, what: &'static str) -> Result<i32, WireError> {
         Ok(i32::from_be_bytes(self.array(what)?))
     }
 
-    pub(super) fn i64(&mut self, what: &'static str) -> Result<i64, WireError> {
+    pub(crate) fn i64(&mut self, what: &'static str) -> Result<i64, WireError> {
         Ok(i64::from_be_bytes(self.array(what)?))
     }
 
-    pub(super) fn uuid(&mut self, what: &'static str) -> Result<Uuid, WireError> {
+    pub(crate) fn uuid(&mut self, what: &'static str) -> Result<Uuid, WireError> {
         Ok(Uuid::from_bytes(self.array(what)?))
     }
 
     /// An unsigned varint of at most 32 bits.
-    pub(super) fn varint(&mut self, what: &'static str) -> Result<u32, WireError> {
+    pub(crate) fn varint(&mut self, what: &'static str) -> Result<u32, WireError> {
         let mut value: u32 = 0;
         for shift in (0..35).step_by(7) {
             let [byte] = self.array(what)?;
@@ -117,17 +117,17 @@ impl Reader {
         Ok(length.checked_sub(1).map(|length| length as usize))
     }
 
-    pub(super) fn nullable_string(&mut self, what: &'static str) -> Result<Option<StrBytes>, WireError> {
+    pub(crate) fn nullable_string(&mut self, what: &'static str) -> Result<Option<StrBytes>, WireError> {
         let Some(length) = self.nullable_length(what)? else { return Ok(None) };
         let bytes = self.take(length, what)?;
         StrBytes::try_from(bytes).map(Some).map_err(|_| WireError::NotUtf8(what))
     }
 
-    pub(super) fn string(&mut self, what: &'static str) -> Result<StrBytes, WireError> {
+    pub(crate) fn string(&mut self, what: &'static str) -> Result<StrBytes, WireError> {
         self.nullable_string(what)?.ok_or(WireError::OutOfRange(what))
     }
 
-    pub(super) fn nullable_list<T>(
+    pub(crate) fn nullable_list<T>(
         &mut self,
         what: &'static str,
         mut element: impl FnMut(&mut Reader) -> Result<T, WireError>,
@@ -144,7 +144,7 @@ impl Reader {
         Ok(Some(list))
     }
 
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         what: &'static str,
         element: impl FnMut(&mut Reader) -> Result<T, WireError>,
@@ -152,13 +152,13 @@ impl Reader {
         self.nullable_list(what, element)?.ok_or(WireError::OutOfRange(what))
     }
 
-    pub(super) fn ids(&mut self, what: &'static str) -> Result<Vec<i32>, WireError> {
+    pub(crate) fn ids(&mut self, what: &'static str) -> Result<Vec<i32>, WireError> {
         self.list(what, |reader| reader.i32(what))
     }
 
     /// The tagged fields that end a structure: each is given to `field` with its own bytes; what it does not know it
     /// ignores, as the format demands.
-    pub(super) fn tagged(
+    pub(crate) fn tagged(
         &mut self,
         mut field: impl FnMut(u32, &mut Reader) -> Result<(), WireError>,
     ) -> Result<(), WireError> {
@@ -178,13 +178,13 @@ impl Reader {
     }
 
     /// Tagged fields of a structure that has none of its own.
-    pub(super) fn no_tagged(&mut self) -> Result<(), WireError> {
+    pub(crate) fn no_tagged(&mut self) -> Result<(), WireError> {
         self.tagged(|_, _| Ok(()))
     }
 }
 
 /// Writes an unsigned varint.
-pub(super) fn put_varint(out: &mut BytesMut, mut value: u32) {
+pub(crate) fn put_varint(out: &mut BytesMut, mut value: u32) {
     while value >= 0x80 {
         out.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -197,42 +197,42 @@ fn put_length(out: &mut BytesMut, length: usize) {
     put_varint(out, length.expect("no string or list of a metadata record has 4 Gi elements"));
 }
 
-pub(super) fn put_string(out: &mut BytesMut, value: &str) {
+pub(crate) fn put_string(out: &mut BytesMut, value: &str) {
     put_length(out, value.len());
     out.put_slice(value.as_bytes());
 }
 
-pub(super) fn put_nullable_string(out: &mut BytesMut, value: Option<&str>) {
+pub(crate) fn put_nullable_string(out: &mut BytesMut, value: Option<&str>) {
     match value {
         Some(value) => put_string(out, value),
         None => put_varint(out, 0),
     }
 }
 
-pub(super) fn put_list<T>(out: &mut BytesMut, list: &[T], mut element: impl FnMut(&mut BytesMut, &T)) {
+pub(crate) fn put_list<T>(out: &mut BytesMut, list: &[T], mut element: impl FnMut(&mut BytesMut, &T)) {
     put_length(out, list.len());
     for item in list {
         element(out, item);
     }
 }
 
-pub(super) fn put_ids(out: &mut BytesMut, ids: &[i32]) {
+pub(crate) fn put_ids(out: &mut BytesMut, ids: &[i32]) {
     put_list(out, ids, |out, id| out.put_i32(*id));
 }
 
-pub(super) fn put_uuids(out: &mut BytesMut, ids: &[Uuid]) {
+pub(crate) fn put_uuids(out: &mut BytesMut, ids: &[Uuid]) {
     put_list(out, ids, |out, id| out.put_slice(id.as_bytes()));
 }
 
 /// The tagged fields of one structure, added in the order of their tags.
 #[derive(Default)]
-pub(super) struct Tagged {
+pub(crate) struct Tagged {
     count: u32,
     bytes: BytesMut,
 }
 
 impl Tagged {
-    pub(super) fn field(&mut self, tag: u32, write: impl FnOnce(&mut BytesMut)) {
+    pub(crate) fn field(&mut self, tag: u32, write: impl FnOnce(&mut BytesMut)) {
         let mut value = BytesMut::new();
         write(&mut value);
         self.count += 1;
@@ -241,7 +241,7 @@ impl Tagged {
         self.bytes.put_slice(&value);
     }
 
-    pub(super) fn finish(self, out: &mut BytesMut) {
+    pub(crate) fn finish(self, out: &mut BytesMut) {
         put_varint(out, self.count);
         out.put_slice(&self.bytes);
     }

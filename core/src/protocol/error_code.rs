@@ -142,6 +142,8 @@ error_codes! {
     KAFKA_STORAGE_ERROR = 56, Retriable, Indefinite;
     /// The broker has forgotten the producer id.
     UNKNOWN_PRODUCER_ID = 59, Fatal, Definite;
+    /// There is no such group, or it speaks another protocol.
+    GROUP_ID_NOT_FOUND = 69, Fatal, Definite;
     /// The fetch session is unknown (KIP-227).
     FETCH_SESSION_ID_NOT_FOUND = 70, Retriable, Definite;
     /// The fetch session is at another epoch (KIP-227).
@@ -184,6 +186,14 @@ error_codes! {
     INELIGIBLE_REPLICA = 107, Fatal, Definite;
     /// The change elected another leader (KIP-966).
     NEW_LEADER_ELECTED = 108, Fatal, Definite;
+    /// The member is in another epoch of its group, and must begin anew (KIP-848).
+    FENCED_MEMBER_EPOCH = 110, Fatal, Definite;
+    /// Another member with this `group.instance.id` has not left (KIP-848).
+    UNRELEASED_INSTANCE_ID = 111, Fatal, Definite;
+    /// The coordinator has no such assignor (KIP-848).
+    UNSUPPORTED_ASSIGNOR = 112, Fatal, Definite;
+    /// The member commits, or asks, in another epoch than it is in (KIP-848).
+    STALE_MEMBER_EPOCH = 113, Fatal, Definite;
     /// Client: `delivery.timeout.ms` (or the legacy equivalent) passed. Nothing is known of the record.
     CLIENT_DELIVERY_TIMEOUT = -1001, Fatal, Indefinite;
     /// Client: the record waited for its first transmission until the timeout; it never left.

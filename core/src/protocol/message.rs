@@ -107,6 +107,8 @@ messages! {
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse),
     /// Key 63: a broker is alive (KIP-631).
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse),
+    /// Key 68: be, stay or cease to be a member of a group, and hear what is to be read (KIP-848).
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse),
     /// Key 73: in which log directories a broker's replicas lie (KIP-858).
     AssignReplicasToDirs(AssignReplicasToDirsRequest, AssignReplicasToDirsResponse),
     /// Key 67: a block of producer ids for a broker (KIP-730).

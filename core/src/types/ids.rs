@@ -1,11 +1,13 @@
 //! Who and what: nodes, connections, partitions, records.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// A process of the simulated system. The number of a broker is its `broker.id`, of a controller its `node.id`;
 /// clients (producers, consumers, admins) are numbered in the order in which the scenario names them.
@@ -103,6 +105,9 @@ impl<'de> Deserialize<'de> for TopicPartition {
         Ok(Self::of(topic, partition))
     }
 }
+
+/// Partitions by the ids of their topics.
+pub type PartitionsById = BTreeMap<Uuid, BTreeSet<i32>>;
 
 /// One call of `send()`: the n-th of its client, from 0. A resend by the application is a new record
 /// that names the one it repeats.

@@ -79,6 +79,10 @@ pub(crate) struct Lineage<'a> {
     pub polls: BTreeMap<&'a TopicPartition, BTreeMap<i64, Vec<At>>>,
     /// What a group did with a partition: assigned, processed, committed, revoked.
     pub delivery: BTreeMap<(&'a str, TopicPartition), Vec<At>>,
+    /// Groups of the consumer protocol: they have epochs, not generations.
+    pub epochs: BTreeSet<&'a str>,
+    /// Where coordinators put members out of a group.
+    pub removals: BTreeMap<&'a str, Vec<At>>,
     /// The clients that a group had.
     pub members: BTreeMap<&'a str, BTreeSet<NodeId>>,
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
@@ -110,6 +114,8 @@ impl<'a> Lineage<'a> {
             resets: BTreeMap::new(),
             polls: BTreeMap::new(),
             delivery: BTreeMap::new(),
+            epochs: BTreeSet::new(),
+            removals: BTreeMap::new(),
             members: BTreeMap::new(),
             consequences: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -216,6 +222,14 @@ impl<'a> Lineage<'a> {
                 | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
                 Fact::PartitionsAssigned { group, partitions, .. }
                 | Fact::PartitionsRevoked { group, partitions, .. } => (group, partitions.as_slice()),
+                Fact::MemberReconciled { group, .. } => {
+                    self.epochs.insert(group);
+                    return;
+                }
+                Fact::MemberRemoved { group, .. } => {
+                    self.removals.entry(group).or_default().push(at);
+                    return;
+                }
                 _ => return,
             };
         if let NodeId::Client(_) = event.node {

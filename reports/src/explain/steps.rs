@@ -1,6 +1,6 @@
 //! Facts as steps of a story: who, what, and what a reader needs beside it.
 
-use ackproof_core::fact::{Event, Fact, LogStartReason, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, LogStartReason, RemovalReason, RetryReason, Role, TruncationReason};
 use ackproof_core::types::{Duration, NodeId};
 
 use super::exceptions::exception;
@@ -58,7 +58,7 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         Fact::MessageLost { what, to, .. } => {
             (Actor::speaking(event.node, *to), format!("{what} lost"), fault(lineage, at).unwrap_or_default())
         }
-        _ => client(event),
+        _ => client(lineage, event),
     };
     Step::new(event.sequence, event.time, actor, what).note(note)
 }
@@ -169,7 +169,7 @@ fn forgotten(event: &Event) -> (Actor, String, String) {
     }
 }
 
-fn client(event: &Event) -> (Actor, String, String) {
+fn client(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
     let plain = Actor::node(event.node);
     match &event.fact {
         Fact::RecordSent { resend_of: None, .. } => (plain, "send()".to_owned(), String::new()),
@@ -220,27 +220,37 @@ fn client(event: &Event) -> (Actor, String, String) {
             let from = if from.0 < 0 { "none".to_owned() } else { from.to_string() };
             (plain, format!("position {from} → {to}"), why.to_owned())
         }
-        _ => group(event),
+        _ => group(lineage, event),
     }
 }
 
 /// What a group and its members do.
-fn group(event: &Event) -> (Actor, String, String) {
+fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
     let plain = Actor::node(event.node);
+    let in_which = |group: &str, number: i32| {
+        let word = if lineage.epochs.contains(group) { "epoch" } else { "generation" };
+        format!("{word} {number}")
+    };
     match &event.fact {
         Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
         Fact::OffsetCommitted { group, offset, generation, .. } => {
-            let note = if *generation < 0 { String::new() } else { format!("generation {generation}") };
+            let note = if *generation < 0 { String::new() } else { in_which(group, *generation) };
             (plain, format!("group {group} committed offset {offset}"), note)
         }
         Fact::PartitionsAssigned { group, generation, .. } => {
-            (plain, "was assigned the partition".to_owned(), format!("group {group}, generation {generation}"))
+            (plain, "was assigned the partition".to_owned(), format!("group {group}, {}", in_which(group, *generation)))
         }
         Fact::PartitionsRevoked { group, lost: false, .. } => {
             (plain, "gave up the partition".to_owned(), format!("group {group}"))
         }
         Fact::PartitionsRevoked { group, lost: true, .. } => {
             (plain, "lost the partition".to_owned(), format!("it is no member of group {group} any more"))
+        }
+        Fact::MemberRemoved { group, member, reason: RemovalReason::SessionExpired }
+            if lineage.epochs.contains(group.as_str()) =>
+        {
+            let note = format!("group {group}: it was silent for group.consumer.session.timeout.ms");
+            (plain, format!("removed {member}"), note)
         }
         Fact::MemberRemoved { group, member, reason } => (
             plain,

@@ -107,7 +107,10 @@ impl Walk<'_> {
             self.line.iter().rev().copied().filter(|at| *at < reset).find(is_commit)
         });
         let end = self.end_of_ownership(former, first);
-        let taken = self.taken_from(former, first).or_else(|| self.taken_from(latter, second));
+        let (loser, taken) = match self.taken_from(former, first) {
+            Some(taken) => (former, Some(taken)),
+            None => (latter, self.taken_from(latter, second)),
+        };
         let cause = match reset.map(|at| (at, self.fact(at))) {
             Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange | ResetReason::Seek, .. })) => {
                 Cause::PositionReset
@@ -122,7 +125,8 @@ impl Walk<'_> {
             _ => Cause::ProcessedBeforeCommitted,
         };
         let end = end.filter(|end| *end < second);
-        self.tale(cause, [Some(first), commit, end, taken, reset, Some(second)], (Some(second), Mark::Again))
+        let removed = taken.and_then(|taken| self.put_out(loser, taken));
+        self.tale(cause, [Some(first), commit, end, removed, taken, reset, Some(second)], (Some(second), Mark::Again))
     }
 
     /// Whether the last commit before the second delivery names less than one before it.
@@ -143,6 +147,20 @@ impl Walk<'_> {
         let mut before = self.line.iter().rev().copied().filter(|other| *other < at);
         let last = before.find(|other| matches!(self.fact(*other), Fact::PartitionsAssigned { .. }));
         last.filter(|last| self.lineage.events[*last].node != member)
+    }
+
+    /// Where the coordinator of a group of the consumer protocol put a member out, before that.
+    fn put_out(&self, node: NodeId, before: At) -> Option<At> {
+        let mut earlier = self.line.iter().rev().copied().filter(|at| *at < before);
+        let (group, id) = earlier.find_map(|at| match self.fact(at) {
+            Fact::PartitionsAssigned { group, member, .. } if self.lineage.events[at].node == node => {
+                Some((group.as_str(), member))
+            }
+            _ => None,
+        })?;
+        let removals = self.lineage.removals.get(group).filter(|_| self.lineage.epochs.contains(group))?;
+        let is_it = |at: &At| matches!(self.fact(*at), Fact::MemberRemoved { member, .. } if member == id);
+        removals.iter().rev().copied().filter(|at| *at < before).find(is_it)
     }
 
     fn polls(&self) -> Vec<At> {

@@ -40,10 +40,13 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
     let second = line.iter().copied().find(|at| {
         lineage.events[*at].time == told_at && client(lineage, *at) == anomaly.client && generation_of(*at).is_some()
     })?;
+    let has_epochs = anomaly.group.as_deref().is_some_and(|group| lineage.epochs.contains(group));
     let first = line.iter().rev().copied().find(|at| {
+        let is_assignment = generation_of(*at).is_some();
         *at < second
             && lineage.events[*at].node != lineage.events[second].node
-            && generation_of(*at) == generation_of(second)
+            && is_assignment
+            && (has_epochs || generation_of(*at) == generation_of(second))
     })?;
     let shared = match (client(lineage, first), anomaly.client) {
         (Some(first), Some(second)) => contract.share_an_instance(first, second),

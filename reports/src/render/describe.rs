@@ -148,6 +148,14 @@ fn coordinator(event: &Event, who: &str) -> Option<String> {
         Fact::MemberRemoved { group, member, reason } => {
             format!("{who} removed {member} from group {group}: {}", removal(*reason))
         }
+        Fact::MemberReconciled { group, member, epoch, state, assigned, revoking } => {
+            let revoking = match &revoking[..] {
+                [] => String::new(),
+                some => format!(", once it has given up {}", partition_list(some)),
+            };
+            let assigned = partition_list(assigned);
+            format!("{who} has {member} of group {group} in epoch {epoch}, {state}: {assigned}{revoking}")
+        }
         Fact::GroupsLoaded { partition, groups } => {
             format!("{who} coordinates partition {partition} of __consumer_offsets: {groups} group(s)")
         }
@@ -401,6 +409,7 @@ pub(crate) fn removal(reason: RemovalReason) -> &'static str {
         RemovalReason::SessionExpired => "it was silent for session.timeout.ms",
         RemovalReason::DidNotJoin => "it did not join the next generation in time",
         RemovalReason::DidNotSync => "it did not ask for its assignment in time",
+        RemovalReason::DidNotRevoke => "it did not give up in time what it had to",
     }
 }
 

@@ -174,6 +174,14 @@ pub fn all() -> Vec<Fact> {
             member: "consumer-1-a".into(),
             reason: RemovalReason::SessionExpired,
         },
+        Fact::MemberReconciled {
+            group: "billing".into(),
+            member: "consumer-1-a".into(),
+            epoch: 3,
+            state: "UNREVOKED_PARTITIONS".into(),
+            assigned: Vec::new(),
+            revoking: vec![partition.clone()],
+        },
         Fact::GroupsLoaded { partition: 34, groups: 2 },
         Fact::GroupsNotLoaded { partition: 34 },
         Fact::ReplicaSurveyed {

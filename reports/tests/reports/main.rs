@@ -4,6 +4,7 @@ mod causes;
 mod chronicles;
 mod circumstances;
 mod deliveries;
+mod epochs;
 mod facts;
 mod groups;
 mod invariants;

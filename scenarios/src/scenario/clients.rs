@@ -35,9 +35,12 @@ impl Reading<'_> {
             self.client_name(&producer.name);
             clients.extend(self.producer(place, producer, version, fix));
         }
+        let none = document::Properties::default();
+        let written = document.cluster.as_ref().map_or(&none, |cluster| &cluster.toggles);
+        let toggles = [written, fix.cluster.as_ref().map_or(&none, |cluster| &cluster.toggles)];
         for consumer in &document.consumer {
             self.client_name(&consumer.name);
-            clients.extend(self.consumer(place, consumer, version, fix));
+            clients.extend(self.consumer(place, consumer, (version, toggles), fix));
         }
         clients
     }
@@ -181,12 +184,18 @@ impl Reading<'_> {
         }
     }
 
-    fn consumer(&mut self, place: &Place, written: &Consumer, version: KafkaVersion, fix: &Fix) -> Option<ClientSpec> {
+    fn consumer(
+        &mut self,
+        place: &Place,
+        written: &Consumer,
+        (version, toggles): (KafkaVersion, [&document::Properties; 2]),
+        fix: &Fix,
+    ) -> Option<ClientSpec> {
         let version = self.version(written.kafka.as_ref(), version);
         let settings = self.file(place, written.config_file.as_ref());
         let fix = fix.consumer.clone().unwrap_or_default();
         let settings = settings.under(self.table(&written.config)).under(self.table(&fix.config));
-        let config = self.consumer_config(version, &settings, &written.name);
+        let config = self.consumer_config(version, toggles, &settings, &written.name);
         let source = self.source(written, config.as_ref());
         self.check_commits(written, config.as_ref());
         let workload = ConsumerWorkload {

@@ -22,14 +22,17 @@ impl Reading<'_> {
         span: &Range<usize>,
     ) -> Option<BrokerConfig> {
         let mut config = self.resolved(settings, span, |properties| BrokerConfig::resolve(version, properties))?;
-        // What a fix switches goes before what the file switches.
-        let [written, fixed] = toggles;
-        let switched = self.switched.clone();
-        let switched = switched.as_ref().map(|(name, value)| (name, value));
-        for (name, value) in written.iter().chain(switched).chain(fixed) {
-            self.toggle(&mut config, name, value);
+        for (name, value) in self.switches(toggles) {
+            self.toggle(&mut config, &name, &value);
         }
         Some(config)
+    }
+
+    /// What is switched, in order: what a fix switches goes before what the file switches.
+    fn switches(&self, [written, fixed]: [&Properties; 2]) -> Vec<(Written<String>, Written<Value>)> {
+        let switched = self.switched.as_ref().map(|(name, value)| (name, value));
+        let all = written.iter().chain(switched).chain(fixed);
+        all.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The configuration of a topic whose defaults come from `broker`.
@@ -63,15 +66,21 @@ impl Reading<'_> {
         self.resolved(&settings, &name.span(), LegacyProducerConfig::resolve)
     }
 
-    /// The configuration of a consumer.
+    /// The configuration of a consumer. What is wrong with toggles has been told of the brokers.
     pub fn consumer_config(
         &mut self,
         version: KafkaVersion,
+        toggles: [&Properties; 2],
         settings: &Settings,
         name: &Written<String>,
     ) -> Option<ConsumerConfig> {
         let settings = settings.clone().over("client.id", name, self.source, &name.span());
-        self.resolved(&settings, &name.span(), |properties| ConsumerConfig::resolve(version, properties))
+        let mut config =
+            self.resolved(&settings, &name.span(), |properties| ConsumerConfig::resolve(version, properties))?;
+        for (name, value) in self.switches(toggles) {
+            let _ = config.toggles.set(&name, &value.to_string());
+        }
+        Some(config)
     }
 
     fn resolved<C>(

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use ackproof_core::coordinator::group::classic_group::ClassicGroup;
-use ackproof_core::coordinator::group::member::Member;
-use ackproof_core::coordinator::group::{GroupCoordinator, GroupId};
+use ackproof_core::coordinator::group::consumer::ConsumerGroupMember;
+use ackproof_core::coordinator::group::consumer::records::MemberMetadata;
+use ackproof_core::coordinator::group::member::Member as ClassicMember;
+use ackproof_core::coordinator::group::{Group, GroupCoordinator, GroupId};
 use ackproof_core::fact::{Fact, Observer};
 use ackproof_core::types::{Offset, StrBytes, TopicPartition};
 
@@ -26,7 +27,7 @@ impl World {
         let mut facts = Vec::new();
         for (node, coordinator) in self.coordinators() {
             for group in coordinator.groups() {
-                facts.extend(describe(group).into_iter().map(|fact| (node, fact)));
+                facts.extend(describe(&described(coordinator, group)).into_iter().map(|fact| (node, fact)));
             }
         }
         let Some(controller) = self.find(self.servers().controllers[0]) else { return facts };
@@ -70,33 +71,80 @@ fn unknown(group: &GroupId) -> Fact {
     }
 }
 
-/// The group, then its partitions in order: those that somebody has, and those that something is committed for.
-fn describe(group: &ClassicGroup) -> Vec<Fact> {
-    let mut partitions: BTreeMap<TopicPartition, (Option<Offset>, Option<&Member>)> = BTreeMap::new();
-    for (partition, committed) in group.offsets.iter() {
-        partitions.entry(partition.clone()).or_default().0 = Some(committed.offset);
-    }
-    for member in group.members.values() {
-        for partition in member.assigned() {
-            partitions.entry(partition).or_default().1 = Some(member);
+/// A group, whatever its protocol.
+struct Described<'a> {
+    group: &'a Group,
+    state: &'static str,
+    assignor: String,
+    members: BTreeMap<&'a StrBytes, Member<'a>>,
+}
+
+struct Member<'a> {
+    host: &'a StrBytes,
+    client_id: &'a StrBytes,
+    assigned: Vec<TopicPartition>,
+}
+
+fn described<'a>(coordinator: &GroupCoordinator, group: &'a Group) -> Described<'a> {
+    match group {
+        Group::Classic(classic) => {
+            let member = |member: &'a ClassicMember| {
+                let assigned = member.assigned().into_iter().collect();
+                (&member.id, Member { host: &member.client_host, client_id: &member.client_id, assigned })
+            };
+            Described {
+                group,
+                state: classic.state.name(),
+                assignor: classic.protocol.as_ref().map(ToString::to_string).unwrap_or_default(),
+                members: classic.members.values().map(member).collect(),
+            }
+        }
+        Group::Consumer(consumer) => {
+            let member = |(id, member): (&'a StrBytes, &'a ConsumerGroupMember)| {
+                let assigned = consumer.written.named(&member.current.assigned);
+                let MemberMetadata { client_host, client_id, .. } = &member.metadata;
+                (id, Member { host: client_host, client_id, assigned })
+            };
+            let is_empty = consumer.written.members.is_empty();
+            Described {
+                group,
+                state: consumer.written.name(),
+                assignor: if is_empty { "" } else { coordinator.assignor_of(consumer).name() }.to_owned(),
+                members: consumer.written.members.iter().map(member).collect(),
+            }
         }
     }
+}
+
+/// The group, then its partitions in order: those that somebody has, and those that something is committed for.
+fn describe(described: &Described<'_>) -> Vec<Fact> {
+    let mut partitions: BTreeMap<TopicPartition, (Option<Offset>, Option<&StrBytes>)> = BTreeMap::new();
+    for (partition, committed) in described.group.offsets().iter() {
+        partitions.entry(partition.clone()).or_default().0 = Some(committed.offset);
+    }
+    for (id, member) in &described.members {
+        for partition in &member.assigned {
+            partitions.entry(partition.clone()).or_default().1 = Some(id);
+        }
+    }
+    let group = described.group.id().to_string();
     let mut facts = vec![Fact::GroupSurveyed {
-        group: group.id.to_string(),
-        state: group.state.name().to_owned(),
-        assignor: group.protocol.as_ref().map(ToString::to_string).unwrap_or_default(),
-        members: group.members.keys().map(ToString::to_string).collect(),
+        group: group.clone(),
+        state: described.state.to_owned(),
+        assignor: described.assignor.clone(),
+        members: described.members.keys().map(ToString::to_string).collect(),
     }];
-    let of = |member: Option<&Member>, part: fn(&Member) -> &StrBytes| {
-        member.map(|member| part(member).to_string()).unwrap_or_default()
-    };
-    facts.extend(partitions.into_iter().map(|(partition, (committed, member))| Fact::GroupPartitionSurveyed {
-        group: group.id.to_string(),
-        partition,
-        committed: committed.unwrap_or(Offset::NONE),
-        member: of(member, |member| &member.id),
-        host: of(member, |member| &member.client_host),
-        client_id: of(member, |member| &member.client_id),
+    facts.extend(partitions.into_iter().map(|(partition, (committed, owner))| {
+        let member = owner.and_then(|id| described.members.get(id));
+        let text = |text: Option<&StrBytes>| text.map(ToString::to_string).unwrap_or_default();
+        Fact::GroupPartitionSurveyed {
+            group: group.clone(),
+            partition,
+            committed: committed.unwrap_or(Offset::NONE),
+            member: text(owner),
+            host: text(member.map(|member| member.host)),
+            client_id: text(member.map(|member| member.client_id)),
+        }
     }));
     facts
 }

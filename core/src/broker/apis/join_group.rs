@@ -7,11 +7,11 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
 use super::super::broker::Broker;
-use super::super::groups::{Asked, client_id_of};
+use super::super::groups::{Asked, client_host_of, client_id_of};
 use super::super::socket_server::ReplyTo;
 use crate::coordinator::group::{JoinRequest, JoinResult};
 use crate::machine::Context;
-use crate::types::{Duration, StrBytes};
+use crate::types::Duration;
 
 impl Broker {
     pub(in super::super) fn handle_join_group(
@@ -22,7 +22,7 @@ impl Broker {
     ) {
         let request = JoinRequest {
             client_id: client_id_of(&request.group_id, reply_to.from),
-            client_host: StrBytes::from_string(format!("/{}", reply_to.from).replace(' ', "-")),
+            client_host: client_host_of(reply_to.from),
             group: request.group_id,
             member_id: request.member_id,
             instance_id: request.group_instance_id,

@@ -1,6 +1,7 @@
 //! One file per API key: what a request asks of the broker, and how the answer is written.
 
 mod api_versions;
+mod consumer_group_heartbeat;
 mod delete_records;
 mod fetch;
 mod find_coordinator;

@@ -2,6 +2,7 @@
 //!
 //! Kafka: `KafkaApis.handleOffsetFetchRequest`. Versions 5 to 9; KIP-709 (several groups at once).
 //! A partition of which nothing was committed has offset -1 and no error.
+//! A member of a group of the consumer protocol says which, and in which epoch it is (version 9, KIP-848).
 //! Not modelled: `require_stable` (KIP-447: there are no transactional commits that could be pending).
 
 use kafka_protocol::messages::offset_fetch_response::{
@@ -38,7 +39,9 @@ impl Broker {
         for group in request.groups {
             let asked = group.topics.map(|topics| names(topics.into_iter().map(|t| (t.name, t.partition_indexes))));
             let mut entry = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
-            match self.committed_offsets(&group.group_id, asked) {
+            let member = group.member_id.as_ref().map(|member| (member, group.member_epoch));
+            let may = self.groups.coordinator.may_fetch_offsets(&group.group_id, member);
+            match may.and_then(|()| self.committed_offsets(&group.group_id, asked)) {
                 Ok(found) => entry.topics = topics(found),
                 Err(error) => entry.error_code = error.0,
             }

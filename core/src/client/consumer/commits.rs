@@ -86,6 +86,9 @@ impl ConsumerCoordinator {
     }
 
     pub fn maybe_auto_commit(&mut self, subscription: &SubscriptionState, now: Instant) {
+        if self.modern.is_some() && self.is_managed() {
+            return self.note_auto_commit(subscription, now);
+        }
         if !self.config.enable_auto_commit || self.auto_commit_at > now {
             return;
         }
@@ -144,7 +147,8 @@ impl ConsumerCoordinator {
     /// without a generation, a group that has become empty meanwhile would take what a former member says.
     fn has_no_right_to_commit(&self) -> Option<ErrorCode> {
         match self.state {
-            _ if !self.is_managed() => None,
+            // A member of the consumer protocol asks in any case, without an epoch if it is none.
+            _ if !self.is_managed() || self.modern.is_some() => None,
             MemberState::Stable | MemberState::Preparing(_) => None,
             _ if self.config.version < SAYS_REBALANCE_IN_PROGRESS => Some(ErrorCode::UNKNOWN_MEMBER_ID),
             MemberState::Unjoined if self.generation < 0 => Some(ErrorCode::UNKNOWN_MEMBER_ID),
@@ -175,7 +179,14 @@ impl ConsumerCoordinator {
             ErrorCode::REBALANCE_IN_PROGRESS => self.rejoin = true,
             _ => {}
         }
-        let again = error.is_retriable() && matches!(commit.kind, CommitKind::Sync { .. } | CommitKind::Last { .. });
+        let is_last = matches!(commit.kind, CommitKind::Last { .. });
+        // The epoch has grown meanwhile.
+        let in_new_epoch = error == ErrorCode::STALE_MEMBER_EPOCH && is_last && self.generation >= 0;
+        if self.modern.is_some() && error.is_retriable() && commit.kind == CommitKind::Auto {
+            self.auto_commit_at = ctx.now() + self.config.retry_backoff_ms;
+        }
+        let again = in_new_epoch
+            || error.is_retriable() && matches!(commit.kind, CommitKind::Sync { .. } | CommitKind::Last { .. });
         if again {
             commit.not_before = ctx.now() + self.config.retry_backoff_ms;
             self.commits.push_front(commit);
@@ -226,6 +237,9 @@ impl ConsumerCoordinator {
                 return self.coordinator_unknown(ctx);
             }
             Err(error) if error.is_retriable() => return self.back_off(ctx),
+            Err(ErrorCode::STALE_MEMBER_EPOCH | ErrorCode::UNKNOWN_MEMBER_ID) if self.modern.is_some() => {
+                return self.back_off(ctx);
+            }
             Err(error) => return self.events.push_back(GroupEvent::Failed(error)),
         };
         for partition in asked {

@@ -202,6 +202,9 @@ impl Consumer {
             return self.maybe_close(ctx);
         }
         self.answer_poll(ctx);
+        if let Some(group) = &mut self.group {
+            group.commit_behind_poll(&self.subscription, ctx);
+        }
         self.await_validation();
         self.send_requests(ctx);
         // Last, because who finds no leader asks for an update.
@@ -307,7 +310,7 @@ impl Consumer {
             if state.not_before <= now {
                 state.not_before = Instant::START;
             }
-            if state.busy != Busy::Idle || state.not_before > now {
+            if state.busy != Busy::Idle || state.not_before > now || state.pending_revocation {
                 continue;
             }
             let Some((leader, _)) = self.metadata.leader(&partition.topic, partition.partition) else {

@@ -13,7 +13,9 @@
 //! Heartbeats go out while the application works; everything else happens inside `poll()`. The coordinator has a
 //! connection of its own.
 //!
-//! Not modelled: `wakeup()`, the KIP-848 protocol, regular expressions as subscriptions, `group.remote.assignor`.
+//! With `group.protocol=consumer` the membership is that of `consumer_membership`, and the states above are not entered.
+//!
+//! Not modelled: `wakeup()`, regular expressions as subscriptions.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,14 +24,15 @@ use kafka_protocol::messages::GroupId;
 
 use super::commits::Commit;
 use super::consumer::network_client;
+use super::consumer_membership::ConsumerMembership;
 use super::group_wire;
 use super::subscription_state::SubscriptionState;
 use crate::client::metadata::ClientMetadata;
 use crate::client::{Disconnection, Expect, NetworkClient, RequestToken};
-use crate::config::{Assignor, ConsumerConfig};
+use crate::config::{Assignor, ConsumerConfig, GroupProtocol};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Request, Response};
-use crate::types::{ConnectionId, CorrelationId, Instant, NodeId, StrBytes, TopicName, TopicPartition};
+use crate::types::{ConnectionId, CorrelationId, Instant, NodeId, StrBytes, TopicName, TopicPartition, earliest};
 
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,10 @@ pub(super) enum Purpose {
     Heartbeat {
         generation: i32,
     },
+    /// Of the consumer protocol; sent in this life.
+    ConsumerHeartbeat {
+        life: u32,
+    },
     Leave,
     Commit(Commit),
     Offsets(Vec<TopicPartition>),
@@ -89,6 +96,9 @@ pub(super) struct ConsumerCoordinator {
     /// What it subscribed to; empty where it assigns its partitions itself.
     pub topics: BTreeSet<TopicName>,
     pub state: MemberState,
+    /// The membership of the consumer protocol, if that is spoken.
+    pub modern: Option<ConsumerMembership>,
+    /// The generation, or the epoch of the member; -1 is none.
     pub generation: i32,
     pub member_id: StrBytes,
     pub assignor: Option<Assignor>,
@@ -121,6 +131,7 @@ impl ConsumerCoordinator {
             in_flight: BTreeMap::new(),
             topics: BTreeSet::new(),
             state: MemberState::Unjoined,
+            modern: (config.group_protocol == GroupProtocol::Consumer).then(ConsumerMembership::new),
             generation: -1,
             member_id: StrBytes::default(),
             assignor: None,
@@ -146,6 +157,9 @@ impl ConsumerCoordinator {
 
     /// Whether it is a member and knows of no rebalance.
     pub fn is_settled(&self) -> bool {
+        if let Some(modern) = &self.modern {
+            return modern.is_settled();
+        }
         self.state == MemberState::Stable && !self.rejoin && self.assigned.is_none()
     }
 
@@ -175,7 +189,9 @@ impl ConsumerCoordinator {
         }
         self.check_poll_interval(ctx);
         self.check_session(ctx);
-        if self.is_managed() && polling && !self.in_callback {
+        if self.is_managed() && self.modern.is_some() {
+            self.follow(metadata, subscription, polling, ctx);
+        } else if self.is_managed() && polling && !self.in_callback {
             self.check_topics(metadata);
             self.advance_membership(metadata, subscription, ctx);
         }
@@ -224,6 +240,7 @@ impl ConsumerCoordinator {
             Purpose::Find
             | Purpose::Sync
             | Purpose::Heartbeat { .. }
+            | Purpose::ConsumerHeartbeat { .. }
             | Purpose::Leave
             | Purpose::Commit(_)
             | Purpose::Offsets(_) => self.config.request_timeout_ms,
@@ -307,6 +324,9 @@ impl ConsumerCoordinator {
             (Purpose::Heartbeat { generation }, Response::Heartbeat(response)) => {
                 self.heartbeat_answered(ErrorCode(response.error_code), generation, ctx);
             }
+            (Purpose::ConsumerHeartbeat { life }, Response::ConsumerGroupHeartbeat(response)) => {
+                self.consumer_heartbeat_answered(life, *response, ctx);
+            }
             (Purpose::Commit(commit), Response::OffsetCommit(response)) => {
                 self.commit_answered(commit, &response, ctx);
             }
@@ -327,6 +347,7 @@ impl ConsumerCoordinator {
             }
             Purpose::Commit(commit) => self.commit_failed(commit, error, ctx),
             Purpose::Heartbeat { .. } => self.heartbeat_at = ctx.now() + self.config.retry_backoff_ms,
+            Purpose::ConsumerHeartbeat { life } => self.consumer_heartbeat_failed(life, error, ctx),
             Purpose::Find | Purpose::Leave | Purpose::Offsets(_) => {}
         }
     }
@@ -350,7 +371,8 @@ impl ConsumerCoordinator {
         let heartbeat = keeps_alive.then_some(self.heartbeat_at);
         let session = keeps_alive.then(|| self.heard_at + self.config.session_timeout_ms);
         let commits = self.commits.iter().filter_map(Commit::next_deadline).min();
-        [waits, poll, preparing, heartbeat, session, commits, self.network.next_deadline()].into_iter().flatten().min()
+        let beat = self.next_beat(polling);
+        earliest([waits, poll, preparing, heartbeat, session, beat, commits, self.network.next_deadline()])
     }
 
     /// The pause after an error is over.

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions as HeldTopic;
+use kafka_protocol::messages::consumer_group_heartbeat_response::Assignment;
 use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition as AssignedTopic;
 use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition as OwnedTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -13,18 +15,18 @@ use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartiti
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, FindCoordinatorRequest, FindCoordinatorResponse, GroupId,
-    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
-    OffsetFetchResponse, SyncGroupRequest,
+    ConsumerGroupHeartbeatRequest, ConsumerProtocolAssignment, ConsumerProtocolSubscription, FindCoordinatorRequest,
+    FindCoordinatorResponse, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
+    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
-use super::assignors::MemberSubscription;
 use super::commits::Positions;
 use super::coordinator::ConsumerCoordinator;
 use crate::config::KafkaVersion;
+use crate::protocol::assignors::MemberSubscription;
 use crate::protocol::{ErrorCode, Request, consumer_protocol};
-use crate::types::{Duration, LeaderEpoch, NodeId, Offset, StrBytes, TopicName, TopicPartition};
+use crate::types::{Duration, LeaderEpoch, NodeId, Offset, PartitionsById, StrBytes, TopicName, TopicPartition};
 
 /// How much longer than the rebalance timeout a join waits for its answer (`JOIN_GROUP_TIMEOUT_LAPSE`).
 pub(super) const JOIN_LAPSE: Duration = Duration::from_secs(5);
@@ -162,6 +164,49 @@ pub(super) fn leave(me: &ConsumerCoordinator) -> Request {
     LeaveGroupRequest::default().with_group_id(me.group.clone()).with_members(vec![member]).into()
 }
 
+/// The heartbeat of the consumer protocol: what has not been said yet, or everything.
+pub(super) fn consumer_heartbeat(me: &ConsumerCoordinator, everything: bool) -> Request {
+    let request = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(me.group.clone())
+        .with_member_id(me.member_id.clone())
+        .with_instance_id(me.config.group_instance_id.as_deref().map(text));
+    let Some(modern) = &me.modern else { return request.into() };
+    let says_self = everything || !modern.said.everything;
+    let topics: Option<Vec<TopicName>> =
+        (everything || modern.said.topics.as_ref() != Some(&me.topics)).then(|| me.topics.iter().cloned().collect());
+    let owned = (everything || modern.said.assignment.as_ref() != Some(&modern.current)).then(|| {
+        let topic = |(id, indexes): (&uuid::Uuid, &BTreeSet<i32>)| {
+            HeldTopic::default().with_topic_id(*id).with_partitions(indexes.iter().copied().collect())
+        };
+        modern.current.partitions.iter().map(topic).collect()
+    });
+    request
+        .with_member_epoch(modern.epoch)
+        .with_rebalance_timeout_ms(if says_self { millis(me.config.max_poll_interval_ms) } else { -1 })
+        .with_server_assignor(me.config.group_remote_assignor.as_deref().filter(|_| says_self).map(text))
+        .with_subscribed_topic_names(topics)
+        .with_topic_partitions(owned)
+        .into()
+}
+
+/// The last heartbeat.
+pub(super) fn consumer_leave(me: &ConsumerCoordinator, epoch: i32) -> Request {
+    ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(me.group.clone())
+        .with_member_id(me.member_id.clone())
+        .with_instance_id(me.config.group_instance_id.as_deref().map(text))
+        .with_member_epoch(epoch)
+        .with_subscribed_topic_names(None)
+        .with_topic_partitions(None)
+        .into()
+}
+
+/// What a coordinator lets a member use.
+pub(super) fn assigned(assignment: Assignment) -> PartitionsById {
+    let topics = assignment.topic_partitions.into_iter();
+    topics.map(|topic| (topic.topic_id, topic.partitions.into_iter().collect())).collect()
+}
+
 pub(super) fn commit(me: &ConsumerCoordinator, offsets: &Positions) -> Request {
     let mut topics: BTreeMap<TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (partition, (offset, epoch)) in offsets {
@@ -179,7 +224,11 @@ pub(super) fn commit(me: &ConsumerCoordinator, offsets: &Positions) -> Request {
     OffsetCommitRequest::default()
         .with_group_id(me.group.clone())
         .with_generation_id_or_member_epoch(me.generation)
-        .with_member_id(me.member_id.clone())
+        .with_member_id(if me.modern.is_some() && me.generation < 0 {
+            StrBytes::default()
+        } else {
+            me.member_id.clone()
+        })
         .with_group_instance_id(me.config.group_instance_id.as_deref().map(text))
         .with_topics(topics.collect())
         .into()
@@ -189,9 +238,11 @@ pub(super) fn fetch_offsets(me: &ConsumerCoordinator, wanted: &[TopicPartition])
     let topics = by_topic(wanted)
         .into_iter()
         .map(|(name, indexes)| OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(indexes));
+    let names_itself = me.modern.is_some() && me.generation >= 0;
     let group = OffsetFetchRequestGroup::default()
         .with_group_id(me.group.clone())
-        .with_member_id(None)
+        .with_member_id(names_itself.then(|| me.member_id.clone()))
+        .with_member_epoch(if names_itself { me.generation } else { -1 })
         .with_topics(Some(topics.collect()));
     OffsetFetchRequest::default().with_topics(None).with_groups(vec![group]).into()
 }

@@ -81,7 +81,7 @@ impl Consumer {
             ctx.complete(completion);
         }
         let subscription = &self.subscription;
-        self.buffered.retain(|fetch| subscription.partitions.contains_key(&fetch.partition));
+        self.buffered.retain(|fetch| subscription.reads(&fetch.partition));
     }
 
     pub(super) fn is_of_group(&self, connection: ConnectionId) -> bool {

@@ -358,6 +358,12 @@ impl ConsumerCoordinator {
 
     /// Says goodbye, unless it is a static member that will come back.
     pub fn leave(&mut self, ctx: &mut Context<'_>) {
+        if let Some(modern) = &self.modern {
+            if modern.is_in_group() {
+                self.say_goodbye(ctx);
+            }
+            return;
+        }
         if self.is_a_member() && !self.member_id.is_empty() && self.config.group_instance_id.is_none() {
             self.send(group_wire::leave, Purpose::Leave, ctx);
         }

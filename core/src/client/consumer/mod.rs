@@ -1,12 +1,13 @@
 //! The consumer: positions, fetches, `poll()`; and its side of a group.
 //!
-//! Reading order: `subscription_state`, `consumer`; then `coordinator`, `membership`, `commits` and `assignors`.
+//! Reading order: `subscription_state`, `consumer`; then `coordinator`, `membership` (of the classic
+//! protocol), `consumer_membership` (of KIP-848) and `commits`.
 
-mod assignors;
 mod commits;
 mod completed_fetch;
 #[expect(clippy::module_inception, reason = "Kafka's name for it")]
 mod consumer;
+mod consumer_membership;
 mod coordinator;
 mod group_wire;
 mod grouped;

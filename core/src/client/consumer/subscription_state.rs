@@ -56,6 +56,8 @@ pub(super) struct PartitionState {
     pub not_before: Instant,
     /// As of the last fetch.
     pub high_watermark: Offset,
+    /// It is to be given up: nothing of it is read or returned any more.
+    pub pending_revocation: bool,
     /// The follower from which to read instead of the leader, and until when (KIP-392).
     pub preferred: Option<(i32, Instant)>,
 }
@@ -84,10 +86,24 @@ impl SubscriptionState {
                 busy: Busy::Idle,
                 not_before: Instant::START,
                 high_watermark: Offset::NONE,
+                pending_revocation: false,
                 preferred: None,
             });
-            self.partitions.insert(partition, state);
+            self.partitions.insert(partition, PartitionState { pending_revocation: false, ..state });
         }
+    }
+
+    /// Reads only these until the others are given up.
+    pub fn stop_reading_others(&mut self, kept: &BTreeSet<TopicPartition>) {
+        for (_, state) in self.partitions.iter_mut().filter(|(partition, _)| !kept.contains(*partition)) {
+            state.pending_revocation = true;
+            state.busy = Busy::Idle;
+        }
+    }
+
+    /// Whether what comes of a partition is returned.
+    pub fn reads(&self, partition: &TopicPartition) -> bool {
+        self.partitions.get(partition).is_some_and(|state| !state.pending_revocation)
     }
 
     /// Gives up everything but these.

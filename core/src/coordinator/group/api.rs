@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use kafka_protocol::messages::GroupId;
 
+use super::consumer::Partitions;
 use super::offsets::CommittedOffset;
 use super::records::GroupRecord;
 use crate::protocol::ErrorCode;
-use crate::types::{Duration, StrBytes, TopicPartition};
+use crate::types::{Duration, StrBytes, TopicName, TopicPartition};
 
 /// Names a request that waits for its answer; chosen by whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +130,53 @@ pub struct CommitRequest {
     pub offsets: Vec<(TopicPartition, CommittedOffset)>,
 }
 
+/// ConsumerGroupHeartbeat. What has not changed since the last one is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatRequest {
+    /// The group.
+    pub group: GroupId,
+    /// The member, or empty.
+    pub member_id: StrBytes,
+    /// Its epoch; 0 joins, -1 leaves, -2 leaves for a while.
+    pub epoch: i32,
+    /// `group.instance.id`.
+    pub instance_id: Option<StrBytes>,
+    /// `max.poll.interval.ms`.
+    pub rebalance_timeout_ms: Option<i32>,
+    /// What it subscribes to.
+    pub topics: Option<Vec<TopicName>>,
+    /// `group.remote.assignor`.
+    pub assignor: Option<StrBytes>,
+    /// What it has.
+    pub owned: Option<Partitions>,
+    /// `client.id`.
+    pub client_id: StrBytes,
+    /// Where it connected from.
+    pub client_host: StrBytes,
+}
+
+/// What a heartbeat brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatResult {
+    /// Whether it is a member.
+    pub error: ErrorCode,
+    /// Its id.
+    pub member_id: StrBytes,
+    /// Its epoch.
+    pub epoch: i32,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub interval: Duration,
+    /// What it may use, if that is news.
+    pub assignment: Option<Partitions>,
+}
+
+impl HeartbeatResult {
+    /// It is not.
+    pub fn failed(member_id: StrBytes, error: ErrorCode) -> HeartbeatResult {
+        HeartbeatResult { error, member_id, epoch: 0, interval: Duration::ZERO, assignment: None }
+    }
+}
+
 /// An answer, to the token that asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -138,6 +186,8 @@ pub enum Answer {
     Sync(GroupToken, SyncResult),
     /// To [`CommitRequest`]: the same for every partition.
     Commit(GroupToken, ErrorCode),
+    /// To [`HeartbeatRequest`].
+    Heartbeat(GroupToken, HeartbeatResult),
 }
 
 /// Records to be appended to a partition of the topic, with acks=all; [`super::GroupCoordinator::written`] takes the

@@ -158,6 +158,11 @@ impl ClassicGroup {
         self.leader.as_ref() == Some(member)
     }
 
+    /// Whether nobody is in it.
+    pub fn is_vacant(&self) -> bool {
+        self.state == GroupState::Empty && self.members.is_empty()
+    }
+
     /// Whether a rebalance can begin.
     pub fn can_rebalance(&self) -> bool {
         self.state != GroupState::PreparingRebalance

@@ -2,7 +2,7 @@
 //!
 //! Kafka: `GroupCoordinator.doCommitOffsets`, `validateOffsetCommit`, `GroupMetadataManager.storeOffsets`, `getOffsets`.
 //!
-//! The coordinator compares member and generation. It does not compare the partition with the assignment, nor the offset
+//! The coordinator compares member and generation (or epoch, in a group of the consumer protocol). It does not compare the partition with the assignment, nor the offset
 //! with the one before: the last commit in the log wins, even if it goes backwards.
 //!
 //! Not modelled: `offset.metadata.max.bytes`, `offsets.commit.required.acks` (it is -1), a retention time in the request
@@ -12,13 +12,14 @@ use kafka_protocol::messages::GroupId;
 
 use super::api::{Answer, CommitRequest, GroupToken, MemberIdentity};
 use super::classic_group::{ClassicGroup, GroupState};
-use super::coordinator::{GroupCoordinator, Purpose};
+use super::consumer::{ConsumerGroup, ConsumerGroupState};
+use super::coordinator::{Group, GroupCoordinator, Purpose};
 use super::offsets::CommittedOffset;
 use super::records::GroupRecord;
 use crate::fact::Fact;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
-use crate::types::TopicPartition;
+use crate::types::{StrBytes, TopicPartition};
 
 impl GroupCoordinator {
     /// A member, or somebody without a group, says how far it has come. Answered when it is written.
@@ -49,27 +50,39 @@ impl GroupCoordinator {
             if identity.generation >= 0 {
                 return Err(ErrorCode::ILLEGAL_GENERATION);
             }
-            groups.insert(id.clone(), ClassicGroup::new(id.clone(), ctx.wall_clock()));
+            groups.insert(id.clone(), Group::Classic(ClassicGroup::new(id.clone(), ctx.wall_clock())));
         }
         let group = groups.get_mut(&id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if checks_generation {
-            may_commit(group, &identity)?;
-        }
-        if group.state == GroupState::CompletingRebalance && checks_generation {
-            return Err(ErrorCode::REBALANCE_IN_PROGRESS);
-        }
-        if let Some(member) = group.members.get_mut(&identity.member_id) {
-            member.heard_of(ctx.now());
+        match group {
+            Group::Classic(group) => {
+                if checks_generation {
+                    may_commit(group, &identity)?;
+                }
+                if let Some(member) = group.members.get_mut(&identity.member_id) {
+                    member.heard_of(ctx.now());
+                }
+            }
+            Group::Consumer(group) if checks_generation => may_commit_as_consumer(group, &identity)?,
+            Group::Consumer(_) => {}
         }
         let mut partitions = Vec::new();
         let mut records = Vec::new();
         for (partition, committed) in offsets {
-            group.offsets.prepare(&partition);
+            group.offsets_mut().prepare(&partition);
             partitions.push(partition.clone());
             records.push(GroupRecord::OffsetCommit { group: id.clone(), partition, committed: Some(committed) });
         }
         self.write(&id, records, Purpose::Commit { group: id.clone(), token, partitions, generation });
         Ok(())
+    }
+
+    /// Whether somebody who names itself as a member may ask how far the group has come (version 9 of OffsetFetch). Members
+    /// of the classic protocol do not name themselves.
+    pub fn may_fetch_offsets(&self, id: &GroupId, member: Option<(&StrBytes, i32)>) -> Result<(), ErrorCode> {
+        let (Some((member, epoch)), Some(Group::Consumer(group))) = (member, self.groups_of(id)?.get(id)) else {
+            return Ok(());
+        };
+        check_epoch(&group.written, member, epoch)
     }
 
     /// How far the group has come in a partition; none if it has not said.
@@ -78,7 +91,7 @@ impl GroupCoordinator {
         group: &GroupId,
         partition: &TopicPartition,
     ) -> Result<Option<&CommittedOffset>, ErrorCode> {
-        Ok(self.groups_of(group)?.get(group).and_then(|group| group.offsets.get(partition)))
+        Ok(self.groups_of(group)?.get(group).and_then(|group| group.offsets().get(partition)))
     }
 
     /// Everything that a group has committed.
@@ -86,12 +99,20 @@ impl GroupCoordinator {
         &self,
         group: &GroupId,
     ) -> Result<impl Iterator<Item = (&TopicPartition, &CommittedOffset)>, ErrorCode> {
-        Ok(self.groups_of(group)?.get(group).into_iter().flat_map(|group| group.offsets.iter()))
+        Ok(self.groups_of(group)?.get(group).into_iter().flat_map(|group| group.offsets().iter()))
     }
 }
 
 /// Whether this commit may be taken from whoever it comes from.
 fn may_commit(group: &ClassicGroup, member: &MemberIdentity) -> Result<(), ErrorCode> {
+    may_be_heard(group, member)?;
+    if group.state == GroupState::CompletingRebalance {
+        return Err(ErrorCode::REBALANCE_IN_PROGRESS);
+    }
+    Ok(())
+}
+
+fn may_be_heard(group: &ClassicGroup, member: &MemberIdentity) -> Result<(), ErrorCode> {
     if member.generation < 0 && group.state == GroupState::Empty {
         return Ok(());
     }
@@ -100,4 +121,18 @@ fn may_commit(group: &ClassicGroup, member: &MemberIdentity) -> Result<(), Error
     }
     // Somebody who assigns its partitions itself, under the id of a group that has members.
     Err(ErrorCode::UNKNOWN_MEMBER_ID)
+}
+
+/// The same in a group of the consumer protocol. A member must come with exactly the epoch that it is in; somebody without
+/// one may commit as long as there are no members.
+fn may_commit_as_consumer(group: &ConsumerGroup, member: &MemberIdentity) -> Result<(), ErrorCode> {
+    if member.generation < 0 && group.state.members.is_empty() {
+        return Ok(());
+    }
+    check_epoch(&group.state, &member.member_id, member.generation)
+}
+
+fn check_epoch(group: &ConsumerGroupState, member: &StrBytes, epoch: i32) -> Result<(), ErrorCode> {
+    let member = group.members.get(member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+    if member.current.epoch == epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
 }

@@ -7,19 +7,23 @@
 //! Invariants: an answer that a write stands behind is given after the write, never before. What a coordinator that takes
 //! over finds in the log is what this one has answered.
 //!
-//! Not modelled: the KIP-848 protocol, share groups, transactional commits, `group.max.size`, the event loop and timeline
-//! of the coordinator of 4.0 (its answers are the same).
+//! Not modelled: share groups, transactional commits, `group.max.size`; of the coordinator of 4.0 its event loop, that it
+//! gathers writes (`group.coordinator.append.linger.ms`), and that it appends whatever the ISR and waits for the high
+//! watermark: here a write that too few replicas could take is refused.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::messages::GroupId;
 
-use super::api::{Answer, GroupToken, JoinResult, MemberIdentity, SyncResult, Write};
+use super::api::{Answer, GroupToken, HeartbeatResult, JoinResult, MemberIdentity, SyncResult, Write};
 use super::classic_group::{ClassicGroup, GroupState};
+use super::consumer::ConsumerGroup;
 use super::member::Member;
+use super::offsets::GroupOffsets;
 use super::partition_for;
 use super::records::GroupRecord;
+use crate::config::ServerAssignor;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{Duration, Instant, LeaderEpoch, StrBytes, TopicPartition};
@@ -43,6 +47,54 @@ pub struct GroupConfig {
     pub checks_generation: bool,
     /// Whether a group waits for syncs no longer than for joins (KAFKA-13435, 3.1).
     pub expires_syncs: bool,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat_interval: Duration,
+    /// `group.consumer.assignors`: at least one, and the first is for groups that want none in particular.
+    pub assignors: Vec<ServerAssignor>,
+}
+
+/// A group, by the protocol that its members speak. One that only keeps offsets is a classic one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// JoinGroup, SyncGroup: the members divide the partitions.
+    Classic(ClassicGroup),
+    /// ConsumerGroupHeartbeat: the coordinator divides them (KIP-848).
+    Consumer(ConsumerGroup),
+}
+
+impl Group {
+    /// `group.id`.
+    pub fn id(&self) -> &GroupId {
+        match self {
+            Group::Classic(group) => &group.id,
+            Group::Consumer(group) => &group.id,
+        }
+    }
+
+    /// How far it has come.
+    pub fn offsets(&self) -> &GroupOffsets {
+        match self {
+            Group::Classic(group) => &group.offsets,
+            Group::Consumer(group) => &group.offsets,
+        }
+    }
+
+    pub(super) fn offsets_mut(&mut self) -> &mut GroupOffsets {
+        match self {
+            Group::Classic(group) => &mut group.offsets,
+            Group::Consumer(group) => &mut group.offsets,
+        }
+    }
+
+    /// When it next has something to do by itself.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Group::Classic(group) => group.next_deadline(),
+            Group::Consumer(group) => group.next_deadline(),
+        }
+    }
 }
 
 /// A partition of the topic that this broker leads.
@@ -51,7 +103,7 @@ pub(super) enum Shard {
     /// Its log is being read.
     Loading(LeaderEpoch),
     /// Its groups.
-    Active(LeaderEpoch, BTreeMap<GroupId, ClassicGroup>),
+    Active(LeaderEpoch, BTreeMap<GroupId, Group>),
 }
 
 /// What a write stands for.
@@ -63,8 +115,10 @@ pub(super) enum Purpose {
     StaticMember { group: GroupId, token: GroupToken, result: JoinResult, former: Box<Member> },
     /// A commit by whoever named this generation.
     Commit { group: GroupId, token: GroupToken, partitions: Vec<TopicPartition>, generation: i32 },
-    /// Nobody waits for it: a group without members, or expired offsets.
-    Housekeeping,
+    /// What a heartbeat of a member led to; what it is told if that could be written.
+    Heartbeat { group: GroupId, token: GroupToken, result: HeartbeatResult },
+    /// Nobody waits for it: a group without members, expired offsets, members that are out.
+    Housekeeping { group: GroupId },
 }
 
 /// The coordinator.
@@ -77,6 +131,8 @@ pub struct GroupCoordinator {
     pub(super) answers: Vec<Answer>,
     pub(super) writes: Vec<Write>,
     pub(super) under_way: BTreeMap<u64, (i32, Purpose, Vec<GroupRecord>)>,
+    /// Answers that wait for a write, though they have nothing to be written themselves: they may rest on it.
+    pub(super) behind: BTreeMap<u64, Vec<(GroupToken, HeartbeatResult)>>,
     pub(super) next_write: u64,
     pub(super) next_retention_check: Option<Instant>,
 }
@@ -91,6 +147,7 @@ impl GroupCoordinator {
             answers: Vec::new(),
             writes: Vec::new(),
             under_way: BTreeMap::new(),
+            behind: BTreeMap::new(),
             next_write: 1,
             next_retention_check: None,
         }
@@ -117,11 +174,16 @@ impl GroupCoordinator {
     }
 
     /// White-box: the groups.
-    pub fn groups(&self) -> impl Iterator<Item = &ClassicGroup> {
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.shards.values().flat_map(|shard| match shard {
             Shard::Loading(_) => None.into_iter().flatten(),
             Shard::Active(_, groups) => Some(groups.values()).into_iter().flatten(),
         })
+    }
+
+    /// White-box: who divides the partitions of a group of the consumer protocol.
+    pub fn assignor_of(&self, group: &ConsumerGroup) -> ServerAssignor {
+        group.written.preferred_assignor().unwrap_or(self.config.assignors[0])
     }
 
     /// White-box: whether this is the broker to ask for a group.
@@ -135,15 +197,15 @@ impl GroupCoordinator {
     }
 
     /// Whether this broker coordinates a group: an error if not, or not yet.
-    pub(super) fn groups_of(&self, group: &GroupId) -> Result<&BTreeMap<GroupId, ClassicGroup>, ErrorCode> {
-        match self.shards.get(&partition_for(group, self.partitions)) {
+    pub(super) fn groups_of(&self, group: &GroupId) -> Result<&BTreeMap<GroupId, Group>, ErrorCode> {
+        match self.shards.get(&self.partition_of(group)) {
             None => Err(ErrorCode::NOT_COORDINATOR),
             Some(Shard::Loading(_)) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
             Some(Shard::Active(_, groups)) => Ok(groups),
         }
     }
 
-    pub(super) fn groups_of_mut(&mut self, group: &GroupId) -> Result<&mut BTreeMap<GroupId, ClassicGroup>, ErrorCode> {
+    pub(super) fn groups_of_mut(&mut self, group: &GroupId) -> Result<&mut BTreeMap<GroupId, Group>, ErrorCode> {
         match self.shards.get_mut(&partition_for(group, self.partitions)) {
             None => Err(ErrorCode::NOT_COORDINATOR),
             Some(Shard::Loading(_)) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
@@ -151,9 +213,29 @@ impl GroupCoordinator {
         }
     }
 
-    /// A group that was there a moment ago.
+    /// A classic group that was there a moment ago.
     pub(super) fn group_mut(&mut self, group: &GroupId) -> Option<&mut ClassicGroup> {
-        self.groups_of_mut(group).ok()?.get_mut(group)
+        self.classic_group_mut(group).ok()
+    }
+
+    /// A group whose members speak the classic protocol: others have no members for whoever speaks it.
+    pub(super) fn classic_group_mut(&mut self, group: &GroupId) -> Result<&mut ClassicGroup, ErrorCode> {
+        match self.groups_of_mut(group)?.get_mut(group) {
+            Some(Group::Classic(group)) => Ok(group),
+            Some(Group::Consumer(_)) | None => Err(ErrorCode::UNKNOWN_MEMBER_ID),
+        }
+    }
+
+    /// A group whose members speak the consumer protocol.
+    pub(super) fn consumer_group_mut(&mut self, group: &GroupId) -> Result<&mut ConsumerGroup, ErrorCode> {
+        match self.groups_of_mut(group)?.get_mut(group) {
+            Some(Group::Consumer(group)) => Ok(group),
+            Some(Group::Classic(_)) | None => Err(ErrorCode::GROUP_ID_NOT_FOUND),
+        }
+    }
+
+    pub(super) fn partition_of(&self, group: &GroupId) -> i32 {
+        partition_for(group, self.partitions)
     }
 
     /// Whether a member is who it says it is.
@@ -174,12 +256,14 @@ impl GroupCoordinator {
         if member.generation == group.generation { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) }
     }
 
-    pub(super) fn write(&mut self, group: &GroupId, records: Vec<GroupRecord>, purpose: Purpose) {
-        let partition = partition_for(group, self.partitions);
+    /// Returns the number of the write.
+    pub(super) fn write(&mut self, group: &GroupId, records: Vec<GroupRecord>, purpose: Purpose) -> u64 {
+        let partition = self.partition_of(group);
         let number = self.next_write;
         self.next_write += 1;
         self.under_way.insert(number, (partition, purpose, records.clone()));
         self.writes.push(Write { number, partition, records });
+        number
     }
 
     pub(super) fn answer_join(&mut self, token: GroupToken, result: JoinResult) {

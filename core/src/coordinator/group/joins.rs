@@ -10,7 +10,7 @@ use kafka_protocol::messages::GroupId;
 
 use super::api::{GroupToken, JoinRequest, JoinResult, MemberIdentity};
 use super::classic_group::{ClassicGroup, DelayedJoin, GroupState};
-use super::coordinator::{GroupCoordinator, Purpose};
+use super::coordinator::{Group, GroupCoordinator, Purpose};
 use super::member::Member;
 use crate::fact::RemovalReason;
 use crate::machine::Context;
@@ -31,14 +31,16 @@ impl GroupCoordinator {
         }
         let (shortest, longest) = (self.config.min_session_timeout, self.config.max_session_timeout);
         let is_new = request.member_id.is_empty();
-        let groups = self.groups_of_mut(&request.group)?;
+        self.groups_of(&request.group)?;
         if request.session_timeout < shortest || request.session_timeout > longest {
             return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
         }
-        if is_new && !groups.contains_key(&request.group) {
-            groups.insert(request.group.clone(), ClassicGroup::new(request.group.clone(), ctx.wall_clock()));
+        if is_new {
+            self.close_consumer_group(&request.group, ctx.wall_clock())?;
+            let new = || Group::Classic(ClassicGroup::new(request.group.clone(), ctx.wall_clock()));
+            self.groups_of_mut(&request.group)?.entry(request.group.clone()).or_insert_with(new);
         }
-        let group = groups.get(&request.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.classic_group_mut(&request.group)?;
         if !group.supports(&request.protocol_type, &request.protocols) {
             return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         }
@@ -223,7 +225,7 @@ impl GroupCoordinator {
         group.begin_generation(ctx);
         if group.members.is_empty() {
             let record = group.to_record(&BTreeMap::new());
-            self.write(id, vec![record], Purpose::Housekeeping);
+            self.write(id, vec![record], Purpose::Housekeeping { group: id.clone() });
             return;
         }
         self.announce_generation(id, ctx);

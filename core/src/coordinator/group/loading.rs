@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 
 use kafka_protocol::messages::GroupId;
 
-use super::api::{Answer, JoinResult, SyncResult};
+use super::api::{Answer, GroupToken, HeartbeatResult, JoinResult, SyncResult};
 use super::classic_group::{ClassicGroup, GroupState};
-use super::coordinator::{GroupCoordinator, Purpose, Shard};
+use super::consumer::{ConsumerGroup, ConsumerGroupRecord};
+use super::coordinator::{Group, GroupCoordinator, Purpose, Shard};
 use super::member::Member;
+use super::offsets::GroupOffsets;
 use super::records::{GroupMetadataRecord, GroupRecord};
 use crate::fact::Fact;
 use crate::machine::Context;
@@ -56,6 +58,11 @@ impl GroupCoordinator {
         for (offset, record) in records {
             replay(&mut groups, record, offset, ctx.now(), ctx.wall_clock());
         }
+        for group in groups.values_mut() {
+            if let Group::Consumer(group) = group {
+                group.start_clocks(self.config.consumer_session_timeout, ctx.now());
+            }
+        }
         ctx.fact(Fact::GroupsLoaded { partition, groups: u32::try_from(groups.len()).unwrap_or(u32::MAX) });
         self.shards.insert(partition, Shard::Active(epoch, groups));
         if self.next_retention_check.is_none() {
@@ -67,7 +74,12 @@ impl GroupCoordinator {
     pub fn resigned(&mut self, partition: i32) {
         let Some(Shard::Active(_, groups)) = self.shards.remove(&partition) else { return };
         let away = ErrorCode::NOT_COORDINATOR;
-        for member in groups.into_values().flat_map(|group| group.members.into_values()) {
+        let classic = groups.into_values().filter_map(|group| match group {
+            Group::Classic(group) => Some(group),
+            // Who waits there waits for a write, which will be answered.
+            Group::Consumer(_) => None,
+        });
+        for member in classic.flat_map(|group| group.members.into_values()) {
             if let Some(token) = member.awaiting_join {
                 self.answers.push(Answer::Join(token, JoinResult::failed(member.id, away)));
             }
@@ -85,12 +97,16 @@ impl GroupCoordinator {
         let Some((partition, purpose, records)) = self.under_way.remove(&number) else { return };
         let generation = match &purpose {
             Purpose::Commit { generation, .. } => *generation,
-            Purpose::Assignment { .. } | Purpose::StaticMember { .. } | Purpose::Housekeeping => -1,
+            Purpose::Assignment { .. }
+            | Purpose::StaticMember { .. }
+            | Purpose::Heartbeat { .. }
+            | Purpose::Housekeeping { .. } => -1,
         };
         if let (Ok(base), Some(Shard::Active(_, groups))) = (result, self.shards.get_mut(&partition)) {
             for (index, record) in (0..).zip(records) {
                 // Members and generations are in memory already; of them the log holds a copy.
-                let known = matches!(&record, GroupRecord::Group { metadata: Some(_), .. });
+                let known =
+                    matches!(&record, GroupRecord::Group { metadata: Some(_), .. } | GroupRecord::Consumer { .. });
                 say_committed(&record, generation, ctx);
                 if !known {
                     replay(groups, record, Offset(base.0 + index), ctx.now(), ctx.wall_clock());
@@ -98,6 +114,16 @@ impl GroupCoordinator {
             }
         }
         let error = result.err().unwrap_or(ErrorCode::NONE);
+        if let Purpose::Heartbeat { group, .. } | Purpose::Housekeeping { group } = &purpose {
+            self.consumer_records_written(group, number, error, ctx);
+        }
+        self.conclude(purpose, error, ctx);
+        for (token, result) in self.behind.remove(&number).unwrap_or_default() {
+            self.answer_heartbeat(token, result, error);
+        }
+    }
+
+    fn conclude(&mut self, purpose: Purpose, error: ErrorCode, ctx: &mut Context<'_>) {
         match purpose {
             Purpose::Assignment { group, generation, assignments } => {
                 self.assignment_written(&group, generation, &assignments, group_error(error), ctx);
@@ -109,13 +135,25 @@ impl GroupCoordinator {
                 self.static_member_written(&group, token, result, group_error(error), ctx);
             }
             Purpose::Commit { group, token, partitions, .. } => {
-                if let Some(group) = self.group_mut(&group) {
-                    partitions.iter().for_each(|partition| group.offsets.settle(partition));
+                if let Some(group) = self.groups_of_mut(&group).ok().and_then(|groups| groups.get_mut(&group)) {
+                    partitions.iter().for_each(|partition| group.offsets_mut().settle(partition));
                 }
                 self.answers.push(Answer::Commit(token, commit_error(error)));
             }
-            Purpose::Housekeeping => {}
+            Purpose::Heartbeat { token, result, .. } => self.answer_heartbeat(token, result, error),
+            Purpose::Housekeeping { .. } => {}
         }
+    }
+
+    fn answer_heartbeat(&mut self, token: GroupToken, result: HeartbeatResult, error: ErrorCode) {
+        let result = match error {
+            ErrorCode::NONE => result,
+            ErrorCode::REQUEST_TIMED_OUT => {
+                HeartbeatResult::failed(result.member_id, ErrorCode::COORDINATOR_NOT_AVAILABLE)
+            }
+            error => HeartbeatResult::failed(result.member_id, group_error(error)),
+        };
+        self.answers.push(Answer::Heartbeat(token, result));
     }
 
     /// The log does not know the new id of a static member: it is still who it was.
@@ -152,6 +190,26 @@ impl GroupCoordinator {
     }
 }
 
+impl GroupCoordinator {
+    /// What became of a write: facts of what is written now, and a step back if it is not.
+    fn consumer_records_written(&mut self, id: &GroupId, number: u64, error: ErrorCode, ctx: &mut Context<'_>) {
+        let Ok(group) = self.consumer_group_mut(id) else { return };
+        if error == ErrorCode::NONE || is_appended(error) {
+            group.written(number, ctx);
+        } else {
+            group.not_written(number, ctx.now());
+        }
+        if let Ok(groups) = self.groups_of_mut(id) {
+            forget_blank(groups, id);
+        }
+    }
+}
+
+/// Whether a write is in the log for all that, though it may not be replicated: what was decided stands.
+fn is_appended(error: ErrorCode) -> bool {
+    matches!(error, ErrorCode::REQUEST_TIMED_OUT | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND)
+}
+
 fn say_committed(record: &GroupRecord, generation: i32, ctx: &mut Context<'_>) {
     if let GroupRecord::OffsetCommit { group, partition, committed: Some(committed) } = record {
         let (group, partition, offset) = (group.to_string(), partition.clone(), committed.offset);
@@ -161,7 +219,7 @@ fn say_committed(record: &GroupRecord, generation: i32, ctx: &mut Context<'_>) {
 
 /// Takes a record of the log into account.
 pub(super) fn replay(
-    groups: &mut BTreeMap<GroupId, ClassicGroup>,
+    groups: &mut BTreeMap<GroupId, Group>,
     record: GroupRecord,
     offset: Offset,
     now: Instant,
@@ -173,27 +231,77 @@ pub(super) fn replay(
             if is_tombstone && !groups.contains_key(&id) {
                 return;
             }
-            let group = groups.entry(id.clone()).or_insert_with(|| ClassicGroup::new(id.clone(), Timestamp::NONE));
-            group.offsets.replay(partition, committed, offset);
-            let nothing_left = group.protocol_type.is_none() && group.offsets.is_empty();
-            if is_tombstone && nothing_left {
+            let new = || Group::Classic(ClassicGroup::new(id.clone(), Timestamp::NONE));
+            let group = groups.entry(id.clone()).or_insert_with(new);
+            group.offsets_mut().replay(partition, committed, offset);
+            if is_tombstone && is_nothing(group) {
                 groups.remove(&id);
             }
         }
         GroupRecord::Group { group: id, metadata: Some(metadata) } => {
-            let group = groups.entry(id.clone()).or_insert_with(|| ClassicGroup::new(id, wall_clock));
-            load_generation(group, &metadata, now);
+            let new = || Group::Classic(ClassicGroup::new(id.clone(), wall_clock));
+            match groups.entry(id.clone()).or_insert_with(new) {
+                Group::Classic(group) => load_generation(group, &metadata, now),
+                // Whoever changes the protocol of a group takes back what it was first.
+                Group::Consumer(_) => {}
+            }
         }
         GroupRecord::Group { group: id, metadata: None } => {
+            let Some(Group::Classic(group)) = groups.get_mut(&id) else { return };
             // Offsets that were committed after the group was found empty keep it.
-            if groups.get(&id).is_some_and(|group| group.offsets.is_empty() && group.members.is_empty()) {
+            if group.offsets.is_empty() && group.members.is_empty() {
                 groups.remove(&id);
-            } else if let Some(group) = groups.get_mut(&id) {
+            } else {
                 let offsets = std::mem::take(&mut group.offsets);
                 *group = ClassicGroup::new(id, wall_clock);
                 group.offsets = offsets;
             }
         }
+        GroupRecord::Consumer { group: id, record } => replay_consumer(groups, &id, &record),
+    }
+}
+
+/// Whether nothing is left of a group.
+fn is_nothing(group: &Group) -> bool {
+    let has_been_joined = match group {
+        Group::Classic(group) => group.protocol_type.is_some(),
+        Group::Consumer(group) => !group.is_blank(),
+    };
+    !has_been_joined && group.offsets().is_empty()
+}
+
+/// A record of the consumer protocol makes a group that only kept offsets one of that protocol; when the last one is
+/// taken back, it is none any more.
+fn replay_consumer(groups: &mut BTreeMap<GroupId, Group>, id: &GroupId, record: &ConsumerGroupRecord) {
+    if !groups.contains_key(id) {
+        groups.insert(id.clone(), Group::Consumer(ConsumerGroup::new(id.clone(), GroupOffsets::default())));
+    }
+    let Some(group) = groups.get_mut(id) else { return };
+    if let Group::Classic(classic) = group
+        && classic.protocol_type.is_none()
+    {
+        let offsets = std::mem::take(&mut classic.offsets);
+        *group = Group::Consumer(ConsumerGroup::new(id.clone(), offsets));
+    }
+    if let Group::Consumer(consumer) = group {
+        consumer.load(record);
+    }
+    forget_blank(groups, id);
+}
+
+/// A group of the consumer protocol of which nothing is said any more only keeps offsets, if that.
+fn forget_blank(groups: &mut BTreeMap<GroupId, Group>, id: &GroupId) {
+    let Some(Group::Consumer(group)) = groups.get_mut(id) else { return };
+    if !group.is_blank() {
+        return;
+    }
+    let offsets = std::mem::take(&mut group.offsets);
+    if offsets.is_empty() {
+        groups.remove(id);
+    } else {
+        let mut simple = ClassicGroup::new(id.clone(), Timestamp::NONE);
+        simple.offsets = offsets;
+        groups.insert(id.clone(), Group::Classic(simple));
     }
 }
 

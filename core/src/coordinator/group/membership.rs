@@ -30,7 +30,7 @@ impl GroupCoordinator {
     fn try_sync(&mut self, token: GroupToken, request: SyncRequest, ctx: &mut Context<'_>) -> Result<(), ErrorCode> {
         let SyncRequest { member: identity, protocol_type, protocol, assignments } = request;
         let id = identity.group.clone();
-        let group = self.groups_of_mut(&id)?.get_mut(&id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.classic_group_mut(&id)?;
         Self::check_member(group, &identity)?;
         if protocol_type.is_some() && protocol_type != group.protocol_type
             || protocol.is_some() && protocol != group.protocol
@@ -112,7 +112,7 @@ impl GroupCoordinator {
 
     fn try_heartbeat(&mut self, identity: &MemberIdentity, ctx: &mut Context<'_>) -> Result<(), ErrorCode> {
         let id = &identity.group;
-        let group = self.groups_of_mut(id)?.get_mut(id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.classic_group_mut(id)?;
         Self::check_member(group, identity)?;
         if group.state == GroupState::Empty {
             return Err(ErrorCode::UNKNOWN_MEMBER_ID);
@@ -133,7 +133,7 @@ impl GroupCoordinator {
 
     fn try_leave(&mut self, identity: &MemberIdentity, ctx: &mut Context<'_>) -> Result<(), ErrorCode> {
         let id = &identity.group;
-        let group = self.groups_of_mut(id)?.get_mut(id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.classic_group_mut(id)?;
         if group.pending_members.remove(&identity.member_id).is_some() {
             self.maybe_complete_join(id, ctx);
             return Ok(());

@@ -3,10 +3,11 @@
 //! Reading order: [`records`] is what is written, [`offsets`] what a group has committed, [`member`] and [`classic_group`]
 //! are the group as its coordinator sees it, [`coordinator`] is all groups of one broker: `joins`, `membership` and
 //! `commits` are its requests, `timers` what happens when nobody asks, `loading` what happens when the broker begins or
-//! ceases to lead a partition of the topic.
+//! ceases to lead a partition of the topic. [`consumer`] are the groups of the consumer protocol (KIP-848).
 
 pub mod api;
 pub mod classic_group;
+pub mod consumer;
 pub mod coordinator;
 pub mod member;
 pub mod offsets;
@@ -19,9 +20,10 @@ mod membership;
 mod timers;
 
 pub use api::{
-    Answer, CommitRequest, GroupToken, JoinRequest, JoinResult, MemberIdentity, SyncRequest, SyncResult, Write,
+    Answer, CommitRequest, GroupToken, HeartbeatRequest, HeartbeatResult, JoinRequest, JoinResult, MemberIdentity,
+    SyncRequest, SyncResult, Write,
 };
-pub use coordinator::GroupCoordinator;
+pub use coordinator::{Group, GroupCoordinator};
 pub use offsets::CommittedOffset;
 pub use records::GroupRecord;
 

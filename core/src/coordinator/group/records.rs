@@ -3,15 +3,20 @@
 //! Kafka: `OffsetCommitKey` (version 1) and `OffsetCommitValue` (3), `GroupMetadataKey` (2) and `GroupMetadataValue` (2, and 3
 //! since static membership, 2.3). A record without a value takes back what the key names.
 //!
+//! Records of the consumer protocol (keys 3 to 8) are in `consumer::records`.
+//!
 //! Not modelled: `expireTimestamp` (version 1 of the value, for a commit with a retention time of its own: it is read
-//! and left out of account), records of the KIP-848 protocol, of share groups, and values of version 4 (transactional,
-//! flexible), which no release writes by default.
+//! and left out of account), records of share groups, and values of version 4 (transactional, flexible), which no release
+//! writes by default.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::GroupId;
 use thiserror::Error;
 
+use super::consumer::records::{CURRENT_MEMBER_ASSIGNMENT, ConsumerGroupRecord, GROUP_METADATA, MEMBER_METADATA};
+use super::consumer::records::{PARTITION_METADATA, TARGET_ASSIGNMENT_MEMBER, TARGET_ASSIGNMENT_METADATA};
 use super::offsets::CommittedOffset;
+use crate::metadata::WireError;
 use crate::types::{LeaderEpoch, Offset, StrBytes, Timestamp, TopicName, TopicPartition};
 
 const OFFSET_COMMIT_KEY: i16 = 1;
@@ -39,6 +44,13 @@ pub enum GroupRecord {
         group: GroupId,
         /// Its state.
         metadata: Option<GroupMetadataRecord>,
+    },
+    /// Something of a group of the consumer protocol.
+    Consumer {
+        /// The group.
+        group: GroupId,
+        /// What.
+        record: ConsumerGroupRecord,
     },
 }
 
@@ -95,6 +107,9 @@ pub enum GroupRecordError {
     /// There is no key.
     #[error("a record of __consumer_offsets has no key")]
     NoKey,
+    /// A record of the consumer protocol that is none.
+    #[error("a record of __consumer_offsets is not sound: {0}")]
+    Consumer(#[from] WireError),
 }
 
 impl GroupRecord {
@@ -115,6 +130,16 @@ impl GroupRecord {
                 put_string(&mut key, group);
                 (key.freeze(), metadata.as_ref().map(|metadata| group_value(metadata, static_membership)))
             }
+            GroupRecord::Consumer { group, record } => {
+                let (version, member) = record.key();
+                let mut key = BytesMut::new();
+                key.put_i16(version);
+                put_string(&mut key, group);
+                if let Some(member) = member {
+                    put_string(&mut key, member);
+                }
+                (key.freeze(), record.value())
+            }
         }
     }
 
@@ -132,6 +157,16 @@ impl GroupRecord {
             GROUP_METADATA_KEY => {
                 let group = GroupId(key.string("a group id")?);
                 Ok(GroupRecord::Group { group, metadata: value.map(parse_group).transpose()? })
+            }
+            version @ (GROUP_METADATA | PARTITION_METADATA | TARGET_ASSIGNMENT_METADATA) => {
+                let group = GroupId(key.string("a group id")?);
+                let record = ConsumerGroupRecord::parse(version, StrBytes::default(), value)?;
+                Ok(GroupRecord::Consumer { group, record })
+            }
+            version @ (MEMBER_METADATA | TARGET_ASSIGNMENT_MEMBER | CURRENT_MEMBER_ASSIGNMENT) => {
+                let group = GroupId(key.string("a group id")?);
+                let record = ConsumerGroupRecord::parse(version, key.string("a member id")?, value)?;
+                Ok(GroupRecord::Consumer { group, record })
             }
             version => Err(GroupRecordError::UnknownVersion("a key", version)),
         }

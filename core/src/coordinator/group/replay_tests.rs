@@ -74,7 +74,7 @@ struct Play {
 
 impl Play {
     fn group(&self) -> Option<&ClassicGroup> {
-        self.stage.coordinator.groups().find(|group| group.id == self.stage.group)
+        self.stage.classic_groups().find(|group| group.id == self.stage.group)
     }
 
     fn member(&self, index: usize) -> Option<String> {
@@ -193,6 +193,7 @@ impl Said {
                 GroupRecord::Group { group, metadata: None } => {
                     said.generations.remove(&group);
                 }
+                GroupRecord::Consumer { .. } => panic!("nobody speaks the consumer protocol here"),
             }
         }
         said.offsets.retain(|_, offsets| !offsets.is_empty());
@@ -202,7 +203,7 @@ impl Said {
     /// What a coordinator would say now, of the groups that are in no rebalance.
     fn in_memory(stage: &Stage) -> Said {
         let mut said = Said::default();
-        for group in stage.coordinator.groups() {
+        for group in stage.classic_groups() {
             let offsets: Offsets = group.offsets.iter().map(|(at, what)| (at.clone(), what.clone())).collect();
             if !offsets.is_empty() {
                 said.offsets.insert(group.id.clone(), offsets);
@@ -220,7 +221,9 @@ fn as_record(group: &ClassicGroup) -> GroupMetadataRecord {
     let assignments = group.members.values().map(|member| (member.id.clone(), member.assignment.clone())).collect();
     match group.to_record(&assignments) {
         GroupRecord::Group { metadata: Some(metadata), .. } => metadata,
-        GroupRecord::Group { metadata: None, .. } | GroupRecord::OffsetCommit { .. } => panic!("it is a generation"),
+        GroupRecord::Group { metadata: None, .. } | GroupRecord::OffsetCommit { .. } | GroupRecord::Consumer { .. } => {
+            panic!("it is a generation")
+        }
     }
 }
 
@@ -279,7 +282,7 @@ fn a_static_member_whose_new_id_cannot_be_written_is_who_it_was() {
     play.answer_writes(ErrorCode::NOT_ENOUGH_REPLICAS);
     let refused = play.stage.answers.iter().any(|answer| match answer {
         Answer::Join(token, result) => *token == again && result.error == ErrorCode::COORDINATOR_NOT_AVAILABLE,
-        Answer::Sync(..) | Answer::Commit(..) => false,
+        Answer::Sync(..) | Answer::Commit(..) | Answer::Heartbeat(..) => false,
     });
     assert!(refused, "whoever came back hears that it must try again");
     assert_eq!(play.stage.heartbeat(&old, 1), ErrorCode::NONE);

@@ -4,14 +4,18 @@ use bytes::Bytes;
 use kafka_protocol::messages::GroupId;
 use proptest::prelude::*;
 
-use super::classic_group::GroupState;
+use super::classic_group::{ClassicGroup, GroupState};
+use super::consumer::Topics;
 use super::coordinator::GroupConfig;
 use super::*;
+use crate::config::ServerAssignor;
 use crate::machine::{Context, Effects};
+use crate::metadata::TopicImage;
 use crate::protocol::ErrorCode;
 use crate::storage::MemoryStorage;
 use crate::types::{Duration, Instant, LeaderEpoch, Offset, Prng, StrBytes, Timestamp, TopicPartition};
 
+pub(super) const ORDERS: uuid::Uuid = uuid::Uuid::from_u128(0x0dde);
 const SESSION: Duration = Duration::from_secs(10);
 const REBALANCE: Duration = Duration::from_secs(60);
 
@@ -33,6 +37,9 @@ fn config() -> GroupConfig {
         expire_when_empty: true,
         checks_generation: true,
         expires_syncs: true,
+        consumer_session_timeout: Duration::from_secs(45),
+        consumer_heartbeat_interval: Duration::from_secs(5),
+        assignors: vec![ServerAssignor::Uniform, ServerAssignor::Range],
     }
 }
 
@@ -45,6 +52,8 @@ pub(super) struct Stage {
     rng: Prng,
     pub log: Vec<GroupRecord>,
     pub answers: Vec<Answer>,
+    /// The topics that there are.
+    pub topics: Topics,
     next_token: u64,
 }
 
@@ -57,6 +66,7 @@ impl Stage {
             rng: Prng::new(7),
             log: Vec::new(),
             answers: Vec::new(),
+            topics: Topics::from([(orders().topic, TopicImage { id: ORDERS, partitions: 2 })]),
             next_token: 0,
         };
         stage.take_over();
@@ -88,7 +98,8 @@ impl Stage {
 
     pub fn wait(&mut self, time: Duration) {
         self.now += time;
-        self.with(|coordinator, ctx| coordinator.on_deadline(ctx));
+        let topics = self.topics.clone();
+        self.with(|coordinator, ctx| coordinator.on_deadline(&topics, ctx));
         self.write();
     }
 
@@ -113,7 +124,7 @@ impl Stage {
     fn joined(&mut self, token: GroupToken) -> Option<JoinResult> {
         self.answers.iter().find_map(|answer| match answer {
             Answer::Join(to, result) if *to == token => Some(result.clone()),
-            Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) => None,
+            Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) | Answer::Heartbeat(..) => None,
         })
     }
 
@@ -134,7 +145,7 @@ impl Stage {
     fn synced(&self, token: GroupToken) -> Option<SyncResult> {
         self.answers.iter().find_map(|answer| match answer {
             Answer::Sync(to, result) if *to == token => Some(result.clone()),
-            Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) => None,
+            Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) | Answer::Heartbeat(..) => None,
         })
     }
 
@@ -155,7 +166,7 @@ impl Stage {
     fn commit_answer(&self, token: GroupToken) -> Option<ErrorCode> {
         self.answers.iter().find_map(|answer| match answer {
             Answer::Commit(to, error) if *to == token => Some(*error),
-            Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) => None,
+            Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) | Answer::Heartbeat(..) => None,
         })
     }
 
@@ -168,8 +179,15 @@ impl Stage {
         self.coordinator.committed(&group_id(), &orders()).expect("it coordinates").map(|c| c.offset.0)
     }
 
+    pub fn classic_groups(&self) -> impl Iterator<Item = &ClassicGroup> {
+        self.coordinator.groups().filter_map(|group| match group {
+            Group::Classic(group) => Some(group),
+            Group::Consumer(_) => None,
+        })
+    }
+
     fn state(&self) -> (GroupState, i32, usize) {
-        let group = self.coordinator.groups().next().expect("there is one group");
+        let group = self.classic_groups().next().expect("there is one group");
         (group.state, group.generation, group.members.len())
     }
 
@@ -392,8 +410,8 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn perform(stage: &mut Stage, act: &Act) {
     let members: Vec<String> =
-        stage.coordinator.groups().flat_map(|group| group.members.keys().map(ToString::to_string)).collect();
-    let generation = stage.coordinator.groups().next().map_or(0, |group| group.generation);
+        stage.classic_groups().flat_map(|group| group.members.keys().map(ToString::to_string)).collect();
+    let generation = stage.classic_groups().next().map_or(0, |group| group.generation);
     let pick = |index: usize| members.get(index % members.len().max(1)).cloned();
     match act {
         Act::JoinNew => {
@@ -441,7 +459,7 @@ proptest! {
         for _ in 0..200 {
             stage.wait(Duration::from_secs(5));
         }
-        let waiting = stage.coordinator.groups().flat_map(|group| group.members.values())
+        let waiting = stage.classic_groups().flat_map(|group| group.members.values())
             .filter(|member| member.awaiting_join.is_some() || member.awaiting_sync.is_some()).count();
         prop_assert_eq!((waiting, stage.coordinator.writing()), (0, 0));
     }

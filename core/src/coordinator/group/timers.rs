@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use kafka_protocol::messages::GroupId;
 
 use super::classic_group::{ClassicGroup, GroupState};
-use super::coordinator::{GroupCoordinator, Purpose, Shard};
+use super::consumer::{Topics, expired_offsets_of_consumers};
+use super::coordinator::{Group, GroupCoordinator, Purpose, Shard};
 use super::records::GroupRecord;
 use crate::fact::RemovalReason;
 use crate::machine::Context;
@@ -17,18 +18,19 @@ use crate::types::{Duration, Instant, StrBytes, Timestamp, TopicPartition};
 impl GroupCoordinator {
     /// When [`GroupCoordinator::on_deadline`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.groups().filter_map(ClassicGroup::next_deadline).chain(self.next_retention_check).min()
+        self.groups().filter_map(Group::next_deadline).chain(self.next_retention_check).min()
     }
 
-    /// Something is due.
-    pub fn on_deadline(&mut self, ctx: &mut Context<'_>) {
+    /// Something is due. `topics` are those of the cluster.
+    pub fn on_deadline(&mut self, topics: &Topics, ctx: &mut Context<'_>) {
         let now = ctx.now();
         let due: Vec<GroupId> = self
             .groups()
             .filter(|group| group.next_deadline().is_some_and(|at| at <= now))
-            .map(|group| group.id.clone())
+            .map(|group| group.id().clone())
             .collect();
         for id in due {
+            self.expire_consumers(&id, topics, ctx);
             self.expire_members(&id, ctx);
             self.expire_syncs(&id, ctx);
             let join_is_over = |group: &ClassicGroup| group.delayed_join.is_some_and(|join| join.deadline() <= now);
@@ -88,29 +90,51 @@ impl GroupCoordinator {
         for shard in self.shards.values() {
             let Shard::Active(_, groups) = shard else { continue };
             for group in groups.values() {
-                let expired = expired_offsets(group, now, retention, when_empty);
-                let left = group.offsets.iter().count() - expired.len();
-                let goes = group.state == GroupState::Empty && left == 0 && group.generation > 0;
+                let expired = match group {
+                    Group::Classic(group) => expired_offsets(group, now, retention, when_empty),
+                    Group::Consumer(group) => {
+                        expired_offsets_of_consumers(group, |since| is_old(since, now, retention))
+                    }
+                };
+                let nothing_left = group.offsets().iter().count() == expired.len();
+                let goes = nothing_left && may_go(group);
                 if !expired.is_empty() || goes {
-                    writes.push((group.id.clone(), expired, goes));
+                    writes.push((group.id().clone(), expired, goes));
                 }
             }
         }
         for (id, expired, goes) in writes {
             let tombstone = |partition| GroupRecord::OffsetCommit { group: id.clone(), partition, committed: None };
             let mut records: Vec<GroupRecord> = expired.into_iter().map(tombstone).collect();
-            if goes {
+            let is_classic = self.group_mut(&id).is_some();
+            if goes && is_classic {
                 records.push(GroupRecord::Group { group: id.clone(), metadata: None });
             }
-            self.write(&id, records, Purpose::Housekeeping);
+            if !records.is_empty() {
+                self.write(&id, records, Purpose::Housekeeping { group: id.clone() });
+            }
+            if goes && !is_classic {
+                self.delete_consumer_group(&id);
+            }
         }
     }
 }
 
+/// Whether a group that has no offsets left has nothing else to keep, and something in the log to be taken back.
+fn may_go(group: &Group) -> bool {
+    match group {
+        Group::Classic(group) => group.state == GroupState::Empty && group.generation > 0,
+        Group::Consumer(group) => group.state.members.is_empty() && !group.state.is_blank(),
+    }
+}
+
+fn is_old(since: Timestamp, now: Timestamp, retention: Duration) -> bool {
+    now.0.saturating_sub(since.0) >= i64::try_from(retention.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The commits of a group that are too old, by the rule of the version.
 fn expired_offsets(group: &ClassicGroup, now: Timestamp, retention: Duration, when_empty: bool) -> Vec<TopicPartition> {
-    let is_old =
-        |since: Timestamp| now.0.saturating_sub(since.0) >= i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    let is_old = |since: Timestamp| is_old(since, now, retention);
     if !when_empty {
         return group.offsets.expired(|_, committed| is_old(committed.commit_timestamp));
     }

@@ -1,0 +1,108 @@
+//! Groups of the consumer protocol (KIP-848) before the judge: who may have what, and that stories speak of epochs.
+
+use ackproof_core::fact::{Fact, RemovalReason};
+use ackproof_core::types::{NodeId, Offset};
+use ackproof_reports::contract::ConsumerContract;
+use ackproof_reports::{Cause, Contract, Kind};
+
+use super::run::{C1, Run, acks, orders};
+
+const C2: NodeId = NodeId::Client(3);
+const COORDINATOR: NodeId = NodeId::Broker(2);
+
+fn contract() -> Contract {
+    let consumer = |client, name: &str| ConsumerContract {
+        client,
+        name: name.into(),
+        resets_to_latest: false,
+        group: Some("billing".into()),
+        instance: None,
+        says_processed: true,
+        commits_before_processing: false,
+        upserts: false,
+    };
+    Contract { consumers: vec![consumer(2, "c1"), consumer(3, "c2")], ..acks(-1) }
+}
+
+/// The coordinator writes what a member may have, and the member takes it over.
+fn given(run: &mut Run, node: NodeId, member: &str, epoch: i32) {
+    let (group, member, state) = ("billing".to_owned(), member.to_owned(), "STABLE".to_owned());
+    let (assigned, revoking) = (vec![orders()], Vec::new());
+    let (of_group, name) = (group.clone(), member.clone());
+    run.say(COORDINATOR, Fact::MemberReconciled { group, member, epoch, state, assigned, revoking });
+    let partitions = vec![orders()];
+    run.say(node, Fact::PartitionsAssigned { group: of_group, member: name, generation: epoch, partitions });
+}
+
+fn removed(run: &mut Run, member: &str) {
+    let (group, member) = ("billing".into(), member.into());
+    run.say(COORDINATOR, Fact::MemberRemoved { group, member, reason: RemovalReason::SessionExpired });
+}
+
+fn processed(run: &mut Run, node: NodeId) {
+    run.say(node, Fact::Processed { group: Some("billing".into()), partition: orders(), offset: Offset(0) });
+}
+
+fn written() -> Run {
+    let mut run = Run::default();
+    run.sent(0, "a");
+    run.acked(0, 0, -1);
+    given(&mut run, C1, "m1", 4);
+    run
+}
+
+fn causes(run: Run, kind: Kind) -> Vec<Option<Cause>> {
+    let mut run = run;
+    run.ends_with(1, &["a"]);
+    run.explain(&contract()).0.of_kind(kind).map(|one| one.cause).collect()
+}
+
+/// The second is given the partition in a later epoch, while the first is a member and has not given it up.
+#[test]
+fn gr_12_two_members_have_one_partition() {
+    let mut run = written();
+    given(&mut run, C2, "m2", 5);
+    assert_eq!(causes(run, Kind::TwoOwners), [Some(Cause::AssignedTwice)]);
+}
+
+#[test]
+fn gr_12_one_after_the_other() {
+    let revoked = |lost| Fact::PartitionsRevoked { group: "billing".into(), partitions: vec![orders()], lost };
+    for ending in [revoked(false), revoked(true), Fact::NodeKilled] {
+        let mut run = written();
+        run.say(C1, ending);
+        given(&mut run, C2, "m2", 5);
+        assert_eq!(causes(run, Kind::TwoOwners), []);
+    }
+    // A zombie believes that it has it; its coordinator does not.
+    let mut run = written();
+    run.say(C1, Fact::NodePaused);
+    removed(&mut run, "m1");
+    given(&mut run, C2, "m2", 5);
+    assert_eq!(causes(run, Kind::TwoOwners), []);
+}
+
+/// What a zombie does twice is told with the end of its membership.
+#[test]
+fn gr_12_a_zombie_works_on() {
+    let mut run = written();
+    run.polled(0, "a");
+    run.say(C1, Fact::NodePaused);
+    removed(&mut run, "m1");
+    given(&mut run, C2, "m2", 5);
+    processed(&mut run, C2);
+    run.say(C1, Fact::NodeResumed);
+    processed(&mut run, C1);
+    run.ends_with(1, &["a"]);
+    let (judgement, explanation) = run.explain(&contract());
+    let found: Vec<_> = judgement.of_kind(Kind::DuplicateDelivery).map(|one| one.cause).collect();
+    assert_eq!(found, [Some(Cause::ProcessedAfterLosingPartition)]);
+    let steps: Vec<String> = explanation
+        .stories
+        .iter()
+        .flat_map(|story| &story.steps)
+        .map(|step| format!("{} {}", step.what, step.note))
+        .collect();
+    let says = |text: &str| steps.iter().any(|step| step.contains(text));
+    assert!(says("epoch 5") && says("silent for group.consumer.session.timeout.ms"), "{steps:#?}");
+}
