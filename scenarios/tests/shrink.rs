@@ -82,7 +82,7 @@ fn scenarios_of_the_library_do_not_grow() {
 
 #[test]
 fn a_bug_keeps_the_fix_that_it_lacks() {
-    let text = shrunk(&of_library("replication/maximal-isr"), Limits { worlds: 60 }).form.text();
+    let text = shrunk(&of_library("replication/maximal-isr"), Limits { worlds: 60, ..Limits::default() }).form.text();
     for wanted in ["toggles = { maximal_isr = false }", "[fix]\ncluster = { toggles = { maximal_isr = true } }"] {
         assert!(text.contains(wanted), "{text}");
     }
