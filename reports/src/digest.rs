@@ -435,6 +435,14 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::Processed { group, partition, offset } => {
             d.put(103u64).put(group.is_some()).put(group.as_deref().unwrap_or_default()).put(partition).put(offset.0);
         }
+        Fact::ProcessingFailed { group, partition, offset, attempt } => {
+            d.put(220u64).put(group.is_some()).put(group.as_deref().unwrap_or_default()).put(partition).put(offset.0);
+            d.put(*attempt);
+        }
+        Fact::GaveUp { group, partition, offset, to } => {
+            d.put(221u64).put(group.is_some()).put(group.as_deref().unwrap_or_default()).put(partition).put(offset.0);
+            d.put(to.is_some()).put(to.as_deref().unwrap_or_default());
+        }
         Fact::OffsetCommitted { group, partition, offset, generation } => {
             d.put(104u64).put(group.as_str()).put(partition).put(offset.0).put(*generation);
         }

@@ -124,6 +124,8 @@ counts! {
     processed,
     /// Records that a group went past without processing them.
     lost_deliveries,
+    /// Records that groups did not process, and handed on to another topic.
+    handed_on,
     /// Times that a record was processed again.
     duplicate_deliveries,
     /// Times that a record was processed again, to no effect: the sink takes each once.

@@ -93,7 +93,7 @@ impl AdminClient {
             | Call::Subscribe(_)
             | Call::Commit { .. }
             | Call::ReturnFromCallback
-            | Call::Processed(..)
+            | Call::Worked(..)
             | Call::Seek(..)
             | Call::Poll { .. } => {}
         }

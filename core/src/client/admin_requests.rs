@@ -52,7 +52,7 @@ pub(super) fn request_of(call: &Call) -> Option<Request> {
         | Call::Assign(_)
         | Call::Subscribe(_)
         | Call::Commit { .. }
-        | Call::Processed(..)
+        | Call::Worked(..)
         | Call::ReturnFromCallback
         | Call::Seek(..)
         | Call::Poll { .. } => None,

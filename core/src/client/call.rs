@@ -98,8 +98,8 @@ pub enum Call {
         /// Whether it is tried until it succeeds or cannot.
         sync: bool,
     },
-    /// Not a method of Kafka's: the application says that it has processed a record, that its effect is there.
-    Processed(TopicPartition, Offset),
+    /// Not a method of Kafka's: the application says what became of its work on a record.
+    Worked(TopicPartition, Offset, Work),
     /// The rebalance callback returns.
     ReturnFromCallback,
     /// `consumer.seek(partition, offset)`.
@@ -120,6 +120,17 @@ pub enum Call {
     },
     /// An operator's call. Answered by `AdminDone`.
     Admin(AdminCall),
+}
+
+/// What became of an application's work on a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It is processed: its effect is there.
+    Done,
+    /// It could not be processed, for the n-th time in this life of the program.
+    Failed(u32),
+    /// The application goes on without having processed it; this topic, if any, has it now.
+    GivenUp(Option<TopicName>),
 }
 
 /// What an operator asks of the cluster. Answered by [`Completion::AdminDone`].

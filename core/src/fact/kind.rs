@@ -75,6 +75,8 @@ impl Fact {
             Fact::PartitionsRevoked { .. } => "partitions-revoked",
             Fact::CommitAnswered { .. } => "commit-answered",
             Fact::Processed { .. } => "processed",
+            Fact::ProcessingFailed { .. } => "processing-failed",
+            Fact::GaveUp { .. } => "gave-up",
             Fact::ClientWarned { .. } => "client-warned",
             Fact::PartitionSurveyed { .. } => "partition-surveyed",
             Fact::ReplicaSurveyed { .. } => "replica-surveyed",

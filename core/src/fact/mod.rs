@@ -623,6 +623,28 @@ pub enum Fact {
         /// The offset.
         offset: Offset,
     },
+    /// The application could not process a record: its code threw.
+    ProcessingFailed {
+        /// The group, if it has one.
+        group: Option<String>,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The how many-th time in this life of the program.
+        attempt: u32,
+    },
+    /// The application goes on without having processed a record.
+    GaveUp {
+        /// The group, if it has one.
+        group: Option<String>,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The topic that has it now: one for retries, or for dead letters. Without one nobody has it.
+        to: Option<String>,
+    },
     /// A client believes something that its owner should know: a disabled guarantee, a setting without effect.
     ClientWarned {
         /// In words.

@@ -1,9 +1,12 @@
 //! `lost-delivery` and `duplicate-delivery`: what a group was given and what became of it.
 //!
 //! Source: delivery accounting, processed x committed (`failure-catalog.md` section 4, c). A record below what its group
-//! has committed, or below one that it has processed, is past: nobody of the group will ask for it again. If nobody
+//! has committed, or below one that it has done with, is past: nobody of the group will ask for it again. If nobody
 //! processed it either, its delivery is lost. If it was processed twice, it was delivered twice; a sink that takes each record
 //! once absorbs that.
+//!
+//! A record that a program hands on to another topic, for retries or for dead letters, is no loss: it is somebody else's from
+//! then on. One that it swallows is.
 //!
 //! Only groups whose applications say what they have processed are judged.
 
@@ -28,8 +31,10 @@ pub struct Delivery {
 struct Progress {
     /// The first and the last time each offset was processed, where there were several.
     processed: BTreeMap<i64, Processing>,
-    /// The highest offset committed.
-    committed: i64,
+    /// What went to another topic instead.
+    handed_on: BTreeSet<i64>,
+    /// Everything below has been committed, or something above it has been done with.
+    past: i64,
 }
 
 /// What was done with one offset.
@@ -49,10 +54,18 @@ impl Observer for Delivery {
                 let entry =
                     progress.processed.entry(offset.0).or_insert(Processing { times: 0, client, at: event.time });
                 *entry = Processing { times: entry.times + 1, client, at: event.time };
+                progress.past = progress.past.max(offset.0.saturating_add(1));
+            }
+            Fact::GaveUp { group: Some(group), partition, offset, to } => {
+                let progress = self.progress(group, partition);
+                progress.past = progress.past.max(offset.0.saturating_add(1));
+                if to.is_some() {
+                    progress.handed_on.insert(offset.0);
+                }
             }
             Fact::OffsetCommitted { group, partition, offset, .. } => {
                 let progress = self.progress(group, partition);
-                progress.committed = progress.committed.max(offset.0);
+                progress.past = progress.past.max(offset.0);
             }
             _ => {}
         }
@@ -97,11 +110,8 @@ impl Progress {
         findings: &mut Findings,
     ) {
         findings.counts.processed += self.processed.len() as u64;
-        let last = self.processed.keys().next_back().map_or(0, |offset| offset.saturating_add(1));
-        let past = self.committed.max(last);
-        for (offset, content) in
-            history.surviving_records(partition).into_iter().take_while(|(offset, _)| *offset < past)
-        {
+        let records = history.surviving_records(partition).into_iter();
+        for (offset, content) in records.take_while(|(offset, _)| *offset < self.past) {
             let anomaly = |kind| Anomaly {
                 topic: Some(partition.topic.as_str().to_owned()),
                 partition: Some(partition.partition),
@@ -112,6 +122,7 @@ impl Progress {
                 ..Anomaly::new(kind)
             };
             match self.processed.get(&offset) {
+                None if self.handed_on.contains(&offset) => findings.counts.handed_on += 1,
                 None => {
                     findings.counts.lost_deliveries += 1;
                     findings.anomalies.push(anomaly(Kind::LostDelivery));

@@ -3,7 +3,8 @@
 //! Source: `failure-catalog.md` CO-07, GR-02, GR-04. Named after Jepsen's `nonmonotonic-poll`.
 //!
 //! A coordinator compares members and generations, never offsets: the last commit in its log wins. A member that has gone
-//! back itself - it sought, the log had been cut, its position was out of range or gone - may say so; that is exempt.
+//! back itself - it sought, the log had been cut, its position was out of range or gone - may say so; that is exempt. So is one
+//! whose commit was still under way when it went back: it has not read again up to where that commit says that it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +20,8 @@ use crate::contract::Contract;
 pub struct Commits {
     /// The last commit of each group and partition: how far, and when.
     last: BTreeMap<String, BTreeMap<TopicPartition, Place>>,
-    /// Where each client was put last, and not by what its group had committed.
-    put: BTreeMap<TopicPartition, BTreeMap<u32, Place>>,
+    /// Where each client was put last, and not by what its group had committed; and how far it has read since.
+    put: BTreeMap<TopicPartition, BTreeMap<u32, (Place, Offset)>>,
     steps_back: Vec<StepBack>,
 }
 
@@ -48,7 +49,14 @@ impl Observer for Commits {
             Fact::PositionReset { partition, to, reason, .. } if *reason != ResetReason::Committed => {
                 let NodeId::Client(client) = event.node else { return };
                 let place = Place { offset: *to, event: event.sequence };
-                self.put.entry(partition.clone()).or_default().insert(client, place);
+                self.put.entry(partition.clone()).or_default().insert(client, (place, *to));
+            }
+            Fact::Polled { partition, offset, .. } => {
+                let NodeId::Client(client) = event.node else { return };
+                let put = self.put.get_mut(partition).and_then(|clients| clients.get_mut(&client));
+                if let Some((_, read)) = put {
+                    *read = (*read).max(offset.next());
+                }
             }
             Fact::OffsetCommitted { group, partition, offset, .. } => {
                 let place = Place { offset: *offset, event: event.sequence };
@@ -67,8 +75,9 @@ impl Commits {
         let last = self.last.get_mut(group).expect("it was just inserted");
         let Some(from) = last.insert(partition.clone(), to).filter(|from| from.offset > to.offset) else { return };
         let put = self.put.get(partition).into_iter().flatten();
-        let is_so = |put: &Place| put.event > from.event && put.offset <= to.offset;
-        let went_back = put.filter(|(_, put)| is_so(put)).map(|(client, _)| *client).collect();
+        let is_so =
+            |put: &Place, read: &Offset| put.offset <= to.offset && (put.event > from.event || *read < from.offset);
+        let went_back = put.filter(|(_, (put, read))| is_so(put, read)).map(|(client, _)| *client).collect();
         self.steps_back.push(StepBack {
             group: group.to_owned(),
             partition: partition.clone(),

@@ -207,14 +207,16 @@ impl<'a> Lineage<'a> {
     }
 
     fn index_group(&mut self, at: At, event: &'a Event) {
-        let (group, partitions) =
-            match &event.fact {
-                Fact::Processed { group: Some(group), partition, .. }
-                | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
-                Fact::PartitionsAssigned { group, partitions, .. }
-                | Fact::PartitionsRevoked { group, partitions, .. } => (group, partitions.as_slice()),
-                _ => return,
-            };
+        let (group, partitions) = match &event.fact {
+            Fact::Processed { group: Some(group), partition, .. }
+            | Fact::ProcessingFailed { group: Some(group), partition, .. }
+            | Fact::GaveUp { group: Some(group), partition, .. }
+            | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
+            Fact::PartitionsAssigned { group, partitions, .. } | Fact::PartitionsRevoked { group, partitions, .. } => {
+                (group, partitions.as_slice())
+            }
+            _ => return,
+        };
         if let NodeId::Client(_) = event.node {
             self.members.entry(group).or_default().insert(event.node);
         }

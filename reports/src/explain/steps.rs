@@ -219,6 +219,15 @@ fn group(event: &Event) -> (Actor, String, String) {
     let plain = Actor::node(event.node);
     match &event.fact {
         Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
+        Fact::ProcessingFailed { offset, attempt, .. } => {
+            (plain, format!("could not process offset {offset}"), format!("attempt {attempt}"))
+        }
+        Fact::GaveUp { offset, to: None, .. } => {
+            (plain, format!("went on without offset {offset}"), "the exception was caught".to_owned())
+        }
+        Fact::GaveUp { offset, to: Some(topic), .. } => {
+            (plain, format!("handed offset {offset} on to {topic}"), String::new())
+        }
         Fact::OffsetCommitted { group, offset, generation, .. } => {
             let note = if *generation < 0 { String::new() } else { format!("generation {generation}") };
             (plain, format!("group {group} committed offset {offset}"), note)

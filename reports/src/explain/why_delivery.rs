@@ -63,6 +63,9 @@ impl Walk<'_> {
     }
 
     fn lost(&self) -> Tale {
+        if let Some(swallowed) = self.swallowed() {
+            return swallowed;
+        }
         let commit = self
             .line
             .iter()
@@ -80,6 +83,24 @@ impl Walk<'_> {
             Some(_) => self.tale(Cause::CommittedBeforeProcessed, [Some(polled), commit, end, next], (end, Mark::Loss)),
             None => self.tale(Cause::Unknown, [Some(polled), end], (end, Mark::Loss)),
         }
+    }
+
+    /// Somebody could not process it, and went on.
+    fn swallowed(&self) -> Option<Tale> {
+        let of = |at: &At| match self.fact(*at) {
+            Fact::GaveUp { offset, to: None, .. } => *offset == self.offset,
+            _ => false,
+        };
+        let gave_up = self.line.iter().copied().find(of)?;
+        let failed = self.line.iter().copied().filter(|at| {
+            *at < gave_up && matches!(self.fact(*at), Fact::ProcessingFailed { offset, .. } if *offset == self.offset)
+        });
+        let polled = self.polls().into_iter().rev().find(|at| *at < gave_up);
+        let commit = self.line.iter().copied().find(|at| {
+            *at > gave_up && matches!(self.fact(*at), Fact::OffsetCommitted { offset, .. } if *offset > self.offset)
+        });
+        let places = [polled, failed.last(), Some(gave_up), commit];
+        Some(self.tale(Cause::SwallowedByProgram, places, (Some(gave_up), Mark::Loss)))
     }
 
     /// Nobody ever got it: a position was set beyond it.

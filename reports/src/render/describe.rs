@@ -306,6 +306,15 @@ fn client(event: &Event, who: &str) -> Option<String> {
             ),
         },
         Fact::Processed { partition, offset, .. } => format!("{who} processed offset {offset} of {partition}"),
+        Fact::ProcessingFailed { partition, offset, attempt, .. } => {
+            format!("{who} could not process offset {offset} of {partition}, attempt {attempt}")
+        }
+        Fact::GaveUp { partition, offset, to: None, .. } => {
+            format!("{who} went on without offset {offset} of {partition}")
+        }
+        Fact::GaveUp { partition, offset, to: Some(topic), .. } => {
+            format!("{who} handed offset {offset} of {partition} on to {topic}")
+        }
         _ => return None,
     })
 }

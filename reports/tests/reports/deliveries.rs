@@ -304,3 +304,92 @@ fn a_member_that_sought_commits_where_it_is() {
     let expected = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
     assert_eq!(of(Kind::NonmonotonicCommit, &run, &others), expected);
 }
+
+/// The commit was under way when it sought: that it arrives later takes nobody back.
+#[test]
+fn a_commit_that_was_under_way_when_its_member_sought() {
+    let sought = |reads_on: bool| {
+        let mut run = written();
+        for (offset, value) in (0..).zip(["a", "b", "c"]) {
+            run.polled(offset, value);
+        }
+        run.repositioned(3, 0, ResetReason::Seek);
+        committed(&mut run, 3);
+        for (offset, value) in (0..).zip(["a", "b", "c"]).take(if reads_on { 3 } else { 1 }) {
+            run.polled(offset, value);
+        }
+        committed(&mut run, 1);
+        ended(run)
+    };
+    assert_eq!(of(Kind::NonmonotonicCommit, &sought(false), &group(|_| {})), []);
+    // Read to the end again, it may have committed that, too: then the second commit went back.
+    let expected = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
+    assert_eq!(of(Kind::NonmonotonicCommit, &sought(true), &group(|_| {})), expected);
+}
+
+fn could_not(run: &mut Run, offset: i64, attempt: u32) {
+    let (group, partition, offset) = (Some("billing".into()), orders(), Offset(offset));
+    run.say(C1, Fact::ProcessingFailed { group, partition, offset, attempt });
+}
+
+fn gave_up(run: &mut Run, offset: i64, to: Option<&str>) {
+    let (group, partition, offset) = (Some("billing".into()), orders(), Offset(offset));
+    run.say(C1, Fact::GaveUp { group, partition, offset, to: to.map(str::to_owned) });
+}
+
+/// The second of three cannot be processed; `to` is where it goes.
+fn poisoned(to: Option<&str>) -> Run {
+    let mut run = written();
+    for (offset, value) in (0..).zip(["a", "b", "c"]) {
+        run.polled(offset, value);
+    }
+    processed(&mut run, C1, 0);
+    could_not(&mut run, 1, 1);
+    gave_up(&mut run, 1, to);
+    processed(&mut run, C1, 2);
+    committed(&mut run, 3);
+    ended(run)
+}
+
+#[test]
+fn co_10_an_exception_that_was_swallowed() {
+    let run = poisoned(None);
+    assert_eq!(lost(&run, &group(|_| {})), [(1, Some(Cause::SwallowedByProgram), Answer::Yes)]);
+}
+
+#[test]
+fn co_10_a_record_that_was_handed_on() {
+    let run = poisoned(Some("orders-dlt"));
+    assert_eq!(lost(&run, &group(|_| {})), []);
+    let (judgement, _) = run.explain(&group(|_| {}));
+    assert_eq!((judgement.counts.processed, judgement.counts.handed_on), (2, 1));
+}
+
+/// The last record that there is, given up and not committed: nobody will ask for it again either.
+#[test]
+fn co_10_the_last_record_is_swallowed() {
+    let mut run = written();
+    for offset in 0..2 {
+        processed(&mut run, C1, offset);
+    }
+    could_not(&mut run, 2, 1);
+    gave_up(&mut run, 2, None);
+    let run = ended(run);
+    assert_eq!(lost(&run, &group(|_| {})), [(2, Some(Cause::SwallowedByProgram), Answer::Yes)]);
+}
+
+#[test]
+fn co_10_a_program_that_stands_before_a_record() {
+    let stuck = |what: &str| {
+        let mut run = written();
+        could_not(&mut run, 0, 1);
+        could_not(&mut run, 0, 2);
+        run.say(C1, Fact::NodeStopped);
+        run.say(COORDINATOR, Fact::Stuck { what: what.into() });
+        kinds(&ended(run), &group(|_| {}), Kind::Stuck)
+    };
+    let poisoned = stuck("c1 ended with an exception: it could not process offset 0 of orders-0");
+    assert_eq!(poisoned, [(Some(Cause::StoppedByRecord), Answer::Yes)]);
+    let elsewhere = stuck("c1 ended with an exception: it could not process offset 0 of orders-1");
+    assert_eq!(elsewhere, [(Some(Cause::Unknown), Answer::Unknown)]);
+}

@@ -158,6 +158,18 @@ pub fn all() -> Vec<Fact> {
         Fact::PartitionsRevoked { group: "billing".into(), partitions: vec![partition.clone()], lost: true },
         Fact::CommitAnswered { group: "billing".into(), partition: partition.clone(), offset: o(18), error },
         Fact::Processed { group: Some("billing".into()), partition: partition.clone(), offset: o(17) },
+        Fact::ProcessingFailed {
+            group: Some("billing".into()),
+            partition: partition.clone(),
+            offset: o(17),
+            attempt: 2,
+        },
+        Fact::GaveUp {
+            group: Some("billing".into()),
+            partition: partition.clone(),
+            offset: o(17),
+            to: Some("orders-dlt".into()),
+        },
         Fact::OffsetCommitted { group: "billing".into(), partition: partition.clone(), offset: o(18), generation: 3 },
         Fact::CommitRefused { group: "billing".into(), member: "consumer-1-a".into(), error },
         Fact::GroupStateChanged {

@@ -9,8 +9,8 @@ use ackproof_core::config::Toggles;
 use ackproof_sim::ClientKind;
 
 use crate::document::{
-    AtEnd, Commit, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic, OnError, Properties, Sink, Value,
-    Written,
+    AtEnd, Commit, CommitFailure, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic, OnError, OnFailure,
+    Properties, Sink, Then, Value, Written,
 };
 use crate::scenario::Scenario;
 
@@ -37,6 +37,8 @@ pub(super) enum Setting {
     HandOver(bool),
     Commit(Commit),
     Sink(Sink),
+    CommitFailure(CommitFailure),
+    OnFailure(Then),
     Toggle(&'static str, &'static str),
     Version(&'static str),
 }
@@ -91,6 +93,8 @@ const SETTINGS: &[(u32, Setting)] = &[
     (CODE, Consumer("enable.auto.commit", "false")),
     (CODE, Setting::HandOver(false)),
     (CODE, Setting::Commit(Commit::AfterProcessing)),
+    (CODE, Setting::CommitFailure(CommitFailure::RepeatIfLatest)),
+    (CODE, Setting::OnFailure(Then::Block)),
     (CODE, Setting::Sink(Sink::Upsert)),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "5")),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "1")),
@@ -131,7 +135,11 @@ impl Setting {
         match self {
             Producer(..) => has(|kind| matches!(kind, ClientKind::Producer(..))),
             Legacy(..) => has(|kind| matches!(kind, ClientKind::LegacyProducer(..))),
-            Setting::HandOver(_) | Setting::Commit(_) | Setting::Sink(_) => {
+            Setting::HandOver(_)
+            | Setting::Commit(_)
+            | Setting::Sink(_)
+            | Setting::CommitFailure(_)
+            | Setting::OnFailure(_) => {
                 has(|kind| matches!(kind, ClientKind::Consumer(config, _) if config.group_id.is_some()))
             }
             Consumer(..) => has(|kind| matches!(kind, ClientKind::Consumer(..))),
@@ -161,6 +169,8 @@ impl Knob {
             Setting::HandOver(_) => "hand-over",
             Setting::Commit(_) => "commit",
             Setting::Sink(_) => "sink",
+            Setting::CommitFailure(_) => "commit-failure",
+            Setting::OnFailure(_) => "on-failure",
             Version(_) => "version",
         }
     }
@@ -184,6 +194,11 @@ pub(super) fn change(knobs: &[Knob]) -> Fix {
             Setting::HandOver(hand_over) => consumer.hand_over = Some(here(hand_over)),
             Setting::Commit(commit) => consumer.commit = Some(here(commit)),
             Setting::Sink(sink) => consumer.sink = Some(here(sink)),
+            Setting::CommitFailure(failure) => consumer.commit_failure = Some(here(failure)),
+            Setting::OnFailure(then) => {
+                let then = Some(here(then));
+                consumer.on_failure = Some(here(OnFailure { then, ..OnFailure::default() }));
+            }
             Setting::Toggle(name, value) => set(&mut cluster.toggles, name, value),
             Version(version) => cluster.kafka = Some(here(version.to_owned())),
         }

@@ -7,6 +7,7 @@
 
 pub mod clients;
 pub mod cluster;
+pub mod consumers;
 pub mod expect;
 pub mod faults;
 pub mod operations;
@@ -22,8 +23,9 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-pub use clients::{AtEnd, Commit, CommitMode, Consumer, OnError, Producer, ProducerKind, Sink};
+pub use clients::{AtEnd, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
+pub use consumers::{Commit, CommitFailure, CommitMode, Consumer, Fails, OnFailure, Sink, Then};
 pub use expect::{
     Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic,
     Mutation,

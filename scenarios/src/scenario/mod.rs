@@ -7,6 +7,7 @@ mod amounts;
 mod clients;
 mod cluster;
 mod config;
+mod consumers;
 mod expect;
 mod faults;
 pub(crate) mod fix;

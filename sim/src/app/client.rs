@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, RecordMetadata};
+use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, RecordMetadata, Work};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, Offset, RecordId, StrBytes, TopicName, TopicPartition};
 use bytes::Bytes;
@@ -173,7 +173,22 @@ impl Consumer {
 
     /// Says that the effect of a record is there: what the judge holds against what is committed.
     pub fn processed(&self, record: &ConsumerRecord) {
-        let call = Call::Processed(record.partition.clone(), record.offset);
+        self.worked(record, Work::Done);
+    }
+
+    /// Says that a record could not be processed, for the n-th time.
+    pub fn processing_failed(&self, record: &ConsumerRecord, attempt: u32) {
+        self.worked(record, Work::Failed(attempt));
+    }
+
+    /// Says that the program goes on without having processed a record: that a topic has it now, for retries or for dead
+    /// letters, or that nobody has.
+    pub fn gave_up(&self, record: &ConsumerRecord, to: Option<&str>) {
+        self.worked(record, Work::GivenUp(to.map(|topic| TopicPartition::of(topic, 0).topic)));
+    }
+
+    fn worked(&self, record: &ConsumerRecord, work: Work) {
+        let call = Call::Worked(record.partition.clone(), record.offset, work);
         self.process.shared.call(self.process.client, call);
     }
 

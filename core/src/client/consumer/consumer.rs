@@ -152,9 +152,7 @@ impl Consumer {
                 }
             }
             Call::Commit { call, offsets, sync } => self.commit(call, offsets, sync, ctx),
-            Call::Processed(partition, offset) => {
-                ctx.fact(Fact::Processed { group: self.config.group_id.clone(), partition, offset });
-            }
+            Call::Worked(partition, offset, work) => ctx.fact(self.worked(partition, offset, work)),
             Call::ReturnFromCallback => {
                 if let Some(group) = &mut self.group {
                     group.in_callback = false;

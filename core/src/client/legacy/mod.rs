@@ -101,7 +101,7 @@ impl LegacyProducer {
             | Call::Subscribe(_)
             | Call::Commit { .. }
             | Call::ReturnFromCallback
-            | Call::Processed(..)
+            | Call::Worked(..)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)
