@@ -131,6 +131,12 @@ pub struct ConsumerContract {
     pub commits_before_processing: bool,
     /// Whether processing a record again changes nothing.
     pub upserts: bool,
+    /// Whether its sink has one value for each key, and what is written last wins.
+    #[serde(default)]
+    pub last_wins: bool,
+    /// Whether its sink has one value for each key, and an older record changes nothing.
+    #[serde(default)]
+    pub versioned: bool,
 }
 
 /// Whether a configuration permits an anomaly, and why.
@@ -268,6 +274,7 @@ impl Contract {
             },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
             Kind::LostDelivery => self.permits_lost_delivery(anomaly),
+            Kind::EffectReorder => groups::permits_effect_reorder(anomaly),
             Kind::DuplicateDelivery => groups::permits_duplicate_delivery(anomaly),
             Kind::TwoOwners => groups::permits_two_owners(anomaly),
             Kind::NonmonotonicCommit => groups::permits_nonmonotonic_commit(anomaly),

@@ -41,6 +41,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
             }),
             ClientKind::Consumer(config, workload) => {
                 contract.producers.extend(workload.as_deref().and_then(|workload| hands_on(client, &name, workload)));
+                let sink = workload.as_ref().map(|workload| workload.sink);
                 contract.consumers.push(ConsumerContract {
                     client,
                     name,
@@ -48,13 +49,15 @@ pub fn contract(scenario: &Scenario) -> Contract {
                     group: config.group_id.clone(),
                     instance: config.group_instance_id.clone(),
                     says_processed: workload.is_some(),
-                    upserts: workload.as_ref().is_some_and(|workload| workload.sink == Sink::Upsert),
+                    upserts: sink.is_some_and(|sink| sink != Sink::Append),
+                    last_wins: sink == Some(Sink::LastWrite),
+                    versioned: sink == Some(Sink::Versioned),
                     commits_before_processing: workload.as_ref().is_some_and(|workload| {
                         workload.hand_over || workload.commit == CommitPolicy::BeforeProcessing
                     }),
                 });
             }
-            ClientKind::Admin => {}
+            ClientKind::Admin | ClientKind::Store(_) => {}
         }
     }
     let topics = scenario.topics.iter().zip(&scenario.topic_configs);

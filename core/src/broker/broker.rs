@@ -234,7 +234,8 @@ impl Broker {
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
             | Request::AssignReplicasToDirs(_)
-            | Request::AllocateProducerIds(_) => self.close_connection(from.connection, ctx),
+            | Request::AllocateProducerIds(_)
+            | Request::Store(_) => self.close_connection(from.connection, ctx),
         }
     }
 

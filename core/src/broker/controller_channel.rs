@@ -202,6 +202,7 @@ fn says_not_controller(response: &Response) -> bool {
         | Response::LeaveGroup(_)
         | Response::SyncGroup(_)
         | Response::InitProducerId(_)
+        | Response::Store(_)
         | Response::OffsetForLeaderEpoch(_) => false,
     }
 }

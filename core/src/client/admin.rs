@@ -94,6 +94,7 @@ impl AdminClient {
             | Call::Commit { .. }
             | Call::ReturnFromCallback
             | Call::Worked(..)
+            | Call::Store(_)
             | Call::Seek(..)
             | Call::Poll { .. } => {}
         }

@@ -53,6 +53,7 @@ pub(super) fn request_of(call: &Call) -> Option<Request> {
         | Call::Subscribe(_)
         | Call::Commit { .. }
         | Call::Worked(..)
+        | Call::Store(_)
         | Call::ReturnFromCallback
         | Call::Seek(..)
         | Call::Poll { .. } => None,

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::protocol::ErrorCode;
+use crate::store::{StoreRequest, StoreResponse};
 use crate::types::{Duration, Offset, RecordId, Timestamp, TopicName, TopicPartition};
 
 /// A record to be sent.
@@ -100,6 +101,8 @@ pub enum Call {
     },
     /// Not a method of Kafka's: the application says what became of its work on a record.
     Worked(TopicPartition, Offset, Work),
+    /// Not a method of Kafka's: the program asks the store that it has outside Kafka. Answered by `StoreAnswered`.
+    Store(StoreRequest),
     /// The rebalance callback returns.
     ReturnFromCallback,
     /// `consumer.seek(partition, offset)`.
@@ -217,6 +220,8 @@ pub enum Completion {
         /// Whether the group has come so far.
         result: Result<(), ErrorCode>,
     },
+    /// The store answered, or did not.
+    StoreAnswered(Option<StoreResponse>),
     /// `createTopics()` came back: per topic its result.
     TopicsCreated(Vec<(TopicName, Result<(), ErrorCode>)>),
     /// `electLeaders()` came back.

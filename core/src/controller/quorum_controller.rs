@@ -283,6 +283,7 @@ impl Controller {
             | Request::LeaveGroup(_)
             | Request::SyncGroup(_)
             | Request::InitProducerId(_)
+            | Request::Store(_)
             | Request::OffsetForLeaderEpoch(_) => {
                 self.fetches.forget(connection);
                 ctx.close(connection);

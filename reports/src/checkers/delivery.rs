@@ -8,6 +8,9 @@
 //! A record that a program hands on to another topic, for retries or for dead letters, is no loss: it is somebody else's from
 //! then on. One that it swallows is.
 //!
+//! Results that a program writes into a store, in one transaction with how far it has come, are there as long as the transaction
+//! is: what a store has lost when it comes back was not processed after all.
+//!
 //! Only groups whose applications say what they have processed are judged.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +26,24 @@ use crate::history::History;
 /// Follows groups.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
-    groups: BTreeMap<String, BTreeMap<TopicPartition, Progress>>,
+    groups: Groups,
+    /// What stores have written, until the run is over or they have lost it.
+    written: Vec<Written>,
+}
+
+type Groups = BTreeMap<String, BTreeMap<TopicPartition, Progress>>;
+
+/// A row that a store has written.
+#[derive(Clone, Debug)]
+struct Written {
+    store: NodeId,
+    transaction: u64,
+    group: String,
+    partition: TopicPartition,
+    offset: Offset,
+    results: Vec<Offset>,
+    client: u32,
+    at: Instant,
 }
 
 /// How far a group has come in one partition.
@@ -50,11 +70,7 @@ impl Observer for Delivery {
         match &event.fact {
             Fact::Processed { group: Some(group), partition, offset } => {
                 let NodeId::Client(client) = event.node else { return };
-                let progress = self.progress(group, partition);
-                let entry =
-                    progress.processed.entry(offset.0).or_insert(Processing { times: 0, client, at: event.time });
-                *entry = Processing { times: entry.times + 1, client, at: event.time };
-                progress.past = progress.past.max(offset.0.saturating_add(1));
+                self.progress(group, partition).process(*offset, client, event.time);
             }
             Fact::GaveUp { group: Some(group), partition, offset, to } => {
                 let progress = self.progress(group, partition);
@@ -62,6 +78,21 @@ impl Observer for Delivery {
                 if to.is_some() {
                     progress.handed_on.insert(offset.0);
                 }
+            }
+            Fact::StoreWrote { transaction, group, partition, offset, results, client } => {
+                self.written.push(Written {
+                    store: event.node,
+                    transaction: *transaction,
+                    group: group.clone(),
+                    partition: partition.clone(),
+                    offset: *offset,
+                    results: results.clone(),
+                    client: *client,
+                    at: event.time,
+                });
+            }
+            Fact::StoreLoaded { transactions } => {
+                self.written.retain(|row| row.store != event.node || row.transaction <= *transactions);
             }
             Fact::OffsetCommitted { group, partition, offset, .. } => {
                 let progress = self.progress(group, partition);
@@ -80,6 +111,17 @@ impl Delivery {
         self.groups.get_mut(group).expect("it was just inserted").entry(partition.clone()).or_default()
     }
 
+    /// With what stores have at the end.
+    fn with_stores(&self) -> Groups {
+        let mut all = Self { groups: self.groups.clone(), written: Vec::new() };
+        for row in &self.written {
+            let progress = all.progress(&row.group, &row.partition);
+            row.results.iter().for_each(|offset| progress.process(*offset, row.client, row.at));
+            progress.past = progress.past.max(row.offset.0);
+        }
+        all.groups
+    }
+
     pub(crate) fn check(&self, history: &History, contract: &Contract, findings: &mut Findings) {
         let says: BTreeSet<&str> = contract
             .consumers
@@ -87,7 +129,8 @@ impl Delivery {
             .filter(|consumer| consumer.says_processed)
             .filter_map(|consumer| consumer.group.as_deref())
             .collect();
-        for (group, partitions) in &self.groups {
+        let with_stores = (!self.written.is_empty()).then(|| self.with_stores());
+        for (group, partitions) in with_stores.as_ref().unwrap_or(&self.groups) {
             let said = partitions.values().any(|progress| !progress.processed.is_empty());
             if !said && !says.contains(group.as_str()) {
                 continue;
@@ -101,6 +144,13 @@ impl Delivery {
 }
 
 impl Progress {
+    /// The effect of a record is there, perhaps once more.
+    fn process(&mut self, offset: Offset, client: u32, at: Instant) {
+        let entry = self.processed.entry(offset.0).or_insert(Processing { times: 0, client, at });
+        *entry = Processing { times: entry.times + 1, client, at };
+        self.past = self.past.max(offset.0.saturating_add(1));
+    }
+
     fn check(
         &self,
         group: &str,

@@ -1,14 +1,30 @@
 //! What consumers and their programs are promised: which deliveries may be lost or doubled, which commits may go back.
 
-use super::{Contract, Permitted};
+use super::{ConsumerContract, Contract, Permitted};
 use crate::anomaly::Anomaly;
 use crate::explain::Cause;
+
+const STORE: &str = "the store is outside Kafka, and answers before its writes are safe from what befell it";
 
 impl Contract {
     /// Whether every member of a group writes to a sink that takes each record once.
     pub(crate) fn upserts(&self, group: &str) -> bool {
+        self.all_members(group, |member| member.upserts)
+    }
+
+    /// Whether every member of a group writes to a sink that keeps the last value of each key.
+    pub(crate) fn keeps_last_value(&self, group: &str) -> bool {
+        self.all_members(group, |member| member.last_wins)
+    }
+
+    /// Whether every member of a group writes to a sink that keeps the newest value of each key.
+    pub(crate) fn versions(&self, group: &str) -> bool {
+        self.all_members(group, |member| member.versioned)
+    }
+
+    fn all_members(&self, group: &str, is_so: impl Fn(&ConsumerContract) -> bool) -> bool {
         let mut members = self.consumers.iter().filter(|consumer| consumer.group.as_deref() == Some(group)).peekable();
-        members.peek().is_some() && members.all(|member| member.upserts)
+        members.peek().is_some() && members.all(is_so)
     }
 
     pub(super) fn permits_lost_delivery(&self, anomaly: &Anomaly) -> Permitted {
@@ -18,6 +34,7 @@ impl Contract {
                 Permitted::yes("auto.offset.reset=latest skips what was written before the group had a position")
             }
             Some(Cause::PositionReset) => self.permits_reading(anomaly),
+            Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
             Some(Cause::SwallowedByProgram) => {
                 Permitted::yes("the program catches what it cannot process, and commits it like everything else")
             }
@@ -37,6 +54,7 @@ pub(super) fn permits_duplicate_delivery(anomaly: &Anomaly) -> Permitted {
             Permitted::yes("a group fences commits of former members, not what they do elsewhere")
         }
         Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
+        Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
         Some(_) | None => Permitted::yes("delivery is at least once: what was not committed is delivered again"),
     }
 }
@@ -57,5 +75,15 @@ pub(super) fn permits_nonmonotonic_commit(anomaly: &Anomaly) -> Permitted {
         }
         Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
         Some(_) | None => Permitted::unknown("it depends on who committed"),
+    }
+}
+
+pub(super) fn permits_effect_reorder(anomaly: &Anomaly) -> Permitted {
+    match anomaly.cause {
+        Some(Cause::KeysMoved) => Permitted::yes("order is kept within a partition, and more partitions move keys"),
+        Some(Cause::Unknown) | None => {
+            Permitted::no("a program that works on what poll() returns in its order keeps the order of each key")
+        }
+        Some(_) => Permitted::yes("what is delivered again comes after what is newer, and the last write wins"),
     }
 }

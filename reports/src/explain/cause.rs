@@ -136,6 +136,8 @@ causes! {
         "the group had committed the record before anybody had processed it";
     SwallowedByProgram = "swallowed-by-program",
         "the program could not process the record, caught the exception, and went on as if it had";
+    StoreLostWrites = "store-lost-writes",
+        "the store came back without the last transactions that it had answered";
     StoppedByRecord = "stopped-by-record",
         "the program does not get past a record that it cannot process";
     ProcessedBeforeCommitted = "processed-before-committed",

@@ -219,6 +219,24 @@ fn group(event: &Event) -> (Actor, String, String) {
     let plain = Actor::node(event.node);
     match &event.fact {
         Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
+        Fact::StoreWrote { transaction, offset, results, .. } => {
+            let with = match results[..] {
+                [] => String::new(),
+                [one] => format!("with the result of offset {one}"),
+                [first, .., last] => format!("with the results of offsets {first} to {last}"),
+            };
+            (
+                plain,
+                format!("wrote offset {offset}"),
+                join(format!("transaction {transaction}"), Some(with).filter(|with| !with.is_empty())),
+            )
+        }
+        Fact::StoreRefused { expected, found, .. } => {
+            (plain, "refused the transaction".to_owned(), format!("offset {found} was there, not {expected}"))
+        }
+        Fact::StoreLoaded { transactions } => {
+            (plain, format!("came back with {transactions} transactions"), String::new())
+        }
         Fact::ProcessingFailed { offset, attempt, .. } => {
             (plain, format!("could not process offset {offset}"), format!("attempt {attempt}"))
         }

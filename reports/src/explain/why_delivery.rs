@@ -30,6 +30,15 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     }
 }
 
+/// Why an older record of a key took effect after a newer one: its key had moved, or it was delivered again.
+pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    let moved = super::why_keys_moved::explain(lineage, anomaly);
+    if moved.cause == Cause::KeysMoved {
+        return moved;
+    }
+    explain(lineage, &Anomaly { kind: Kind::DuplicateDelivery, ..anomaly.clone() })
+}
+
 /// What happened to one partition of a group, and the offset in question.
 struct Walk<'a> {
     lineage: &'a Lineage<'a>,
@@ -43,6 +52,56 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn fact(&self, at: At) -> &Fact {
         &self.lineage.events[at].fact
+    }
+
+    /// How far the group has come by a commit, to its coordinator or to a store of its own.
+    fn committed(&self, at: At) -> Option<Offset> {
+        match self.fact(at) {
+            Fact::OffsetCommitted { offset, .. } | Fact::StoreWrote { offset, .. } => Some(*offset),
+            _ => None,
+        }
+    }
+
+    /// Whether it is where the effect of the record came to be.
+    fn is_done_by(&self, at: At) -> bool {
+        match self.fact(at) {
+            Fact::Processed { offset, .. } => *offset == self.offset,
+            Fact::StoreWrote { results, .. } => results.contains(&self.offset),
+            _ => false,
+        }
+    }
+
+    /// Whose doing it was.
+    fn doer(&self, at: At) -> NodeId {
+        match self.fact(at) {
+            Fact::StoreWrote { client, .. } => NodeId::Client(*client),
+            _ => self.lineage.events[at].node,
+        }
+    }
+
+    /// Where a store came back without what it had written for this record, between two moments.
+    fn loss_of_store(&self, after: At, before: At) -> Option<At> {
+        let mut writes = self.line.iter().copied().filter(|at| *at < before);
+        writes.find_map(|at| {
+            let Fact::StoreWrote { transaction, offset, .. } = self.fact(at) else { return None };
+            let store = self.lineage.events[at].node;
+            let is_loss = |load: &At| {
+                *load > at.max(after)
+                    && *load < before
+                    && self.lineage.events[*load].node == store
+                    && matches!(self.fact(*load), Fact::StoreLoaded { transactions } if transactions < transaction)
+            };
+            let is_of_record = *offset > self.offset;
+            is_of_record.then(|| self.lineage.store_loads.iter().copied().find(is_loss)).flatten()
+        })
+    }
+
+    /// Its effect was there, and a store lost it.
+    fn undone(&self) -> Option<Tale> {
+        let done = self.line.iter().copied().find(|at| self.is_done_by(*at))?;
+        let lost = self.loss_of_store(done, At::MAX)?;
+        let next = self.line.iter().copied().find(|at| *at > lost && self.committed(*at).is_some());
+        Some(self.tale(Cause::StoreLostWrites, [Some(done), Some(lost), next], (Some(lost), Mark::Loss)))
     }
 
     /// The story of these places, of which one decided it.
@@ -63,14 +122,11 @@ impl Walk<'_> {
     }
 
     fn lost(&self) -> Tale {
-        if let Some(swallowed) = self.swallowed() {
-            return swallowed;
+        if let Some(told) = self.swallowed().or_else(|| self.undone()) {
+            return told;
         }
-        let commit = self
-            .line
-            .iter()
-            .copied()
-            .find(|at| matches!(self.fact(*at), Fact::OffsetCommitted { offset, .. } if *offset > self.offset));
+        let commit =
+            self.line.iter().copied().find(|at| self.committed(*at).is_some_and(|offset| offset > self.offset));
         let polls = self.polls();
         let polled = match commit {
             Some(commit) => polls.iter().rev().find(|at| **at < commit).or(polls.first()).copied(),
@@ -96,9 +152,8 @@ impl Walk<'_> {
             *at < gave_up && matches!(self.fact(*at), Fact::ProcessingFailed { offset, .. } if *offset == self.offset)
         });
         let polled = self.polls().into_iter().rev().find(|at| *at < gave_up);
-        let commit = self.line.iter().copied().find(|at| {
-            *at > gave_up && matches!(self.fact(*at), Fact::OffsetCommitted { offset, .. } if *offset > self.offset)
-        });
+        let is_past = |at: At| at > gave_up && self.committed(at).is_some_and(|offset| offset > self.offset);
+        let commit = self.line.iter().copied().find(|at| is_past(*at));
         let places = [polled, failed.last(), Some(gave_up), commit];
         Some(self.tale(Cause::SwallowedByProgram, places, (Some(gave_up), Mark::Loss)))
     }
@@ -114,25 +169,22 @@ impl Walk<'_> {
     }
 
     fn duplicated(&self) -> Tale {
-        let done: Vec<At> = self
-            .line
-            .iter()
-            .copied()
-            .filter(|at| matches!(self.fact(*at), Fact::Processed { offset, .. } if *offset == self.offset))
-            .collect();
+        let done: Vec<At> = self.line.iter().copied().filter(|at| self.is_done_by(*at)).collect();
         let [first, .., second] = done[..] else { return Tale::unknown() };
-        let (former, latter) = (self.lineage.events[first].node, self.lineage.events[second].node);
+        let (former, latter) = (self.doer(first), self.doer(second));
         let reset = self.resets_of(latter).filter(|at| *at < second).last();
         let commit = reset.and_then(|reset| {
-            let is_commit = |at: &At| matches!(self.fact(*at), Fact::OffsetCommitted { .. });
+            let is_commit = |at: &At| self.committed(*at).is_some();
             self.line.iter().rev().copied().filter(|at| *at < reset).find(is_commit)
         });
         let end = self.end_of_ownership(former, first);
         let taken = self.taken_from(former, first).or_else(|| self.taken_from(latter, second));
+        let lost = self.loss_of_store(first, second);
+        let seeks_by_store = self.line.iter().any(|at| matches!(self.fact(*at), Fact::StoreWrote { .. }));
         let cause = match reset.map(|at| (at, self.fact(at))) {
-            Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange | ResetReason::Seek, .. })) => {
-                Cause::PositionReset
-            }
+            _ if lost.is_some() => Cause::StoreLostWrites,
+            Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange, .. })) => Cause::PositionReset,
+            Some((_, Fact::PositionReset { reason: ResetReason::Seek, .. })) if !seeks_by_store => Cause::PositionReset,
             Some((_, Fact::PositionReset { reason: ResetReason::Truncation, .. })) => Cause::LogReplaced,
             _ if taken.is_some() => Cause::ProcessedAfterLosingPartition,
             // A member that finds no commit begins anew. Where there never was one, that there was none is the reason.
@@ -143,20 +195,20 @@ impl Walk<'_> {
             _ => Cause::ProcessedBeforeCommitted,
         };
         let end = end.filter(|end| *end < second);
-        self.tale(cause, [Some(first), commit, end, taken, reset, Some(second)], (Some(second), Mark::Again))
+        self.tale(cause, [Some(first), commit, lost, end, taken, reset, Some(second)], (Some(second), Mark::Again))
     }
 
     /// Whether the last commit before the second delivery names less than one before it.
     fn went_back(&self, commit: Option<At>) -> bool {
         let Some(commit) = commit else { return false };
-        let is_before = matches!(self.fact(commit), Fact::OffsetCommitted { offset, .. } if *offset <= self.offset);
+        let is_before = self.committed(commit).is_some_and(|offset| offset <= self.offset);
         is_before && self.was_committed(commit)
     }
 
     /// Whether the group had committed the offset before that.
     fn was_committed(&self, before: At) -> bool {
-        let mut earlier = self.line.iter().take_while(|at| **at < before).map(|at| self.fact(*at));
-        earlier.any(|fact| matches!(fact, Fact::OffsetCommitted { offset, .. } if *offset > self.offset))
+        let mut earlier = self.line.iter().take_while(|at| **at < before);
+        earlier.any(|at| self.committed(*at).is_some_and(|offset| offset > self.offset))
     }
 
     /// Where somebody else was given the partition that this one processed all the same.

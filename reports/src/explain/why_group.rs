@@ -56,6 +56,7 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
 fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Tale> {
     let commit_at = |at: At| match &lineage.events[at].fact {
         Fact::OffsetCommitted { offset, generation, .. } => Some((*offset, *generation)),
+        Fact::StoreWrote { offset, .. } => Some((*offset, -1)),
         _ => None,
     };
     let told_at = anomaly.told_at?;

@@ -306,6 +306,14 @@ fn client(event: &Event, who: &str) -> Option<String> {
             ),
         },
         Fact::Processed { partition, offset, .. } => format!("{who} processed offset {offset} of {partition}"),
+        Fact::StoreWrote { transaction, group, partition, offset, results, .. } => format!(
+            "{who} wrote transaction {transaction}: group {group} is at offset {offset} of {partition}, with {} result(s)",
+            results.len()
+        ),
+        Fact::StoreRefused { group, partition, expected, found, .. } => {
+            format!("{who} refused group {group} a transaction: {partition} is at {found}, not at {expected}")
+        }
+        Fact::StoreLoaded { transactions } => format!("{who} has the first {transactions} transaction(s)"),
         Fact::ProcessingFailed { partition, offset, attempt, .. } => {
             format!("{who} could not process offset {offset} of {partition}, attempt {attempt}")
         }

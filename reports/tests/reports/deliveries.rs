@@ -20,6 +20,8 @@ fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
         says_processed: true,
         commits_before_processing: false,
         upserts: false,
+        last_wins: false,
+        versioned: false,
     };
     let mut consumers = vec![consumer(2, "c1"), consumer(3, "c2")];
     consumers.iter_mut().for_each(change);
@@ -392,4 +394,109 @@ fn co_10_a_program_that_stands_before_a_record() {
     assert_eq!(poisoned, [(Some(Cause::StoppedByRecord), Answer::Yes)]);
     let elsewhere = stuck("c1 ended with an exception: it could not process offset 0 of orders-1");
     assert_eq!(elsewhere, [(Some(Cause::Unknown), Answer::Unknown)]);
+}
+
+const STORE: NodeId = NodeId::Client(9);
+
+fn wrote(run: &mut Run, transaction: u64, offset: i64, results: &[i64], client: u32) {
+    let (group, partition) = ("billing".into(), orders());
+    let results = results.iter().copied().map(Offset).collect();
+    run.say(STORE, Fact::StoreWrote { transaction, group, partition, offset: Offset(offset), results, client });
+}
+
+fn loaded(run: &mut Run, transactions: u64) {
+    run.say(STORE, Fact::StoreLoaded { transactions });
+}
+
+#[test]
+fn co_22_results_that_are_written_with_the_offset() {
+    let mut run = written();
+    wrote(&mut run, 1, 2, &[0, 1], 2);
+    run.say(C1, Fact::NodeKilled);
+    loaded(&mut run, 1);
+    assigned(&mut run, C2, 2, 2, ResetReason::Seek);
+    wrote(&mut run, 2, 3, &[2], 3);
+    let run = ended(run);
+    assert_eq!((lost(&run, &group(|_| {})), twice(&run, &group(|_| {}))), (vec![], vec![]));
+}
+
+#[test]
+fn co_22_a_member_that_lost_the_partition_writes_its_transaction() {
+    let mut run = written();
+    run.say(C1, Fact::NodePaused);
+    assigned(&mut run, C2, 2, 0, ResetReason::NoPosition);
+    wrote(&mut run, 1, 3, &[0, 1, 2], 3);
+    run.say(C1, Fact::NodeResumed);
+    wrote(&mut run, 2, 1, &[0], 2);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
+    let went_back = of(Kind::NonmonotonicCommit, &run, &group(|_| {}));
+    assert_eq!(went_back, [(1, Some(Cause::CommitWentBack), Answer::Yes)]);
+}
+
+/// The results are elsewhere; the offset was in a store that forgot it.
+#[test]
+fn lg_11_an_offset_that_a_store_has_lost() {
+    let history = |kept: u64| {
+        let mut run = written();
+        for offset in 0..3 {
+            processed(&mut run, C1, offset);
+            wrote(&mut run, offset as u64 + 1, offset + 1, &[], 2);
+        }
+        run.say(C1, Fact::NodeKilled);
+        loaded(&mut run, kept);
+        assigned(&mut run, C2, 2, kept as i64, ResetReason::Seek);
+        for offset in kept as i64..3 {
+            processed(&mut run, C2, offset);
+        }
+        ended(run)
+    };
+    assert_eq!(twice(&history(2), &group(|_| {})), [(2, Some(Cause::StoreLostWrites), Answer::Yes)]);
+    assert_eq!(twice(&history(3), &group(|_| {})), []);
+}
+
+/// The program goes on from what it remembers, and the store has less.
+#[test]
+fn lg_11_results_that_a_store_has_lost() {
+    let history = |kept: u64| {
+        let mut run = written();
+        wrote(&mut run, 1, 1, &[0], 2);
+        wrote(&mut run, 2, 2, &[1], 2);
+        loaded(&mut run, kept);
+        wrote(&mut run, kept + 1, 3, &[2], 2);
+        ended(run)
+    };
+    assert_eq!(lost(&history(1), &group(|_| {})), [(1, Some(Cause::StoreLostWrites), Answer::Yes)]);
+    assert_eq!(lost(&history(2), &group(|_| {})), []);
+}
+
+/// Records a, b and c, all of key k3; the effects come in this order, by a first and then a second member.
+fn effects(first: &[i64], second: &[i64]) -> Run {
+    let mut run = written();
+    first.iter().for_each(|offset| processed(&mut run, C1, *offset));
+    run.say(C1, Fact::NodeKilled);
+    assigned(&mut run, C2, 2, 0, ResetReason::Committed);
+    second.iter().for_each(|offset| processed(&mut run, C2, *offset));
+    ended(run)
+}
+
+fn reordered(run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
+    of(Kind::EffectReorder, run, contract)
+}
+
+#[test]
+fn lg_10_a_redelivery_brings_an_older_value_back() {
+    let run = effects(&[0, 1], &[0, 1, 2]);
+    let last_wins = group(|consumer| (consumer.upserts, consumer.last_wins) = (true, true));
+    assert_eq!(reordered(&run, &last_wins), [(0, Some(Cause::ProcessedBeforeCommitted), Answer::Yes)]);
+    let versioned = group(|consumer| (consumer.upserts, consumer.versioned) = (true, true));
+    assert_eq!(reordered(&run, &versioned), []);
+    assert_eq!(reordered(&run, &group(|_| {})), [], "each effect is there for itself: it is a duplicate, no more");
+}
+
+#[test]
+fn effects_of_a_key_in_another_order_than_the_log_has_them() {
+    let forbidden = |offset| (offset, Some(Cause::Unknown), Answer::No);
+    assert_eq!(reordered(&effects(&[0, 2, 1], &[]), &group(|_| {})), [forbidden(1)]);
+    assert_eq!(reordered(&effects(&[0, 1, 2], &[]), &group(|_| {})), []);
 }

@@ -158,6 +158,22 @@ pub fn all() -> Vec<Fact> {
         Fact::PartitionsRevoked { group: "billing".into(), partitions: vec![partition.clone()], lost: true },
         Fact::CommitAnswered { group: "billing".into(), partition: partition.clone(), offset: o(18), error },
         Fact::Processed { group: Some("billing".into()), partition: partition.clone(), offset: o(17) },
+        Fact::StoreWrote {
+            transaction: 3,
+            group: "billing".into(),
+            partition: partition.clone(),
+            offset: o(18),
+            results: vec![o(16), o(17)],
+            client: 2,
+        },
+        Fact::StoreRefused {
+            group: "billing".into(),
+            partition: partition.clone(),
+            expected: o(16),
+            found: o(18),
+            client: 2,
+        },
+        Fact::StoreLoaded { transactions: 3 },
         Fact::ProcessingFailed {
             group: Some("billing".into()),
             partition: partition.clone(),

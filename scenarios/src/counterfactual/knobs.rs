@@ -6,7 +6,7 @@
 //! Not modelled: properties of one client or broker alone; values between those of the list.
 
 use ackproof_core::config::Toggles;
-use ackproof_sim::ClientKind;
+use ackproof_sim::{ClientKind, workload};
 
 use crate::document::{
     AtEnd, Commit, CommitFailure, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic, OnError, OnFailure,
@@ -96,6 +96,9 @@ const SETTINGS: &[(u32, Setting)] = &[
     (CODE, Setting::CommitFailure(CommitFailure::RepeatIfLatest)),
     (CODE, Setting::OnFailure(Then::Block)),
     (CODE, Setting::Sink(Sink::Upsert)),
+    (CODE, Setting::Sink(Sink::Versioned)),
+    (CODE, Setting::Sink(Sink::Transaction)),
+    (CODE, Setting::Sink(Sink::CompareAndSet)),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "5")),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "1")),
     (THROUGHPUT, Producer("linger.ms", "0")),
@@ -135,6 +138,13 @@ impl Setting {
         match self {
             Producer(..) => has(|kind| matches!(kind, ClientKind::Producer(..))),
             Legacy(..) => has(|kind| matches!(kind, ClientKind::LegacyProducer(..))),
+            Setting::Sink(Sink::Transaction | Sink::CompareAndSet) => {
+                has(|kind| matches!(kind, ClientKind::Consumer(_, Some(workload)) if workload.store.is_some()))
+            }
+            // Only where a key has one value are there versions of it.
+            Setting::Sink(Sink::Versioned) => has(
+                |kind| matches!(kind, ClientKind::Consumer(_, Some(workload)) if workload.sink == workload::Sink::LastWrite),
+            ),
             Setting::HandOver(_)
             | Setting::Commit(_)
             | Setting::Sink(_)
@@ -143,17 +153,15 @@ impl Setting {
                 has(|kind| matches!(kind, ClientKind::Consumer(config, _) if config.group_id.is_some()))
             }
             Consumer(..) => has(|kind| matches!(kind, ClientKind::Consumer(..))),
-            Setting::OnError(_) | Setting::AtEnd(_) => has(|kind| !matches!(kind, ClientKind::Consumer(..))),
+            Setting::OnError(_) | Setting::AtEnd(_) => {
+                has(|kind| matches!(kind, ClientKind::Producer(..) | ClientKind::LegacyProducer(..)))
+            }
             Topic(..) | Cluster(..) | ReplicationFactor(_) | Setting::Toggle(..) | Version(_) => true,
         }
     }
 }
 
 impl Knob {
-    pub fn is_sink(&self) -> bool {
-        matches!(self.setting, Setting::Sink(_))
-    }
-
     /// What it turns, so that one change does not turn it twice.
     pub fn name(&self) -> &'static str {
         match self.setting {

@@ -95,8 +95,17 @@ pub enum Then {
 pub enum Sink {
     /// Every time a record is processed there is one effect more (the default).
     Append,
-    /// An effect is written under a key of its record: a second time changes nothing.
+    /// An effect is written under a key of the record's own, like its place in the log: a second time changes nothing.
     Upsert,
+    /// An effect is the value of its record's key, and the last write wins: an older record that is processed again brings an
+    /// older value back.
+    LastWrite,
+    /// The same with the record's own time or place as version (HBase's cell timestamps): an older one changes nothing.
+    Versioned,
+    /// Effects are written into the store, in one transaction with how far the program has come.
+    Transaction,
+    /// The same, and only if the program is the last that has written there (`UPDATE .. WHERE offset = ?`, `checkAndPut`).
+    CompareAndSet,
 }
 
 /// A process that reads: partitions that it names, or that its group gives it.
@@ -136,6 +145,8 @@ pub struct Consumer {
     pub hand_over: Option<Written<bool>>,
     /// Where its effects go.
     pub sink: Option<Written<Sink>>,
+    /// The `[[store]]` in which it keeps how far it has come, instead of with its group; it begins there.
+    pub store: Option<Written<String>>,
     /// When it commits; never by itself, if not given.
     pub commit: Option<Written<Commit>>,
     /// How it commits.
@@ -149,4 +160,47 @@ pub struct Consumer {
     pub fails: Option<Written<Fails>>,
     /// What it does about a record that it could not process.
     pub on_failure: Option<Written<OnFailure>>,
+}
+
+/// A store outside Kafka, in which programs keep how far they have come.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Store {
+    /// Its name: how consumers, steps and reports call it.
+    pub name: Written<String>,
+    /// What it is.
+    pub kind: Written<StoreKind>,
+    /// With `kind = "redis"`: what it keeps on its disk; `none` if not given.
+    pub persistence: Option<Written<Persistence>>,
+    /// With `persistence = "rdb"`: how often it takes a snapshot; 60s if not given.
+    #[schemars(with = "Option<Time>")]
+    pub snapshot_every: Option<Written<String>>,
+}
+
+/// What a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreKind {
+    /// Redis: in memory, with or without something on its disk.
+    Redis,
+    /// HBase: a write is in the memory of three machines when it is answered (`hflush`).
+    Hbase,
+    /// A relational database: a transaction is synced before it is answered.
+    Rdbms,
+}
+
+/// What Redis keeps on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Persistence {
+    /// Nothing.
+    None,
+    /// A snapshot now and then.
+    Rdb,
+    /// A log that is synced by the operating system (`appendfsync no`).
+    AofNo,
+    /// A log that is synced once a second (`appendfsync everysec`).
+    AofEverysec,
+    /// A log that is synced before each answer (`appendfsync always`).
+    AofAlways,
 }

@@ -93,6 +93,9 @@ pub struct Counts {
     /// Times that a record was processed again.
     #[schemars(with = "Option<Count>")]
     pub duplicate_deliveries: Option<Written<Value>>,
+    /// Records that took effect after a newer one of their key.
+    #[schemars(with = "Option<Count>")]
+    pub reordered_effects: Option<Written<Value>>,
     /// Times that a record was processed again, to no effect.
     #[schemars(with = "Option<Count>")]
     pub absorbed_deliveries: Option<Written<Value>>,

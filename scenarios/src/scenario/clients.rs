@@ -29,6 +29,8 @@ impl Reading<'_> {
         fix: &Fix,
     ) -> Vec<ClientSpec> {
         let mut clients = Vec::new();
+        let stores = document.store.iter().map(|store| store.name.to_string());
+        self.names.stores = stores.zip((document.producer.len() + document.consumer.len()) as u32..).collect();
         for producer in &document.producer {
             self.client_name(&producer.name);
             clients.extend(self.producer(place, producer, version, fix));
@@ -36,6 +38,10 @@ impl Reading<'_> {
         for consumer in &document.consumer {
             self.client_name(&consumer.name);
             clients.extend(self.consumer(place, consumer, version, fix));
+        }
+        for store in &document.store {
+            self.client_name(&store.name);
+            clients.extend(self.store(store));
         }
         clients
     }

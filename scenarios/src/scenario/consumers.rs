@@ -30,21 +30,29 @@ impl Reading<'_> {
         self.check_commits(written, config.as_ref());
         let on_failure = fix.on_failure.as_ref().or(written.on_failure.as_ref());
         let on_failure = self.on_failure(on_failure, version, &written.name);
+        let sink = fix.sink.as_ref().or(written.sink.as_ref());
+        let commit = match fix.commit.as_ref().or(written.commit.as_ref()).map(|written| **written) {
+            None => CommitPolicy::Never,
+            Some(document::Commit::BeforeProcessing) => CommitPolicy::BeforeProcessing,
+            Some(document::Commit::AfterProcessing) => CommitPolicy::AfterProcessing,
+            Some(document::Commit::AfterEach) => CommitPolicy::AfterEach,
+        };
         let workload = ConsumerWorkload {
             poll_timeout: self.time(written.poll_timeout.as_ref(), Duration::from_millis(100)),
             processing: self.time(written.processing.as_ref(), Duration::ZERO),
             processing_each: self.time(written.processing_each.as_ref(), Duration::ZERO),
             hand_over: fix.hand_over.as_ref().or(written.hand_over.as_ref()).is_some_and(|flag| **flag),
-            sink: match fix.sink.as_ref().or(written.sink.as_ref()).map(|written| **written) {
-                None | Some(document::Sink::Append) => Sink::Append,
+            sink: match sink.map(|sink| **sink) {
                 Some(document::Sink::Upsert) => Sink::Upsert,
+                Some(document::Sink::LastWrite) => Sink::LastWrite,
+                Some(document::Sink::Versioned) => Sink::Versioned,
+                // What the store has taken is there once for each transaction.
+                None | Some(document::Sink::Append | document::Sink::Transaction | document::Sink::CompareAndSet) => {
+                    Sink::Append
+                }
             },
-            commit: match fix.commit.as_ref().or(written.commit.as_ref()).map(|written| **written) {
-                None => CommitPolicy::Never,
-                Some(document::Commit::BeforeProcessing) => CommitPolicy::BeforeProcessing,
-                Some(document::Commit::AfterProcessing) => CommitPolicy::AfterProcessing,
-                Some(document::Commit::AfterEach) => CommitPolicy::AfterEach,
-            },
+            store: self.store_use(written, sink, config.as_ref(), commit),
+            commit,
             commit_mode: self.commit_mode(written, &fix),
             poison: written.fails.as_ref().map(poison),
             on_failure: on_failure?,

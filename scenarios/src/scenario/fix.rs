@@ -69,6 +69,10 @@ fn program(consumer: &FixedConsumer) -> Vec<String> {
     let sink = consumer.sink.as_ref().map(|sink| match **sink {
         Sink::Append => "a sink that appends",
         Sink::Upsert => "a sink that takes each record once (upsert)",
+        Sink::LastWrite => "a sink that keeps the last value written of each key",
+        Sink::Versioned => "a sink that keeps the newest value of each key (versions)",
+        Sink::Transaction => "results and offset written in one transaction",
+        Sink::CompareAndSet => "results and offset written in one transaction, if the offset is as expected",
     });
     let failure = consumer.commit_failure.as_ref().map(|failure| match **failure {
         CommitFailure::Ignore => "no second attempt at a commit that failed",

@@ -17,6 +17,7 @@ mod reading;
 mod selector;
 mod settings;
 mod steps;
+mod stores;
 mod when;
 
 use std::sync::Arc;

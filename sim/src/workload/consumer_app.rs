@@ -16,9 +16,11 @@ use std::sync::Arc;
 
 use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, Work};
 use ackproof_core::protocol::ErrorCode;
+use ackproof_core::store::StoreResponse;
 use ackproof_core::types::{Duration, Instant, Offset, RecordId, TopicName, TopicPartition};
 
 use super::consumer_commits::Commits;
+use super::consumer_store::{Next, StoreSide};
 use super::consumer_workload::{CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnFailure, Source, Then};
 
 /// No program tries again without letting time pass.
@@ -31,6 +33,8 @@ enum Doing {
     Resting(Instant),
     /// It is inside `poll()`.
     Polling,
+    /// It waits for its store before it begins, or after a write: then it goes on with what there is to process.
+    Storing,
     /// It waits for `commitSync()`; then it goes on with what there is to process.
     Committing(u64),
     /// It processes.
@@ -64,6 +68,11 @@ pub struct ConsumerApp {
     /// What is committed when the last of them is done.
     commit_after: bool,
     commits: Commits,
+    store: Option<StoreSide>,
+    /// What it calls when it has read its rows for the first time.
+    begins_with: Option<Call>,
+    /// Whether it reads its rows in the rebalance callback.
+    in_callback: bool,
 }
 
 impl ConsumerApp {
@@ -73,12 +82,23 @@ impl ConsumerApp {
             Source::Assign(partitions) => Call::Assign(partitions.clone()),
             Source::Subscribe(topics) => Call::Subscribe(topics.clone()),
         };
+        let mut store = workload.store.clone().map(StoreSide::new);
+        let mut doing = Doing::Resting(now);
+        let mut begins_with = Some(first);
+        match (&mut store, &workload.source) {
+            (Some(store), Source::Assign(partitions)) => {
+                store.read(partitions.clone(), now);
+                doing = Doing::Storing;
+            }
+            (Some(_), Source::Subscribe(_)) | (None, _) => {}
+        }
+        let queued = begins_with.take_if(|_| doing != Doing::Storing).into_iter().collect();
         Self {
             commits: Commits::new(workload.commit_mode),
             workload,
             client,
-            doing: Doing::Resting(now),
-            queued: VecDeque::from([first]),
+            doing,
+            queued,
             records: VecDeque::new(),
             next_done: now,
             attempts: 0,
@@ -87,6 +107,9 @@ impl ConsumerApp {
             sends,
             is_cut_off: false,
             commit_after: false,
+            store,
+            begins_with,
+            in_callback: false,
         }
     }
 
@@ -129,14 +152,17 @@ impl ConsumerApp {
     pub fn is_processing(&self) -> bool {
         self.doing != Doing::Crashed
             && (!self.records.is_empty()
-                || matches!(self.doing, Doing::Committing(_))
+                || matches!(self.doing, Doing::Committing(_) | Doing::Storing)
+                || self.store.as_ref().is_some_and(StoreSide::is_waiting)
                 || self.commits.next_deadline().is_some())
     }
 
     fn may_work(&self) -> bool {
         let has_turn = match self.doing {
             Doing::Processing => true,
-            Doing::Resting(_) | Doing::Polling | Doing::Committing(_) | Doing::Failed => self.workload.hand_over,
+            Doing::Resting(_) | Doing::Polling | Doing::Committing(_) | Doing::Storing | Doing::Failed => {
+                self.workload.hand_over
+            }
             Doing::Crashed => false,
         };
         has_turn && self.handed_on.is_none() && !self.records.is_empty()
@@ -146,10 +172,16 @@ impl ConsumerApp {
     pub fn next_deadline(&self) -> Option<Instant> {
         let poll = match self.doing {
             Doing::Resting(at) => Some(at),
-            Doing::Polling | Doing::Committing(_) | Doing::Processing | Doing::Failed | Doing::Crashed => None,
+            Doing::Polling
+            | Doing::Committing(_)
+            | Doing::Storing
+            | Doing::Processing
+            | Doing::Failed
+            | Doing::Crashed => None,
         };
+        let asks = self.store.as_ref().and_then(StoreSide::next_deadline).filter(|_| self.doing != Doing::Crashed);
         let done = self.may_work().then_some(self.next_done);
-        poll.into_iter().chain(done).chain(self.commits.next_deadline()).min()
+        poll.into_iter().chain(done).chain(asks).chain(self.commits.next_deadline()).min()
     }
 
     /// What it calls next at `now`, if anything. To be asked until there is nothing.
@@ -159,6 +191,9 @@ impl ConsumerApp {
         }
         if self.doing == Doing::Crashed {
             return None;
+        }
+        if let Some(call) = self.store.as_mut().and_then(|store| store.call(now)) {
+            return Some(call);
         }
         if let Some(call) = self.commits.repeat(now) {
             return Some(call);
@@ -184,8 +219,11 @@ impl ConsumerApp {
         if self.is_cut_off || poison.is_some_and(|poison| poison.spoils(record, self.attempts)) {
             return Some(self.could_not(now));
         }
-        let (partition, offset) = self.next_record(now)?;
-        Some(Call::Worked(partition, offset, Work::Done))
+        let (partition, offset) = (record.partition.clone(), record.offset);
+        let is_stored = self.store.as_mut().is_some_and(|store| store.takes(&partition, offset));
+        self.next_record(now)?;
+        // A result that is stored with the row is there when the store has written it.
+        if is_stored { self.next_call(now) } else { Some(Call::Worked(partition, offset, Work::Done)) }
     }
 
     /// The first record is done with: its effect is there, or somebody else has it, or nobody.
@@ -195,7 +233,7 @@ impl ConsumerApp {
         self.sent_first = None;
         self.next_done = now + self.workload.processing_each;
         if self.workload.commit == CommitPolicy::AfterEach {
-            self.commit(Some(vec![(partition.clone(), offset.next())]));
+            self.commit(Some(vec![(partition.clone(), offset.next())]), now);
         }
         Some((partition, offset))
     }
@@ -273,11 +311,16 @@ impl ConsumerApp {
     fn finish(&mut self, now: Instant) {
         self.doing = Doing::Resting(now);
         if std::mem::take(&mut self.commit_after) {
-            self.commit(None);
+            self.commit(None, now);
         }
     }
 
-    fn commit(&mut self, offsets: Option<Vec<(TopicPartition, Offset)>>) {
+    fn commit(&mut self, offsets: Option<Vec<(TopicPartition, Offset)>>, now: Instant) {
+        if let Some(store) = &mut self.store {
+            store.write(offsets, now);
+            self.doing = Doing::Storing;
+            return;
+        }
         let (call, commit) = self.commits.next(offsets);
         self.queued.push_back(commit);
         if self.workload.commit_mode == CommitMode::Sync {
@@ -294,11 +337,14 @@ impl ConsumerApp {
             self.next_done = now + self.workload.processing + self.workload.processing_each;
         }
         self.commits.polled(&records);
+        if let Some(store) = &mut self.store {
+            store.polled(&records);
+        }
         self.records.extend(records);
         self.doing = if self.workload.hand_over { Doing::Resting(now) } else { Doing::Processing };
         match self.workload.commit {
-            CommitPolicy::BeforeProcessing => self.commit(None),
-            CommitPolicy::AfterProcessing if self.workload.hand_over => self.commit(None),
+            CommitPolicy::BeforeProcessing => self.commit(None, now),
+            CommitPolicy::AfterProcessing if self.workload.hand_over => self.commit(None, now),
             CommitPolicy::AfterProcessing => self.commit_after = true,
             CommitPolicy::AfterEach | CommitPolicy::Never => {}
         }
@@ -315,9 +361,20 @@ impl ConsumerApp {
                     self.resume(now);
                 }
             }
-            Completion::PartitionsRevoked(_) | Completion::PartitionsLost(_) | Completion::PartitionsAssigned(_) => {
+            Completion::PartitionsRevoked(partitions) | Completion::PartitionsLost(partitions) => {
+                if let Some(store) = &mut self.store {
+                    store.revoked(&partitions);
+                }
                 self.queued.push_back(Call::ReturnFromCallback);
             }
+            Completion::PartitionsAssigned(partitions) => match &mut self.store {
+                Some(store) if !partitions.is_empty() => {
+                    store.read(partitions, now);
+                    self.in_callback = true;
+                }
+                Some(_) | None => self.queued.push_back(Call::ReturnFromCallback),
+            },
+            Completion::StoreAnswered(answer) => self.stored(answer, now),
             Completion::SendReturned { record, result: Err(error) } => self.handed_on(record, Err(error), now),
             Completion::Delivered { record, result } => self.handed_on(record, result.map(|_| ()), now),
             Completion::SendReturned { result: Ok(()), .. }
@@ -326,6 +383,28 @@ impl ConsumerApp {
             | Completion::TopicsCreated(_)
             | Completion::LeadersElected(_)
             | Completion::AdminDone(_) => {}
+        }
+    }
+
+    /// The store has answered, or has not.
+    fn stored(&mut self, answer: Option<StoreResponse>, now: Instant) {
+        let Some(store) = &mut self.store else { return };
+        match store.answered(answer, now) {
+            Next::Wait => {}
+            Next::Written => self.resume(now),
+            Next::Seek(places) => {
+                self.queued.extend(self.begins_with.take());
+                self.queued.extend(places.into_iter().map(|(partition, offset)| Call::Seek(partition, offset)));
+                if std::mem::take(&mut self.in_callback) {
+                    self.queued.push_back(Call::ReturnFromCallback);
+                } else {
+                    // Whatever it had in hand comes again from there.
+                    self.records.clear();
+                    self.attempts = 0;
+                    self.commit_after = false;
+                    self.doing = Doing::Resting(now);
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ackproof_core::client::ConsumerRecord;
 use ackproof_core::config::ProducerConfig;
-use ackproof_core::types::{Duration, TopicName, TopicPartition};
+use ackproof_core::types::{Duration, NodeId, TopicName, TopicPartition};
 use bytes::Bytes;
 
 /// Where a program gets its partitions from.
@@ -55,8 +55,25 @@ pub enum OnCommitFailure {
 pub enum Sink {
     /// Every time a record is processed there is one effect more.
     Append,
-    /// An effect is written under a key of its record: a second time changes nothing.
+    /// An effect is written under a key of its record's own: a second time changes nothing.
     Upsert,
+    /// An effect is the value of its record's key: the last write wins.
+    LastWrite,
+    /// The same with the record's place as version: an older one changes nothing.
+    Versioned,
+}
+
+/// How a program uses a store outside Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreUse {
+    /// Where it is.
+    pub node: NodeId,
+    /// In whose name: the group.
+    pub group: String,
+    /// Whether results are written there too, in one transaction with how far the program has come.
+    pub with_results: bool,
+    /// Whether a transaction is written only where the row is as the program expects it.
+    pub guarded: bool,
 }
 
 /// Which records cannot be processed. What is given must fit.
@@ -143,6 +160,8 @@ pub struct ConsumerWorkload {
     pub on_failure: OnFailure,
     /// Where the effects go.
     pub sink: Sink,
+    /// Where it keeps how far it has come, if not with its group.
+    pub store: Option<StoreUse>,
     /// When it commits.
     pub commit: CommitPolicy,
     /// How.
@@ -161,6 +180,7 @@ impl ConsumerWorkload {
             poison: None,
             on_failure: OnFailure::default(),
             sink: Sink::Append,
+            store: None,
             commit: CommitPolicy::Never,
             commit_mode: CommitMode::Sync,
         }

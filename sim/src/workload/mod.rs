@@ -2,13 +2,15 @@
 
 pub mod consumer_app;
 mod consumer_commits;
+mod consumer_store;
 pub mod consumer_workload;
 pub mod producer_app;
 pub mod template;
 
 pub use consumer_app::ConsumerApp;
 pub use consumer_workload::{
-    CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, Poison, Sink, Source, Then,
+    CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, Poison, Sink, Source, StoreUse,
+    Then,
 };
 pub use producer_app::{AtEnd, OnError, ProducerApp, ProducerWorkload};
 pub use template::Template;

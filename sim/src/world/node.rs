@@ -10,6 +10,7 @@ use ackproof_core::broker::Broker;
 use ackproof_core::client::{AdminClient, Call, Completion, LegacyProducer, Producer, producer::Abandoned};
 use ackproof_core::config::BrokerConfig;
 use ackproof_core::controller::Controller;
+use ackproof_core::store::Store;
 use ackproof_core::types::{Duration, Instant, NodeId, Prng};
 use ackproof_core::{Context, Effect, Input, Machine};
 
@@ -45,6 +46,8 @@ pub enum SimMachine {
     Consumer(Box<ConsumingProcess>),
     /// An admin client.
     Admin(Box<AdminClient>),
+    /// A store outside Kafka.
+    Store(Box<Store>),
 }
 
 /// How a new life of a process is made.
@@ -130,6 +133,7 @@ impl SimMachine {
             SimMachine::LegacyProducer(machine) => &mut **machine,
             SimMachine::Consumer(machine) => &mut **machine,
             SimMachine::Admin(machine) => &mut **machine,
+            SimMachine::Store(machine) => &mut **machine,
         }
     }
 
@@ -147,6 +151,7 @@ impl SimMachine {
             SimMachine::LegacyProducer(machine) => machine.next_deadline(),
             SimMachine::Consumer(machine) => machine.next_deadline(),
             SimMachine::Admin(machine) => machine.next_deadline(),
+            SimMachine::Store(machine) => machine.next_deadline(),
         }
     }
 
@@ -159,7 +164,8 @@ impl SimMachine {
             | SimMachine::Producer(_)
             | SimMachine::LegacyProducer(_)
             | SimMachine::Consumer(_)
-            | SimMachine::Admin(_) => true,
+            | SimMachine::Admin(_)
+            | SimMachine::Store(_) => true,
         }
     }
 
@@ -169,7 +175,9 @@ impl SimMachine {
             SimMachine::Producer(machine) => machine.abandoned(),
             SimMachine::LegacyProducer(machine) => machine.abandoned(),
             SimMachine::Consumer(machine) => machine.producer.as_ref().map(Producer::abandoned).unwrap_or_default(),
-            SimMachine::Controller(_) | SimMachine::Broker(_) | SimMachine::Admin(_) => Vec::new(),
+            SimMachine::Controller(_) | SimMachine::Broker(_) | SimMachine::Admin(_) | SimMachine::Store(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -226,8 +234,10 @@ impl Blueprint {
                 (SimMachine::LegacyProducer(Box::new(machine)), program(workload))
             }
             Blueprint::Client(ClientKind::Consumer(config, workload)) => {
-                let producer = workload.as_ref().and_then(|workload| workload.producer()).cloned();
-                let machine = ConsumingProcess::new(config.clone(), producer, &servers.brokers, client);
+                let mut machine = ConsumingProcess::new(config.clone(), &servers.brokers, client);
+                if let Some(workload) = workload {
+                    machine = machine.with(workload, &servers.brokers, client);
+                }
                 let app = match workload {
                     Some(workload) => App::Consumer(ConsumerApp::new(workload.clone(), client, now, progress.1)),
                     None => App::External(VecDeque::new()),
@@ -236,6 +246,9 @@ impl Blueprint {
             }
             Blueprint::Client(ClientKind::Admin) => {
                 (SimMachine::Admin(Box::new(AdminClient::new(bootstrap()))), App::External(VecDeque::new()))
+            }
+            Blueprint::Client(ClientKind::Store(config)) => {
+                (SimMachine::Store(Box::new(Store::new(config.clone()))), App::None)
             }
         }
     }

@@ -166,7 +166,12 @@ impl Consumer {
                 }
             }
             Call::Close { timeout } => self.begin_close(ctx.now() + timeout, ctx),
-            Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } | Call::Admin(_) => {}
+            Call::Send(_)
+            | Call::Flush
+            | Call::Store(_)
+            | Call::CreateTopics(_)
+            | Call::ElectLeader { .. }
+            | Call::Admin(_) => {}
         }
     }
 

@@ -102,6 +102,7 @@ impl LegacyProducer {
             | Call::Commit { .. }
             | Call::ReturnFromCallback
             | Call::Worked(..)
+            | Call::Store(_)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)

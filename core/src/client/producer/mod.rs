@@ -161,6 +161,7 @@ impl Producer {
             | Call::Commit { .. }
             | Call::ReturnFromCallback
             | Call::Worked(..)
+            | Call::Store(_)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)
