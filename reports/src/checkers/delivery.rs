@@ -11,11 +11,14 @@
 //! Results that a program writes into a store, in one transaction with how far it has come, are there as long as the transaction
 //! is: what a store has lost when it comes back was not processed after all.
 //!
+//! Where a log was cut below a member's position (an unclean election), what stands there later are other records: what was done
+//! with the old ones is told as `lost-write`, and counts for nothing here.
+//!
 //! Only groups whose applications say what they have processed are judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ackproof_core::fact::{Event, Fact, Observer};
+use ackproof_core::fact::{Event, Fact, Observer, ResetReason};
 use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
 
 use super::Findings;
@@ -27,6 +30,8 @@ use crate::history::History;
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
     groups: Groups,
+    /// The group of each client that was given partitions by one.
+    group_of: BTreeMap<u32, String>,
     /// What stores have written, until the run is over or they have lost it.
     written: Vec<Written>,
 }
@@ -91,6 +96,19 @@ impl Observer for Delivery {
                     at: event.time,
                 });
             }
+            Fact::PartitionsAssigned { group, .. } => {
+                let NodeId::Client(client) = event.node else { return };
+                if self.group_of.get(&client) != Some(group) {
+                    self.group_of.insert(client, group.clone());
+                }
+            }
+            Fact::PositionReset { partition, to, reason: ResetReason::Truncation, .. } => {
+                let NodeId::Client(client) = event.node else { return };
+                let group = self.group_of.get(&client).and_then(|group| self.groups.get_mut(group));
+                if let Some(progress) = group.and_then(|partitions| partitions.get_mut(partition)) {
+                    progress.cut(*to);
+                }
+            }
             Fact::StoreLoaded { transactions } => {
                 self.written.retain(|row| row.store != event.node || row.transaction <= *transactions);
             }
@@ -113,7 +131,7 @@ impl Delivery {
 
     /// With what stores have at the end.
     fn with_stores(&self) -> Groups {
-        let mut all = Self { groups: self.groups.clone(), written: Vec::new() };
+        let mut all = Self { groups: self.groups.clone(), ..Self::default() };
         for row in &self.written {
             let progress = all.progress(&row.group, &row.partition);
             row.results.iter().for_each(|offset| progress.process(*offset, row.client, row.at));
@@ -144,6 +162,13 @@ impl Delivery {
 }
 
 impl Progress {
+    /// The log was cut: from there on it has other records.
+    fn cut(&mut self, to: Offset) {
+        self.processed.split_off(&to.0);
+        self.handed_on.split_off(&to.0);
+        self.past = self.past.min(to.0);
+    }
+
     /// The effect of a record is there, perhaps once more.
     fn process(&mut self, offset: Offset, client: u32, at: Instant) {
         let entry = self.processed.entry(offset.0).or_insert(Processing { times: 0, client, at });

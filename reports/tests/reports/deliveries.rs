@@ -500,3 +500,21 @@ fn effects_of_a_key_in_another_order_than_the_log_has_them() {
     assert_eq!(reordered(&effects(&[0, 2, 1], &[]), &group(|_| {})), [forbidden(1)]);
     assert_eq!(reordered(&effects(&[0, 1, 2], &[]), &group(|_| {})), []);
 }
+
+/// The log was cut below c1's position, and has other records there now: each is processed once.
+#[test]
+fn co_15_other_records_at_offsets_that_were_processed() {
+    let history = |reason: ResetReason| {
+        let mut run = written();
+        for offset in 0..3 {
+            processed(&mut run, C1, offset);
+        }
+        run.repositioned(3, 1, reason);
+        processed(&mut run, C1, 1);
+        processed(&mut run, C1, 2);
+        ended(run)
+    };
+    assert_eq!(twice(&history(ResetReason::Truncation), &group(|_| {})), []);
+    let again = |offset| (offset, Some(Cause::PositionReset), Answer::Yes);
+    assert_eq!(twice(&history(ResetReason::OutOfRange), &group(|_| {})), [again(1), again(2)]);
+}

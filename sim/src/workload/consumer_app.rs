@@ -113,11 +113,6 @@ impl ConsumerApp {
         }
     }
 
-    /// Whether `poll()` threw: the loop has ended.
-    pub fn has_failed(&self) -> bool {
-        self.doing == Doing::Failed
-    }
-
     /// Whether processing threw, and the process should end; and the record that it could not process.
     pub fn crashed_at(&self) -> Option<(&TopicPartition, Offset)> {
         let record = self.records.front().filter(|_| self.doing == Doing::Crashed)?;
