@@ -200,7 +200,12 @@ fn finish(mut fork: Fork, report: &mut Report) {
 fn judge(fork: Fork, report: &mut Report) {
     report.worlds += 1;
     let faults = fork.world.faults();
-    let unhealed = (0..faults.steps().len()).any(|step| faults.state(step) == StepState::InForce);
+    let heals = |action: &Action| matches!(action, Action::Resume(_) | Action::Start(_) | Action::Heal(_));
+    let unhealed = faults.steps().iter().enumerate().any(|(number, step)| match faults.state(number) {
+        StepState::InForce => true,
+        StepState::Waiting => heals(&step.action),
+        _ => false,
+    });
     let at_rest = fork.world.outcome() == Outcome::Quiescent;
     let judgement = fork.judge.finish();
     let mut what = complaints(&judgement, if unhealed { Rest::Excused } else { Rest::Due });

@@ -217,9 +217,9 @@ pub struct Broken {
 pub struct Circumstances {
     /// Whether a replica that was not in the ISR had been elected in the partition.
     pub unclean_election: bool,
-    /// How many brokers had lost unsynced bytes together with their power.
+    /// How many brokers of the partition had lost unsynced bytes together with their power.
     pub power_losses: u32,
-    /// How many disks had lost or changed what was synced.
+    /// How many disks of its brokers, or of controllers, had lost or changed what was synced.
     pub harmed_disks: u32,
     /// Whether the leader had dropped a proposal that nobody had answered, because metadata told it of its own ISR again.
     #[serde(default)]
@@ -248,13 +248,16 @@ impl Invariants {
     fn circumstances(&self, partition: Option<&PartitionView>) -> Circumstances {
         let ordeal = &self.view.ordeal;
         let leader = partition.and_then(PartitionView::current_leader).and_then(|(_, leader)| leader.leads.as_ref());
+        let concerns = |broker: i32| partition.is_none_or(|partition| partition.is_or_was_on(broker));
+        // A controller's disk decides over every partition.
+        let harms = |node: &&NodeId| !matches!(node, NodeId::Broker(broker) if !concerns(*broker));
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Circumstances {
             unclean_election: partition.is_some_and(|partition| partition.decided.unclean),
             dropped_proposal: leader.is_some_and(|leads| leads.forgot),
             intact_in_sync: partition.is_some_and(|partition| self.view.has_intact_follower(partition)),
-            power_losses: count(ordeal.lossy.len()),
-            harmed_disks: count(ordeal.harmed.len()),
+            power_losses: count(ordeal.lossy.iter().filter(|broker| concerns(**broker)).count()),
+            harmed_disks: count(ordeal.harmed.iter().filter(harms).count()),
         }
     }
 

@@ -77,6 +77,8 @@ pub(super) struct PartitionView {
     pub(super) committed: Committed,
     /// The replicas of which something was heard.
     pub(super) replicas: BTreeMap<i32, ReplicaView>,
+    /// Brokers that held a replica and hold none any more: what befell them may live on in those that copied from them.
+    pub(super) former: BTreeSet<i32>,
     /// The offset after the furthest record that a consumer has read.
     pub(super) consumed: i64,
     /// Who led in which epoch.
@@ -99,6 +101,7 @@ impl PartitionView {
             },
             committed: Committed::default(),
             replicas: BTreeMap::new(),
+            former: BTreeSet::new(),
             consumed: 0,
             leaders: BTreeMap::new(),
             overruled: None,
@@ -108,6 +111,11 @@ impl PartitionView {
     /// The replica on a broker, if anything was heard of it.
     pub(super) fn replica(&self, broker: i32) -> Option<&ReplicaView> {
         self.replicas.get(&broker)
+    }
+
+    /// Whether a broker holds a replica, or ever did.
+    pub(super) fn is_or_was_on(&self, broker: i32) -> bool {
+        self.replicas.contains_key(&broker) || self.former.contains(&broker)
     }
 
     fn replica_mut(&mut self, broker: i32) -> &mut ReplicaView {
@@ -350,7 +358,9 @@ impl ClusterView {
             }
             Fact::LogDeleted { partition, .. } => {
                 let index = self.partition(partition);
-                self.partitions[index].replicas.remove(&broker);
+                let partition = &mut self.partitions[index];
+                partition.replicas.remove(&broker);
+                partition.former.insert(broker);
             }
             _ => {}
         }

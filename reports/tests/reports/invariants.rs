@@ -461,6 +461,28 @@ fn a_loss_of_power_does_not_excuse_a_leader_that_others_in_sync_could_replace() 
 }
 
 #[test]
+fn what_befell_a_broker_without_a_replica_excuses_nothing() {
+    // The ISR has broker 3, which lacks a record that consumers can see.
+    let after = |befallen: Option<(i32, Fact)>| {
+        let mut run = Run::started();
+        if let Some((broker, fact)) = befallen {
+            run.say(NodeId::Broker(broker), fact);
+        }
+        run.written(1, 4, 0, &[2]);
+        run.adopts(1, &[1, 2]);
+        run.high_watermark(1, Role::Leader, 0, 1);
+        first(&run, Invariant::StrongIsr).expect("broker 3 lacks a record").permitted.answer
+    };
+    assert_eq!(after(None), Answer::No);
+    let power_lost = Fact::PowerLost { unsynced_bytes: 900, lost_bytes: 300 };
+    let harmed = Fact::DiskHarmed { what: "emptied a disk".into() };
+    for fact in [power_lost, harmed] {
+        assert_eq!(after(Some((4, fact.clone()))), Answer::No);
+        assert_eq!(after(Some((2, fact))), Answer::Yes);
+    }
+}
+
+#[test]
 fn one_loss_of_power_does_not_excuse_the_loss_of_every_copy_where_two_are_promised() {
     let mut run = lost_with_power();
     run.truncated(2, 2, 0, TruncationReason::Diverged);
