@@ -145,7 +145,11 @@ pub struct Consumer {
 
 impl Consumer {
     pub(super) fn start(shared: Shared, client: NodeIndex) -> Self {
-        Self { process: Process::start(shared, client), commits: AtomicU64::new(0), in_callback: AtomicBool::new(false) }
+        Self {
+            process: Process::start(shared, client),
+            commits: AtomicU64::new(0),
+            in_callback: AtomicBool::new(false),
+        }
     }
 
     /// `consumer.subscribe(topics)`: its group (`group.id`) says what it reads.
