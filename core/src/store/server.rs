@@ -105,6 +105,7 @@ impl Store {
             }
             Persistence::Log | Persistence::LogSyncedEverySecond | Persistence::LogSyncedAlways => {
                 let file = storage.open(LOG, OpenMode::Create)?;
+                storage.sync_dir("")?;
                 let valid = self.replay(storage, file)?;
                 // A piece of a transaction at the end is cut off, as by aof-load-truncated.
                 if valid < storage.len(file)? {
