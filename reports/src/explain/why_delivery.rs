@@ -32,9 +32,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
 
 /// Why an older record of a key took effect after a newer one: its key had moved, or it was delivered again.
 pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    let moved = super::why_keys_moved::explain(lineage, anomaly);
-    if moved.cause == Cause::KeysMoved {
-        return moved;
+    let newer = anomaly.other_record.and_then(|record| lineage.records.get(&record)?.told);
+    let is_elsewhere = newer.is_some_and(|told| match &lineage.events[told].fact {
+        Fact::RecordAcknowledged { partition, .. } => Some(partition) != Tale::partition(anomaly).as_ref(),
+        _ => false,
+    });
+    if is_elsewhere {
+        return super::why_keys_moved::explain(lineage, anomaly);
     }
     explain(lineage, &Anomaly { kind: Kind::DuplicateDelivery, ..anomaly.clone() })
 }
