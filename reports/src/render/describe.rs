@@ -21,6 +21,7 @@ pub fn describe(event: &Event, names: &NodeNames) -> String {
         .or_else(|| forgotten(event, &who))
         .or_else(|| controller(event, &who))
         .or_else(|| client(event, &who))
+        .or_else(|| program(event, &who))
         .or_else(|| survey(event))
         .unwrap_or_else(|| format!("{who}: {}", event.fact.kind()))
 }
@@ -305,6 +306,13 @@ fn client(event: &Event, who: &str) -> Option<String> {
                 "{who} was told that offset {offset} of {partition} is not committed for group {group}: {error}"
             ),
         },
+        _ => return None,
+    })
+}
+
+/// What a program did with its records, and a store with what it was asked.
+fn program(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
         Fact::Processed { partition, offset, .. } => format!("{who} processed offset {offset} of {partition}"),
         Fact::StoreWrote { transaction, group, partition, offset, results, .. } => format!(
             "{who} wrote transaction {transaction}: group {group} is at offset {offset} of {partition}, with {} result(s)",

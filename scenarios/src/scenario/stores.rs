@@ -82,7 +82,7 @@ impl Reading<'_> {
         let fits = match commit {
             CommitPolicy::Never => false,
             CommitPolicy::BeforeProcessing => !with_results,
-            CommitPolicy::AfterProcessing | CommitPolicy::AfterEach => !(written.hand_over.as_deref() == Some(&true)),
+            CommitPolicy::AfterProcessing | CommitPolicy::AfterEach => written.hand_over.as_deref() != Some(&true),
         };
         if !fits {
             let found = self.error(store.span(), "nothing says when the program writes into its store");

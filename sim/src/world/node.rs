@@ -69,7 +69,7 @@ pub enum App {
     /// It sends.
     Producer(ProducerApp),
     /// It reads.
-    Consumer(ConsumerApp),
+    Consumer(Box<ConsumerApp>),
     /// It lives outside the world, which keeps for it what its client says.
     External(VecDeque<Completion>),
 }
@@ -239,7 +239,9 @@ impl Blueprint {
                     machine = machine.with(workload, &servers.brokers, client);
                 }
                 let app = match workload {
-                    Some(workload) => App::Consumer(ConsumerApp::new(workload.clone(), client, now, progress.1)),
+                    Some(workload) => {
+                        App::Consumer(Box::new(ConsumerApp::new(workload.clone(), client, now, progress.1)))
+                    }
                     None => App::External(VecDeque::new()),
                 };
                 (SimMachine::Consumer(Box::new(machine)), app)
