@@ -51,6 +51,8 @@ pub enum Kind {
     LostDelivery,
     /// A group processed a record more than once.
     DuplicateDelivery,
+    /// At the sink of a group, a record took effect after a newer one of its key.
+    EffectReorder,
     /// One generation of a group gave a partition to two processes.
     TwoOwners,
     /// The committed offset of a group went back.
@@ -59,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order in which reports list them.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::LostWrite,
         Kind::SilentDrop,
         Kind::Unavailable,
@@ -79,6 +81,7 @@ impl Kind {
         Kind::StaleEndOffset,
         Kind::LostDelivery,
         Kind::DuplicateDelivery,
+        Kind::EffectReorder,
         Kind::TwoOwners,
         Kind::NonmonotonicCommit,
     ];
@@ -105,6 +108,7 @@ impl Kind {
             Kind::StaleEndOffset => "stale-end-offset",
             Kind::LostDelivery => "lost-delivery",
             Kind::DuplicateDelivery => "duplicate-delivery",
+            Kind::EffectReorder => "effect-reorder",
             Kind::TwoOwners => "two-owners",
             Kind::NonmonotonicCommit => "nonmonotonic-commit",
         }
@@ -132,6 +136,7 @@ impl Kind {
             Kind::StaleEndOffset => "STALE",
             Kind::LostDelivery => "NEVER PROCESSED",
             Kind::DuplicateDelivery => "PROCESSED TWICE",
+            Kind::EffectReorder => "OUT OF ORDER",
             Kind::TwoOwners => "OWNED TWICE",
             Kind::NonmonotonicCommit => "COMMITTED BACK",
         }

@@ -3,6 +3,8 @@
 //! Kafka: what `ProducerConfig`, `TopicConfig` and `KafkaConfig` promise in their documentation.
 //! Not modelled: transactions promise nothing here yet.
 
+mod groups;
+
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
@@ -129,6 +131,12 @@ pub struct ConsumerContract {
     pub commits_before_processing: bool,
     /// Whether processing a record again changes nothing.
     pub upserts: bool,
+    /// Whether its sink has one value for each key, and what is written last wins.
+    #[serde(default)]
+    pub last_wins: bool,
+    /// Whether its sink has one value for each key, and an older record changes nothing.
+    #[serde(default)]
+    pub versioned: bool,
 }
 
 /// Whether a configuration permits an anomaly, and why.
@@ -255,6 +263,9 @@ impl Contract {
                 Some(Cause::CorruptRecord) => Permitted::yes(
                     "a checksum tells that a record is damaged; no replica repairs another's disk on read",
                 ),
+                Some(Cause::StoppedByRecord) => {
+                    Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
+                }
                 Some(_) | None => Permitted::unknown("no setting lets anything wait for ever once the faults are over"),
             },
             Kind::StaleEndOffset => match anomaly.cause {
@@ -263,25 +274,10 @@ impl Contract {
             },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
             Kind::LostDelivery => self.permits_lost_delivery(anomaly),
-            Kind::DuplicateDelivery => permits_duplicate_delivery(anomaly),
-            Kind::TwoOwners => match anomaly.cause {
-                Some(Cause::InstanceIdShared) => Permitted::yes(
-                    "who uses a group.instance.id twice is one member to the group until one of them is fenced",
-                ),
-                Some(Cause::GroupForgotten) => Permitted::yes(
-                    "a group is what its log has: whether that may lose records is said of __consumer_offsets",
-                ),
-                Some(_) | None => Permitted::no("a generation gives each partition to one member"),
-            },
-            Kind::NonmonotonicCommit => match anomaly.cause {
-                Some(Cause::CommitOfFormerGeneration) => {
-                    Permitted::no("a coordinator refuses what a member of a former generation commits")
-                }
-                Some(Cause::CommitWentBack) => {
-                    Permitted::yes("a coordinator takes the last commit, whatever offset it names")
-                }
-                Some(_) | None => Permitted::unknown("it depends on who committed"),
-            },
+            Kind::EffectReorder => groups::permits_effect_reorder(anomaly),
+            Kind::DuplicateDelivery => groups::permits_duplicate_delivery(anomaly),
+            Kind::TwoOwners => groups::permits_two_owners(anomaly),
+            Kind::NonmonotonicCommit => groups::permits_nonmonotonic_commit(anomaly),
             Kind::ExpiredUnread => {
                 Permitted::yes("a log keeps records for as long as retention and its operators say, read or not")
             }
@@ -500,40 +496,6 @@ impl Contract {
             }
             (_, _) => Permitted::no("a consumer with an assigned partition reads every record once, in order"),
         }
-    }
-}
-
-impl Contract {
-    /// Whether every member of a group writes to a sink that takes each record once.
-    pub(crate) fn upserts(&self, group: &str) -> bool {
-        let mut members = self.consumers.iter().filter(|consumer| consumer.group.as_deref() == Some(group)).peekable();
-        members.peek().is_some() && members.all(|member| member.upserts)
-    }
-
-    fn permits_lost_delivery(&self, anomaly: &Anomaly) -> Permitted {
-        let members = || self.consumers.iter().filter(|consumer| consumer.group == anomaly.group);
-        match anomaly.cause {
-            Some(Cause::PositionReset) if members().any(|member| member.resets_to_latest) => {
-                Permitted::yes("auto.offset.reset=latest skips what was written before the group had a position")
-            }
-            Some(Cause::PositionReset) => self.permits_reading(anomaly),
-            Some(Cause::CommittedBeforeProcessed) | None
-                if members().any(|member| member.commits_before_processing) =>
-            {
-                Permitted::yes("the program commits what it has not processed: at most once")
-            }
-            Some(_) | None => Permitted::no("a program that commits what it has processed processes every record"),
-        }
-    }
-}
-
-fn permits_duplicate_delivery(anomaly: &Anomaly) -> Permitted {
-    match anomaly.cause {
-        Some(Cause::ProcessedAfterLosingPartition) => {
-            Permitted::yes("a group fences commits of former members, not what they do elsewhere")
-        }
-        Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
-        Some(_) | None => Permitted::yes("delivery is at least once: what was not committed is delivered again"),
     }
 }
 

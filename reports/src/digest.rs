@@ -445,6 +445,25 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::Processed { group, partition, offset } => {
             d.put(103u64).put(group.is_some()).put(group.as_deref().unwrap_or_default()).put(partition).put(offset.0);
         }
+        Fact::ProcessingFailed { group, partition, offset, attempt } => {
+            d.put(220u64).put(group.is_some()).put(group.as_deref().unwrap_or_default()).put(partition).put(offset.0);
+            d.put(*attempt);
+        }
+        Fact::GaveUp { group, partition, offset, to } => {
+            d.put(221u64).put(group.is_some()).put(group.as_deref().unwrap_or_default()).put(partition).put(offset.0);
+            d.put(to.is_some()).put(to.as_deref().unwrap_or_default());
+        }
+        Fact::StoreWrote { transaction, group, partition, offset, results, client } => {
+            d.put(222u64).put(*transaction).put(group.as_str()).put(partition).put(offset.0).put(*client);
+            d.put(results.len() as u64);
+            results.iter().for_each(|offset| d.word(offset.0 as u64));
+        }
+        Fact::StoreRefused { group, partition, expected, found, client } => {
+            d.put(223u64).put(group.as_str()).put(partition).put(expected.0).put(found.0).put(*client);
+        }
+        Fact::StoreLoaded { transactions } => {
+            d.put(224u64).put(*transactions);
+        }
         Fact::OffsetCommitted { group, partition, offset, generation } => {
             d.put(104u64).put(group.as_str()).put(partition).put(offset.0).put(*generation);
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::checkers::delivery::Delivery;
+use crate::checkers::effect_order::EffectOrder;
 use crate::checkers::key_order::KeyOrder;
 use crate::checkers::nonmonotonic_commit::Commits;
 use crate::checkers::poll_order::PollOrder;
@@ -124,8 +125,12 @@ counts! {
     processed,
     /// Records that a group went past without processing them.
     lost_deliveries,
+    /// Records that groups did not process, and handed on to another topic.
+    handed_on,
     /// Times that a record was processed again.
     duplicate_deliveries,
+    /// Records that took effect after a newer one of their key.
+    reordered_effects,
     /// Times that a record was processed again, to no effect: the sink takes each once.
     absorbed_deliveries,
 }
@@ -226,6 +231,7 @@ pub struct Judge {
     end_offsets: EndOffsets,
     invariants: Invariants,
     delivery: Delivery,
+    effects: EffectOrder,
     owners: Owners,
     commits: Commits,
     groups: Vec<GroupState>,
@@ -262,6 +268,7 @@ impl Observer for Judge {
                 self.end_offsets.observe(event);
                 self.invariants.observe(event);
                 self.delivery.observe(event);
+                self.effects.observe(event);
                 self.owners.observe(event);
                 self.commits.observe(event);
             }
@@ -282,6 +289,7 @@ impl Judge {
             end_offsets: EndOffsets::default(),
             invariants: Invariants::default(),
             delivery: Delivery::default(),
+            effects: EffectOrder::default(),
             owners: Owners::default(),
             commits: Commits::default(),
             groups: Vec::new(),
@@ -368,6 +376,7 @@ impl Judge {
         self.stale_keys.check(&self.history, findings);
         self.end_offsets.check(&self.contract, findings);
         self.delivery.check(&self.history, &self.contract, findings);
+        self.effects.check(&ledger, &self.contract, findings);
         self.owners.check(findings);
         self.commits.check(&self.contract, findings);
         for (what, at) in &self.stuck {

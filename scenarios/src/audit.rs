@@ -105,7 +105,9 @@ impl Promise {
             }
             Kind::SilentDrop => Promise::NothingDropped,
             Kind::Duplicate | Kind::Phantom => Promise::NoDuplicate,
-            Kind::Reorder | Kind::ReplayReorder | Kind::KeyReorder | Kind::NonmonotonicPoll => Promise::Order,
+            Kind::Reorder | Kind::ReplayReorder | Kind::KeyReorder | Kind::EffectReorder | Kind::NonmonotonicPoll => {
+                Promise::Order
+            }
             Kind::LostDelivery | Kind::PollSkip | Kind::Unseen | Kind::ExpiredUnread | Kind::StaleKey => {
                 Promise::AllProcessed
             }

@@ -1,7 +1,7 @@
 //! What a scenario's configuration promises, in the judge's words.
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
-use ackproof_core::config::{AutoOffsetReset, LegacyProducerType, LogConfig};
+use ackproof_core::config::{AutoOffsetReset, LegacyProducerType, LogConfig, ProducerConfig};
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::types::{NodeId, StrBytes, TopicName};
 use ackproof_reports::NodeNames;
@@ -10,7 +10,7 @@ use ackproof_reports::contract::{
 };
 use ackproof_sim::ClientKind;
 use ackproof_sim::faults::Action;
-use ackproof_sim::workload::{self, AtEnd, CommitPolicy, ProducerWorkload, Sink};
+use ackproof_sim::workload::{self, AtEnd, CommitPolicy, ConsumerWorkload, ProducerWorkload, Sink};
 
 use crate::scenario::Scenario;
 
@@ -21,16 +21,9 @@ pub fn contract(scenario: &Scenario) -> Contract {
         let name = spec.name.clone();
         match &spec.kind {
             ClientKind::Producer(config, workload) => contract.producers.push(ProducerContract {
-                client,
-                name,
-                client_id: config.client_id.clone(),
-                acks: config.acks,
-                idempotence: config.enable_idempotence,
-                retries: config.retries,
-                max_in_flight: u32::try_from(config.max_in_flight_requests_per_connection).unwrap_or(u32::MAX),
-                legacy: None,
                 on_error: on_error(workload.as_deref()),
                 ending: ending(workload.as_deref()),
+                ..java_producer(client, &name, config)
             }),
             ClientKind::LegacyProducer(config, workload) => contract.producers.push(ProducerContract {
                 client,
@@ -47,19 +40,25 @@ pub fn contract(scenario: &Scenario) -> Contract {
                 on_error: on_error(workload.as_deref()),
                 ending: ending(workload.as_deref()),
             }),
-            ClientKind::Consumer(config, workload) => contract.consumers.push(ConsumerContract {
-                client,
-                name,
-                resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
-                group: config.group_id.clone(),
-                instance: config.group_instance_id.clone(),
-                says_processed: workload.is_some(),
-                upserts: workload.as_ref().is_some_and(|workload| workload.sink == Sink::Upsert),
-                commits_before_processing: workload
-                    .as_ref()
-                    .is_some_and(|workload| workload.hand_over || workload.commit == CommitPolicy::BeforeProcessing),
-            }),
-            ClientKind::Admin => {}
+            ClientKind::Consumer(config, workload) => {
+                contract.producers.extend(workload.as_deref().and_then(|workload| hands_on(client, &name, workload)));
+                let sink = workload.as_ref().map(|workload| workload.sink);
+                contract.consumers.push(ConsumerContract {
+                    client,
+                    name,
+                    resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
+                    group: config.group_id.clone(),
+                    instance: config.group_instance_id.clone(),
+                    says_processed: workload.is_some(),
+                    upserts: sink.is_some_and(|sink| sink != Sink::Append),
+                    last_wins: sink == Some(Sink::LastWrite),
+                    versioned: sink == Some(Sink::Versioned),
+                    commits_before_processing: workload.as_ref().is_some_and(|workload| {
+                        workload.hand_over || workload.commit == CommitPolicy::BeforeProcessing
+                    }),
+                });
+            }
+            ClientKind::Admin | ClientKind::Store(_) => {}
         }
     }
     let topics = scenario.topics.iter().zip(&scenario.topic_configs);
@@ -67,6 +66,28 @@ pub fn contract(scenario: &Scenario) -> Contract {
     contract.topics.extend(created_topics(scenario));
     contract.topics.extend(groups_topic(scenario));
     contract
+}
+
+fn java_producer(client: u32, name: &str, config: &ProducerConfig) -> ProducerContract {
+    ProducerContract {
+        client,
+        name: name.to_owned(),
+        client_id: config.client_id.clone(),
+        acks: config.acks,
+        idempotence: config.enable_idempotence,
+        retries: config.retries,
+        max_in_flight: u32::try_from(config.max_in_flight_requests_per_connection).unwrap_or(u32::MAX),
+        legacy: None,
+        on_error: OnError::Ignore,
+        ending: Ending::Closes,
+    }
+}
+
+/// The producer of a consuming program that hands on what it cannot process. If it waits for the answer, it tries again.
+fn hands_on(client: u32, name: &str, workload: &ConsumerWorkload) -> Option<ProducerContract> {
+    let workload::Then::HandOn(to) = &workload.on_failure.then else { return None };
+    let on_error = if to.waits { OnError::Resend } else { OnError::Ignore };
+    Some(ProducerContract { on_error, ending: Ending::Exits, ..java_producer(client, name, &to.producer) })
 }
 
 /// What nodes are called in reports.

@@ -54,7 +54,7 @@ pub struct Broker {
     pub(super) fetch_manager: FetchManager,
     pub(super) quotas: ClientQuotas,
     /// What each client calls itself in the header of its requests.
-    client_ids: Arc<BTreeMap<NodeId, String>>,
+    pub(super) client_ids: Arc<BTreeMap<NodeId, String>>,
     pub(super) producer_ids: ProducerIdManager,
     pub(super) groups: Groups,
     /// Topics whose creation a Metadata request has set off.
@@ -235,7 +235,8 @@ impl Broker {
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
             | Request::AssignReplicasToDirs(_)
-            | Request::AllocateProducerIds(_) => self.close_connection(from.connection, ctx),
+            | Request::AllocateProducerIds(_)
+            | Request::Store(_) => self.close_connection(from.connection, ctx),
         }
     }
 

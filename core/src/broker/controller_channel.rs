@@ -203,6 +203,7 @@ fn says_not_controller(response: &Response) -> bool {
         | Response::SyncGroup(_)
         | Response::ConsumerGroupHeartbeat(_)
         | Response::InitProducerId(_)
+        | Response::Store(_)
         | Response::OffsetForLeaderEpoch(_) => false,
     }
 }

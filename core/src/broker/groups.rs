@@ -269,13 +269,18 @@ impl Broker {
     }
 }
 
-/// The `client.id` that a Java consumer gives itself.
-pub(super) fn client_id_of(group: &GroupId, from: NodeId) -> StrBytes {
-    let number = match from {
-        NodeId::Client(number) => i64::from(number),
-        NodeId::Broker(number) | NodeId::Controller(number) => i64::from(number),
-    };
-    StrBytes::from_string(format!("consumer-{}-{number}", group.as_str()))
+impl Broker {
+    /// What a consumer calls itself: its `client.id`, or what a Java consumer without one makes up.
+    pub(super) fn client_id_of(&self, group: &GroupId, from: NodeId) -> StrBytes {
+        if let Some(set) = self.client_ids.get(&from).filter(|set| !set.is_empty()) {
+            return StrBytes::from_string(set.clone());
+        }
+        let number = match from {
+            NodeId::Client(number) => i64::from(number),
+            NodeId::Broker(number) | NodeId::Controller(number) => i64::from(number),
+        };
+        StrBytes::from_string(format!("consumer-{}-{number}", group.as_str()))
+    }
 }
 
 /// From where it connected.

@@ -99,7 +99,8 @@ impl AdminClient {
             | Call::Subscribe(_)
             | Call::Commit { .. }
             | Call::ReturnFromCallback
-            | Call::Processed(..)
+            | Call::Worked(..)
+            | Call::Store(_)
             | Call::Seek(..)
             | Call::Poll { .. } => {}
         }

@@ -56,7 +56,8 @@ pub(super) fn request_of(call: &Call) -> Option<Request> {
         | Call::Assign(_)
         | Call::Subscribe(_)
         | Call::Commit { .. }
-        | Call::Processed(..)
+        | Call::Worked(..)
+        | Call::Store(_)
         | Call::ReturnFromCallback
         | Call::Seek(..)
         | Call::Poll { .. } => None,

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::protocol::ErrorCode;
+use crate::store::{StoreRequest, StoreResponse};
 use crate::types::{Duration, Offset, RecordId, Timestamp, TopicName, TopicPartition};
 
 /// A record to be sent.
@@ -98,8 +99,10 @@ pub enum Call {
         /// Whether it is tried until it succeeds or cannot.
         sync: bool,
     },
-    /// Not a method of Kafka's: the application says that it has processed a record, that its effect is there.
-    Processed(TopicPartition, Offset),
+    /// Not a method of Kafka's: the application says what became of its work on a record.
+    Worked(TopicPartition, Offset, Work),
+    /// Not a method of Kafka's: the program asks the store that it has outside Kafka. Answered by `StoreAnswered`.
+    Store(StoreRequest),
     /// The rebalance callback returns.
     ReturnFromCallback,
     /// `consumer.seek(partition, offset)`.
@@ -120,6 +123,17 @@ pub enum Call {
     },
     /// An operator's call. Answered by `AdminDone`.
     Admin(AdminCall),
+}
+
+/// What became of an application's work on a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It is processed: its effect is there.
+    Done,
+    /// It could not be processed, for the n-th time in this life of the program.
+    Failed(u32),
+    /// The application goes on without having processed it; this topic, if any, has it now.
+    GivenUp(Option<TopicName>),
 }
 
 /// What an operator asks of the cluster. Answered by [`Completion::AdminDone`].
@@ -213,6 +227,8 @@ pub enum Completion {
         /// Whether the group has come so far.
         result: Result<(), ErrorCode>,
     },
+    /// The store answered, or did not.
+    StoreAnswered(Option<StoreResponse>),
     /// `createTopics()` came back: per topic its result.
     TopicsCreated(Vec<(TopicName, Result<(), ErrorCode>)>),
     /// `electLeaders()` came back.

@@ -16,7 +16,9 @@ pub(crate) mod testing_cluster;
 
 pub use admin::AdminClient;
 pub use backoff::ExponentialBackoff;
-pub use call::{AdminCall, Call, Completion, ConfigResource, ConsumerRecord, NewTopic, ProducerRecord, RecordMetadata};
+pub use call::{
+    AdminCall, Call, Completion, ConfigResource, ConsumerRecord, NewTopic, ProducerRecord, RecordMetadata, Work,
+};
 pub use consumer::Consumer;
 pub use legacy::LegacyProducer;
 pub use metadata::{ClientMetadata, ClientMetadataConfig, PartitionMetadata};

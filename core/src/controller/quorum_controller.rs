@@ -284,6 +284,7 @@ impl Controller {
             | Request::SyncGroup(_)
             | Request::ConsumerGroupHeartbeat(_)
             | Request::InitProducerId(_)
+            | Request::Store(_)
             | Request::OffsetForLeaderEpoch(_) => {
                 self.fetches.forget(connection);
                 ctx.close(connection);

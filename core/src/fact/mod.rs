@@ -662,6 +662,61 @@ pub enum Fact {
         /// The offset.
         offset: Offset,
     },
+    /// The application could not process a record: its code threw.
+    ProcessingFailed {
+        /// The group, if it has one.
+        group: Option<String>,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The how many-th time in this life of the program.
+        attempt: u32,
+    },
+    /// The application goes on without having processed a record.
+    GaveUp {
+        /// The group, if it has one.
+        group: Option<String>,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The topic that has it now: one for retries, or for dead letters. Without one nobody has it.
+        to: Option<String>,
+    },
+    /// A store outside Kafka has written how far a program has come, in a transaction with what else was in it.
+    StoreWrote {
+        /// The number of the transaction.
+        transaction: u64,
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset of the next record.
+        offset: Offset,
+        /// The records whose results are in the transaction.
+        results: Vec<Offset>,
+        /// The client that asked for it.
+        client: u32,
+    },
+    /// A store refused a transaction: a row was not as the program expected it.
+    StoreRefused {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// What the program expected, or -1.
+        expected: Offset,
+        /// What was there, or -1.
+        found: Offset,
+        /// The client that asked for it.
+        client: u32,
+    },
+    /// A store has started, and read what its disk had kept.
+    StoreLoaded {
+        /// The number of the last transaction that it has.
+        transactions: u64,
+    },
     /// A client believes something that its owner should know: a disabled guarantee, a setting without effect.
     ClientWarned {
         /// In words.

@@ -1,6 +1,11 @@
 //! The requests and responses that are modelled, in one enum each.
 
-use kafka_protocol::messages as kafka;
+/// Where the messages below come from: Kafka's schemas, and one of ours.
+mod kafka {
+    pub use kafka_protocol::messages::*;
+
+    pub use crate::store::{StoreRequest, StoreResponse};
+}
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident($request:ident, $response:ident)),* $(,)?) => {
@@ -113,4 +118,6 @@ messages! {
     AssignReplicasToDirs(AssignReplicasToDirsRequest, AssignReplicasToDirsResponse),
     /// Key 67: a block of producer ids for a broker (KIP-730).
     AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse),
+    /// None of Kafka's: a program reads or writes in its store.
+    Store(StoreRequest, StoreResponse),
 }

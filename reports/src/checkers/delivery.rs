@@ -1,15 +1,24 @@
 //! `lost-delivery` and `duplicate-delivery`: what a group was given and what became of it.
 //!
 //! Source: delivery accounting, processed x committed (`failure-catalog.md` section 4, c). A record below what its group
-//! has committed, or below one that it has processed, is past: nobody of the group will ask for it again. If nobody
+//! has committed, or below one that it has done with, is past: nobody of the group will ask for it again. If nobody
 //! processed it either, its delivery is lost. If it was processed twice, it was delivered twice; a sink that takes each record
 //! once absorbs that.
+//!
+//! A record that a program hands on to another topic, for retries or for dead letters, is no loss: it is somebody else's from
+//! then on. One that it swallows is.
+//!
+//! Results that a program writes into a store, in one transaction with how far it has come, are there as long as the transaction
+//! is: what a store has lost when it comes back was not processed after all.
+//!
+//! Where a log was cut below a member's position (an unclean election), what stands there later are other records: what was done
+//! with the old ones is told as `lost-write`, and counts for nothing here.
 //!
 //! Only groups whose applications say what they have processed are judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ackproof_core::fact::{Event, Fact, Observer};
+use ackproof_core::fact::{Event, Fact, Observer, ResetReason};
 use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
 
 use super::Findings;
@@ -20,7 +29,26 @@ use crate::history::History;
 /// Follows groups.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
-    groups: BTreeMap<String, BTreeMap<TopicPartition, Progress>>,
+    groups: Groups,
+    /// The group of each client that was given partitions by one.
+    group_of: BTreeMap<u32, String>,
+    /// What stores have written, until the run is over or they have lost it.
+    written: Vec<Written>,
+}
+
+type Groups = BTreeMap<String, BTreeMap<TopicPartition, Progress>>;
+
+/// A row that a store has written.
+#[derive(Clone, Debug)]
+struct Written {
+    store: NodeId,
+    transaction: u64,
+    group: String,
+    partition: TopicPartition,
+    offset: Offset,
+    results: Vec<Offset>,
+    client: u32,
+    at: Instant,
 }
 
 /// How far a group has come in one partition.
@@ -28,8 +56,10 @@ pub struct Delivery {
 struct Progress {
     /// The first and the last time each offset was processed, where there were several.
     processed: BTreeMap<i64, Processing>,
-    /// The highest offset committed.
-    committed: i64,
+    /// What went to another topic instead.
+    handed_on: BTreeSet<i64>,
+    /// Everything below has been committed, or something above it has been done with.
+    past: i64,
 }
 
 /// What was done with one offset.
@@ -45,14 +75,46 @@ impl Observer for Delivery {
         match &event.fact {
             Fact::Processed { group: Some(group), partition, offset } => {
                 let NodeId::Client(client) = event.node else { return };
+                self.progress(group, partition).process(*offset, client, event.time);
+            }
+            Fact::GaveUp { group: Some(group), partition, offset, to } => {
                 let progress = self.progress(group, partition);
-                let entry =
-                    progress.processed.entry(offset.0).or_insert(Processing { times: 0, client, at: event.time });
-                *entry = Processing { times: entry.times + 1, client, at: event.time };
+                progress.past = progress.past.max(offset.0.saturating_add(1));
+                if to.is_some() {
+                    progress.handed_on.insert(offset.0);
+                }
+            }
+            Fact::StoreWrote { transaction, group, partition, offset, results, client } => {
+                self.written.push(Written {
+                    store: event.node,
+                    transaction: *transaction,
+                    group: group.clone(),
+                    partition: partition.clone(),
+                    offset: *offset,
+                    results: results.clone(),
+                    client: *client,
+                    at: event.time,
+                });
+            }
+            Fact::PartitionsAssigned { group, .. } => {
+                let NodeId::Client(client) = event.node else { return };
+                if self.group_of.get(&client) != Some(group) {
+                    self.group_of.insert(client, group.clone());
+                }
+            }
+            Fact::PositionReset { partition, to, reason: ResetReason::Truncation, .. } => {
+                let NodeId::Client(client) = event.node else { return };
+                let group = self.group_of.get(&client).and_then(|group| self.groups.get_mut(group));
+                if let Some(progress) = group.and_then(|partitions| partitions.get_mut(partition)) {
+                    progress.cut(*to);
+                }
+            }
+            Fact::StoreLoaded { transactions } => {
+                self.written.retain(|row| row.store != event.node || row.transaction <= *transactions);
             }
             Fact::OffsetCommitted { group, partition, offset, .. } => {
                 let progress = self.progress(group, partition);
-                progress.committed = progress.committed.max(offset.0);
+                progress.past = progress.past.max(offset.0);
             }
             _ => {}
         }
@@ -67,6 +129,17 @@ impl Delivery {
         self.groups.get_mut(group).expect("it was just inserted").entry(partition.clone()).or_default()
     }
 
+    /// With what stores have at the end.
+    fn with_stores(&self) -> Groups {
+        let mut all = Self { groups: self.groups.clone(), ..Self::default() };
+        for row in &self.written {
+            let progress = all.progress(&row.group, &row.partition);
+            row.results.iter().for_each(|offset| progress.process(*offset, row.client, row.at));
+            progress.past = progress.past.max(row.offset.0);
+        }
+        all.groups
+    }
+
     pub(crate) fn check(&self, history: &History, contract: &Contract, findings: &mut Findings) {
         let says: BTreeSet<&str> = contract
             .consumers
@@ -74,7 +147,8 @@ impl Delivery {
             .filter(|consumer| consumer.says_processed)
             .filter_map(|consumer| consumer.group.as_deref())
             .collect();
-        for (group, partitions) in &self.groups {
+        let with_stores = (!self.written.is_empty()).then(|| self.with_stores());
+        for (group, partitions) in with_stores.as_ref().unwrap_or(&self.groups) {
             let said = partitions.values().any(|progress| !progress.processed.is_empty());
             if !said && !says.contains(group.as_str()) {
                 continue;
@@ -88,6 +162,20 @@ impl Delivery {
 }
 
 impl Progress {
+    /// The log was cut: from there on it has other records.
+    fn cut(&mut self, to: Offset) {
+        self.processed.split_off(&to.0);
+        self.handed_on.split_off(&to.0);
+        self.past = self.past.min(to.0);
+    }
+
+    /// The effect of a record is there, perhaps once more.
+    fn process(&mut self, offset: Offset, client: u32, at: Instant) {
+        let entry = self.processed.entry(offset.0).or_insert(Processing { times: 0, client, at });
+        *entry = Processing { times: entry.times + 1, client, at };
+        self.past = self.past.max(offset.0.saturating_add(1));
+    }
+
     fn check(
         &self,
         group: &str,
@@ -97,11 +185,8 @@ impl Progress {
         findings: &mut Findings,
     ) {
         findings.counts.processed += self.processed.len() as u64;
-        let last = self.processed.keys().next_back().map_or(0, |offset| offset.saturating_add(1));
-        let past = self.committed.max(last);
-        for (offset, content) in
-            history.surviving_records(partition).into_iter().take_while(|(offset, _)| *offset < past)
-        {
+        let records = history.surviving_records(partition).into_iter();
+        for (offset, content) in records.take_while(|(offset, _)| *offset < self.past) {
             let anomaly = |kind| Anomaly {
                 topic: Some(partition.topic.as_str().to_owned()),
                 partition: Some(partition.partition),
@@ -112,6 +197,7 @@ impl Progress {
                 ..Anomaly::new(kind)
             };
             match self.processed.get(&offset) {
+                None if self.handed_on.contains(&offset) => findings.counts.handed_on += 1,
                 None => {
                     findings.counts.lost_deliveries += 1;
                     findings.anomalies.push(anomaly(Kind::LostDelivery));

@@ -1,9 +1,10 @@
 //! Checkers: one property per file, with its published name and source.
 //!
-//! [`poll_order`], [`key_order`], [`delivery`], [`two_owners`], [`nonmonotonic_commit`], [`stale_key`] and [`stale_end_offset`] judge
+//! [`poll_order`], [`key_order`], [`delivery`], [`effect_order`], [`two_owners`], [`nonmonotonic_commit`], [`stale_key`] and [`stale_end_offset`] judge
 //! while the run goes on; the others read the ledger once, when it is over.
 
 pub mod delivery;
+pub mod effect_order;
 pub mod key_order;
 pub mod nonmonotonic_commit;
 pub mod poll_order;

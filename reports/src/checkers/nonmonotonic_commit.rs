@@ -3,7 +3,8 @@
 //! Source: `failure-catalog.md` CO-07, GR-02, GR-04. Named after Jepsen's `nonmonotonic-poll`.
 //!
 //! A coordinator compares members and generations, never offsets: the last commit in its log wins. A member that has gone
-//! back itself - it sought, the log had been cut, its position was out of range or gone - may say so; that is exempt.
+//! back itself - it sought, the log had been cut, its position was out of range or gone - may say so; that is exempt. So is one
+//! whose commit was still under way when it went back: it has not read again up to where that commit says that it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ pub struct Commits {
     /// The last commit of each group and partition: how far, and when.
     last: BTreeMap<String, BTreeMap<TopicPartition, Place>>,
     /// Where each client was put last, and not by what its group had committed.
-    put: BTreeMap<TopicPartition, BTreeMap<u32, Place>>,
+    put: BTreeMap<TopicPartition, BTreeMap<u32, Put>>,
     steps_back: Vec<StepBack>,
 }
 
@@ -29,6 +30,14 @@ pub struct Commits {
 struct Place {
     offset: Offset,
     event: u64,
+}
+
+/// Where a client was put, from where, and how far it has read since.
+#[derive(Clone, Copy, Debug)]
+struct Put {
+    place: Place,
+    from: Offset,
+    read: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -45,12 +54,20 @@ struct StepBack {
 impl Observer for Commits {
     fn observe(&mut self, event: &Event) {
         match &event.fact {
-            Fact::PositionReset { partition, to, reason, .. } if *reason != ResetReason::Committed => {
+            Fact::PositionReset { partition, from, to, reason } if *reason != ResetReason::Committed => {
                 let NodeId::Client(client) = event.node else { return };
                 let place = Place { offset: *to, event: event.sequence };
-                self.put.entry(partition.clone()).or_default().insert(client, place);
+                self.put.entry(partition.clone()).or_default().insert(client, Put { place, from: *from, read: *to });
             }
-            Fact::OffsetCommitted { group, partition, offset, .. } => {
+            Fact::Polled { partition, offset, .. } => {
+                let NodeId::Client(client) = event.node else { return };
+                let put = self.put.get_mut(partition).and_then(|clients| clients.get_mut(&client));
+                if let Some(Put { read, .. }) = put {
+                    *read = (*read).max(Offset(offset.0.saturating_add(1)));
+                }
+            }
+            Fact::OffsetCommitted { group, partition, offset, .. }
+            | Fact::StoreWrote { group, partition, offset, .. } => {
                 let place = Place { offset: *offset, event: event.sequence };
                 self.committed(event.time, group, partition, place);
             }
@@ -67,7 +84,11 @@ impl Commits {
         let last = self.last.get_mut(group).expect("it was just inserted");
         let Some(from) = last.insert(partition.clone(), to).filter(|from| from.offset > to.offset) else { return };
         let put = self.put.get(partition).into_iter().flatten();
-        let is_so = |put: &Place| put.event > from.event && put.offset <= to.offset;
+        let is_so = |put: &Put| {
+            // The commit before was under way: it speaks of where the client had been, and has not been since.
+            let was_under_way = put.from >= from.offset && put.read < from.offset;
+            put.place.offset <= to.offset && (put.place.event > from.event || was_under_way)
+        };
         let went_back = put.filter(|(_, put)| is_so(put)).map(|(client, _)| *client).collect();
         self.steps_back.push(StepBack {
             group: group.to_owned(),

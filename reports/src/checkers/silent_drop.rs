@@ -24,6 +24,8 @@ pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Fin
         }
         let unheard = match told.outcome {
             Outcome::Acknowledged { .. } => Some("reported as sent"),
+            // It has not gone past the record of which this is the dead letter: that is delivered again.
+            Outcome::Abandoned { .. } if waits_for_dead_letters(contract, sent.id.client) => None,
             Outcome::Abandoned { .. } => Some("abandoned"),
             Outcome::Failed { .. } if ignores_errors(contract, sent.id.client) => Some("failed, and ignored"),
             Outcome::Failed { .. } | Outcome::Pending => None,
@@ -53,4 +55,10 @@ pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Fin
 
 fn ignores_errors(contract: &Contract, client: u32) -> bool {
     contract.producer(client).is_some_and(|producer| producer.on_error == OnError::Ignore)
+}
+
+/// Whether it is a consuming program that commits a record only when the topic that it is handed on to has it.
+fn waits_for_dead_letters(contract: &Contract, client: u32) -> bool {
+    let consumes = contract.consumers.iter().any(|consumer| consumer.client == client);
+    consumes && contract.producer(client).is_some_and(|producer| producer.on_error == OnError::Resend)
 }

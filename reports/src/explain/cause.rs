@@ -138,6 +138,12 @@ causes! {
         "a new leader had not heard yet how far its predecessor had committed";
     CommittedBeforeProcessed = "committed-before-processed",
         "the group had committed the record before anybody had processed it";
+    SwallowedByProgram = "swallowed-by-program",
+        "the program could not process the record, caught the exception, and went on as if it had";
+    StoreLostWrites = "store-lost-writes",
+        "the store came back without the last transactions that it had answered";
+    StoppedByRecord = "stopped-by-record",
+        "the program does not get past a record that it cannot process";
     ProcessedBeforeCommitted = "processed-before-committed",
         "the record had been processed and not committed when the partition began anew from the last commit";
     ProcessedAfterLosingPartition = "processed-after-losing-partition",

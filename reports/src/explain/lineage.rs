@@ -85,6 +85,8 @@ pub(crate) struct Lineage<'a> {
     pub removals: BTreeMap<&'a str, Vec<At>>,
     /// The clients that a group had.
     pub members: BTreeMap<&'a str, BTreeSet<NodeId>>,
+    /// Where stores have started.
+    pub store_loads: Vec<At>,
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
     pub consequences: BTreeMap<At, Vec<At>>,
     pub(super) faults: BTreeMap<u32, FaultLine>,
@@ -117,6 +119,7 @@ impl<'a> Lineage<'a> {
             epochs: BTreeSet::new(),
             removals: BTreeMap::new(),
             members: BTreeMap::new(),
+            store_loads: Vec::new(),
             consequences: BTreeMap::new(),
             faults: BTreeMap::new(),
             recognised: BTreeMap::new(),
@@ -216,23 +219,32 @@ impl<'a> Lineage<'a> {
     }
 
     fn index_group(&mut self, at: At, event: &'a Event) {
-        let (group, partitions) =
-            match &event.fact {
-                Fact::Processed { group: Some(group), partition, .. }
-                | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
-                Fact::PartitionsAssigned { group, partitions, .. }
-                | Fact::PartitionsRevoked { group, partitions, .. } => (group, partitions.as_slice()),
-                Fact::MemberReconciled { group, .. } => {
-                    self.epochs.insert(group);
-                    return;
-                }
-                Fact::MemberRemoved { group, .. } => {
-                    self.removals.entry(group).or_default().push(at);
-                    return;
-                }
-                _ => return,
-            };
-        if let NodeId::Client(_) = event.node {
+        if let Fact::StoreLoaded { .. } = event.fact {
+            self.store_loads.push(at);
+        }
+        let (group, partitions) = match &event.fact {
+            Fact::Processed { group: Some(group), partition, .. }
+            | Fact::ProcessingFailed { group: Some(group), partition, .. }
+            | Fact::GaveUp { group: Some(group), partition, .. }
+            | Fact::StoreWrote { group, partition, .. }
+            | Fact::StoreRefused { group, partition, .. }
+            | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
+            Fact::PartitionsAssigned { group, partitions, .. } | Fact::PartitionsRevoked { group, partitions, .. } => {
+                (group, partitions.as_slice())
+            }
+            Fact::MemberReconciled { group, .. } => {
+                self.epochs.insert(group);
+                return;
+            }
+            Fact::MemberRemoved { group, .. } => {
+                self.removals.entry(group).or_default().push(at);
+                return;
+            }
+            _ => return,
+        };
+        if let NodeId::Client(_) = event.node
+            && !matches!(event.fact, Fact::StoreWrote { .. } | Fact::StoreRefused { .. })
+        {
             self.members.entry(group).or_default().insert(event.node);
         }
         for partition in partitions {

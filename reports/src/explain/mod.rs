@@ -172,6 +172,7 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
         Kind::Misrouted => why_misrouted::explain(lineage, anomaly),
         Kind::StaleEndOffset => why_stale::explain(lineage, anomaly),
         Kind::LostDelivery | Kind::DuplicateDelivery => why_delivery::explain(lineage, anomaly),
+        Kind::EffectReorder => why_delivery::explain_order(lineage, anomaly),
         Kind::TwoOwners | Kind::NonmonotonicCommit => why_group::explain(lineage, anomaly, contract),
         Kind::Phantom => match anomaly.record {
             Some(record) => Tale::told_only(lineage, record),

@@ -233,6 +233,33 @@ fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
     };
     match &event.fact {
         Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
+        Fact::StoreWrote { transaction, offset, results, .. } => {
+            let with = match results[..] {
+                [] => String::new(),
+                [one] => format!("with the result of offset {one}"),
+                [first, .., last] => format!("with the results of offsets {first} to {last}"),
+            };
+            (
+                plain,
+                format!("wrote offset {offset}"),
+                join(format!("transaction {transaction}"), Some(with).filter(|with| !with.is_empty())),
+            )
+        }
+        Fact::StoreRefused { expected, found, .. } => {
+            (plain, "refused the transaction".to_owned(), format!("offset {found} was there, not {expected}"))
+        }
+        Fact::StoreLoaded { transactions } => {
+            (plain, format!("came back with {transactions} transactions"), String::new())
+        }
+        Fact::ProcessingFailed { offset, attempt, .. } => {
+            (plain, format!("could not process offset {offset}"), format!("attempt {attempt}"))
+        }
+        Fact::GaveUp { offset, to: None, .. } => {
+            (plain, format!("went on without offset {offset}"), "the exception was caught".to_owned())
+        }
+        Fact::GaveUp { offset, to: Some(topic), .. } => {
+            (plain, format!("handed offset {offset} on to {topic}"), String::new())
+        }
         Fact::OffsetCommitted { group, offset, generation, .. } => {
             let note = if *generation < 0 { String::new() } else { in_which(group, *generation) };
             (plain, format!("group {group} committed offset {offset}"), note)

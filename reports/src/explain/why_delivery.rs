@@ -30,6 +30,19 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     }
 }
 
+/// Why an older record of a key took effect after a newer one: its key had moved, or it was delivered again.
+pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+    let newer = anomaly.other_record.and_then(|record| lineage.records.get(&record)?.told);
+    let is_elsewhere = newer.is_some_and(|told| match &lineage.events[told].fact {
+        Fact::RecordAcknowledged { partition, .. } => Some(partition) != Tale::partition(anomaly).as_ref(),
+        _ => false,
+    });
+    if is_elsewhere {
+        return super::why_keys_moved::explain(lineage, anomaly);
+    }
+    explain(lineage, &Anomaly { kind: Kind::DuplicateDelivery, ..anomaly.clone() })
+}
+
 /// What happened to one partition of a group, and the offset in question.
 struct Walk<'a> {
     lineage: &'a Lineage<'a>,
@@ -43,6 +56,56 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn fact(&self, at: At) -> &Fact {
         &self.lineage.events[at].fact
+    }
+
+    /// How far the group has come by a commit, to its coordinator or to a store of its own.
+    fn committed(&self, at: At) -> Option<Offset> {
+        match self.fact(at) {
+            Fact::OffsetCommitted { offset, .. } | Fact::StoreWrote { offset, .. } => Some(*offset),
+            _ => None,
+        }
+    }
+
+    /// Whether it is where the effect of the record came to be.
+    fn is_done_by(&self, at: At) -> bool {
+        match self.fact(at) {
+            Fact::Processed { offset, .. } => *offset == self.offset,
+            Fact::StoreWrote { results, .. } => results.contains(&self.offset),
+            _ => false,
+        }
+    }
+
+    /// Whose doing it was.
+    fn doer(&self, at: At) -> NodeId {
+        match self.fact(at) {
+            Fact::StoreWrote { client, .. } => NodeId::Client(*client),
+            _ => self.lineage.events[at].node,
+        }
+    }
+
+    /// Where a store came back without what it had written for this record, between two moments.
+    fn loss_of_store(&self, after: At, before: At) -> Option<At> {
+        let mut writes = self.line.iter().copied().filter(|at| *at < before);
+        writes.find_map(|at| {
+            let Fact::StoreWrote { transaction, offset, .. } = self.fact(at) else { return None };
+            let store = self.lineage.events[at].node;
+            let is_loss = |load: &At| {
+                *load > at.max(after)
+                    && *load < before
+                    && self.lineage.events[*load].node == store
+                    && matches!(self.fact(*load), Fact::StoreLoaded { transactions } if transactions < transaction)
+            };
+            let is_of_record = *offset > self.offset;
+            is_of_record.then(|| self.lineage.store_loads.iter().copied().find(is_loss)).flatten()
+        })
+    }
+
+    /// Its effect was there, and a store lost it.
+    fn undone(&self) -> Option<Tale> {
+        let done = self.line.iter().copied().find(|at| self.is_done_by(*at))?;
+        let lost = self.loss_of_store(done, At::MAX)?;
+        let next = self.line.iter().copied().find(|at| *at > lost && self.committed(*at).is_some());
+        Some(self.tale(Cause::StoreLostWrites, [Some(done), Some(lost), next], (Some(lost), Mark::Loss)))
     }
 
     /// The story of these places, of which one decided it.
@@ -63,11 +126,11 @@ impl Walk<'_> {
     }
 
     fn lost(&self) -> Tale {
-        let commit = self
-            .line
-            .iter()
-            .copied()
-            .find(|at| matches!(self.fact(*at), Fact::OffsetCommitted { offset, .. } if *offset > self.offset));
+        if let Some(told) = self.swallowed().or_else(|| self.undone()) {
+            return told;
+        }
+        let commit =
+            self.line.iter().copied().find(|at| self.committed(*at).is_some_and(|offset| offset > self.offset));
         let polls = self.polls();
         let polled = match commit {
             Some(commit) => polls.iter().rev().find(|at| **at < commit).or(polls.first()).copied(),
@@ -82,6 +145,23 @@ impl Walk<'_> {
         }
     }
 
+    /// Somebody could not process it, and went on.
+    fn swallowed(&self) -> Option<Tale> {
+        let of = |at: &At| match self.fact(*at) {
+            Fact::GaveUp { offset, to: None, .. } => *offset == self.offset,
+            _ => false,
+        };
+        let gave_up = self.line.iter().copied().find(of)?;
+        let failed = self.line.iter().copied().filter(|at| {
+            *at < gave_up && matches!(self.fact(*at), Fact::ProcessingFailed { offset, .. } if *offset == self.offset)
+        });
+        let polled = self.polls().into_iter().rev().find(|at| *at < gave_up);
+        let is_past = |at: At| at > gave_up && self.committed(at).is_some_and(|offset| offset > self.offset);
+        let commit = self.line.iter().copied().find(|at| is_past(*at));
+        let places = [polled, failed.last(), Some(gave_up), commit];
+        Some(self.tale(Cause::SwallowedByProgram, places, (Some(gave_up), Mark::Loss)))
+    }
+
     /// Nobody ever got it: a position was set beyond it.
     fn passed_over(&self, commit: Option<At>) -> Tale {
         let reset =
@@ -93,17 +173,12 @@ impl Walk<'_> {
     }
 
     fn duplicated(&self) -> Tale {
-        let done: Vec<At> = self
-            .line
-            .iter()
-            .copied()
-            .filter(|at| matches!(self.fact(*at), Fact::Processed { offset, .. } if *offset == self.offset))
-            .collect();
+        let done: Vec<At> = self.line.iter().copied().filter(|at| self.is_done_by(*at)).collect();
         let [first, .., second] = done[..] else { return Tale::unknown() };
-        let (former, latter) = (self.lineage.events[first].node, self.lineage.events[second].node);
+        let (former, latter) = (self.doer(first), self.doer(second));
         let reset = self.resets_of(latter).filter(|at| *at < second).last();
         let commit = reset.and_then(|reset| {
-            let is_commit = |at: &At| matches!(self.fact(*at), Fact::OffsetCommitted { .. });
+            let is_commit = |at: &At| self.committed(*at).is_some();
             self.line.iter().rev().copied().filter(|at| *at < reset).find(is_commit)
         });
         let end = self.end_of_ownership(former, first);
@@ -111,10 +186,12 @@ impl Walk<'_> {
             Some(taken) => (former, Some(taken)),
             None => (latter, self.taken_from(latter, second)),
         };
+        let lost = self.loss_of_store(first, second);
+        let seeks_by_store = self.line.iter().any(|at| matches!(self.fact(*at), Fact::StoreWrote { .. }));
         let cause = match reset.map(|at| (at, self.fact(at))) {
-            Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange | ResetReason::Seek, .. })) => {
-                Cause::PositionReset
-            }
+            _ if lost.is_some() => Cause::StoreLostWrites,
+            Some((_, Fact::PositionReset { reason: ResetReason::OutOfRange, .. })) => Cause::PositionReset,
+            Some((_, Fact::PositionReset { reason: ResetReason::Seek, .. })) if !seeks_by_store => Cause::PositionReset,
             Some((_, Fact::PositionReset { reason: ResetReason::Truncation, .. })) => Cause::LogReplaced,
             _ if taken.is_some() => Cause::ProcessedAfterLosingPartition,
             // A member that finds no commit begins anew. Where there never was one, that there was none is the reason.
@@ -126,20 +203,21 @@ impl Walk<'_> {
         };
         let end = end.filter(|end| *end < second);
         let removed = taken.and_then(|taken| self.put_out(loser, taken));
-        self.tale(cause, [Some(first), commit, end, removed, taken, reset, Some(second)], (Some(second), Mark::Again))
+        let told = [Some(first), commit, lost, end, removed, taken, reset, Some(second)];
+        self.tale(cause, told, (Some(second), Mark::Again))
     }
 
     /// Whether the last commit before the second delivery names less than one before it.
     fn went_back(&self, commit: Option<At>) -> bool {
         let Some(commit) = commit else { return false };
-        let is_before = matches!(self.fact(commit), Fact::OffsetCommitted { offset, .. } if *offset <= self.offset);
+        let is_before = self.committed(commit).is_some_and(|offset| offset <= self.offset);
         is_before && self.was_committed(commit)
     }
 
     /// Whether the group had committed the offset before that.
     fn was_committed(&self, before: At) -> bool {
-        let mut earlier = self.line.iter().take_while(|at| **at < before).map(|at| self.fact(*at));
-        earlier.any(|fact| matches!(fact, Fact::OffsetCommitted { offset, .. } if *offset > self.offset))
+        let mut earlier = self.line.iter().take_while(|at| **at < before);
+        earlier.any(|at| self.committed(*at).is_some_and(|offset| offset > self.offset))
     }
 
     /// Where somebody else was given the partition that this one processed all the same.

@@ -80,6 +80,7 @@ fn began_anew(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At
 fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Tale> {
     let commit_at = |at: At| match &lineage.events[at].fact {
         Fact::OffsetCommitted { offset, generation, .. } => Some((*offset, *generation)),
+        Fact::StoreWrote { offset, .. } => Some((*offset, -1)),
         _ => None,
     };
     let told_at = anomaly.told_at?;

@@ -17,7 +17,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     };
     let sent = |record: RecordId| lineage.records.get(&record).and_then(|line| line.sent);
     let (Some(before), Some(after)) = (sent(record), sent(later)) else { return Tale::unknown() };
-    let grew = (before..after)
+    // Its producer may have heard of the new partitions late, and sent both after they were there.
+    let grew = (0..after)
         .rev()
         .find(|at| matches!(&lineage.events[*at].fact, Fact::PartitionsAdded { topic: grown, .. } if grown == topic));
     let Some(grew) = grew else { return Tale::told_only(lineage, record) };

@@ -2,7 +2,7 @@
 //! from its end.
 //!
 //! Source: `failure-catalog.md` PA-06, RE-02: without unclean election the partition waits for the last in-sync replica. ST-08: a
-//! consumer does not get past a record whose checksum is wrong.
+//! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process.
 
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::protocol::ErrorCode;
@@ -58,7 +58,25 @@ fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
 }
 
 fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    unreadable(lineage, anomaly).unwrap_or_else(|| waiting(lineage, anomaly))
+    let found = unreadable(lineage, anomaly).or_else(|| poisoned(lineage, anomaly));
+    found.unwrap_or_else(|| waiting(lineage, anomaly))
+}
+
+/// A program stands before a record that it cannot process.
+fn poisoned(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let is_it = |event: &Event| match &event.fact {
+        Fact::ProcessingFailed { partition, offset, .. } => {
+            note.ends_with(&format!("process offset {offset} of {partition}"))
+        }
+        _ => false,
+    };
+    let first = lineage.events.iter().position(is_it)?;
+    let last = lineage.events.iter().rposition(is_it)?;
+    let end = lineage.nodes.get(&lineage.events[last].node)?.iter().copied().find(|at| *at > last);
+    let mut telling = Telling::new(lineage);
+    telling.tell_all([first, last].into_iter().chain(end));
+    Some(Tale::new(Cause::StoppedByRecord, telling.into_steps()))
 }
 
 /// A consumer stands at an offset, and the last thing that its `poll()` said is that the bytes there are corrupt.

@@ -21,6 +21,7 @@ pub fn describe(event: &Event, names: &NodeNames) -> String {
         .or_else(|| forgotten(event, &who))
         .or_else(|| controller(event, &who))
         .or_else(|| client(event, &who))
+        .or_else(|| program(event, &who))
         .or_else(|| survey(event))
         .unwrap_or_else(|| format!("{who}: {}", event.fact.kind()))
 }
@@ -327,7 +328,31 @@ fn client(event: &Event, who: &str) -> Option<String> {
                 "{who} was told that offset {offset} of {partition} is not committed for group {group}: {error}"
             ),
         },
+        _ => return None,
+    })
+}
+
+/// What a program did with its records, and a store with what it was asked.
+fn program(event: &Event, who: &str) -> Option<String> {
+    Some(match &event.fact {
         Fact::Processed { partition, offset, .. } => format!("{who} processed offset {offset} of {partition}"),
+        Fact::StoreWrote { transaction, group, partition, offset, results, .. } => format!(
+            "{who} wrote transaction {transaction}: group {group} is at offset {offset} of {partition}, with {} result(s)",
+            results.len()
+        ),
+        Fact::StoreRefused { group, partition, expected, found, .. } => {
+            format!("{who} refused group {group} a transaction: {partition} is at {found}, not at {expected}")
+        }
+        Fact::StoreLoaded { transactions } => format!("{who} has the first {transactions} transaction(s)"),
+        Fact::ProcessingFailed { partition, offset, attempt, .. } => {
+            format!("{who} could not process offset {offset} of {partition}, attempt {attempt}")
+        }
+        Fact::GaveUp { partition, offset, to: None, .. } => {
+            format!("{who} went on without offset {offset} of {partition}")
+        }
+        Fact::GaveUp { partition, offset, to: Some(topic), .. } => {
+            format!("{who} handed offset {offset} of {partition} on to {topic}")
+        }
         _ => return None,
     })
 }

@@ -20,6 +20,8 @@ fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
         says_processed: true,
         commits_before_processing: false,
         upserts: false,
+        last_wins: false,
+        versioned: false,
     };
     let mut consumers = vec![consumer(2, "c1"), consumer(3, "c2")];
     consumers.iter_mut().for_each(change);
@@ -326,4 +328,221 @@ fn a_member_that_sought_commits_where_it_is() {
     others.consumers.iter_mut().for_each(|consumer| consumer.group = Some("audit".into()));
     let expected = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
     assert_eq!(of(Kind::NonmonotonicCommit, &run, &others), expected);
+}
+
+/// The commit was under way when it sought: that it arrives later takes nobody back.
+#[test]
+fn a_commit_that_was_under_way_when_its_member_sought() {
+    let sought = |reads_on: bool| {
+        let mut run = written();
+        for (offset, value) in (0..).zip(["a", "b", "c"]) {
+            run.polled(offset, value);
+        }
+        run.repositioned(3, 0, ResetReason::Seek);
+        committed(&mut run, 3);
+        for (offset, value) in (0..).zip(["a", "b", "c"]).take(if reads_on { 3 } else { 1 }) {
+            run.polled(offset, value);
+        }
+        committed(&mut run, 1);
+        ended(run)
+    };
+    assert_eq!(of(Kind::NonmonotonicCommit, &sought(false), &group(|_| {})), []);
+    // Read to the end again, it may have committed that, too: then the second commit went back.
+    let expected = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
+    assert_eq!(of(Kind::NonmonotonicCommit, &sought(true), &group(|_| {})), expected);
+}
+
+fn could_not(run: &mut Run, offset: i64, attempt: u32) {
+    let (group, partition, offset) = (Some("billing".into()), orders(), Offset(offset));
+    run.say(C1, Fact::ProcessingFailed { group, partition, offset, attempt });
+}
+
+fn gave_up(run: &mut Run, offset: i64, to: Option<&str>) {
+    let (group, partition, offset) = (Some("billing".into()), orders(), Offset(offset));
+    run.say(C1, Fact::GaveUp { group, partition, offset, to: to.map(str::to_owned) });
+}
+
+/// The second of three cannot be processed; `to` is where it goes.
+fn poisoned(to: Option<&str>) -> Run {
+    let mut run = written();
+    for (offset, value) in (0..).zip(["a", "b", "c"]) {
+        run.polled(offset, value);
+    }
+    processed(&mut run, C1, 0);
+    could_not(&mut run, 1, 1);
+    gave_up(&mut run, 1, to);
+    processed(&mut run, C1, 2);
+    committed(&mut run, 3);
+    ended(run)
+}
+
+#[test]
+fn co_10_an_exception_that_was_swallowed() {
+    let run = poisoned(None);
+    assert_eq!(lost(&run, &group(|_| {})), [(1, Some(Cause::SwallowedByProgram), Answer::Yes)]);
+}
+
+#[test]
+fn co_10_a_record_that_was_handed_on() {
+    let run = poisoned(Some("orders-dlt"));
+    assert_eq!(lost(&run, &group(|_| {})), []);
+    let (judgement, _) = run.explain(&group(|_| {}));
+    assert_eq!((judgement.counts.processed, judgement.counts.handed_on), (2, 1));
+}
+
+/// The last record that there is, given up and not committed: nobody will ask for it again either.
+#[test]
+fn co_10_the_last_record_is_swallowed() {
+    let mut run = written();
+    for offset in 0..2 {
+        processed(&mut run, C1, offset);
+    }
+    could_not(&mut run, 2, 1);
+    gave_up(&mut run, 2, None);
+    let run = ended(run);
+    assert_eq!(lost(&run, &group(|_| {})), [(2, Some(Cause::SwallowedByProgram), Answer::Yes)]);
+}
+
+#[test]
+fn co_10_a_program_that_stands_before_a_record() {
+    let stuck = |what: &str| {
+        let mut run = written();
+        could_not(&mut run, 0, 1);
+        could_not(&mut run, 0, 2);
+        run.say(C1, Fact::NodeStopped);
+        run.say(COORDINATOR, Fact::Stuck { what: what.into() });
+        kinds(&ended(run), &group(|_| {}), Kind::Stuck)
+    };
+    let poisoned = stuck("c1 ended with an exception: it could not process offset 0 of orders-0");
+    assert_eq!(poisoned, [(Some(Cause::StoppedByRecord), Answer::Yes)]);
+    let elsewhere = stuck("c1 ended with an exception: it could not process offset 0 of orders-1");
+    assert_eq!(elsewhere, [(Some(Cause::Unknown), Answer::Unknown)]);
+}
+
+const STORE: NodeId = NodeId::Client(9);
+
+fn wrote(run: &mut Run, transaction: u64, offset: i64, results: &[i64], client: u32) {
+    let (group, partition) = ("billing".into(), orders());
+    let results = results.iter().copied().map(Offset).collect();
+    run.say(STORE, Fact::StoreWrote { transaction, group, partition, offset: Offset(offset), results, client });
+}
+
+fn loaded(run: &mut Run, transactions: u64) {
+    run.say(STORE, Fact::StoreLoaded { transactions });
+}
+
+#[test]
+fn co_22_results_that_are_written_with_the_offset() {
+    let mut run = written();
+    wrote(&mut run, 1, 2, &[0, 1], 2);
+    run.say(C1, Fact::NodeKilled);
+    loaded(&mut run, 1);
+    assigned(&mut run, C2, 2, 2, ResetReason::Seek);
+    wrote(&mut run, 2, 3, &[2], 3);
+    let run = ended(run);
+    assert_eq!((lost(&run, &group(|_| {})), twice(&run, &group(|_| {}))), (vec![], vec![]));
+}
+
+#[test]
+fn co_22_a_member_that_lost_the_partition_writes_its_transaction() {
+    let mut run = written();
+    run.say(C1, Fact::NodePaused);
+    assigned(&mut run, C2, 2, 0, ResetReason::NoPosition);
+    wrote(&mut run, 1, 3, &[0, 1, 2], 3);
+    run.say(C1, Fact::NodeResumed);
+    wrote(&mut run, 2, 1, &[0], 2);
+    let run = ended(run);
+    assert_eq!(twice(&run, &group(|_| {})), [(0, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
+    let went_back = of(Kind::NonmonotonicCommit, &run, &group(|_| {}));
+    assert_eq!(went_back, [(1, Some(Cause::CommitWentBack), Answer::Yes)]);
+}
+
+/// The results are elsewhere; the offset was in a store that forgot it.
+#[test]
+fn lg_11_an_offset_that_a_store_has_lost() {
+    let history = |kept: u64| {
+        let mut run = written();
+        for offset in 0..3 {
+            processed(&mut run, C1, offset);
+            wrote(&mut run, offset as u64 + 1, offset + 1, &[], 2);
+        }
+        run.say(C1, Fact::NodeKilled);
+        loaded(&mut run, kept);
+        assigned(&mut run, C2, 2, kept as i64, ResetReason::Seek);
+        for offset in kept as i64..3 {
+            processed(&mut run, C2, offset);
+        }
+        ended(run)
+    };
+    assert_eq!(twice(&history(2), &group(|_| {})), [(2, Some(Cause::StoreLostWrites), Answer::Yes)]);
+    assert_eq!(twice(&history(3), &group(|_| {})), []);
+}
+
+/// The program goes on from what it remembers, and the store has less.
+#[test]
+fn lg_11_results_that_a_store_has_lost() {
+    let history = |kept: u64| {
+        let mut run = written();
+        wrote(&mut run, 1, 1, &[0], 2);
+        wrote(&mut run, 2, 2, &[1], 2);
+        loaded(&mut run, kept);
+        wrote(&mut run, kept + 1, 3, &[2], 2);
+        ended(run)
+    };
+    assert_eq!(lost(&history(1), &group(|_| {})), [(1, Some(Cause::StoreLostWrites), Answer::Yes)]);
+    assert_eq!(lost(&history(2), &group(|_| {})), []);
+}
+
+/// Records a, b and c, all of key k3; the effects come in this order, by a first and then a second member.
+fn effects(first: &[i64], second: &[i64]) -> Run {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "b", "c"]) {
+        run.sent_with_key(number, "k3", value);
+        run.acked(number, number as i64, -1);
+    }
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    first.iter().for_each(|offset| processed(&mut run, C1, *offset));
+    run.say(C1, Fact::NodeKilled);
+    assigned(&mut run, C2, 2, 0, ResetReason::Committed);
+    second.iter().for_each(|offset| processed(&mut run, C2, *offset));
+    ended(run)
+}
+
+fn reordered(run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
+    of(Kind::EffectReorder, run, contract)
+}
+
+#[test]
+fn lg_10_a_redelivery_brings_an_older_value_back() {
+    let run = effects(&[0, 1], &[0, 1, 2]);
+    let last_wins = group(|consumer| (consumer.upserts, consumer.last_wins) = (true, true));
+    assert_eq!(reordered(&run, &last_wins), [(0, Some(Cause::ProcessedBeforeCommitted), Answer::Yes)]);
+    let versioned = group(|consumer| (consumer.upserts, consumer.versioned) = (true, true));
+    assert_eq!(reordered(&run, &versioned), []);
+    assert_eq!(reordered(&run, &group(|_| {})), [], "each effect is there for itself: it is a duplicate, no more");
+}
+
+#[test]
+fn effects_of_a_key_in_another_order_than_the_log_has_them() {
+    let forbidden = (1, Some(Cause::Unknown), Answer::No);
+    assert_eq!(reordered(&effects(&[0, 2, 1], &[]), &group(|_| {})), [forbidden]);
+    assert_eq!(reordered(&effects(&[0, 1, 2], &[]), &group(|_| {})), []);
+}
+
+/// The log was cut below c1's position, and has other records there now: each is processed once.
+#[test]
+fn co_15_other_records_at_offsets_that_were_processed() {
+    let history = |reason: ResetReason| {
+        let mut run = written();
+        for offset in 0..3 {
+            processed(&mut run, C1, offset);
+        }
+        run.repositioned(3, 1, reason);
+        processed(&mut run, C1, 1);
+        processed(&mut run, C1, 2);
+        ended(run)
+    };
+    assert_eq!(twice(&history(ResetReason::Truncation), &group(|_| {})), []);
+    let again = |offset| (offset, Some(Cause::PositionReset), Answer::Yes);
+    assert_eq!(twice(&history(ResetReason::OutOfRange), &group(|_| {})), [again(1), again(2)]);
 }

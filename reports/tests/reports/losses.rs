@@ -427,6 +427,8 @@ fn latest(resets_to_latest: bool) -> Contract {
         says_processed: false,
         commits_before_processing: false,
         upserts: false,
+        last_wins: false,
+        versioned: false,
     };
     Contract { consumers: vec![consumer], ..acks(-1) }
 }

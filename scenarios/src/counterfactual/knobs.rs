@@ -6,11 +6,11 @@
 //! Not modelled: properties of one client or broker alone; values between those of the list.
 
 use ackproof_core::config::Toggles;
-use ackproof_sim::ClientKind;
+use ackproof_sim::{ClientKind, workload};
 
 use crate::document::{
-    AtEnd, Commit, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic, OnError, Properties, Sink, Value,
-    Written,
+    AtEnd, Commit, CommitFailure, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic, OnError, OnFailure,
+    Properties, Sink, Then, Value, Written,
 };
 use crate::scenario::Scenario;
 
@@ -37,6 +37,8 @@ pub(super) enum Setting {
     HandOver(bool),
     Commit(Commit),
     Sink(Sink),
+    CommitFailure(CommitFailure),
+    OnFailure(Then),
     Toggle(&'static str, &'static str),
     Version(&'static str),
 }
@@ -91,7 +93,12 @@ const SETTINGS: &[(u32, Setting)] = &[
     (CODE, Consumer("enable.auto.commit", "false")),
     (CODE, Setting::HandOver(false)),
     (CODE, Setting::Commit(Commit::AfterProcessing)),
+    (CODE, Setting::CommitFailure(CommitFailure::RepeatIfLatest)),
+    (CODE, Setting::OnFailure(Then::Block)),
     (CODE, Setting::Sink(Sink::Upsert)),
+    (CODE, Setting::Sink(Sink::Versioned)),
+    (CODE, Setting::Sink(Sink::Transaction)),
+    (CODE, Setting::Sink(Sink::CompareAndSet)),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "5")),
     (THROUGHPUT, Producer("max.in.flight.requests.per.connection", "1")),
     (THROUGHPUT, Producer("linger.ms", "0")),
@@ -131,21 +138,30 @@ impl Setting {
         match self {
             Producer(..) => has(|kind| matches!(kind, ClientKind::Producer(..))),
             Legacy(..) => has(|kind| matches!(kind, ClientKind::LegacyProducer(..))),
-            Setting::HandOver(_) | Setting::Commit(_) | Setting::Sink(_) => {
+            Setting::Sink(Sink::Transaction | Sink::CompareAndSet) => {
+                has(|kind| matches!(kind, ClientKind::Consumer(_, Some(workload)) if workload.store.is_some()))
+            }
+            // Only where a key has one value are there versions of it.
+            Setting::Sink(Sink::Versioned) => has(
+                |kind| matches!(kind, ClientKind::Consumer(_, Some(workload)) if workload.sink == workload::Sink::LastWrite),
+            ),
+            Setting::HandOver(_)
+            | Setting::Commit(_)
+            | Setting::Sink(_)
+            | Setting::CommitFailure(_)
+            | Setting::OnFailure(_) => {
                 has(|kind| matches!(kind, ClientKind::Consumer(config, _) if config.group_id.is_some()))
             }
             Consumer(..) => has(|kind| matches!(kind, ClientKind::Consumer(..))),
-            Setting::OnError(_) | Setting::AtEnd(_) => has(|kind| !matches!(kind, ClientKind::Consumer(..))),
+            Setting::OnError(_) | Setting::AtEnd(_) => {
+                has(|kind| matches!(kind, ClientKind::Producer(..) | ClientKind::LegacyProducer(..)))
+            }
             Topic(..) | Cluster(..) | ReplicationFactor(_) | Setting::Toggle(..) | Version(_) => true,
         }
     }
 }
 
 impl Knob {
-    pub fn is_sink(&self) -> bool {
-        matches!(self.setting, Setting::Sink(_))
-    }
-
     /// What it turns, so that one change does not turn it twice.
     pub fn name(&self) -> &'static str {
         match self.setting {
@@ -161,6 +177,8 @@ impl Knob {
             Setting::HandOver(_) => "hand-over",
             Setting::Commit(_) => "commit",
             Setting::Sink(_) => "sink",
+            Setting::CommitFailure(_) => "commit-failure",
+            Setting::OnFailure(_) => "on-failure",
             Version(_) => "version",
         }
     }
@@ -184,6 +202,11 @@ pub(super) fn change(knobs: &[Knob]) -> Fix {
             Setting::HandOver(hand_over) => consumer.hand_over = Some(here(hand_over)),
             Setting::Commit(commit) => consumer.commit = Some(here(commit)),
             Setting::Sink(sink) => consumer.sink = Some(here(sink)),
+            Setting::CommitFailure(failure) => consumer.commit_failure = Some(here(failure)),
+            Setting::OnFailure(then) => {
+                let then = Some(here(then));
+                consumer.on_failure = Some(here(OnFailure { then, ..OnFailure::default() }));
+            }
             Setting::Toggle(name, value) => set(&mut cluster.toggles, name, value),
             Version(version) => cluster.kafka = Some(here(version.to_owned())),
         }

@@ -1,9 +1,9 @@
-//! `[[producer]]` and `[[consumer]]`, as they were written.
+//! `[[producer]]`, as it was written.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{Partitions, Properties, Time, Value, Version, Written};
+use super::values::{Properties, Time, Version, Written};
 
 /// A process that sends.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -95,79 +95,4 @@ pub enum AtEnd {
     Flush,
     /// It returns from `main` without `close()`: what is pending dies with the process.
     Exit,
-}
-
-/// When a consuming program commits, beside what `enable.auto.commit` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Commit {
-    /// What `poll()` returned, before the first record is processed: at most once.
-    BeforeProcessing,
-    /// What `poll()` returned, after the last record was processed: at least once.
-    AfterProcessing,
-    /// Each record, after it was processed.
-    AfterEach,
-}
-
-/// How it commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CommitMode {
-    /// `commitSync()`: it waits (the default).
-    Sync,
-    /// `commitAsync()`, without a look at the result.
-    Async,
-}
-
-/// Where the effects of a consuming program go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sink {
-    /// Every time a record is processed there is one effect more (the default).
-    Append,
-    /// An effect is written under a key of its record: a second time changes nothing.
-    Upsert,
-}
-
-/// A process that reads: partitions that it names, or that its group gives it.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Consumer {
-    /// Its name: how steps and reports call it.
-    pub name: Written<String>,
-    /// What it reads.
-    pub topic: Written<String>,
-    /// Which partitions; all if not given.
-    #[schemars(with = "Option<Partitions>")]
-    pub partitions: Option<Written<Value>>,
-    /// The client's Kafka version; that of the cluster if not given.
-    #[schemars(with = "Option<Version>")]
-    pub kafka: Option<Written<String>>,
-    /// A file of consumer properties, relative to the scenario file.
-    pub config_file: Option<Written<String>>,
-    /// Consumer properties by Kafka's names. They win over `config-file`.
-    #[serde(default)]
-    pub config: Properties,
-    /// When the process starts, counted from the moment when the cluster is ready; 0s if not given.
-    #[schemars(with = "Option<Time>")]
-    pub starts_after: Option<Written<String>>,
-    /// The timeout of each `poll()`; 100ms if not given.
-    #[schemars(with = "Option<Time>")]
-    pub poll_timeout: Option<Written<String>>,
-    /// The time the program takes for what one `poll()` brought; none if not given.
-    #[schemars(with = "Option<Time>")]
-    pub processing: Option<Written<String>>,
-    /// The time the program takes for each record; none if not given.
-    #[schemars(with = "Option<Time>")]
-    pub processing_each: Option<Written<String>>,
-    /// Whether it subscribes, and its group (`group.id`) says what it reads; not, if not given.
-    pub subscribe: Option<Written<bool>>,
-    /// Whether records are handed to a worker and the loop goes on; not, if not given.
-    pub hand_over: Option<Written<bool>>,
-    /// Where its effects go.
-    pub sink: Option<Written<Sink>>,
-    /// When it commits; never by itself, if not given.
-    pub commit: Option<Written<Commit>>,
-    /// How it commits.
-    pub commit_mode: Option<Written<CommitMode>>,
 }

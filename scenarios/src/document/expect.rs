@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::clients::{AtEnd, Commit, OnError, Sink};
+use super::clients::{AtEnd, OnError};
+use super::consumers::{Commit, CommitFailure, OnFailure, Sink};
 use super::values::{Count, Properties, Time, Value, Version, Written};
 
 /// What the run must show. Anomalies that are not listed must not occur.
@@ -86,9 +87,15 @@ pub struct Counts {
     /// Records that a group went past without processing them.
     #[schemars(with = "Option<Count>")]
     pub lost_deliveries: Option<Written<Value>>,
+    /// Records that groups did not process, and handed on to another topic.
+    #[schemars(with = "Option<Count>")]
+    pub handed_on: Option<Written<Value>>,
     /// Times that a record was processed again.
     #[schemars(with = "Option<Count>")]
     pub duplicate_deliveries: Option<Written<Value>>,
+    /// Records that took effect after a newer one of their key.
+    #[schemars(with = "Option<Count>")]
+    pub reordered_effects: Option<Written<Value>>,
     /// Times that a record was processed again, to no effect.
     #[schemars(with = "Option<Count>")]
     pub absorbed_deliveries: Option<Written<Value>>,
@@ -143,6 +150,10 @@ pub struct FixedConsumer {
     pub commit: Option<Written<Commit>>,
     /// Where its effects go.
     pub sink: Option<Written<Sink>>,
+    /// What the callback of `commitAsync()` does about a failure.
+    pub commit_failure: Option<Written<CommitFailure>>,
+    /// What it does about a record that it could not process, instead of what the consumer's key of this name says.
+    pub on_failure: Option<Written<OnFailure>>,
 }
 
 /// What is changed about producers.

@@ -7,6 +7,7 @@
 
 pub mod clients;
 pub mod cluster;
+pub mod consumers;
 pub mod expect;
 pub mod faults;
 pub mod operations;
@@ -22,8 +23,11 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-pub use clients::{AtEnd, Commit, CommitMode, Consumer, OnError, Producer, ProducerKind, Sink};
+pub use clients::{AtEnd, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
+pub use consumers::{
+    Commit, CommitFailure, CommitMode, Consumer, Fails, OnFailure, Persistence, Sink, Store, StoreKind, Then,
+};
 pub use expect::{
     Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic,
     Mutation,
@@ -67,6 +71,8 @@ pub struct Document {
     pub producer: Vec<Written<Producer>>,
     /// The consumers.
     pub consumer: Vec<Written<Consumer>>,
+    /// The stores outside Kafka.
+    pub store: Vec<Written<Store>>,
     /// What is done to the cluster.
     pub step: Vec<Written<Step>>,
     /// What the run must show.
@@ -111,7 +117,7 @@ impl Document {
 }
 
 /// The keys of a scenario file.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "format",
     "title",
     "catalog",
@@ -123,6 +129,7 @@ const KEYS: [&str; 15] = [
     "topic",
     "producer",
     "consumer",
+    "store",
     "step",
     "expect",
     "fix",
@@ -150,6 +157,7 @@ impl Reader<'_> {
                 "topic" => document.topic = self.many(&key, value),
                 "producer" => document.producer = self.many(&key, value),
                 "consumer" => document.consumer = self.many(&key, value),
+                "store" => document.store = self.many(&key, value),
                 "step" => document.step = self.many(&key, value),
                 "expect" => document.expect = self.one(&key, value),
                 "fix" => document.fix = self.one(&key, value),

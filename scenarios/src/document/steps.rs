@@ -52,6 +52,9 @@ pub struct Step {
     /// Action: SIGSTOP, as a long garbage collection: timers fire late, sockets stay. With `for` it goes on.
     #[schemars(with = "Option<Nodes>")]
     pub pause: Option<Written<Value>>,
+    /// Action: what the programs of these consumers work with is away: no record can be processed until the step ends.
+    #[schemars(with = "Option<Nodes>")]
+    pub outage: Option<Written<Value>>,
     /// Action: SIGCONT.
     #[schemars(with = "Option<Nodes>")]
     pub resume: Option<Written<Value>>,

@@ -1,17 +1,15 @@
-//! Producers and consumers, with the programs that use them.
+//! The clients of a scenario; producers with the programs that use them.
 
 use std::sync::Arc;
 
-use ackproof_core::config::{ConsumerConfig, KafkaVersion};
-use ackproof_core::types::{Duration, StrBytes, TopicName, TopicPartition};
-use ackproof_sim::workload::{
-    AtEnd, CommitPolicy, ConsumerWorkload, OnError, ProducerWorkload, Sink, Source, Template,
-};
+use ackproof_core::config::KafkaVersion;
+use ackproof_core::types::{Duration, StrBytes, TopicName};
+use ackproof_sim::workload::{AtEnd, OnError, ProducerWorkload, Template};
 use ackproof_sim::{ClientKind, ClientSpec};
 
 use super::reading::Reading;
 use super::selector::is_free_name;
-use crate::document::{self, Consumer, Fix, FixedProducer, Producer, ProducerKind, Value, Written};
+use crate::document::{self, Fix, FixedProducer, Producer, ProducerKind, Written};
 use crate::library::Place;
 
 /// More records than this are not simulated.
@@ -31,6 +29,8 @@ impl Reading<'_> {
         fix: &Fix,
     ) -> Vec<ClientSpec> {
         let mut clients = Vec::new();
+        let stores = document.store.iter().map(|store| store.name.to_string());
+        self.names.stores = stores.zip((document.producer.len() + document.consumer.len()) as u32..).collect();
         for producer in &document.producer {
             self.client_name(&producer.name);
             clients.extend(self.producer(place, producer, version, fix));
@@ -41,6 +41,10 @@ impl Reading<'_> {
         for consumer in &document.consumer {
             self.client_name(&consumer.name);
             clients.extend(self.consumer(place, consumer, (version, toggles), fix));
+        }
+        for store in &document.store {
+            self.client_name(&store.name);
+            clients.extend(self.store(store));
         }
         clients
     }
@@ -56,7 +60,7 @@ impl Reading<'_> {
         self.names.clients.push(name.to_string());
     }
 
-    fn client_topic(&mut self, topic: &Written<String>) -> Option<i32> {
+    pub(super) fn client_topic(&mut self, topic: &Written<String>) -> Option<i32> {
         let partitions = self.names.topics.get(topic.as_str()).copied();
         if partitions.is_none() {
             let found = self.error(topic.span(), format!("there is no topic `{}`", topic.as_str()));
@@ -182,99 +186,5 @@ impl Reading<'_> {
             let found = self.error(after.span(), "`exit-after` has no effect: the program does not exit by itself");
             self.report(found.remedy("it goes with `at-end = \"exit\"`"));
         }
-    }
-
-    fn consumer(
-        &mut self,
-        place: &Place,
-        written: &Consumer,
-        (version, toggles): (KafkaVersion, [&document::Properties; 2]),
-        fix: &Fix,
-    ) -> Option<ClientSpec> {
-        let version = self.version(written.kafka.as_ref(), version);
-        let settings = self.file(place, written.config_file.as_ref());
-        let fix = fix.consumer.clone().unwrap_or_default();
-        let settings = settings.under(self.table(&written.config)).under(self.table(&fix.config));
-        let config = self.consumer_config(version, toggles, &settings, &written.name);
-        let source = self.source(written, config.as_ref());
-        self.check_commits(written, config.as_ref());
-        let workload = ConsumerWorkload {
-            poll_timeout: self.time(written.poll_timeout.as_ref(), Duration::from_millis(100)),
-            processing: self.time(written.processing.as_ref(), Duration::ZERO),
-            processing_each: self.time(written.processing_each.as_ref(), Duration::ZERO),
-            hand_over: fix.hand_over.as_ref().or(written.hand_over.as_ref()).is_some_and(|flag| **flag),
-            sink: match fix.sink.as_ref().or(written.sink.as_ref()).map(|written| **written) {
-                None | Some(document::Sink::Append) => Sink::Append,
-                Some(document::Sink::Upsert) => Sink::Upsert,
-            },
-            commit: match fix.commit.as_ref().or(written.commit.as_ref()).map(|written| **written) {
-                None => CommitPolicy::Never,
-                Some(document::Commit::BeforeProcessing) => CommitPolicy::BeforeProcessing,
-                Some(document::Commit::AfterProcessing) => CommitPolicy::AfterProcessing,
-                Some(document::Commit::AfterEach) => CommitPolicy::AfterEach,
-            },
-            commit_sync: written.commit_mode.as_deref() != Some(&document::CommitMode::Async),
-            source: source?,
-        };
-        let kind = ClientKind::Consumer(Arc::new(config?), Some(Arc::new(workload)));
-        let starts_after = self.time(written.starts_after.as_ref(), Duration::ZERO);
-        Some(ClientSpec { name: written.name.to_string(), kind, starts_after })
-    }
-
-    /// Whether it names its partitions, or its group does.
-    fn source(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) -> Option<Source> {
-        let Some(flag) = written.subscribe.as_ref().filter(|flag| ***flag) else {
-            return self.consumer_partitions(written).map(Source::Assign);
-        };
-        self.client_topic(&written.topic)?;
-        if let Some(partitions) = &written.partitions {
-            let found = self.error(partitions.span(), "a consumer that subscribes does not choose its partitions");
-            self.report(found.remedy("leave out `partitions`, or `subscribe`"));
-        }
-        if config.is_some_and(|config| config.group_id.is_none()) {
-            let found = self.error(flag.span(), "a consumer that subscribes needs a group");
-            self.report(found.remedy("write config = { \"group.id\" = \"billing\" }"));
-            return None;
-        }
-        let topic = TopicPartition::of(written.topic.as_str(), 0).topic;
-        Some(Source::Subscribe(vec![topic]))
-    }
-
-    fn check_commits(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) {
-        if let Some(commit) = &written.commit
-            && config.is_some_and(|config| config.group_id.is_none())
-        {
-            let found = self.error(commit.span(), "there is no group to commit for");
-            self.report(found.remedy("write config = { \"group.id\" = \"billing\" }"));
-        }
-        if let Some(mode) = &written.commit_mode
-            && written.commit.is_none()
-        {
-            let found = self.error(mode.span(), "`commit-mode` has no effect: the program does not commit");
-            self.report(found.remedy("it goes with `commit`"));
-        }
-    }
-
-    fn consumer_partitions(&mut self, written: &Consumer) -> Option<Vec<TopicPartition>> {
-        let count = self.client_topic(&written.topic)?;
-        let topic = written.topic.as_str();
-        let at_start = self.names.topics_at_start.get(topic).copied().unwrap_or(count);
-        let all = || (0..at_start).map(|number| TopicPartition::of(topic, number)).collect();
-        let Some(partitions) = &written.partitions else { return Some(all()) };
-        let list = match &**partitions {
-            Value::Text(text) if text == "all" => return Some(all()),
-            Value::List(list) if !list.is_empty() => list,
-            Value::Text(_) | Value::List(_) | Value::Integer(_) | Value::Bool(_) => {
-                let found = self.error(partitions.span(), "these are not partitions");
-                self.report(found.remedy("write \"all\" or a list like [0, 1]"));
-                return None;
-            }
-        };
-        let mut chosen = Vec::new();
-        for number in list {
-            chosen.push(self.partition(&format!("{topic}-{}", **number), number.span())?);
-        }
-        chosen.dedup();
-        Some(chosen)
     }
 }

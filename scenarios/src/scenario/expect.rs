@@ -80,6 +80,8 @@ impl Reading<'_> {
             ("processed", &counts.processed),
             ("lost_deliveries", &counts.lost_deliveries),
             ("duplicate_deliveries", &counts.duplicate_deliveries),
+            ("reordered_effects", &counts.reordered_effects),
+            ("handed_on", &counts.handed_on),
             ("absorbed_deliveries", &counts.absorbed_deliveries),
         ];
         let counts =

@@ -3,7 +3,7 @@
 use ackproof_reports::names::listed;
 use toml::{Table, Value};
 
-use crate::document::{AtEnd, Commit, Fix, OnError, Properties, Sink};
+use crate::document::{AtEnd, Commit, CommitFailure, Fix, FixedConsumer, OnError, Properties, Sink, Then};
 
 /// In one line: `acks=all with enable.idempotence=true and min.insync.replicas=2`.
 pub(crate) fn in_words(fix: &Fix) -> String {
@@ -40,21 +40,7 @@ pub(crate) fn in_words(fix: &Fix) -> String {
             AtEnd::Exit => "exit at the end".to_owned(),
         }));
     }
-    if let Some(consumer) = consumer {
-        words.extend(consumer.hand_over.as_ref().map(|hand_over| match **hand_over {
-            true => "work handed to a worker".to_owned(),
-            false => "work done before the next poll()".to_owned(),
-        }));
-        words.extend(consumer.commit.as_ref().map(|commit| match **commit {
-            Commit::BeforeProcessing => "a commit before processing".to_owned(),
-            Commit::AfterProcessing => "a commit after processing".to_owned(),
-            Commit::AfterEach => "a commit after each record".to_owned(),
-        }));
-        words.extend(consumer.sink.as_ref().map(|sink| match **sink {
-            Sink::Append => "a sink that appends".to_owned(),
-            Sink::Upsert => "a sink that takes each record once (upsert)".to_owned(),
-        }));
-    }
+    words.extend(consumer.into_iter().flat_map(program));
     let rest = words.split_off(words.len().min(1));
     match (words.pop(), rest.is_empty()) {
         (Some(first), false) => format!("{first} with {}", listed(rest)),
@@ -115,10 +101,30 @@ pub(crate) fn as_table(fix: &Fix) -> Table {
         let sink = consumer.sink.as_ref().map(|sink| match **sink {
             Sink::Append => "append",
             Sink::Upsert => "upsert",
+            Sink::LastWrite => "last-write",
+            Sink::Versioned => "versioned",
+            Sink::Transaction => "transaction",
+            Sink::CompareAndSet => "compare-and-set",
         });
         consumer.hand_over.iter().for_each(|flag| put("consumer", "hand-over", Value::Boolean(**flag)));
         commit.into_iter().for_each(|word| put("consumer", "commit", text(word)));
         sink.into_iter().for_each(|word| put("consumer", "sink", text(word)));
+        let failure = consumer.commit_failure.as_ref().map(|failure| match **failure {
+            CommitFailure::Ignore => "ignore",
+            CommitFailure::Repeat => "repeat",
+            CommitFailure::RepeatIfLatest => "repeat-if-latest",
+        });
+        failure.into_iter().for_each(|word| put("consumer", "commit-failure", text(word)));
+        // Searches change what is done in the end, and nothing else of it.
+        let then =
+            consumer.on_failure.as_ref().and_then(|on_failure| on_failure.then.as_ref()).map(|then| match **then {
+                Then::Crash => "crash",
+                Then::Skip => "skip",
+                Then::Block => "block",
+                Then::HandOn => "hand-on",
+            });
+        let as_failure = |word| Value::Table(Table::from_iter([("then".to_owned(), text(word))]));
+        then.into_iter().for_each(|word| put("consumer", "on-failure", as_failure(word)));
     }
     table
 }
@@ -137,4 +143,41 @@ pub(crate) fn plain(text: &str) -> Value {
         (_, Ok(number)) if number.to_string() == text => Value::Integer(number),
         (_, _) => Value::String(text.to_owned()),
     }
+}
+
+/// What a consuming program does otherwise.
+fn program(consumer: &FixedConsumer) -> Vec<String> {
+    let hand_over = consumer.hand_over.as_ref().map(|hand_over| match **hand_over {
+        true => "work handed to a worker",
+        false => "work done before the next poll()",
+    });
+    let commit = consumer.commit.as_ref().map(|commit| match **commit {
+        Commit::BeforeProcessing => "a commit before processing",
+        Commit::AfterProcessing => "a commit after processing",
+        Commit::AfterEach => "a commit after each record",
+    });
+    let sink = consumer.sink.as_ref().map(|sink| match **sink {
+        Sink::Append => "a sink that appends",
+        Sink::Upsert => "a sink that takes each record once (upsert)",
+        Sink::LastWrite => "a sink that keeps the last value written of each key",
+        Sink::Versioned => "a sink that keeps the newest value of each key (versions)",
+        Sink::Transaction => "results and offset written in one transaction",
+        Sink::CompareAndSet => "results and offset written in one transaction, if the offset is as expected",
+    });
+    let failure = consumer.commit_failure.as_ref().map(|failure| match **failure {
+        CommitFailure::Ignore => "no second attempt at a commit that failed",
+        CommitFailure::Repeat => "a second attempt at a commit that failed",
+        CommitFailure::RepeatIfLatest => "a second attempt at a commit only if there was no later one",
+    });
+    let then = consumer.on_failure.as_ref().map(|on_failure| match on_failure.then.as_deref() {
+        None | Some(Then::Crash) => "a program that ends at a record that it cannot process".to_owned(),
+        Some(Then::Skip) => "a program that skips what it cannot process".to_owned(),
+        Some(Then::Block) => "a program that tries a record until it succeeds".to_owned(),
+        Some(Then::HandOn) => match &on_failure.topic {
+            Some(topic) => format!("records that cannot be processed sent to {}", topic.as_str()),
+            None => "records that cannot be processed sent to another topic".to_owned(),
+        },
+    });
+    let plain = [hand_over, commit, sink, failure].into_iter().flatten().map(str::to_owned);
+    plain.chain(then).collect()
 }

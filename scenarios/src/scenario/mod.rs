@@ -7,6 +7,7 @@ mod amounts;
 mod clients;
 mod cluster;
 mod config;
+mod consumers;
 mod expect;
 mod faults;
 pub(crate) mod fix;
@@ -16,6 +17,7 @@ mod reading;
 mod selector;
 mod settings;
 mod steps;
+mod stores;
 mod when;
 
 use std::sync::Arc;

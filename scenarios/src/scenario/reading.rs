@@ -27,8 +27,10 @@ pub(super) struct Names {
     pub topics: BTreeMap<String, i32>,
     /// The same before any step.
     pub topics_at_start: BTreeMap<String, i32>,
-    /// Producers and consumers.
+    /// Producers, consumers and stores.
     pub clients: Vec<String>,
+    /// The stores, each with its number among the clients.
+    pub stores: BTreeMap<String, u32>,
     /// Names that steps gave with `as`, up to the step that is being read.
     pub bound: Vec<String>,
     /// The names of the steps, in order.

@@ -144,6 +144,7 @@ fn given(step: &written::Step) -> Vec<Given<'_>> {
         start "start" => |nodes| What::Nodes(Action::Start, nodes);
         stop "stop" => |nodes| What::Nodes(Action::Stop, nodes);
         pause "pause" => |nodes| What::Nodes(Action::Pause, nodes);
+        outage "outage" => |nodes| What::Nodes(Action::Outage, nodes);
         resume "resume" => |nodes| What::Nodes(Action::Resume, nodes);
         power_loss "power-loss" => |it| What::PowerLoss(it);
         cut "cut" => |it| What::Cut(it);

@@ -48,6 +48,7 @@ fn happening(kind: Kind) -> &'static str {
         Kind::DuplicateDelivery => "A group processes a record twice",
         Kind::TwoOwners => "Two members of a group own one partition",
         Kind::NonmonotonicCommit => "A committed offset goes back",
+        Kind::EffectReorder => "An older record of a key takes effect after a newer one",
     }
 }
 

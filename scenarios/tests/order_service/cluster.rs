@@ -161,6 +161,8 @@ impl Shop {
                 says_processed: self.group.is_some(),
                 commits_before_processing: false,
                 upserts: false,
+                last_wins: false,
+                versioned: false,
             }],
             notes: Vec::new(),
         }

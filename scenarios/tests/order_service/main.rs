@@ -14,7 +14,7 @@ use ackproof::log::{FactLog, LogFormat, VirtualTime, tell};
 
 use ackproof_core::types::RecordId;
 use ackproof_reports::{Cause, Kind, Verdict};
-use ackproof_sim::app::{Cluster, Consumer, Producer};
+use ackproof_sim::app::{Cluster, Consumer, Polled, Producer};
 use ackproof_sim::world::World;
 use cluster::{Shared, Shop};
 use madsim::runtime::{Handle, Runtime};
@@ -151,6 +151,78 @@ async fn billing(consumer: Consumer, commits: Commits, bills: Arc<Mutex<Vec<Stri
         if commits == Commits::ByHand {
             consumer.commit_sync().await.expect("nobody takes its partition away");
         }
+    }
+}
+
+/// Bills, and the next order to be billed, written together: where a service that has both begins is no question.
+#[derive(Default)]
+struct Ledger {
+    bills: Vec<String>,
+    next: Option<i64>,
+}
+
+/// The same service with its offset in its own ledger: it seeks when its group gives it the partition.
+async fn billing_with_its_own_offsets(consumer: Consumer, ledger: Arc<Mutex<Ledger>>) {
+    consumer.subscribe(&["orders"]);
+    let last = format!("订单信息！{}", ORDERS - 1);
+    loop {
+        let polled = consumer.poll_listening(ackproof_core::types::Duration::from_millis(100)).await;
+        match polled.expect("the group has the topic") {
+            Polled::Assigned(partitions) => {
+                let next = ledger.lock().expect("nothing panics with it").next;
+                if let (false, Some(next)) = (partitions.is_empty(), next) {
+                    consumer.seek("orders", 0, next);
+                }
+            }
+            Polled::Revoked(_) | Polled::Lost(_) => {}
+            Polled::Records(records) => {
+                for record in records {
+                    madsim::time::sleep(Duration::from_millis(50)).await;
+                    let order = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+                    let is_last = order == last;
+                    let mut ledger = ledger.lock().expect("nothing panics with it");
+                    ledger.bills.push(order);
+                    ledger.next = Some(record.offset.0 + 1);
+                    drop(ledger);
+                    consumer.processed(&record);
+                    if is_last {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_service_that_keeps_its_offset_with_its_bills_writes_each_bill_once() {
+    let by_hand: &[(&str, &str)] = &[("session.timeout.ms", "6000"), ("enable.auto.commit", "false")];
+    for seed in 0..4 {
+        let shop = Shop::in_a_group(by_hand);
+        let shared = Shared::new(&shop);
+        let (watched, ledger) = (shared.clone(), Arc::new(Mutex::new(Ledger::default())));
+        let book = ledger.clone();
+        Runtime::with_seed_and_config(seed, madsim::Config::default()).block_on(async move {
+            let cluster = Cluster::start(shop.spec(seed), watched.observer()).await;
+            let node = Handle::current().create_node().name("order service").build();
+            let producing = node.spawn(order_producer(cluster.producer("orders-out"), 0));
+            let node = Handle::current().create_node().name("billing").build();
+            node.spawn(billing_with_its_own_offsets(cluster.consumer("orders-in"), book.clone()));
+            while book.lock().expect("nothing panics with it").bills.len() < 20 {
+                madsim::time::sleep(Duration::from_millis(10)).await;
+            }
+            Handle::current().kill(node.id());
+            producing.await.expect("the producer is not killed");
+            let node = Handle::current().create_node().name("billing again").build();
+            let again = billing_with_its_own_offsets(cluster.consumer("orders-in"), book);
+            node.spawn(again).await.expect("it is not killed again");
+            cluster.finish().await;
+        });
+        let bills = ledger.lock().expect("nothing panics with it").bills.clone();
+        let orders: Vec<String> = (0..ORDERS).map(|order| format!("订单信息！{order}")).collect();
+        assert_eq!(bills, orders, "seed {seed}");
+        let judgement = shared.judgement();
+        assert_eq!(judgement.kinds(), [], "seed {seed}: {:?}", judgement.anomalies);
     }
 }
 

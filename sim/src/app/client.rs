@@ -1,12 +1,12 @@
 //! Handles to client processes. Dropping one kills its process, as the death of the application does.
 //!
-//! Not modelled: a `ConsumerRebalanceListener` of the application (callbacks return at once), `wakeup()`, `pause()`.
+//! Not modelled: `wakeup()`, `pause()`.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, RecordMetadata};
+use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, RecordMetadata, Work};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, Offset, RecordId, StrBytes, TopicName, TopicPartition};
 use bytes::Bytes;
@@ -123,15 +123,33 @@ impl Producer {
     }
 }
 
+/// What `poll()` has for its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// It is over, and brought these.
+    Records(Vec<ConsumerRecord>),
+    /// `onPartitionsRevoked`.
+    Revoked(Vec<TopicPartition>),
+    /// `onPartitionsLost`: somebody else may have them already.
+    Lost(Vec<TopicPartition>),
+    /// `onPartitionsAssigned`.
+    Assigned(Vec<TopicPartition>),
+}
+
 /// A consumer.
 pub struct Consumer {
     process: Process,
     commits: AtomicU64,
+    in_callback: AtomicBool,
 }
 
 impl Consumer {
     pub(super) fn start(shared: Shared, client: NodeIndex) -> Self {
-        Self { process: Process::start(shared, client), commits: AtomicU64::new(0) }
+        Self {
+            process: Process::start(shared, client),
+            commits: AtomicU64::new(0),
+            in_callback: AtomicBool::new(false),
+        }
     }
 
     /// `consumer.subscribe(topics)`: its group (`group.id`) says what it reads.
@@ -152,28 +170,52 @@ impl Consumer {
         self.process.shared.call(self.process.client, call);
     }
 
-    /// `consumer.poll(timeout)`. A rebalance takes place in here.
+    /// `consumer.poll(timeout)`. A rebalance takes place in here, and nobody listens.
     pub async fn poll(&self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ErrorCode> {
-        let Process { shared, client } = &self.process;
-        shared.call(*client, Call::Poll { timeout });
         loop {
-            let polled = shared.hear(*client, |completion| match completion {
-                Completion::Polled(result) => Some(Some(result.clone())),
-                Completion::PartitionsRevoked(_)
-                | Completion::PartitionsLost(_)
-                | Completion::PartitionsAssigned(_) => Some(None),
-                _ => None,
-            });
-            match polled.await {
-                Some(result) => return result,
-                None => shared.call(*client, Call::ReturnFromCallback),
+            if let Polled::Records(records) = self.poll_listening(timeout).await? {
+                return Ok(records);
             }
         }
     }
 
+    /// `consumer.poll(timeout)` of an application with a `ConsumerRebalanceListener`. What the listener is told comes as a
+    /// value, and the rebalance waits: the application may commit or seek, and goes on by calling this again.
+    pub async fn poll_listening(&self, timeout: Duration) -> Result<Polled, ErrorCode> {
+        let Process { shared, client } = &self.process;
+        let goes_on = self.in_callback.swap(false, Ordering::Relaxed);
+        shared.call(*client, if goes_on { Call::ReturnFromCallback } else { Call::Poll { timeout } });
+        let polled = shared.hear(*client, |completion| match completion {
+            Completion::Polled(result) => Some(result.clone().map(Polled::Records)),
+            Completion::PartitionsRevoked(partitions) => Some(Ok(Polled::Revoked(partitions.clone()))),
+            Completion::PartitionsLost(partitions) => Some(Ok(Polled::Lost(partitions.clone()))),
+            Completion::PartitionsAssigned(partitions) => Some(Ok(Polled::Assigned(partitions.clone()))),
+            _ => None,
+        });
+        let polled = polled.await;
+        let is_over = matches!(polled, Ok(Polled::Records(_)) | Err(_));
+        self.in_callback.store(!is_over, Ordering::Relaxed);
+        polled
+    }
+
     /// Says that the effect of a record is there: what the judge holds against what is committed.
     pub fn processed(&self, record: &ConsumerRecord) {
-        let call = Call::Processed(record.partition.clone(), record.offset);
+        self.worked(record, Work::Done);
+    }
+
+    /// Says that a record could not be processed, for the n-th time.
+    pub fn processing_failed(&self, record: &ConsumerRecord, attempt: u32) {
+        self.worked(record, Work::Failed(attempt));
+    }
+
+    /// Says that the program goes on without having processed a record: that a topic has it now, for retries or for dead
+    /// letters, or that nobody has.
+    pub fn gave_up(&self, record: &ConsumerRecord, to: Option<&str>) {
+        self.worked(record, Work::GivenUp(to.map(|topic| TopicPartition::of(topic, 0).topic)));
+    }
+
+    fn worked(&self, record: &ConsumerRecord, work: Work) {
+        let call = Call::Worked(record.partition.clone(), record.offset, work);
         self.process.shared.call(self.process.client, call);
     }
 

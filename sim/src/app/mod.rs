@@ -21,7 +21,7 @@ mod clock;
 mod cluster;
 mod host;
 
-pub use client::{Admin, Consumer, Delivery, Producer};
+pub use client::{Admin, Consumer, Delivery, Polled, Producer};
 pub use clock::elapsed;
 pub use cluster::Cluster;
 

@@ -89,7 +89,8 @@ impl World {
                 | SimMachine::Producer(_)
                 | SimMachine::LegacyProducer(_)
                 | SimMachine::Consumer(_)
-                | SimMachine::Admin(_),
+                | SimMachine::Admin(_)
+                | SimMachine::Store(_),
             )
             | None => None,
         })

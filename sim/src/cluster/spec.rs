@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ackproof_core::client::NewTopic;
 use ackproof_core::config::{BrokerConfig, ConsumerConfig, LegacyProducerConfig, ProducerConfig};
+use ackproof_core::store::StoreConfig;
 use ackproof_core::types::Duration;
 
 use crate::faults::Step;
@@ -57,6 +58,8 @@ pub enum ClientKind {
     Consumer(Arc<ConsumerConfig>, Option<Arc<ConsumerWorkload>>),
     /// An admin client, for a host's calls.
     Admin,
+    /// A store outside Kafka, in which consuming programs keep how far they have come.
+    Store(Arc<StoreConfig>),
 }
 
 impl ClientSpec {
@@ -66,7 +69,7 @@ impl ClientSpec {
             ClientKind::Producer(config, _) => config.client_id.clone(),
             ClientKind::LegacyProducer(config, _) => config.client_id.clone(),
             ClientKind::Consumer(config, _) => config.client_id.clone(),
-            ClientKind::Admin => self.name.clone(),
+            ClientKind::Admin | ClientKind::Store(_) => self.name.clone(),
         }
     }
 }
@@ -78,6 +81,7 @@ impl ClientKind {
             ClientKind::Producer(_, workload) | ClientKind::LegacyProducer(_, workload) => workload.is_none(),
             ClientKind::Consumer(_, workload) => workload.is_none(),
             ClientKind::Admin => true,
+            ClientKind::Store(_) => false,
         }
     }
 }

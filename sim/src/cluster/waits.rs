@@ -30,14 +30,35 @@ impl World {
             }
             self.waits_of(partition, state, image, &mut waits);
         }
-        for node in self.nodes().iter().filter(|node| node.is_alive() && !node.app.is_done()) {
-            waits.push(match &node.app {
-                App::Consumer(_) => format!("{} has not finished processing", node.name),
-                App::None | App::Producer(_) | App::External(_) => format!("{} has not finished sending", node.name),
-            });
-        }
+        self.busy_programs(&mut waits);
         self.unsettled_groups(&mut waits);
         waits
+    }
+
+    /// Programs that have something in hand, and those that an exception has ended.
+    fn busy_programs(&self, waits: &mut Vec<String>) {
+        for node in self.nodes() {
+            let name = &node.name;
+            match &node.app {
+                App::Consumer(app) => match (app.crashed_at(), app.struggles_with()) {
+                    (Some((partition, offset)), _) if !node.is_alive() => waits.push(format!(
+                        "{name} ended with an exception: it could not process offset {offset} of {partition}"
+                    )),
+                    (_, Some((partition, offset))) if node.is_alive() => {
+                        waits.push(format!("{name} tries again and again to process offset {offset} of {partition}"))
+                    }
+                    _ if node.is_alive() && app.is_processing() => {
+                        waits.push(format!("{name} has not finished processing"));
+                    }
+                    _ => {}
+                },
+                App::None | App::Producer(_) | App::External(_) => {
+                    if node.is_alive() && !node.app.is_done() {
+                        waits.push(format!("{name} has not finished sending"));
+                    }
+                }
+            }
+        }
     }
 
     /// The same for people: with the messages that wait on connections, which alone keep nobody from rest.
@@ -60,7 +81,8 @@ impl World {
         let mut owned: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
         let mut wanted: BTreeMap<String, BTreeSet<TopicName>> = BTreeMap::new();
         for node in self.nodes().iter().filter(|node| node.is_alive()) {
-            let Some(SimMachine::Consumer(consumer)) = &node.machine else { continue };
+            let Some(SimMachine::Consumer(process)) = &node.machine else { continue };
+            let consumer = &process.consumer;
             let Some((group, topics, settled)) = consumer.membership() else { continue };
             if !settled {
                 waits.push(format!("{} waits for a rebalance of group {group}", node.name));
@@ -141,8 +163,8 @@ impl World {
     fn lagging_consumers(&self, partition: &TopicPartition, leader: (NodeIndex, Offset), waits: &mut Vec<String>) {
         let (leading, end) = leader;
         for (index, node) in (0..).map(NodeIndex).zip(self.nodes()) {
-            let Some(SimMachine::Consumer(consumer)) = &node.machine else { continue };
-            for (_, position) in consumer.positions().filter(|(read, _)| *read == partition) {
+            let Some(SimMachine::Consumer(process)) = &node.machine else { continue };
+            for (_, position) in process.consumer.positions().filter(|(read, _)| *read == partition) {
                 if position != end {
                     let why = self.between(index, leading).map(|why| format!(" ({why})")).unwrap_or_default();
                     // It will be told at its next fetch that the log does not reach so far.

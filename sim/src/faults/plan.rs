@@ -118,6 +118,8 @@ pub enum Action {
     Stop(Selector),
     /// SIGSTOP. Heals by SIGCONT.
     Pause(Selector),
+    /// What the programs work with goes away: nothing can be processed.
+    Outage(Selector),
     /// SIGCONT.
     Resume(Selector),
     /// The machines lose power, all at one instant. Heals by starting again.

@@ -4,8 +4,9 @@
 //!            ┌──────────────────────────────────────────────────────────────────────┐
 //!            ▼                                                                      │
 //!  poll() ──▶ records ──▶ [commit] ──▶ process one ──▶ [commit] ──▶ ... ──▶ [commit] ┘
-//!                          before        each           each record         after
-//!                          processing    takes time
+//!                          before      │ each           each record         after
+//!                          processing  │ takes time
+//!                                      └─▶ it throws ──▶ again, after a pause ──▶ skip it, hand it on, or end
 //! ```
 //!
 //! With workers the loop goes on at once, and the records are processed beside it.
@@ -13,76 +14,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ackproof_core::client::{Call, Completion, ConsumerRecord};
-use ackproof_core::types::{Duration, Instant, Offset, TopicName, TopicPartition};
+use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, Work};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::store::StoreResponse;
+use ackproof_core::types::{Duration, Instant, Offset, RecordId, TopicName, TopicPartition};
 
-/// Where a program gets its partitions from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// It names them.
-    Assign(Vec<TopicPartition>),
-    /// Its group does.
-    Subscribe(Vec<TopicName>),
-}
+use super::consumer_commits::Commits;
+use super::consumer_store::{Next, StoreSide};
+use super::consumer_workload::{CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnFailure, Source, Then};
 
-/// When a program commits, beside what `enable.auto.commit` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitPolicy {
-    /// It does not.
-    Never,
-    /// All that `poll()` returned, before the first record is processed.
-    BeforeProcessing,
-    /// All that `poll()` returned, after the last record was processed.
-    AfterProcessing,
-    /// Each record, after it was processed.
-    AfterEach,
-}
-
-/// Where the effects of a program go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sink {
-    /// Every time a record is processed there is one effect more.
-    Append,
-    /// An effect is written under a key of its record: a second time changes nothing.
-    Upsert,
-}
-
-/// What a consuming program does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerWorkload {
-    /// What it reads.
-    pub source: Source,
-    /// The timeout of each `poll()`.
-    pub poll_timeout: Duration,
-    /// The time it takes to process what a `poll()` brought, before the first record.
-    pub processing: Duration,
-    /// The time it takes to process each record.
-    pub processing_each: Duration,
-    /// Whether records are handed to a worker, and the loop goes on.
-    pub hand_over: bool,
-    /// Where the effects go.
-    pub sink: Sink,
-    /// When it commits.
-    pub commit: CommitPolicy,
-    /// `commitSync()`, or `commitAsync()` without a look at the result.
-    pub commit_sync: bool,
-}
-
-impl ConsumerWorkload {
-    /// A program that polls a source and does nothing with what it gets.
-    pub fn reading(source: Source, poll_timeout: Duration) -> ConsumerWorkload {
-        ConsumerWorkload {
-            source,
-            poll_timeout,
-            processing: Duration::ZERO,
-            processing_each: Duration::ZERO,
-            hand_over: false,
-            sink: Sink::Append,
-            commit: CommitPolicy::Never,
-            commit_sync: true,
-        }
-    }
-}
+/// No program tries again without letting time pass.
+const BACKOFF_LEAST: Duration = Duration::from_millis(1);
 
 /// What the loop is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,65 +33,150 @@ enum Doing {
     Resting(Instant),
     /// It is inside `poll()`.
     Polling,
+    /// It waits for its store before it begins, or after a write: then it goes on with what there is to process.
+    Storing,
     /// It waits for `commitSync()`; then it goes on with what there is to process.
     Committing(u64),
     /// It processes.
     Processing,
     /// `poll()` threw: the loop has ended.
     Failed,
+    /// Processing threw, and nothing caught it: the process ends.
+    Crashed,
 }
 
 /// The program at work.
 #[derive(Clone, Debug)]
 pub struct ConsumerApp {
     workload: Arc<ConsumerWorkload>,
+    client: u32,
     doing: Doing,
     queued: VecDeque<Call>,
     /// Records to be processed, and when the next one will have been.
-    records: VecDeque<(TopicPartition, Offset)>,
+    records: VecDeque<ConsumerRecord>,
     next_done: Instant,
+    /// How often the first of them could not be processed.
+    attempts: u32,
+    /// Under which number it was sent to another topic, where the answer is outstanding.
+    handed_on: Option<RecordId>,
+    /// Under which number it was sent first, where that failed.
+    sent_first: Option<RecordId>,
+    /// How many calls of `send()` there were, in all lives.
+    sends: u64,
+    /// Whether what it works with is away: nothing can be processed.
+    is_cut_off: bool,
     /// What is committed when the last of them is done.
     commit_after: bool,
-    commits: u64,
+    commits: Commits,
+    store: Option<StoreSide>,
+    /// What it calls when it has read its rows for the first time.
+    begins_with: Option<Call>,
+    /// Whether it reads its rows in the rebalance callback.
+    in_callback: bool,
 }
 
 impl ConsumerApp {
-    /// A process that starts at `now`.
-    pub fn new(workload: Arc<ConsumerWorkload>, now: Instant) -> Self {
+    /// A process that starts at `now`; its calls of `send()` are numbered from `sends`.
+    pub fn new(workload: Arc<ConsumerWorkload>, client: u32, now: Instant, sends: u64) -> Self {
         let first = match &workload.source {
             Source::Assign(partitions) => Call::Assign(partitions.clone()),
             Source::Subscribe(topics) => Call::Subscribe(topics.clone()),
         };
+        let mut store = workload.store.clone().map(StoreSide::new);
+        let mut doing = Doing::Resting(now);
+        let mut begins_with = Some(first);
+        match (&mut store, &workload.source) {
+            (Some(store), Source::Assign(partitions)) => {
+                store.read(partitions.clone(), now);
+                doing = Doing::Storing;
+            }
+            (Some(_), Source::Subscribe(_)) | (None, _) => {}
+        }
+        let queued = begins_with.take_if(|_| doing != Doing::Storing).into_iter().collect();
         Self {
+            commits: Commits::new(workload.commit_mode),
             workload,
-            doing: Doing::Resting(now),
-            queued: VecDeque::from([first]),
+            client,
+            doing,
+            queued,
             records: VecDeque::new(),
             next_done: now,
+            attempts: 0,
+            handed_on: None,
+            sent_first: None,
+            sends,
+            is_cut_off: false,
             commit_after: false,
-            commits: 0,
+            store,
+            begins_with,
+            in_callback: false,
         }
     }
 
-    /// Whether `poll()` threw: the loop has ended.
-    pub fn has_failed(&self) -> bool {
-        self.doing == Doing::Failed
+    /// Whether processing threw, and the process should end; and the record that it could not process.
+    pub fn crashed_at(&self) -> Option<(&TopicPartition, Offset)> {
+        let record = self.records.front().filter(|_| self.doing == Doing::Crashed)?;
+        Some((&record.partition, record.offset))
     }
 
-    /// Whether it has records in hand.
+    /// The record that it tries again and again.
+    pub fn struggles_with(&self) -> Option<(&TopicPartition, Offset)> {
+        let record = self.records.front().filter(|_| self.attempts > 0)?;
+        Some((&record.partition, record.offset))
+    }
+
+    /// How long after its end somebody starts it again.
+    pub fn restarts_after(&self) -> Option<Duration> {
+        match self.workload.on_failure.then {
+            Then::Crash(after) => after.filter(|_| self.doing == Doing::Crashed),
+            Then::Skip | Then::Block | Then::HandOn(_) => None,
+        }
+    }
+
+    /// How many calls of `send()` there were, for the next life of the process.
+    pub fn progress(&self) -> (u64, u64) {
+        (0, self.sends)
+    }
+
+    /// What the program works with goes away, or comes back.
+    pub fn cut_off(&mut self, is_cut_off: bool) {
+        self.is_cut_off = is_cut_off;
+    }
+
+    /// Whether it has something in hand.
     pub fn is_processing(&self) -> bool {
-        !self.records.is_empty() || matches!(self.doing, Doing::Committing(_))
+        self.doing != Doing::Crashed
+            && (!self.records.is_empty()
+                || matches!(self.doing, Doing::Committing(_) | Doing::Storing)
+                || self.store.as_ref().is_some_and(StoreSide::is_waiting)
+                || self.commits.next_deadline().is_some())
+    }
+
+    fn may_work(&self) -> bool {
+        let has_turn = match self.doing {
+            Doing::Processing => true,
+            Doing::Resting(_) | Doing::Polling | Doing::Committing(_) | Doing::Storing | Doing::Failed => {
+                self.workload.hand_over
+            }
+            Doing::Crashed => false,
+        };
+        has_turn && self.handed_on.is_none() && !self.records.is_empty()
     }
 
     /// When it wants to go on.
     pub fn next_deadline(&self) -> Option<Instant> {
         let poll = match self.doing {
             Doing::Resting(at) => Some(at),
-            Doing::Polling | Doing::Committing(_) | Doing::Processing | Doing::Failed => None,
+            Doing::Polling
+            | Doing::Committing(_)
+            | Doing::Storing
+            | Doing::Processing
+            | Doing::Failed
+            | Doing::Crashed => None,
         };
-        let processes = self.doing == Doing::Processing || self.workload.hand_over;
-        let done = (processes && !self.records.is_empty()).then_some(self.next_done);
-        poll.into_iter().chain(done).min()
+        let asks = self.store.as_ref().and_then(StoreSide::next_deadline).filter(|_| self.doing != Doing::Crashed);
+        let done = self.may_work().then_some(self.next_done);
+        poll.into_iter().chain(done).chain(asks).chain(self.commits.next_deadline()).min()
     }
 
     /// What it calls next at `now`, if anything. To be asked until there is nothing.
@@ -157,13 +184,17 @@ impl ConsumerApp {
         if let Some(call) = self.queued.pop_front() {
             return Some(call);
         }
-        let processes = self.doing == Doing::Processing || self.workload.hand_over;
-        if processes
-            && self.next_done <= now
-            && let Some((partition, offset)) = self.records.pop_front()
-        {
-            self.processed(&partition, offset, now);
-            return Some(Call::Processed(partition, offset));
+        if self.doing == Doing::Crashed {
+            return None;
+        }
+        if let Some(call) = self.store.as_mut().and_then(|store| store.call(now)) {
+            return Some(call);
+        }
+        if let Some(call) = self.commits.repeat(now) {
+            return Some(call);
+        }
+        if self.may_work() && self.next_done <= now {
+            return self.work(now);
         }
         if self.doing == Doing::Processing && self.records.is_empty() {
             self.finish(now);
@@ -176,27 +207,118 @@ impl ConsumerApp {
         None
     }
 
-    /// A record's effect is there.
-    fn processed(&mut self, partition: &TopicPartition, offset: Offset, now: Instant) {
+    /// The next record is processed, or it cannot be.
+    fn work(&mut self, now: Instant) -> Option<Call> {
+        let record = self.records.front()?;
+        let poison = self.workload.poison.as_ref();
+        if self.is_cut_off || poison.is_some_and(|poison| poison.spoils(record, self.attempts)) {
+            return Some(self.could_not(now));
+        }
+        let (partition, offset) = (record.partition.clone(), record.offset);
+        let is_stored = self.store.as_mut().is_some_and(|store| store.takes(&partition, offset));
+        self.next_record(now)?;
+        // A result that is stored with the row is there when the store has written it.
+        if is_stored { self.next_call(now) } else { Some(Call::Worked(partition, offset, Work::Done)) }
+    }
+
+    /// The first record is done with: its effect is there, or somebody else has it, or nobody.
+    fn next_record(&mut self, now: Instant) -> Option<(TopicPartition, Offset)> {
+        let ConsumerRecord { partition, offset, .. } = self.records.pop_front()?;
+        self.attempts = 0;
+        self.sent_first = None;
         self.next_done = now + self.workload.processing_each;
         if self.workload.commit == CommitPolicy::AfterEach {
-            self.commit(Some(vec![(partition.clone(), offset.next())]));
+            self.commit(Some(vec![(partition.clone(), offset.next())]), now);
+        }
+        Some((partition, offset))
+    }
+
+    fn could_not(&mut self, now: Instant) -> Call {
+        let record = &self.records[0];
+        self.attempts += 1;
+        let call = Call::Worked(record.partition.clone(), record.offset, Work::Failed(self.attempts));
+        let workload = self.workload.clone();
+        let OnFailure { retries, backoff, then } = &workload.on_failure;
+        self.next_done = now + (*backoff).max(BACKOFF_LEAST);
+        if self.attempts <= *retries {
+            return call;
+        }
+        match then {
+            Then::Block => {}
+            Then::Crash(_) => self.doing = Doing::Crashed,
+            Then::Skip => self.give_up(None, now),
+            Then::HandOn(to) => {
+                let record = self.send(to);
+                self.handed_on = Some(record).filter(|_| to.waits);
+                if !to.waits {
+                    self.give_up(Some(to.topic.clone()), now);
+                }
+            }
+        }
+        call
+    }
+
+    /// It goes on without the first record.
+    fn give_up(&mut self, to: Option<TopicName>, now: Instant) {
+        let place = self.queued.len();
+        let Some((partition, offset)) = self.next_record(now) else { return };
+        self.queued.insert(place, Call::Worked(partition, offset, Work::GivenUp(to)));
+    }
+
+    fn send(&mut self, to: &HandOn) -> RecordId {
+        let record = &self.records[0];
+        let id = RecordId { client: self.client, number: self.sends };
+        self.sends += 1;
+        self.queued.push_back(Call::Send(Box::new(ProducerRecord {
+            id,
+            resend_of: self.sent_first,
+            topic: to.topic.clone(),
+            partition: None,
+            key: record.key.clone(),
+            value: record.value.clone(),
+            timestamp: None,
+            headers: record.headers.clone(),
+        })));
+        id
+    }
+
+    /// The other topic has the record, or has not.
+    fn handed_on(&mut self, record: RecordId, result: Result<(), ErrorCode>, now: Instant) {
+        if self.handed_on != Some(record) {
+            return;
+        }
+        self.handed_on = None;
+        let to = match &self.workload.on_failure.then {
+            Then::HandOn(to) => to.topic.clone(),
+            Then::Crash(_) | Then::Skip | Then::Block => return,
+        };
+        match result {
+            Ok(()) => self.give_up(Some(to), now),
+            // It is tried from the start.
+            Err(_) => {
+                self.sent_first.get_or_insert(record);
+                self.next_done = now + self.workload.on_failure.backoff.max(BACKOFF_LEAST);
+            }
         }
     }
 
-    /// Everything that `poll()` brought has been processed.
+    /// Everything that `poll()` brought is done with.
     fn finish(&mut self, now: Instant) {
         self.doing = Doing::Resting(now);
         if std::mem::take(&mut self.commit_after) {
-            self.commit(None);
+            self.commit(None, now);
         }
     }
 
-    fn commit(&mut self, offsets: Option<Vec<(TopicPartition, Offset)>>) {
-        let (call, sync) = (self.commits, self.workload.commit_sync);
-        self.commits += 1;
-        self.queued.push_back(Call::Commit { call, offsets, sync });
-        if sync {
+    fn commit(&mut self, offsets: Option<Vec<(TopicPartition, Offset)>>, now: Instant) {
+        if let Some(store) = &mut self.store {
+            store.write(offsets, now);
+            self.doing = Doing::Storing;
+            return;
+        }
+        let (call, commit) = self.commits.next(offsets);
+        self.queued.push_back(commit);
+        if self.workload.commit_mode == CommitMode::Sync {
             self.doing = Doing::Committing(call);
         }
     }
@@ -209,11 +331,15 @@ impl ConsumerApp {
         if self.records.is_empty() {
             self.next_done = now + self.workload.processing + self.workload.processing_each;
         }
-        self.records.extend(records.into_iter().map(|record| (record.partition, record.offset)));
+        self.commits.polled(&records);
+        if let Some(store) = &mut self.store {
+            store.polled(&records);
+        }
+        self.records.extend(records);
         self.doing = if self.workload.hand_over { Doing::Resting(now) } else { Doing::Processing };
         match self.workload.commit {
-            CommitPolicy::BeforeProcessing => self.commit(None),
-            CommitPolicy::AfterProcessing if self.workload.hand_over => self.commit(None),
+            CommitPolicy::BeforeProcessing => self.commit(None, now),
+            CommitPolicy::AfterProcessing if self.workload.hand_over => self.commit(None, now),
             CommitPolicy::AfterProcessing => self.commit_after = true,
             CommitPolicy::AfterEach | CommitPolicy::Never => {}
         }
@@ -224,18 +350,56 @@ impl ConsumerApp {
         match completion {
             Completion::Polled(Ok(records)) => self.polled(records, now),
             Completion::Polled(Err(_)) => self.doing = Doing::Failed,
-            Completion::Committed { call, .. } if self.doing == Doing::Committing(call) => self.resume(now),
-            Completion::PartitionsRevoked(_) | Completion::PartitionsLost(_) | Completion::PartitionsAssigned(_) => {
+            Completion::Committed { call, result } => {
+                self.commits.answered(call, result, now);
+                if self.doing == Doing::Committing(call) {
+                    self.resume(now);
+                }
+            }
+            Completion::PartitionsRevoked(partitions) | Completion::PartitionsLost(partitions) => {
+                if let Some(store) = &mut self.store {
+                    store.revoked(&partitions);
+                }
                 self.queued.push_back(Call::ReturnFromCallback);
             }
-            Completion::Committed { .. }
-            | Completion::SendReturned { .. }
-            | Completion::Delivered { .. }
+            Completion::PartitionsAssigned(partitions) => match &mut self.store {
+                Some(store) if !partitions.is_empty() => {
+                    store.read(partitions, now);
+                    self.in_callback = true;
+                }
+                Some(_) | None => self.queued.push_back(Call::ReturnFromCallback),
+            },
+            Completion::StoreAnswered(answer) => self.stored(answer, now),
+            Completion::SendReturned { record, result: Err(error) } => self.handed_on(record, Err(error), now),
+            Completion::Delivered { record, result } => self.handed_on(record, result.map(|_| ()), now),
+            Completion::SendReturned { result: Ok(()), .. }
             | Completion::Flushed
             | Completion::Closed
             | Completion::TopicsCreated(_)
             | Completion::LeadersElected(_)
             | Completion::AdminDone(_) => {}
+        }
+    }
+
+    /// The store has answered, or has not.
+    fn stored(&mut self, answer: Option<StoreResponse>, now: Instant) {
+        let Some(store) = &mut self.store else { return };
+        match store.answered(answer, now) {
+            Next::Wait => {}
+            Next::Written => self.resume(now),
+            Next::Seek(places) => {
+                self.queued.extend(self.begins_with.take());
+                self.queued.extend(places.into_iter().map(|(partition, offset)| Call::Seek(partition, offset)));
+                if std::mem::take(&mut self.in_callback) {
+                    self.queued.push_back(Call::ReturnFromCallback);
+                } else {
+                    // Whatever it had in hand comes again from there.
+                    self.records.clear();
+                    self.attempts = 0;
+                    self.commit_after = false;
+                    self.doing = Doing::Resting(now);
+                }
+            }
         }
     }
 

@@ -211,6 +211,7 @@ impl ProducerApp {
             Completion::Closed => self.state = State::Exited,
             Completion::Polled(_)
             | Completion::Committed { .. }
+            | Completion::StoreAnswered(_)
             | Completion::PartitionsRevoked(_)
             | Completion::PartitionsLost(_)
             | Completion::PartitionsAssigned(_)

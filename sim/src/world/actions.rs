@@ -27,6 +27,7 @@ impl World {
         let (machine, app) = node.blueprint.build(node.id, &servers, node.clock.local(now), node.app_progress);
         node.machine = Some(machine);
         node.app = app;
+        node.app.cut_off(!node.outages.is_empty());
         node.life += 1;
         node.process = Process::Running;
         node.wakes_at = None;
@@ -56,9 +57,7 @@ impl World {
         node.wakes_at = None;
         let abandoned = node.machine.as_ref().map(super::SimMachine::abandoned).unwrap_or_default();
         node.machine = None;
-        if let super::node::App::Producer(app) = &node.app {
-            node.app_progress = app.progress();
-        }
+        node.app_progress = node.app.progress().unwrap_or(node.app_progress);
         if lost_power {
             self.forget_connections(index);
         } else {
@@ -188,6 +187,7 @@ impl World {
                     self.signal(number, action, *target, cause, observer);
                 }
             }
+            Action::Outage(_) => self.cut_off(number, targets),
             Action::PowerLoss(_, keep) => {
                 for target in targets {
                     self.hit(number, *target, "cut the power of", cause, observer);
@@ -367,6 +367,7 @@ impl World {
                 }
                 self.retransmit();
             }
+            Action::Outage(_) => self.end_outage(number, &targets),
             Action::Messages(_) => self.end_rule(number, observer),
             Action::Disk(..) => self.mend_disks(number, &targets, observer),
             Action::Link(_) => self.restore_links(number),
@@ -426,6 +427,7 @@ impl Action {
             Action::Kill(_)
             | Action::Stop(_)
             | Action::Pause(_)
+            | Action::Outage(_)
             | Action::PowerLoss(..)
             | Action::Cut { .. }
             | Action::Messages(_)
@@ -451,6 +453,7 @@ impl Action {
             Action::Kill(_)
             | Action::Stop(_)
             | Action::Pause(_)
+            | Action::Outage(_)
             | Action::PowerLoss(..)
             | Action::Cut { .. }
             | Action::Messages(_)
@@ -481,6 +484,7 @@ impl Action {
             | Action::Start(nodes)
             | Action::Stop(nodes)
             | Action::Pause(nodes)
+            | Action::Outage(nodes)
             | Action::Resume(nodes)
             | Action::PowerLoss(nodes, _)
             | Action::Disk(nodes, _)

@@ -3,6 +3,7 @@
 mod actions;
 mod buffer_reuse;
 mod clock;
+mod consuming;
 mod corruption;
 mod crash;
 mod delivery;
@@ -14,10 +15,12 @@ mod looks;
 mod message;
 mod network;
 mod node;
+mod program;
 mod run;
 mod setup;
 
 pub use clock::{NodeClock, RUN_STARTS_AT};
+pub use consuming::ConsumingProcess;
 pub use crash::Crash;
 pub use disk::{Damage, DiskFault, DiskFaults, DiskSpec, Extent, Keep, PowerLoss, SimDisk};
 pub use event_queue::EventQueue;

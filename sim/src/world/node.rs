@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ackproof_core::broker::Broker;
-use ackproof_core::client::{AdminClient, Call, Completion, Consumer, LegacyProducer, Producer, producer::Abandoned};
+use ackproof_core::client::{AdminClient, Call, Completion, LegacyProducer, Producer, producer::Abandoned};
 use ackproof_core::config::BrokerConfig;
 use ackproof_core::controller::Controller;
+use ackproof_core::store::Store;
 use ackproof_core::types::{Duration, Instant, NodeId, Prng};
 use ackproof_core::{Context, Effect, Input, Machine};
 
-use super::{NodeClock, NodeIndex, SimDisk};
+use super::{ConsumingProcess, NodeClock, NodeIndex, SimDisk};
 use crate::cluster::ClientKind;
 use crate::workload::{ConsumerApp, ProducerApp};
 
@@ -41,10 +42,12 @@ pub enum SimMachine {
     Producer(Box<Producer>),
     /// A producer of 0.8.
     LegacyProducer(Box<LegacyProducer>),
-    /// A consumer.
-    Consumer(Box<Consumer>),
+    /// A consumer, with what its process has beside it.
+    Consumer(Box<ConsumingProcess>),
     /// An admin client.
     Admin(Box<AdminClient>),
+    /// A store outside Kafka.
+    Store(Box<Store>),
 }
 
 /// How a new life of a process is made.
@@ -66,7 +69,7 @@ pub enum App {
     /// It sends.
     Producer(ProducerApp),
     /// It reads.
-    Consumer(ConsumerApp),
+    Consumer(Box<ConsumerApp>),
     /// It lives outside the world, which keeps for it what its client says.
     External(VecDeque<Completion>),
 }
@@ -113,6 +116,8 @@ pub struct Node {
     pub starts_again: bool,
     /// A start is on its way that no step of the plan knows of.
     pub is_coming_back: bool,
+    /// The steps in force under which its program cannot process anything.
+    pub outages: Vec<usize>,
     /// What waits for the end of a pause.
     pub deferred: VecDeque<Deferred>,
     /// How a new life is made.
@@ -128,6 +133,7 @@ impl SimMachine {
             SimMachine::LegacyProducer(machine) => &mut **machine,
             SimMachine::Consumer(machine) => &mut **machine,
             SimMachine::Admin(machine) => &mut **machine,
+            SimMachine::Store(machine) => &mut **machine,
         }
     }
 
@@ -145,6 +151,7 @@ impl SimMachine {
             SimMachine::LegacyProducer(machine) => machine.next_deadline(),
             SimMachine::Consumer(machine) => machine.next_deadline(),
             SimMachine::Admin(machine) => machine.next_deadline(),
+            SimMachine::Store(machine) => machine.next_deadline(),
         }
     }
 
@@ -157,7 +164,8 @@ impl SimMachine {
             | SimMachine::Producer(_)
             | SimMachine::LegacyProducer(_)
             | SimMachine::Consumer(_)
-            | SimMachine::Admin(_) => true,
+            | SimMachine::Admin(_)
+            | SimMachine::Store(_) => true,
         }
     }
 
@@ -166,7 +174,8 @@ impl SimMachine {
         match self {
             SimMachine::Producer(machine) => machine.abandoned(),
             SimMachine::LegacyProducer(machine) => machine.abandoned(),
-            SimMachine::Controller(_) | SimMachine::Broker(_) | SimMachine::Consumer(_) | SimMachine::Admin(_) => {
+            SimMachine::Consumer(machine) => machine.producer.as_ref().map(Producer::abandoned).unwrap_or_default(),
+            SimMachine::Controller(_) | SimMachine::Broker(_) | SimMachine::Admin(_) | SimMachine::Store(_) => {
                 Vec::new()
             }
         }
@@ -225,15 +234,23 @@ impl Blueprint {
                 (SimMachine::LegacyProducer(Box::new(machine)), program(workload))
             }
             Blueprint::Client(ClientKind::Consumer(config, workload)) => {
-                let machine = Consumer::new(config.clone(), bootstrap(), client);
+                let mut machine = ConsumingProcess::new(config.clone(), &servers.brokers, client);
+                if let Some(workload) = workload {
+                    machine = machine.with(workload, &servers.brokers, client);
+                }
                 let app = match workload {
-                    Some(workload) => App::Consumer(ConsumerApp::new(workload.clone(), now)),
+                    Some(workload) => {
+                        App::Consumer(Box::new(ConsumerApp::new(workload.clone(), client, now, progress.1)))
+                    }
                     None => App::External(VecDeque::new()),
                 };
                 (SimMachine::Consumer(Box::new(machine)), app)
             }
             Blueprint::Client(ClientKind::Admin) => {
                 (SimMachine::Admin(Box::new(AdminClient::new(bootstrap()))), App::External(VecDeque::new()))
+            }
+            Blueprint::Client(ClientKind::Store(config)) => {
+                (SimMachine::Store(Box::new(Store::new(config.clone()))), App::None)
             }
         }
     }
@@ -291,11 +308,36 @@ impl App {
         }
     }
 
+    /// How many records and calls there have been, for the next life of the process.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        match self {
+            App::Producer(app) => Some(app.progress()),
+            App::Consumer(app) => Some(app.progress()),
+            App::None | App::External(_) => None,
+        }
+    }
+
+    /// What the program works with goes away, or comes back.
+    pub fn cut_off(&mut self, is_cut_off: bool) {
+        if let App::Consumer(app) = self {
+            app.cut_off(is_cut_off);
+        }
+    }
+
+    /// After how long somebody starts the program again that has ended by itself.
+    pub fn restarts_after(&self) -> Option<Duration> {
+        match self {
+            App::Consumer(app) => app.restarts_after(),
+            App::None | App::Producer(_) | App::External(_) => None,
+        }
+    }
+
     /// Whether its process should end now.
     pub fn wants_exit(&self) -> bool {
         match self {
             App::Producer(app) => app.wants_exit(),
-            App::None | App::Consumer(_) | App::External(_) => false,
+            App::Consumer(app) => app.crashed_at().is_some(),
+            App::None | App::External(_) => false,
         }
     }
 

@@ -388,12 +388,16 @@ impl World {
             let node = self.node_mut(index);
             let local = node.clock.local(now);
             match node.app.next_call(local) {
-                Some(call) => cause = self.handle_one(index, Input::Call(call), cause, observer),
+                Some(call) => {
+                    self.notice_outage(index, &call, cause, observer);
+                    cause = self.handle_one(index, Input::Call(call), cause, observer);
+                }
                 None => break,
             }
         }
         if self.node(index).app.wants_exit() && self.node(index).is_alive() {
             self.end_process(index, Fact::NodeStopped, cause, observer);
+            self.maybe_restart(index);
         }
     }
 
@@ -516,6 +520,7 @@ fn node(id: NodeId, name: String, blueprint: Blueprint, spec: &ClusterSpec, root
         wakes_at: None,
         starts_again: false,
         is_coming_back: false,
+        outages: Vec::new(),
         deferred: VecDeque::new(),
         blueprint,
     }

@@ -10,7 +10,7 @@ use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, To
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
 use super::super::broker::Broker;
-use super::super::groups::{Asked, client_host_of, client_id_of};
+use super::super::groups::{Asked, client_host_of};
 use super::super::socket_server::ReplyTo;
 use crate::coordinator::group::consumer::Partitions;
 use crate::coordinator::group::{HeartbeatRequest, HeartbeatResult};
@@ -29,7 +29,7 @@ impl Broker {
             return self.finish_consumer_group_heartbeat(reply_to, refused, ctx);
         }
         let request = HeartbeatRequest {
-            client_id: client_id_of(&request.group_id, reply_to.from),
+            client_id: self.client_id_of(&request.group_id, reply_to.from),
             client_host: client_host_of(reply_to.from),
             group: request.group_id,
             member_id: request.member_id,

@@ -7,7 +7,7 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
 use super::super::broker::Broker;
-use super::super::groups::{Asked, client_host_of, client_id_of};
+use super::super::groups::{Asked, client_host_of};
 use super::super::socket_server::ReplyTo;
 use crate::coordinator::group::{JoinRequest, JoinResult};
 use crate::machine::Context;
@@ -21,7 +21,7 @@ impl Broker {
         ctx: &mut Context<'_>,
     ) {
         let request = JoinRequest {
-            client_id: client_id_of(&request.group_id, reply_to.from),
+            client_id: self.client_id_of(&request.group_id, reply_to.from),
             client_host: client_host_of(reply_to.from),
             group: request.group_id,
             member_id: request.member_id,

@@ -152,9 +152,7 @@ impl Consumer {
                 }
             }
             Call::Commit { call, offsets, sync } => self.commit(call, offsets, sync, ctx),
-            Call::Processed(partition, offset) => {
-                ctx.fact(Fact::Processed { group: self.config.group_id.clone(), partition, offset });
-            }
+            Call::Worked(partition, offset, work) => ctx.fact(self.worked(partition, offset, work)),
             Call::ReturnFromCallback => {
                 if let Some(group) = &mut self.group {
                     group.in_callback = false;
@@ -168,7 +166,12 @@ impl Consumer {
                 }
             }
             Call::Close { timeout } => self.begin_close(ctx.now() + timeout, ctx),
-            Call::Send(_) | Call::Flush | Call::CreateTopics(_) | Call::ElectLeader { .. } | Call::Admin(_) => {}
+            Call::Send(_)
+            | Call::Flush
+            | Call::Store(_)
+            | Call::CreateTopics(_)
+            | Call::ElectLeader { .. }
+            | Call::Admin(_) => {}
         }
     }
 

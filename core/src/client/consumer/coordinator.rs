@@ -199,7 +199,10 @@ impl ConsumerCoordinator {
             self.find(metadata, ctx);
         }
         self.send_commits(ctx);
-        self.fetch_offsets(subscription, ctx);
+        // A callback may seek: what it does not set is looked up when it has returned.
+        if !self.in_callback {
+            self.fetch_offsets(subscription, ctx);
+        }
         self.send_heartbeat(ctx);
     }
 

@@ -3,7 +3,8 @@
 use super::commits::{CommitKind, Positions};
 use super::consumer::Consumer;
 use super::coordinator::GroupEvent;
-use crate::client::Completion;
+use crate::client::{Completion, Work};
+use crate::fact::Fact;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{ConnectionId, Instant, LeaderEpoch, Offset, TopicPartition};
@@ -31,6 +32,16 @@ impl Consumer {
         };
         let until = ctx.now() + self.config.default_api_timeout_ms;
         group.commit(if sync { CommitKind::Sync { call, until } } else { CommitKind::Async { call } }, positions);
+    }
+
+    /// What the application says of its work, as a fact.
+    pub(super) fn worked(&self, partition: TopicPartition, offset: Offset, work: Work) -> Fact {
+        let group = self.config.group_id.clone();
+        match work {
+            Work::Done => Fact::Processed { group, partition, offset },
+            Work::Failed(attempt) => Fact::ProcessingFailed { group, partition, offset, attempt },
+            Work::GivenUp(to) => Fact::GaveUp { group, partition, offset, to: to.map(|topic| topic.to_string()) },
+        }
     }
 
     /// `close()`: the last automatic commit, then good-bye.

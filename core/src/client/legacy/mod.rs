@@ -101,7 +101,8 @@ impl LegacyProducer {
             | Call::Subscribe(_)
             | Call::Commit { .. }
             | Call::ReturnFromCallback
-            | Call::Processed(..)
+            | Call::Worked(..)
+            | Call::Store(_)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)

@@ -35,7 +35,7 @@ use crate::config::{KafkaVersion, ProducerConfig};
 use crate::fact::Fact;
 use crate::machine::{Context, Input, Machine};
 use crate::protocol::ErrorCode;
-use crate::types::{Duration, Instant, NodeId, RecordId, TopicPartition, earliest};
+use crate::types::{ConnectionId, Duration, Instant, NodeId, RecordId, TopicPartition, earliest};
 use partitioner::Partitioner;
 use record_accumulator::RecordAccumulator;
 use sender::{ProduceRequests, ProducerIdRequest};
@@ -82,6 +82,11 @@ pub struct Abandoned {
 }
 
 impl Producer {
+    /// Whether a connection is its own.
+    pub fn owns(&self, connection: ConnectionId) -> bool {
+        self.network.owns(connection)
+    }
+
     /// A producer that knows the bootstrap brokers. `client` is its number in [`NodeId::Client`].
     pub fn new(config: Arc<ProducerConfig>, bootstrap: Vec<NodeId>, client: u32) -> Self {
         let since = |major, minor| config.version >= KafkaVersion::new(major, minor);
@@ -155,7 +160,8 @@ impl Producer {
             | Call::Subscribe(_)
             | Call::Commit { .. }
             | Call::ReturnFromCallback
-            | Call::Processed(..)
+            | Call::Worked(..)
+            | Call::Store(_)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)

@@ -1,0 +1,92 @@
+//! What consumers and their programs are promised: which deliveries may be lost or doubled, which commits may go back.
+
+use super::{ConsumerContract, Contract, Permitted};
+use crate::anomaly::Anomaly;
+use crate::explain::Cause;
+
+const STORE: &str = "the store is outside Kafka, and answers before its writes are safe from what befell it";
+
+impl Contract {
+    /// Whether every member of a group writes to a sink that takes each record once.
+    pub(crate) fn upserts(&self, group: &str) -> bool {
+        self.all_members(group, |member| member.upserts)
+    }
+
+    /// Whether every member of a group writes to a sink that keeps the last value of each key.
+    pub(crate) fn keeps_last_value(&self, group: &str) -> bool {
+        self.all_members(group, |member| member.last_wins)
+    }
+
+    /// Whether every member of a group writes to a sink that keeps the newest value of each key.
+    pub(crate) fn versions(&self, group: &str) -> bool {
+        self.all_members(group, |member| member.versioned)
+    }
+
+    fn all_members(&self, group: &str, is_so: impl Fn(&ConsumerContract) -> bool) -> bool {
+        let mut members = self.consumers.iter().filter(|consumer| consumer.group.as_deref() == Some(group)).peekable();
+        members.peek().is_some() && members.all(is_so)
+    }
+
+    pub(super) fn permits_lost_delivery(&self, anomaly: &Anomaly) -> Permitted {
+        let members = || self.consumers.iter().filter(|consumer| consumer.group == anomaly.group);
+        match anomaly.cause {
+            Some(Cause::PositionReset) if members().any(|member| member.resets_to_latest) => {
+                Permitted::yes("auto.offset.reset=latest skips what was written before the group had a position")
+            }
+            Some(Cause::PositionReset) => self.permits_reading(anomaly),
+            Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
+            Some(Cause::SwallowedByProgram) => {
+                Permitted::yes("the program catches what it cannot process, and commits it like everything else")
+            }
+            Some(Cause::CommittedBeforeProcessed) | None
+                if members().any(|member| member.commits_before_processing) =>
+            {
+                Permitted::yes("the program commits what it has not processed: at most once")
+            }
+            Some(_) | None => Permitted::no("a program that commits what it has processed processes every record"),
+        }
+    }
+}
+
+pub(super) fn permits_duplicate_delivery(anomaly: &Anomaly) -> Permitted {
+    match anomaly.cause {
+        Some(Cause::ProcessedAfterLosingPartition) => {
+            Permitted::yes("a group fences commits of former members, not what they do elsewhere")
+        }
+        Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
+        Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
+        Some(_) | None => Permitted::yes("delivery is at least once: what was not committed is delivered again"),
+    }
+}
+
+pub(super) fn permits_two_owners(anomaly: &Anomaly) -> Permitted {
+    match anomaly.cause {
+        Some(Cause::InstanceIdShared) => {
+            Permitted::yes("who uses a group.instance.id twice is one member to the group until one of them is fenced")
+        }
+        Some(Cause::GroupForgotten) => {
+            Permitted::yes("a group is what its log has: whether that may lose records is said of __consumer_offsets")
+        }
+        Some(_) | None => Permitted::no("a generation gives each partition to one member"),
+    }
+}
+
+pub(super) fn permits_nonmonotonic_commit(anomaly: &Anomaly) -> Permitted {
+    match anomaly.cause {
+        Some(Cause::CommitOfFormerGeneration) => {
+            Permitted::no("a coordinator refuses what a member of a former generation commits")
+        }
+        Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
+        Some(_) | None => Permitted::unknown("it depends on who committed"),
+    }
+}
+
+pub(super) fn permits_effect_reorder(anomaly: &Anomaly) -> Permitted {
+    match anomaly.cause {
+        Some(Cause::KeysMoved) => Permitted::yes("order is kept within a partition, and more partitions move keys"),
+        Some(Cause::Unknown) | None => {
+            Permitted::no("a program that works on what poll() returns in its order keeps the order of each key")
+        }
+        Some(_) => Permitted::yes("what is delivered again comes after what is newer, and the last write wins"),
+    }
+}

@@ -1,0 +1,218 @@
+//! Consumers, with the programs that use them.
+
+use std::sync::Arc;
+
+use ackproof_core::config::{ConsumerConfig, KafkaVersion};
+use ackproof_core::types::{Duration, TopicPartition};
+use ackproof_sim::workload::{
+    CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, Poison, Sink, Source, Then,
+};
+use ackproof_sim::{ClientKind, ClientSpec};
+
+use super::reading::Reading;
+use crate::document::{self, Consumer, Fix, FixedConsumer, Value, Written};
+use crate::library::Place;
+
+impl Reading<'_> {
+    pub(super) fn consumer(
+        &mut self,
+        place: &Place,
+        written: &Consumer,
+        (version, toggles): (KafkaVersion, [&document::Properties; 2]),
+        fix: &Fix,
+    ) -> Option<ClientSpec> {
+        let version = self.version(written.kafka.as_ref(), version);
+        let settings = self.file(place, written.config_file.as_ref());
+        let fix = fix.consumer.clone().unwrap_or_default();
+        let settings = settings.under(self.table(&written.config)).under(self.table(&fix.config));
+        let config = self.consumer_config(version, toggles, &settings, &written.name);
+        let source = self.source(written, config.as_ref());
+        self.check_commits(written, config.as_ref());
+        let on_failure = fix.on_failure.as_ref().or(written.on_failure.as_ref());
+        let on_failure = self.on_failure(on_failure, version, &written.name);
+        let sink = fix.sink.as_ref().or(written.sink.as_ref());
+        let commit = match fix.commit.as_ref().or(written.commit.as_ref()).map(|written| **written) {
+            None => CommitPolicy::Never,
+            Some(document::Commit::BeforeProcessing) => CommitPolicy::BeforeProcessing,
+            Some(document::Commit::AfterProcessing) => CommitPolicy::AfterProcessing,
+            Some(document::Commit::AfterEach) => CommitPolicy::AfterEach,
+        };
+        let workload = ConsumerWorkload {
+            poll_timeout: self.time(written.poll_timeout.as_ref(), Duration::from_millis(100)),
+            processing: self.time(written.processing.as_ref(), Duration::ZERO),
+            processing_each: self.time(written.processing_each.as_ref(), Duration::ZERO),
+            hand_over: fix.hand_over.as_ref().or(written.hand_over.as_ref()).is_some_and(|flag| **flag),
+            sink: match sink.map(|sink| **sink) {
+                Some(document::Sink::Upsert) => Sink::Upsert,
+                Some(document::Sink::LastWrite) => Sink::LastWrite,
+                Some(document::Sink::Versioned) => Sink::Versioned,
+                // What the store has taken is there once for each transaction.
+                None | Some(document::Sink::Append | document::Sink::Transaction | document::Sink::CompareAndSet) => {
+                    Sink::Append
+                }
+            },
+            store: self.store_use(written, sink, config.as_ref(), commit),
+            commit,
+            commit_mode: self.commit_mode(written, &fix),
+            poison: written.fails.as_ref().map(poison),
+            on_failure: on_failure?,
+            source: source?,
+        };
+        let kind = ClientKind::Consumer(Arc::new(config?), Some(Arc::new(workload)));
+        let starts_after = self.time(written.starts_after.as_ref(), Duration::ZERO);
+        Some(ClientSpec { name: written.name.to_string(), kind, starts_after })
+    }
+
+    /// Whether it names its partitions, or its group does.
+    fn source(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) -> Option<Source> {
+        let Some(flag) = written.subscribe.as_ref().filter(|flag| ***flag) else {
+            return self.consumer_partitions(written).map(Source::Assign);
+        };
+        self.client_topic(&written.topic)?;
+        if let Some(partitions) = &written.partitions {
+            let found = self.error(partitions.span(), "a consumer that subscribes does not choose its partitions");
+            self.report(found.remedy("leave out `partitions`, or `subscribe`"));
+        }
+        if config.is_some_and(|config| config.group_id.is_none()) {
+            let found = self.error(flag.span(), "a consumer that subscribes needs a group");
+            self.report(found.remedy("write config = { \"group.id\" = \"billing\" }"));
+            return None;
+        }
+        let topic = TopicPartition::of(written.topic.as_str(), 0).topic;
+        Some(Source::Subscribe(vec![topic]))
+    }
+
+    fn check_commits(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) {
+        if let Some(commit) = &written.commit
+            && config.is_some_and(|config| config.group_id.is_none())
+        {
+            let found = self.error(commit.span(), "there is no group to commit for");
+            self.report(found.remedy("write config = { \"group.id\" = \"billing\" }"));
+        }
+        if let Some(mode) = &written.commit_mode
+            && written.commit.is_none()
+        {
+            let found = self.error(mode.span(), "`commit-mode` has no effect: the program does not commit");
+            self.report(found.remedy("it goes with `commit`"));
+        }
+        let of_callback = [
+            ("commit-failure", written.commit_failure.as_ref().map(Written::span)),
+            ("commit-backoff", written.commit_backoff.as_ref().map(Written::span)),
+        ];
+        for (key, span) in of_callback {
+            let is_async = written.commit_mode.as_deref() == Some(&document::CommitMode::Async);
+            if let Some(span) = span.filter(|_| !is_async) {
+                let found = self.error(span, format!("`{key}` has no effect: commits have no callback"));
+                self.report(found.remedy("it goes with `commit-mode = \"async\"`"));
+            }
+        }
+    }
+
+    fn commit_mode(&mut self, written: &Consumer, fix: &FixedConsumer) -> CommitMode {
+        let after = self.time(written.commit_backoff.as_ref(), Duration::from_secs(1));
+        let failure = fix.commit_failure.as_ref().or(written.commit_failure.as_ref());
+        match written.commit_mode.as_deref() {
+            None | Some(document::CommitMode::Sync) => CommitMode::Sync,
+            Some(document::CommitMode::Async) => CommitMode::Async(match failure.map(|failure| **failure) {
+                None | Some(document::CommitFailure::Ignore) => OnCommitFailure::Ignore,
+                Some(document::CommitFailure::Repeat) => OnCommitFailure::Repeat(after),
+                Some(document::CommitFailure::RepeatIfLatest) => OnCommitFailure::RepeatIfLatest(after),
+            }),
+        }
+    }
+
+    fn on_failure(
+        &mut self,
+        written: Option<&Written<document::OnFailure>>,
+        version: KafkaVersion,
+        consumer: &Written<String>,
+    ) -> Option<OnFailure> {
+        let Some(written) = written else { return Some(OnFailure::default()) };
+        let then = written.then.as_deref().copied().unwrap_or(document::Then::Crash);
+        self.check_on_failure(written, then);
+        let then = match then {
+            document::Then::Skip => Then::Skip,
+            document::Then::Block => Then::Block,
+            document::Then::Crash => {
+                Then::Crash(written.restart_after.as_ref().map(|after| self.time(Some(after), Duration::ZERO)))
+            }
+            document::Then::HandOn => Then::HandOn(self.hand_on(written, version, consumer)?),
+        };
+        Some(OnFailure {
+            retries: written.retries.as_deref().copied().unwrap_or(0),
+            backoff: self.time(written.backoff.as_ref(), Duration::from_secs(1)),
+            then,
+        })
+    }
+
+    fn check_on_failure(&mut self, written: &document::OnFailure, then: document::Then) {
+        if let Some(after) = &written.restart_after
+            && then != document::Then::Crash
+        {
+            let found = self.error(after.span(), "`restart-after` has no effect: the program does not crash");
+            self.report(found.remedy("it goes with `then = \"crash\"`"));
+        }
+        let of_hand_on = [
+            ("topic", written.topic.as_ref().map(Written::span)),
+            ("wait", written.wait.as_ref().map(Written::span)),
+            ("config", written.config.keys().next().map(Written::span)),
+        ];
+        for (key, span) in of_hand_on {
+            if let Some(span) = span.filter(|_| then != document::Then::HandOn) {
+                let found = self.error(span, format!("`{key}` has no effect: the program hands nothing on"));
+                self.report(found.remedy("it goes with `then = \"hand-on\"`"));
+            }
+        }
+    }
+
+    fn hand_on(
+        &mut self,
+        written: &Written<document::OnFailure>,
+        version: KafkaVersion,
+        consumer: &Written<String>,
+    ) -> Option<HandOn> {
+        let Some(topic) = &written.topic else {
+            let found = self.error(written.span(), "the program hands records on, and no topic is named");
+            self.report(found.remedy("write topic = \"orders-dlt\", and add that [[topic]]"));
+            return None;
+        };
+        self.client_topic(topic)?;
+        let settings = self.table(&written.config);
+        let producer = self.producer_config(version, &settings, consumer)?;
+        let topic = TopicPartition::of(topic.as_str(), 0).topic;
+        Some(HandOn { topic, producer: Arc::new(producer), waits: written.wait.as_deref() != Some(&false) })
+    }
+
+    fn consumer_partitions(&mut self, written: &Consumer) -> Option<Vec<TopicPartition>> {
+        let count = self.client_topic(&written.topic)?;
+        let topic = written.topic.as_str();
+        let at_start = self.names.topics_at_start.get(topic).copied().unwrap_or(count);
+        let all = || (0..at_start).map(|number| TopicPartition::of(topic, number)).collect();
+        let Some(partitions) = &written.partitions else { return Some(all()) };
+        let list = match &**partitions {
+            Value::Text(text) if text == "all" => return Some(all()),
+            Value::List(list) if !list.is_empty() => list,
+            Value::Text(_) | Value::List(_) | Value::Integer(_) | Value::Bool(_) => {
+                let found = self.error(partitions.span(), "these are not partitions");
+                self.report(found.remedy("write \"all\" or a list like [0, 1]"));
+                return None;
+            }
+        };
+        let mut chosen = Vec::new();
+        for number in list {
+            chosen.push(self.partition(&format!("{topic}-{}", **number), number.span())?);
+        }
+        chosen.dedup();
+        Some(chosen)
+    }
+}
+
+fn poison(fails: &Written<document::Fails>) -> Poison {
+    let bytes = |text: &Option<Written<String>>| text.as_ref().map(|text| text.to_string().into_bytes().into());
+    Poison {
+        key: bytes(&fails.key),
+        value: bytes(&fails.value),
+        offset: fails.offset.as_ref().map(|offset| i64::try_from(**offset).unwrap_or(i64::MAX)),
+        attempts: fails.attempts.as_ref().map(|attempts| **attempts),
+    }
+}
