@@ -20,6 +20,8 @@ fn contract() -> Contract {
         says_processed: true,
         commits_before_processing: false,
         upserts: false,
+        last_wins: false,
+        versioned: false,
     };
     Contract { consumers: vec![consumer(2, "c1"), consumer(3, "c2")], ..acks(-1) }
 }

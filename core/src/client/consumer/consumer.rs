@@ -7,9 +7,8 @@
 //! One fetch per broker is in flight, for the partitions that it leads and of which nothing is buffered: what `poll()`
 //! returns next is fetched while the application works.
 //!
-//! Not modelled: `read_committed`, fetch sessions (each request is full; the
-//! answers are the same), `isolation.level`, network input only inside `poll()`
-//! (answers are taken in as they arrive), `pause()`.
+//! Not modelled: `read_committed`, fetch sessions (each request is full; the answers are the same), network input only
+//! inside `poll()` (answers are taken in as they arrive), `pause()`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
