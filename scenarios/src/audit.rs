@@ -197,7 +197,9 @@ pub fn form(question: &Question) -> Form {
         ("name", text("producer")),
         ("topic", text("audited")),
         ("records", Value::Integer(100)),
-        ("every", text("60ms")),
+        // In bursts: a record that comes while its followers still copy the last one is where promises break.
+        ("every", text("300ms")),
+        ("burst", Value::Integer(5)),
         // By then the group has its member: what a consumer without a position misses is another question.
         ("starts-after", text("5s")),
         ("key", text("k{n%5}")),
