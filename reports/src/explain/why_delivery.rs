@@ -23,7 +23,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     };
     let line = lineage.delivery.get(&(group.as_str(), partition.clone())).map_or(&[][..], Vec::as_slice);
     let members = lineage.members.get(group.as_str());
-    let walk = Walk { lineage, partition, offset, line, members };
+    let born = lineage.leader_appends(&partition, offset.0).last().copied().unwrap_or(0);
+    let walk = Walk { lineage, partition, offset, line, members, born };
     match anomaly.kind {
         Kind::DuplicateDelivery => walk.duplicated(),
         _ => walk.lost(),
@@ -51,6 +52,8 @@ struct Walk<'a> {
     line: &'a [At],
     /// The clients of the group, where the trace names any.
     members: Option<&'a BTreeSet<NodeId>>,
+    /// Where a leader took the record last. What the group did with the offset before was about another one, which the log has lost.
+    born: At,
 }
 
 impl Walk<'_> {
@@ -129,9 +132,9 @@ impl Walk<'_> {
         if let Some(told) = self.swallowed().or_else(|| self.undone()) {
             return told;
         }
-        let commit =
-            self.line.iter().copied().find(|at| self.committed(*at).is_some_and(|offset| offset > self.offset));
-        let polls = self.polls();
+        let is_past = |at: &At| *at > self.born && self.committed(*at).is_some_and(|offset| offset > self.offset);
+        let commit = self.line.iter().copied().find(is_past);
+        let polls: Vec<At> = self.polls().into_iter().filter(|at| *at > self.born).collect();
         let polled = match commit {
             Some(commit) => polls.iter().rev().find(|at| **at < commit).or(polls.first()).copied(),
             None => polls.first().copied(),

@@ -238,7 +238,8 @@ fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &
     })
 }
 
-/// Whether a leader led that had lost the record with its power or to recovery, while another member of its ISR had it. That the
+/// Whether a leader led that had lost the record with its power or to recovery, while another member of its ISR had it whose machine
+/// had not lost power at all: of several that have, nobody can say before they are back who still has what. That the
 /// ISR is smaller than it was is how a partition is left to somebody who may have lost what is not synced; that somebody
 /// like that leads others who have lost nothing is not foreseen.
 fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, decision: &Decision) -> bool {
@@ -246,9 +247,16 @@ fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, dec
     if !matches!(lost, Some(Cause::UnsyncedDataLostWithPower | Cause::CorruptTail)) {
         return false;
     }
+    let was_dark = |broker: i32, since: At| {
+        let events = lineage.events.get(since..decision.became).unwrap_or_default();
+        let is_loss = |event: &Event| matches!(event.fact, Fact::PowerLost { .. });
+        events.iter().any(|event| event.node == NodeId::Broker(broker) && is_loss(event))
+    };
     let has_it = |broker: &i32| {
         fate.holders.get(broker).is_some_and(|holding| {
-            holding.since < decision.place && holding.taken.is_none_or(|taken| taken.gone > decision.became)
+            holding.since < decision.place
+                && holding.taken.is_none_or(|taken| taken.gone > decision.became)
+                && !was_dark(*broker, holding.since)
         })
     };
     lineage.isr(partition, decision.place).unwrap_or_default().iter().any(has_it)

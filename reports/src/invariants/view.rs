@@ -174,6 +174,8 @@ pub(super) enum Change {
 pub(super) struct Ordeal {
     /// Brokers whose machines lost power together with unsynced bytes.
     pub(super) lossy: BTreeSet<i32>,
+    /// Brokers whose machines lost power, whatever that took from them.
+    pub(super) dark: BTreeSet<i32>,
     /// Nodes whose disks have lost or changed what was synced.
     pub(super) harmed: BTreeSet<NodeId>,
 }
@@ -212,9 +214,8 @@ impl ClusterView {
     /// Whether a member of the ISR other than the leader has everything committed, and no disk has failed it.
     pub(super) fn has_intact_follower(&self, partition: &PartitionView) -> bool {
         let (decided, committed) = (&partition.decided, &partition.committed);
-        let spared = |member: &i32| {
-            !self.ordeal.lossy.contains(member) && !self.ordeal.harmed.contains(&NodeId::Broker(*member))
-        };
+        let spared =
+            |member: &i32| !self.ordeal.dark.contains(member) && !self.ordeal.harmed.contains(&NodeId::Broker(*member));
         let complete = |member: i32| {
             partition.replica(member).is_some_and(|replica| {
                 replica.log.end >= committed.high_watermark && replica.log.holds(committed.end(), committed)
@@ -429,6 +430,7 @@ impl ClusterView {
         match &event.fact {
             Fact::NodeKilled | Fact::NodeStopped => self.went_down(broker),
             Fact::PowerLost { lost_bytes, .. } => {
+                self.ordeal.dark.insert(broker);
                 if *lost_bytes > 0 {
                     self.ordeal.lossy.insert(broker);
                 }

@@ -134,6 +134,11 @@ fn re_02_without_unclean_election_the_partition_waits() {
 
 /// Record 0 is on all three and acknowledged; broker 1 loses it with its power and leads on, counting these as in sync.
 fn bounced(isr: &[i32]) -> Run {
+    bounced_with(isr, &[])
+}
+
+/// The same, and these machines were without power too, and lost nothing.
+fn bounced_with(isr: &[i32], dark: &[i32]) -> Run {
     let mut run = appended(-1);
     run.copies(2, 4, 0);
     run.copies(3, 4, 0);
@@ -142,6 +147,9 @@ fn bounced(isr: &[i32]) -> Run {
         run.isr(&[1, 2, 3], isr);
     }
     run.lost_power(1);
+    for broker in dark {
+        run.say(NodeId::Broker(*broker), Fact::PowerLost { unsynced_bytes: 900, lost_bytes: 0 });
+    }
     run.loaded(1, 0);
     run.say(
         NodeId::Broker(1),
@@ -172,6 +180,9 @@ fn re_25_healthy_copies_that_are_in_sync_may_not_be_overruled() {
     let two = with_topic(acks(-1), |topic| topic.min_insync_replicas = 2);
     check(&run, &two, Kind::LostWrite, Cause::InSyncCopiesOverruled, &[power], Answer::No);
     check(&bounced(&[1, 3]), &two, Kind::LostWrite, Cause::InSyncCopiesOverruled, &[power], Answer::No);
+    check(&bounced_with(&[1, 2, 3], &[2]), &two, Kind::LostWrite, Cause::InSyncCopiesOverruled, &[power], Answer::No);
+    // All of them had lost power: nobody could know before they were back whose disk had it.
+    check(&bounced_with(&[1, 2, 3], &[2, 3]), &two, Kind::LostWrite, power, &[], Answer::Yes);
     // The last one in sync is all that the others can follow, and what it had not synced may be gone.
     check(&bounced(&[1]), &two, Kind::LostWrite, power, &[], Answer::Yes);
     // At acks=1 nothing was promised of the others.

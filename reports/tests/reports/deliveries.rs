@@ -120,6 +120,29 @@ fn co_06_processed_and_then_died() {
     assert_eq!(twice(&run, &group(|consumer| consumer.upserts = true)), [], "an upsert takes each record once");
 }
 
+/// The log lost what the group had read and committed, another record took the offset, and the group's next position is beyond it.
+#[test]
+fn a_commit_of_what_stood_there_before_decides_nothing() {
+    let after = |replaced: bool| {
+        let mut run = written();
+        run.polled(0, if replaced { "z" } else { "a" });
+        committed(&mut run, 1);
+        if replaced {
+            run.appends(0, 1, 5, 0);
+        }
+        run.say(C1, Fact::NodeKilled);
+        assigned(&mut run, C2, 2, 1, ResetReason::NoPosition);
+        for (offset, value) in [(1, "b"), (2, "c")] {
+            run.polled(offset, value);
+            processed(&mut run, C2, offset);
+        }
+        committed_in(&mut run, 2, 3);
+        lost(&ended(run), &group(|consumer| consumer.resets_to_latest = true))
+    };
+    assert_eq!(after(true), [(0, Some(Cause::PositionReset), Answer::Yes)]);
+    assert_eq!(after(false), [(0, Some(Cause::CommittedBeforeProcessed), Answer::No)]);
+}
+
 #[test]
 fn what_is_processed_and_committed_once_is_neither() {
     let mut run = written();

@@ -472,6 +472,20 @@ fn a_loss_of_power_does_not_excuse_a_leader_that_others_in_sync_could_replace() 
 }
 
 #[test]
+fn whose_machine_lost_power_too_could_have_replaced_nobody_for_certain() {
+    let mut run = two_committed();
+    run.isr(&[1, 2, 3], &[1, 3]);
+    run.lost_power(1);
+    run.say(NodeId::Broker(3), Fact::PowerLost { unsynced_bytes: 900, lost_bytes: 0 });
+    run.loaded(1, 0);
+    run.registered(1);
+    let (leader_epoch, log_end, isr) = (LeaderEpoch(4), Offset(0), vec![1, 3]);
+    run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+    let found = first(&run, Invariant::LeaderCompleteness).expect("the leader lacks two records");
+    assert_eq!(found.permitted.answer, Answer::Yes);
+}
+
+#[test]
 fn what_befell_a_broker_without_a_replica_excuses_nothing() {
     // The ISR has broker 3, which lacks a record that consumers can see.
     let after = |befallen: Option<(i32, Fact)>| {
