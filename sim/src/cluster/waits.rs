@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ackproof_core::metadata::{MetadataImage, PartitionRegistration};
-use ackproof_core::types::{NodeId, Offset, TopicName, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicName, TopicPartition};
 
 use crate::faults::{Action, StepState};
 use crate::world::{App, Interference, NodeIndex, Process, SimMachine, World};
@@ -157,11 +157,15 @@ impl World {
                 ));
             }
         }
-        self.lagging_consumers(partition, (leading, leader.high_watermark), waits);
+        self.lagging_consumers((partition, state.leader_epoch), (leading, leader.high_watermark), waits);
     }
 
-    fn lagging_consumers(&self, partition: &TopicPartition, leader: (NodeIndex, Offset), waits: &mut Vec<String>) {
-        let (leading, end) = leader;
+    fn lagging_consumers(
+        &self,
+        (partition, epoch): (&TopicPartition, LeaderEpoch),
+        (leading, end): (NodeIndex, Offset),
+        waits: &mut Vec<String>,
+    ) {
         for (index, node) in (0..).map(NodeIndex).zip(self.nodes()) {
             let Some(SimMachine::Consumer(process)) = &node.machine else { continue };
             for (_, position) in process.consumer.positions().filter(|(read, _)| *read == partition) {
@@ -173,6 +177,8 @@ impl World {
                         "{} is at offset {position} of {partition}, which ends at {end}{ahead}{why}",
                         node.name
                     ));
+                } else if node.process == Process::Running && !process.consumer.has_heard_of(partition, epoch) {
+                    waits.push(format!("{} has not heard of the leader of {partition} in epoch {epoch}", node.name));
                 }
             }
         }
