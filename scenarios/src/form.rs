@@ -155,18 +155,18 @@ fn written(value: &Value) -> String {
         }
         Value::Array(list) => format!("[{}]", list.iter().map(written).collect::<Vec<_>>().join(", ")),
         Value::String(text) if text.contains('\n') => {
-            let lines: Vec<String> = text.split('\n').map(|line| inner(&Value::String(line.to_owned()))).collect();
+            let lines: Vec<String> = text.split('\n').map(inner).collect();
             format!("\"\"\"\n{}\"\"\"", lines.join("\n"))
         }
-        Value::String(text) => format!("\"{}\"", inner(&Value::String(text.clone()))),
+        Value::String(text) => format!("\"{}\"", inner(text)),
         other => other.to_string(),
     }
 }
 
 /// A text as it stands between double quotes.
-fn inner(text: &Value) -> String {
+fn inner(text: &str) -> String {
     let mut out = String::new();
-    for c in text.as_str().unwrap_or_default().chars() {
+    for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
@@ -182,11 +182,7 @@ fn inner(text: &Value) -> String {
 
 fn quoted_key(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !key.is_empty() && key.chars().all(is_bare) {
-        key.to_owned()
-    } else {
-        format!("\"{}\"", inner(&Value::String(key.to_owned())))
-    }
+    if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { format!("\"{}\"", inner(key)) }
 }
 
 fn ordered(table: &Table) -> Vec<(&str, &Value)> {

@@ -258,10 +258,26 @@ fn with_fix(standing: Standing, fix: Option<&FixRun>) -> Standing {
     }
 }
 
+/// One pass through the world, explained.
+pub(crate) struct Explained {
+    pub judgement: Judgement,
+    pub explanation: Explanation,
+    pub events: Vec<Event>,
+    /// The steps that never happened.
+    pub idle: Vec<String>,
+}
+
+/// Runs a scenario with its trace, and finds the causes of what went wrong.
+pub(crate) fn explained(scenario: &Scenario, seed: u64) -> Explained {
+    let Pass { mut judgement, trace, idle, .. } = pass(scenario, seed, true);
+    let events = trace.unwrap_or_default();
+    let explanation = explain(&mut judgement, &events, &contract(scenario));
+    Explained { judgement, explanation, events, idle }
+}
+
 /// How a scenario comes out as it is written, and with its fix, whatever came out before.
 pub fn tried_both_ways(scenario: &Scenario, seed: u64) -> (Standing, Option<FixRun>) {
-    let Pass { mut judgement, trace, idle, .. } = pass(scenario, seed, true);
-    explain(&mut judgement, &trace.unwrap_or_default(), &contract(scenario));
+    let Explained { judgement, idle, .. } = explained(scenario, seed);
     (Standing::of(&scenario.expect, &judgement, &idle), fixed(scenario, seed))
 }
 

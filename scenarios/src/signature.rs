@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use ackproof_reports::{Answer, Cause, Invariant, Judgement, Kind};
+use ackproof_reports::{Anomaly, Answer, Cause, Invariant, Judgement, Kind};
+use toml::{Table, Value};
 
 /// One way to go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,13 +25,14 @@ pub enum Signature {
 }
 
 impl Signature {
+    /// That of an anomaly.
+    pub fn of(anomaly: &Anomaly) -> Signature {
+        Signature::Anomaly { kind: anomaly.kind, cause: anomaly.cause, permitted: anomaly.permitted.answer }
+    }
+
     /// All of a run, once each. Causes are there if it was explained.
     pub fn all(judgement: &Judgement) -> BTreeSet<Signature> {
-        let anomalies = judgement.anomalies.iter().map(|anomaly| Signature::Anomaly {
-            kind: anomaly.kind,
-            cause: anomaly.cause,
-            permitted: anomaly.permitted.answer,
-        });
+        let anomalies = judgement.anomalies.iter().map(Signature::of);
         anomalies.chain(judgement.breaches().map(|broken| Signature::Broken(broken.invariant))).collect()
     }
 
@@ -53,6 +55,37 @@ impl Signature {
             }
         }
     }
+}
+
+/// What was found as the `[expect]` of a file; with each, whether it must occur or merely may. Nothing found expects nothing.
+pub(crate) fn expectation(found: impl IntoIterator<Item = (Signature, bool)>) -> Table {
+    let (mut anomalies, mut invariants) = (Vec::new(), Vec::new());
+    for (signature, must) in found {
+        let mut entry = Table::new();
+        if !must {
+            entry.insert("count".into(), Value::String(">= 0".into()));
+        }
+        match signature {
+            Signature::Broken(invariant) => {
+                entry.insert("name".into(), Value::String(invariant.name().to_owned()));
+                invariants.push(Value::Table(entry));
+            }
+            Signature::Anomaly { kind, cause, permitted } => {
+                entry.insert("kind".into(), Value::String(kind.name().to_owned()));
+                if let Some(cause) = cause {
+                    entry.insert("cause".into(), Value::String(cause.name().to_owned()));
+                }
+                match permitted {
+                    Answer::Yes => drop(entry.insert("permitted".into(), Value::Boolean(true))),
+                    Answer::No => drop(entry.insert("permitted".into(), Value::Boolean(false))),
+                    Answer::Unknown => {}
+                }
+                anomalies.push(Value::Table(entry));
+            }
+        }
+    }
+    let lists = [("anomaly", anomalies), ("invariant", invariants)].into_iter().filter(|(_, list)| !list.is_empty());
+    lists.map(|(key, list)| (key.to_owned(), Value::Array(list))).collect()
 }
 
 impl fmt::Display for Signature {

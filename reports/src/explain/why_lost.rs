@@ -248,9 +248,10 @@ fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, dec
         return false;
     }
     let was_dark = |broker: i32, since: At| {
-        let events = lineage.events.get(since..decision.became).unwrap_or_default();
-        let is_loss = |event: &Event| matches!(event.fact, Fact::PowerLost { .. });
-        events.iter().any(|event| event.node == NodeId::Broker(broker) && is_loss(event))
+        let mut life = lineage.nodes.get(&NodeId::Broker(broker)).into_iter().flatten();
+        life.any(|at| {
+            (since..decision.became).contains(at) && matches!(lineage.events[*at].fact, Fact::PowerLost { .. })
+        })
     };
     let has_it = |broker: &i32| {
         fate.holders.get(broker).is_some_and(|holding| {

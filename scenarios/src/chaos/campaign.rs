@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ackproof_core::fact::{Event, Observer};
 use ackproof_core::types::{Duration, Instant};
-use ackproof_reports::{Judge, Kind, explain};
+use ackproof_reports::{Judge, Kind};
 use ackproof_sim::World;
 
 use super::coverage::{Coverage, Watcher};
@@ -22,6 +22,7 @@ use super::survive::Budget;
 use crate::contract::contract;
 use crate::form::Form;
 use crate::parallel::in_order;
+use crate::runner;
 use crate::scenario::Scenario;
 use crate::signature::Signature;
 
@@ -129,10 +130,10 @@ impl Campaign {
         let mut stock: Vec<Parts> = Vec::new();
         let mut next = seeds.start;
         while next < seeds.end {
-            let generation: Vec<u64> = (next..seeds.end.min(next.saturating_add(GENERATION))).collect();
-            next = next.saturating_add(GENERATION);
+            let generation = next..seeds.end.min(next.saturating_add(GENERATION));
+            next = generation.end;
             let tasks: Vec<(u64, Parts)> =
-                generation.into_iter().map(|seed| (seed, parts.unwrap_or_else(|| self.parts(seed, &stock)))).collect();
+                generation.map(|seed| (seed, parts.unwrap_or_else(|| self.parts(seed, &stock)))).collect();
             let mut over = false;
             let done = in_order(
                 jobs,
@@ -192,7 +193,7 @@ impl Campaign {
                 return Outcome { panic, ..Outcome::nothing(parts) };
             }
         };
-        let mut watch = Watch { judge: Judge::new(contract(&scenario)), watcher: Watcher::default(), trace: None };
+        let mut watch = Watch { judge: Judge::new(contract(&scenario)), watcher: Watcher::default() };
         let mut world = World::new(Arc::new(scenario.plan(seed)));
         world.run(&mut watch);
         let judgement = watch.judge.finish();
@@ -214,28 +215,19 @@ impl Campaign {
 
 /// What went wrong, with its causes: the same run again, with its trace.
 pub fn explained(scenario: &Scenario, seed: u64) -> Vec<Signature> {
-    let contract = contract(scenario);
-    let mut watch = Watch { judge: Judge::new(contract.clone()), watcher: Watcher::default(), trace: Some(Vec::new()) };
-    World::new(Arc::new(scenario.plan(seed))).run(&mut watch);
-    let mut judgement = watch.judge.finish();
-    explain(&mut judgement, &watch.trace.unwrap_or_default(), &contract);
-    Signature::all(&judgement).into_iter().collect()
+    Signature::all(&runner::explained(scenario, seed).judgement).into_iter().collect()
 }
 
 /// Takes the facts of one world.
 struct Watch {
     judge: Judge,
     watcher: Watcher,
-    trace: Option<Vec<Event>>,
 }
 
 impl Observer for Watch {
     fn observe(&mut self, event: &Event) {
         self.judge.observe(event);
-        match &mut self.trace {
-            Some(trace) => trace.push(event.clone()),
-            None => self.watcher.observe(event),
-        }
+        self.watcher.observe(event);
     }
 }
 

@@ -74,11 +74,9 @@ struct Place {
 impl Watcher {
     fn step(&mut self, partition: Option<&TopicPartition>, state: u32) {
         let place = match partition {
-            Some(partition) if self.partitions.contains_key(partition) => self.partitions.get_mut(partition),
-            Some(partition) => Some(self.partitions.entry(partition.clone()).or_default()),
-            None => Some(&mut self.elsewhere),
+            Some(partition) => place(&mut self.partitions, partition),
+            None => &mut self.elsewhere,
         };
-        let Some(place) = place else { return };
         let state = mix(state, place.isr);
         // What repeats itself is one state.
         if place.last != state {
@@ -88,11 +86,16 @@ impl Watcher {
     }
 
     fn place(&mut self, partition: &TopicPartition) -> &mut Place {
-        if !self.partitions.contains_key(partition) {
-            self.partitions.insert(partition.clone(), Place::default());
-        }
-        self.partitions.entry(partition.clone()).or_default()
+        place(&mut self.partitions, partition)
     }
+}
+
+/// The place of a partition, made where there is none; a name is copied for a new one only.
+fn place<'a>(places: &'a mut BTreeMap<TopicPartition, Place>, partition: &TopicPartition) -> &'a mut Place {
+    if !places.contains_key(partition) {
+        places.insert(partition.clone(), Place::default());
+    }
+    places.get_mut(partition).expect("it was just inserted")
 }
 
 fn mix(one: u32, other: u32) -> u32 {

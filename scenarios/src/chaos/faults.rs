@@ -203,13 +203,11 @@ fn partitioned(dice: &mut Dice, shape: &Shape, step: &mut Table) {
     let others = if others == "all clients" && shape.clients.is_empty() { "controller".to_owned() } else { others };
     let mut cut = table([("from", text(one)), ("to", text(others))]);
     if dice.chance(1, 3) {
-        let back = cut["from"].clone();
         if dice.chance(1, 2)
             && let Some(to) = cut.insert("from".into(), cut["to"].clone())
         {
             cut.insert("to".into(), to);
         }
-        drop(back);
         cut.insert("direction".into(), text("one-way"));
     }
     step.insert("cut".into(), Value::Table(cut));
@@ -227,9 +225,8 @@ fn message_fault(dice: &mut Dice, shape: &Shape, step: &mut Table) {
         "SyncGroup",
         "Heartbeat",
         "BrokerHeartbeat",
-        "FetchSnapshot",
     ];
-    let api = *dice.pick(&apis[..9]);
+    let api = *dice.pick(&apis);
     let action = *dice.pick(&["drop", "delay", "hold", "reset", "duplicate"]);
     let kind = if action == "duplicate" { "request" } else { *dice.pick(&["request", "response"]) };
     let mut messages = table([("api", text(api)), ("message", text(kind))]);

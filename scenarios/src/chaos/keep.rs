@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ackproof_reports::render::text::{self, Style};
-use toml::{Table, Value};
+use toml::Value;
 
 use super::campaign::{Campaign, Failure, explained};
 use super::dice::{table, text};
@@ -13,7 +13,7 @@ use crate::form::Form;
 use crate::library::Place;
 use crate::runner::{self, Options};
 use crate::shrink::{Limits, Shrunk, shrink, with_files};
-use crate::signature::Signature;
+use crate::signature::{Signature, expectation};
 use crate::whole_file::WholeFile;
 
 /// The file of a failure.
@@ -53,42 +53,8 @@ pub fn form(campaign: &Campaign, signature: Signature, failure: &Failure) -> For
         Ok(scenario) => explained(&scenario, seed),
         Err(_) => vec![signature],
     };
-    form.0.insert("expect".into(), Value::Table(expect(&found)));
+    form.0.insert("expect".into(), Value::Table(expectation(found.into_iter().map(|found| (found, true)))));
     form
-}
-
-/// What a run showed, as its expectation.
-pub fn expect(found: &[Signature]) -> Table {
-    let (mut anomalies, mut invariants) = (Vec::new(), Vec::new());
-    for signature in found {
-        match signature {
-            Signature::Broken(invariant) => {
-                invariants.push(Value::Table(table([("name", text(invariant.name()))])));
-            }
-            Signature::Anomaly { kind, cause, permitted } => {
-                let mut anomaly = table([("kind", text(kind.name()))]);
-                if let Some(cause) = cause {
-                    anomaly.insert("cause".into(), text(cause.to_string()));
-                }
-                match permitted.name() {
-                    "yes" => drop(anomaly.insert("permitted".into(), Value::Boolean(true))),
-                    "no" => drop(anomaly.insert("permitted".into(), Value::Boolean(false))),
-                    _ => {}
-                }
-                anomalies.push(Value::Table(anomaly));
-            }
-        }
-    }
-    let mut expect = Table::new();
-    for (key, list) in [("anomaly", anomalies), ("invariant", invariants)] {
-        if !list.is_empty() {
-            expect.insert(key.into(), Value::Array(list));
-        }
-    }
-    if expect.is_empty() {
-        expect.insert("clean".into(), Value::Boolean(true));
-    }
-    expect
 }
 
 /// What happens in a scenario: the story of the first message that it happened to.
@@ -98,12 +64,8 @@ pub fn story(form: &Form, place: &Place, seed: u64, signature: Signature, style:
     if let Signature::Broken(_) = signature {
         return Some(text::invariants(&run.judgement, style));
     }
-    let is_it = |anomaly: &ackproof_reports::Anomaly| {
-        Signature::Anomaly { kind: anomaly.kind, cause: anomaly.cause, permitted: anomaly.permitted.answer }
-            == signature
-    };
     let stories = &mut run.explanation.stories;
-    stories.retain(|story| is_it(&story.anomaly));
+    stories.retain(|story| Signature::of(&story.anomaly) == signature);
     stories.truncate(1);
     stories.iter_mut().for_each(|story| story.replay = None);
     run.explanation.more.clear();

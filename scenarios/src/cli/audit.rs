@@ -3,18 +3,16 @@
 use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use ackproof_core::config::KafkaVersion;
 use ackproof_core::config::properties::parse;
 use ackproof_reports::render::text::PlainText;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::End;
-use super::screen::Screen;
+use super::screen::{Screen, WORLDS};
 use crate::audit::{self, Audit, FAILURES, Promise, Question};
 use crate::chaos::keep;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
@@ -100,11 +98,10 @@ impl AuditCommand {
                 return Ok(End::WrongInput);
             }
         };
-        let progress = progress(screen, self.worlds.get() as u64 * FAILURES.len() as u64);
-        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure, _| {
+        let progress = screen.bar(self.worlds.get() as u64 * FAILURES.len() as u64, WORLDS);
+        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure| {
             progress.inc(1);
             progress.set_message(failure.to_owned());
-            ControlFlow::Continue(())
         })?;
         progress.finish_and_clear();
         for finding in &audit.findings {
@@ -189,17 +186,6 @@ fn read(path: &PathBuf) -> Result<Vec<(String, String)>, Diagnostics> {
         found
     })?;
     Ok(properties.into_iter().map(|property| (property.name, property.value)).collect())
-}
-
-fn progress(screen: &Screen, worlds: u64) -> ProgressBar {
-    if !screen.is_watched() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new(worlds);
-    // A template that does not parse is a wrong program; the default style will do all the same.
-    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 /// The cells of the table: the header, then a row for each class of failures.

@@ -11,11 +11,10 @@ use ackproof_core::types::Duration;
 use ackproof_reports::Kind;
 use ackproof_reports::render::text::PlainText;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::End;
-use super::screen::{Format, Screen};
+use super::screen::{Format, Screen, WORLDS};
 use crate::chaos::campaign::{Campaign, Report, Wanted};
 use crate::chaos::draw::{Basis, Given, Parts};
 use crate::chaos::keep;
@@ -183,7 +182,7 @@ impl Chaos {
             None => self.shard.map_or(self.seeds.clone(), |part| shard(&self.seeds, part)),
         };
         let started = now();
-        let progress = progress(screen, seeds.end - seeds.start);
+        let progress = screen.bar(seeds.end - seeds.start, WORLDS);
         let mut shown = 0;
         let mut stopped = Ok(());
         let parts = self.parts;
@@ -210,7 +209,7 @@ impl Chaos {
 
     /// Makes each failure small, if that is wanted and works, and writes it again.
     fn kept(&self, campaign: &Campaign, report: &Report, screen: &Screen) -> io::Result<BTreeMap<Signature, Kept>> {
-        let progress = progress(screen, report.failures.len() as u64);
+        let progress = screen.bar(report.failures.len() as u64, WORLDS);
         // Of a given scenario only what was drawn is made smaller.
         let limits = Limits { worlds: self.shrink, keeps_configuration: self.scenario.is_some() };
         let mut kept = BTreeMap::new();
@@ -331,17 +330,6 @@ impl Chaos {
 #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "how long it took is told, never used")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()
-}
-
-fn progress(screen: &Screen, worlds: u64) -> ProgressBar {
-    if !screen.is_watched() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new(worlds);
-    // A template that does not parse is a wrong program; the default style will do all the same.
-    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 fn so_far(report: &Report) -> String {

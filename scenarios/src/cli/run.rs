@@ -12,11 +12,11 @@ use ackproof_reports::render::text::{self, Style};
 use ackproof_reports::render::{groups, topics};
 use ackproof_reports::trace::{Header, TraceWriter};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::End;
 use super::log::{LogChoice, run_span};
-use super::screen::{Colours, Format, Screen};
+use super::screen::{Colours, Format, Screen, hidden};
 use super::select::{SeedChoice, Selection};
 use super::sweep::SweepChoice;
 use super::toggles::{Scope, Table, matrix};
@@ -178,14 +178,10 @@ impl Run {
     }
 
     fn progress(&self, runs: usize, screen: &Screen) -> ProgressBar {
-        if !screen.is_watched() || runs < 2 || self.log.is_on() {
-            return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if runs < 2 || self.log.is_on() {
+            return hidden();
         }
-        let bar = ProgressBar::new(runs as u64);
-        // A template that does not parse is a wrong program; the default style will do all the same.
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} runs, {eta} left");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar
+        screen.bar(runs as u64, "{bar:30} {pos}/{len} runs, {eta} left")
     }
 
     fn show(&self, scenario: &Scenario, seed: u64, result: Result, screen: &mut Screen) -> io::Result<End> {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use ackproof_reports::render::text::{Style, Tone};
 use annotate_snippets::Renderer;
 use anstream::AutoStream;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::{AnsiColors, Style as Paint};
 
 use crate::diagnostics::Diagnostics;
@@ -43,11 +44,31 @@ impl Screen {
         }
     }
 
+    /// A bar for work of so many parts, if somebody watches.
+    pub fn bar(&self, parts: u64, template: &str) -> ProgressBar {
+        if !self.is_watched() {
+            return hidden();
+        }
+        let bar = ProgressBar::new(parts);
+        // A template that does not parse is a wrong program; the default style will do all the same.
+        let style = ProgressStyle::with_template(template);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar
+    }
+
     /// Whether somebody watches while it runs.
     pub fn is_watched(&self) -> bool {
         io::stderr().is_terminal() && io::stdout().is_terminal()
     }
 }
+
+/// A bar that nobody sees.
+pub(super) fn hidden() -> ProgressBar {
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
+}
+
+/// How far a search through worlds has come.
+pub(super) const WORLDS: &str = "{bar:20} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left";
 
 /// The colours of reports.
 #[derive(Clone, Copy, Debug)]

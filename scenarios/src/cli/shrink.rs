@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use ackproof_reports::names::listed;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::End;
 use super::run::human;
-use super::screen::{Colours, Format, Screen};
+use super::screen::{Colours, Format, Screen, hidden};
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::form::Form;
 use crate::library::{Place, find};
@@ -232,7 +232,7 @@ fn as_json(failure: &Failure, shrunk: &Shrunk, output: Option<&PathBuf>, text: &
 
 fn progress_bar(screen: &Screen) -> ProgressBar {
     if !screen.is_watched() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        return hidden();
     }
     let bar = ProgressBar::new_spinner();
     // A template that does not parse is a wrong program; the default style will do all the same.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ackproof_reports::{Answer, Counterfactual};
+use ackproof_reports::Counterfactual;
 use toml::{Table, Value};
 
 use super::search::Search;
@@ -14,7 +14,7 @@ use crate::expectation::Standing;
 use crate::form::Form;
 use crate::runner::{self, Options};
 use crate::scenario::{Scenario, fix};
-use crate::signature::Signature;
+use crate::signature::{self, Signature};
 
 /// Under these seeds it is looked whether the result shows the same.
 const SEEDS: std::ops::Range<u64> = 0..20;
@@ -214,32 +214,5 @@ fn expectation(target: Signature, trials: &[&Trial]) -> Table {
     let always = |found: &Signature| trials.iter().all(|trial| trial.signatures.contains(found));
     let mut ordered: Vec<Signature> = all.into_iter().collect();
     ordered.sort_by_key(|found| *found != target);
-    let mut anomalies = Vec::new();
-    let mut invariants = Vec::new();
-    for found in ordered {
-        let mut entry = Table::new();
-        if !always(&found) {
-            entry.insert("count".into(), Value::String(">= 0".into()));
-        }
-        match found {
-            Signature::Broken(invariant) => {
-                entry.insert("name".into(), Value::String(invariant.name().to_owned()));
-                invariants.push(Value::Table(entry));
-            }
-            Signature::Anomaly { kind, cause, permitted } => {
-                entry.insert("kind".into(), Value::String(kind.name().to_owned()));
-                if let Some(cause) = cause {
-                    entry.insert("cause".into(), Value::String(cause.name().to_owned()));
-                }
-                match permitted {
-                    Answer::Yes => drop(entry.insert("permitted".into(), Value::Boolean(true))),
-                    Answer::No => drop(entry.insert("permitted".into(), Value::Boolean(false))),
-                    Answer::Unknown => {}
-                }
-                anomalies.push(Value::Table(entry));
-            }
-        }
-    }
-    let lists = [("anomaly", anomalies), ("invariant", invariants)].into_iter().filter(|(_, list)| !list.is_empty());
-    lists.map(|(key, list)| (key.to_owned(), Value::Array(list))).collect()
+    signature::expectation(ordered.into_iter().map(|found| (found, always(&found))))
 }

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::types::Instant;
-use ackproof_reports::{Explanation, Judgement, explain};
+use ackproof_reports::{Explanation, Judgement};
 
-use crate::contract::contract;
 use crate::expectation::explains_doubt;
-use crate::runner::{Pass, pass};
+use crate::runner::{self, Explained, pass};
 use crate::scenario::{AnomalyExpectation, Count, Expect, Scenario};
 use crate::signature::Signature;
 
@@ -38,9 +37,7 @@ pub(super) fn run(scenario: &Scenario, seed: u64, target: Signature) -> (Option<
 
 /// Runs a scenario with its trace.
 pub(super) fn explained(scenario: &Scenario, seed: u64) -> Trial {
-    let Pass { mut judgement, trace, idle, .. } = pass(scenario, seed, true);
-    let events = trace.unwrap_or_default();
-    let explanation = explain(&mut judgement, &events, &contract(scenario));
+    let Explained { judgement, explanation, events, idle } = runner::explained(scenario, seed);
     let signatures = Signature::all(&judgement);
     let found = found(&judgement);
     let doubts = judgement.doubts.iter().filter(|doubt| !explains_doubt(&found, &judgement, doubt));
