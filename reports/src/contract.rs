@@ -444,9 +444,9 @@ impl Contract {
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }
-            (Some(Cause::RenumberedInFlight), Some(_)) => Permitted::yes(
-                "a batch that fails for good begins a new epoch, and what is in flight behind it begins anew: KAFKA-14034, open",
-            ),
+            (Some(cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart)), Some(producer)) => {
+                permits_renumbering(cause, producer)
+            }
             (None | Some(Cause::Unknown), Some(ProducerContract { on_error: OnError::Resend, .. })) => {
                 Permitted::unknown("the application resends what failed, which no setting recognises")
             }
@@ -462,6 +462,9 @@ impl Contract {
         let Some(producer) = anomaly.record.and_then(|record| self.producer(record.client)) else {
             return Permitted::unknown("it depends on the producer's configuration, which is not known");
         };
+        if let Some(cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart)) = anomaly.cause {
+            return permits_renumbering(cause, producer);
+        }
         if producer.idempotence {
             return Permitted::no("enable.idempotence=true promises the order of send()");
         }
@@ -510,6 +513,21 @@ impl Contract {
             }
             (_, _) => Permitted::no("a consumer with an assigned partition reads every record once, in order"),
         }
+    }
+}
+
+/// Where the Java client gives up what idempotence promises: no setting but the number of requests in flight has a part in it.
+fn permits_renumbering(cause: Cause, producer: &ProducerContract) -> Permitted {
+    match cause {
+        Cause::BatchForgottenByRestart if producer.max_in_flight <= 1 => {
+            Permitted::no("a leader knows the last batch of a producer when it is started again")
+        }
+        Cause::BatchForgottenByRestart => Permitted::yes(
+            "a leader that is started again knows only a producer's last batch, and max.in.flight.requests.per.connection lets others be unanswered",
+        ),
+        _ => Permitted::yes(
+            "a batch that fails for good begins a new epoch, and what is in flight behind it begins anew: KAFKA-14034, open",
+        ),
     }
 }
 

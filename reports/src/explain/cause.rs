@@ -105,6 +105,8 @@ causes! {
         "the client sent the batch again under another producer id or sequence";
     RenumberedInFlight = "renumbered-in-flight",
         "another batch of the partition failed for good, and the client sent this one again under a new epoch and sequence";
+    BatchForgottenByRestart = "batch-forgotten-by-restart",
+        "a leader that was started again knew only the last batch of the producer, and the client sent this one again under another sequence";
     ResentByApplication = "resent-by-application",
         "the application sent the record again, which is a new record to the broker";
     RetryOvertakenInFlight = "retry-overtaken-in-flight",

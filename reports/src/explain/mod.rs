@@ -9,6 +9,7 @@ mod exceptions;
 mod fate;
 pub(crate) mod lineage;
 mod nodes;
+mod renumbered;
 pub(crate) mod steps;
 pub mod story;
 mod telling;

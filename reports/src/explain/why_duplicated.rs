@@ -4,12 +4,12 @@
 //! CR-02, CR-03 (what idempotence must recognise), CR-08, NC-08 (what it has forgotten).
 
 use ackproof_core::fact::{Fact, ForgottenReason, RetryReason};
-use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
 use super::lineage::{At, Lineage, Origin};
+use super::renumbered::renumbered;
 use super::steps::step;
 use super::story::Mark;
 use super::telling::Telling;
@@ -36,6 +36,10 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         (Cause::DuplicateNotRecognised, Some(_)) => Cause::ProducerForgotten,
         (cause, _) => cause,
     };
+    let renumbered = first.origin.filter(|_| cause == Cause::SequenceReset).and_then(|origin| {
+        renumbered(lineage, &partition, (origin.client, origin.batch), first.append.max(second.append))
+    });
+    let cause = renumbered.map_or(cause, |(cause, _)| cause);
     let blamed = matches!(cause, Cause::ProducerForgotten | Cause::ProducerForgottenWithItsRecords);
     let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
     let start = [first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent).min();
@@ -57,6 +61,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         }
     }
     telling.tell_all(forgotten.filter(|_| blamed));
+    telling.tell_all(renumbered.map(|(_, decided)| decided));
     for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
         let is_late = cause == Cause::LateRequestAppendedAfterRetry;
         let attempt = copy.origin.filter(|_| is_late).map(|origin| attempt_of(lineage, origin));
@@ -114,7 +119,6 @@ fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied)
     let (one_sequence, two_sequence) = (sequence(lineage, first.append), sequence(lineage, second.append));
     match (one_sequence, two_sequence) {
         (Some(one), Some(two)) if one == two => return Cause::DuplicateNotRecognised,
-        (Some(_), Some(_)) if fails_between(lineage, first, second) => return Cause::RenumberedInFlight,
         (Some(_), Some(_)) => return Cause::SequenceReset,
         _ => {}
     }
@@ -129,19 +133,6 @@ fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied)
         Some(_) => Cause::ResentAfterLostResponse,
         None => Cause::Unknown,
     }
-}
-
-/// Whether another batch of the partition failed between the two transmissions: a producer since KIP-360 then goes on in a new
-/// epoch, and begins anew with what the partition has in flight, whether or not it was written (KAFKA-14034).
-fn fails_between(lineage: &Lineage<'_>, first: Copied, second: Copied) -> bool {
-    let (Some(one), Some(two)) = (first.origin, second.origin) else { return false };
-    let Fact::BatchSent { partition: of, .. } = &lineage.events[one.sent].fact else { return false };
-    lineage.events[one.sent.min(two.sent)..one.sent.max(two.sent)].iter().any(|event| match &event.fact {
-        Fact::RecordFailed { record, partition: Some(partition), error, .. } => {
-            record.client == one.client && partition == of && *error != ErrorCode::CLIENT_EXPIRED_UNSENT
-        }
-        _ => false,
-    })
 }
 
 /// From which transmission of its batch an append came, where there were several: `from attempt 1, given up by the client`.

@@ -8,6 +8,7 @@ use ackproof_core::types::{RecordId, TopicPartition};
 use super::Tale;
 use super::cause::Cause;
 use super::lineage::{At, BatchLine, Lineage, Origin};
+use super::renumbered::renumbered;
 use super::story::Mark;
 use super::telling::Telling;
 use super::why_duplicated::{attempt_of, sequence};
@@ -34,6 +35,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         (Cause::Unknown, Some(_)) if from.certain => Cause::LateRequestAppended,
         (cause, _) => cause,
     };
+    let renumbered = renumbered(lineage, &partition, (from.client, from.batch), late);
+    let cause = renumbered.map_or(cause, |(cause, _)| cause);
     let start = batch.sent.first().map_or(from.sent, |first| from.sent.min(*first));
     let mut telling = Telling::new(lineage);
     let warned = telling.warning(from.client, start);
@@ -48,6 +51,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let again = batch.sent.iter().rev().copied().find(|sent| *sent < late);
     telling.tell_all(again.filter(|_| is_late));
     telling.tell_all(failed.filter(|_| cause == Cause::LateRequestAppended));
+    telling.tell_all(renumbered.map(|(_, decided)| decided));
     telling.mark(ahead, Mark::WentAhead);
     telling.mark(late, Mark::OutOfOrder);
     if is_late {

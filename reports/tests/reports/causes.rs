@@ -682,6 +682,43 @@ fn cr_03_renumbered_because_another_batch_failed() {
     }
 }
 
+/// Batches 1 and 2 are written; the leader is started again, and knows only batch 2 of the producer.
+#[test]
+fn cr_03_a_restart_forgets_all_but_the_last_batch() {
+    let idempotent = |in_flight: u32| {
+        with_producer(acks(-1), |producer| (producer.idempotence, producer.max_in_flight) = (true, in_flight))
+    };
+    let renumbered = |restarts: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+            let sent = run.transmits_as(number + 1, 1, 1, 7);
+            run.appends_as(sent, 1, 4, number as i64, 7, number as i32 + 1);
+        }
+        if restarts {
+            run.killed(NodeId::Broker(1));
+            run.loaded(1, 2);
+        }
+        let error = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+        run.say(NodeId::Broker(1), Fact::AppendRefused { partition: orders(), error });
+        run.retries(1, RetryReason::Error(error));
+        let again = run.transmits_as(1, 2, 1, 7);
+        run.appends_as(again, 1, 4, 2, 7, 0);
+        run.acked(0, 2, -1);
+        run.acked(1, 1, -1);
+        run.ends_with(1, &["a", "b", "a"]);
+        run
+    };
+    let cause = Cause::BatchForgottenByRestart;
+    for kind in [Kind::Duplicate, Kind::ReplayReorder] {
+        check(&renumbered(true), &idempotent(5), kind, cause, &[], Answer::Yes);
+        check(&renumbered(true), &idempotent(1), kind, cause, &[], Answer::No);
+    }
+    check(&renumbered(false), &idempotent(5), Kind::Duplicate, Cause::SequenceReset, &[], Answer::No);
+}
+
 /// Broker 1 loses the end of its log, leads on in epoch 4 and appends there once more; later it is to follow broker 2.
 #[test]
 fn re_25_written_twice_in_one_epoch() {
