@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use super::campaign::{Campaign, Report, Wanted};
+use super::campaign::{Campaign, Wanted};
 use super::draw::{Basis, Given, Parts, draw};
 use super::survive::{Budget, Class};
+use super::tally::Report;
 use crate::library::find;
 
 fn campaign(wanted: Wanted) -> Campaign {
@@ -14,7 +15,7 @@ fn campaign(wanted: Wanted) -> Campaign {
 
 fn run(campaign: &Campaign, seeds: std::ops::Range<u64>, jobs: usize) -> Report {
     let jobs = NonZeroUsize::new(jobs).expect("not zero");
-    campaign.run(seeds, jobs, None, &mut |_| ControlFlow::Continue(())).expect("nothing is written")
+    campaign.run(seeds, jobs, None, &mut |_, _| ControlFlow::Continue(())).expect("nothing is written")
 }
 
 #[test]

@@ -4,17 +4,21 @@
 
 mod audit;
 mod chaos;
+mod ci;
 mod explain;
 mod list;
 mod log;
+mod merge;
 mod report;
 mod run;
 mod schema;
 mod screen;
 mod select;
+mod shard;
 mod shrink;
 mod sweep;
 mod toggles;
+mod told;
 mod validate;
 
 use std::io;
@@ -55,6 +59,8 @@ enum Command {
     Run(run::Run),
     /// Draw random worlds and look for what must not happen
     Chaos(chaos::Chaos),
+    /// Put the results of several shards of a campaign together
+    Merge(merge::Merge),
     /// Say what a configuration keeps and what it does not, under which failures
     Audit(audit::AuditCommand),
     /// List scenarios
@@ -122,6 +128,7 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
         }
         Some(Command::Run(run)) => run.run(screen),
         Some(Command::Chaos(chaos)) => chaos.run(screen),
+        Some(Command::Merge(merge)) => merge.run(screen),
         Some(Command::Audit(audit)) => audit.run(screen),
         Some(Command::List(list)) => list.run(screen),
         Some(Command::Validate(validate)) => validate.run(screen),
