@@ -143,7 +143,11 @@ fn what_is_wrong_is_said_with_its_line() {
     refused(&head.replace("0..48", "48..0"), Some(1), "end is not included");
     refused(&format!("{head}\n{}", head.replace("\"any\"", "\"forbidden\"")), Some(2), "looks for");
     refused(&format!("{head}\n{}", first.replace("\"world\":\"0\"", "\"world\":\"99\"")), Some(2), "world 99 is none");
-    refused(&format!("{head}\n{}", first.replace("\"world\":\"0\"", "\"world\":\"-1\"")), Some(2), "`-1` is not a seed");
+    refused(
+        &format!("{head}\n{}", first.replace("\"world\":\"0\"", "\"world\":\"-1\"")),
+        Some(2),
+        "`-1` is not a seed",
+    );
     refused(&format!("{head}\n{}", first.replace("0/0/0", "0/0")), Some(2), "three seeds");
     refused(&format!("{head}\n{}", first.replace("\"new\":[", "\"new\":[65536,")), Some(2), "65536");
     let other = first.replace("\"events\":", "\"events\":1");
@@ -177,8 +181,7 @@ fn folder(name: &str) -> PathBuf {
 fn a_cluster_comes_to_what_one_process_comes_to() {
     let folder = folder("merge");
     let keep = folder.join("failures").display().to_string();
-    let asked =
-        ["chaos", "--seeds", "0..24", "--unguided", "--looking-for", "any", "--shrink", "0", "--keep", &keep];
+    let asked = ["chaos", "--seeds", "0..24", "--unguided", "--looking-for", "any", "--shrink", "0", "--keep", &keep];
     let (whole, _) = ackproof(&[&asked[..], &["--format", "json"]].concat(), &[]);
     assert_eq!(whole.status.code(), Some(1));
     let mut names = Vec::new();
@@ -199,7 +202,8 @@ fn a_cluster_comes_to_what_one_process_comes_to() {
     // For people it is the same but for the speed.
     let (_, once) = ackproof(&asked, &[]);
     let (_, told) = merge(&[names[2], names[0], names[1], names[0]], "human", &[]);
-    let speedless = |told: &str| told.lines().filter(|line| !line.contains(" simulated s, ")).collect::<Vec<_>>().join("\n");
+    let speedless =
+        |told: &str| told.lines().filter(|line| !line.contains(" simulated s, ")).collect::<Vec<_>>().join("\n");
     assert_eq!(speedless(&told), speedless(&once));
     assert!(told.contains("replay  ackproof run "), "{told}");
     // For machines there is a case, an annotation and a row for each.
@@ -211,6 +215,23 @@ fn a_cluster_comes_to_what_one_process_comes_to() {
     assert_eq!((told.matches("::error file=").count(), told.lines().count()), (ways, ways + 1), "{told}");
     let summary = std::fs::read_to_string(summary).expect("it was written");
     assert_eq!(summary.matches("ackproof run ").count(), ways, "{summary}");
+    // A world whose program broke is told like any other failure.
+    let broken = std::fs::read_to_string(names[0]).expect("it is there").replacen(
+        "\"sim_ns\"",
+        "\"panic\":\"no <way>\",\"sim_ns\"",
+        1,
+    );
+    let path = folder.join("broken.ndjson").display().to_string();
+    std::fs::write(&path, broken).expect("there is room");
+    let (_, told) = merge(&[&path, names[1], names[2]], "human", &[]);
+    assert!(told.contains("panic: no <way>\n  in 1 of 24 worlds; seeds 0\n"), "{told}");
+    assert!(told.contains("  replay  ackproof chaos --looking-for any --seed 0 --parts 0/0/0\n"), "{told}");
+    assert!(merge(&[&path, names[1]], "junit", &[]).1.contains("<error type=\"panic\" message=\"no &lt;way&gt;\">"));
+    let (output, told) = merge(&[names[0], &path], "human", &[]);
+    assert!(
+        output.status.code() == Some(2) && told.contains("broken.ndjson:2: world 0 came out otherwise before"),
+        "{told}"
+    );
     // What is missing is said.
     let (output, told) = merge(&names[..2], "human", &[]);
     assert!(told.contains("not run: seeds 16..24") && output.status.code() == Some(1), "{told}");

@@ -85,8 +85,10 @@ impl Case {
             CaseEnd::Broken(detail) => ("error", detail),
         };
         let (kind, message, text) = (attribute(kind), attribute(message), escaped(text));
-        let _ =
-            writeln!(out, ">\n      <{element} type=\"{kind}\" message=\"{message}\">{text}</{element}>\n    </testcase>");
+        let _ = writeln!(
+            out,
+            ">\n      <{element} type=\"{kind}\" message=\"{message}\">{text}</{element}>\n    </testcase>"
+        );
     }
 }
 
@@ -127,8 +129,10 @@ mod tests {
 
     #[test]
     fn a_document() {
-        let detail = |text: &str| Detail { kind: "lost-write".into(), message: "a \"b\"\n<c>".into(), text: text.into() };
-        let case = |name: &str, end| Case { class: "chaos".into(), name: name.into(), time: Duration(1_234_567_890), end };
+        let detail =
+            |text: &str| Detail { kind: "lost-write".into(), message: "a \"b\"\n<c>".into(), text: text.into() };
+        let case =
+            |name: &str, end| Case { class: "chaos".into(), name: name.into(), time: Duration(1_234_567_890), end };
         let suite = Suite {
             name: "a & b".into(),
             cases: vec![

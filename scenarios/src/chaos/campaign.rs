@@ -120,7 +120,8 @@ impl Campaign {
                         stock.push(parts);
                     }
                     report.take(&world);
-                    over = look(&report, &world).is_break() || self.quiet_after.is_some_and(|after| report.quiet >= after);
+                    over =
+                        look(&report, &world).is_break() || self.quiet_after.is_some_and(|after| report.quiet >= after);
                     // An error is how this loop is left early.
                     if over { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
                 },
@@ -149,8 +150,7 @@ impl Campaign {
     }
 
     fn world(&self, seed: u64, parts: Parts) -> Outcome {
-        caught(|| self.judged(seed, parts))
-            .unwrap_or_else(|said| Outcome { panic: Some(said), ..Outcome::default() })
+        caught(|| self.judged(seed, parts)).unwrap_or_else(|said| Outcome { panic: Some(said), ..Outcome::default() })
     }
 
     fn judged(&self, seed: u64, parts: Parts) -> Outcome {

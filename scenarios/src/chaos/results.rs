@@ -225,7 +225,9 @@ impl Merger {
             let line: Value = serde_json::from_slice(&line).map_err(|error| at(not_json(&error)))?;
             begun |= line.get("campaign").is_some();
             if !begun {
-                return Err(at("this is no result of `ackproof chaos --format json`: it does not begin with a campaign".into()));
+                return Err(at(
+                    "this is no result of `ackproof chaos --format json`: it does not begin with a campaign".into(),
+                ));
             }
             self.take_line(line).map_err(at)?;
         }
@@ -258,7 +260,9 @@ impl Merger {
         let format = line["campaign"].get("format").and_then(Value::as_u64);
         if format != Some(FORMAT.into()) {
             let format = format.map_or("none".to_owned(), |format| format.to_string());
-            return Err(format!("its format is {format}, and this ackproof reads {FORMAT}: run all shards with the same ackproof"));
+            return Err(format!(
+                "its format is {format}, and this ackproof reads {FORMAT}: run all shards with the same ackproof"
+            ));
         }
         let CampaignLine { campaign, seeds } = read(line)?;
         if campaign.ackproof != ACKPROOF {
@@ -296,7 +300,8 @@ impl Merger {
 
 fn not_json(error: &serde_json::Error) -> String {
     if error.is_eof() {
-        "the line is cut off: its job was interrupted while it wrote; run that shard again, or take this line away".into()
+        "the line is cut off: its job was interrupted while it wrote; run that shard again, or take this line away"
+            .into()
     } else {
         format!("this is no result of `ackproof chaos --format json`: {error}")
     }

@@ -47,6 +47,7 @@ Examples:
   ackproof validate my-scenario.toml              what is wrong with a file
   ackproof run --toggles                          each historical fix switched off, and who notices
   ackproof chaos --seeds 0..1000                  random worlds, and what went wrong in them
+  ackproof merge shard-*.ndjson                   what the shards of a campaign came to
   ackproof audit --producer producer.properties   what a configuration keeps, under which failures
   ackproof list                                   what the library has
 
@@ -118,6 +119,19 @@ pub fn main() -> ExitCode {
 /// A run as `ackproof run` shows it, without colours.
 pub fn replayed(scenario: &crate::scenario::Scenario, run: &crate::runner::Run) -> String {
     run::human(scenario, run, true, &ackproof_reports::render::text::PlainText)
+}
+
+/// Whether the command line takes these arguments, so that what documents say can be tested. A command alone is taken, whatever it needs.
+pub fn accepts(arguments: &[String]) -> Result<(), String> {
+    if let [name] = arguments
+        && Cli::command().find_subcommand(name).is_some()
+    {
+        return Ok(());
+    }
+    match Cli::try_parse_from(std::iter::once("ackproof").chain(arguments.iter().map(String::as_str))) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {

@@ -15,8 +15,8 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::End;
-use super::log::{LogChoice, run_span};
 use super::ci;
+use super::log::{LogChoice, run_span};
 use super::screen::{Colours, Format, ReportFormat, Screen, hidden};
 use super::select::{SeedChoice, Selection};
 use super::sweep::SweepChoice;
@@ -214,7 +214,8 @@ impl Run {
         screen: &mut Screen,
     ) -> io::Result<(End, Option<ci::RunResult>)> {
         let wall = result.wall;
-        let for_ci = |end, text| Some(ci::RunResult::new(scenario, seed, (end, wall), text)).filter(|_| self.is_for_ci());
+        let for_ci =
+            |end, text| Some(ci::RunResult::new(scenario, seed, (end, wall), text)).filter(|_| self.is_for_ci());
         let run = match result.run {
             Ok(run) => run,
             Err(difference) => {

@@ -126,7 +126,10 @@ fn slurm(
     let place = |task: u64| task.checked_sub(first).filter(|far| far % step == 0).map(|far| far / step);
     match (place(task), place(last)) {
         (Some(part), Some(last)) if part < of && last < of => Ok((part, of, says)),
-        _ => Err(format!("{SLURM} is {id}, which is no part of {of} ({says}): write the array as one range, like 0-{}", of.saturating_sub(1))),
+        _ => Err(format!(
+            "{SLURM} is {id}, which is no part of {of} ({says}): write the array as one range, like 0-{}",
+            of.saturating_sub(1)
+        )),
     }
 }
 
