@@ -115,7 +115,7 @@ fn a_run_as_expected_ends_with_zero() {
 
 #[test]
 fn runs_are_told_to_ci() {
-    let wrong = scenario("ci.toml", "7", "[expect]\nclean = true\n[[expect.anomaly]]\nkind = \"phantom\"");
+    let wrong = scenario("ci.toml", "7", "[[expect.anomaly]]\nkind = \"phantom\"");
     check(&["run", &wrong, "orders", "--format", "junit"], 1, "<testsuite name=\"run\" tests=\"2\" failures=\"1\"");
     check(&["run", &wrong, "--format", "junit"], 1, "<failure type=\"not-as-expected\" message=\"not as expected\">");
     check(&["run", &wrong, "--format", "github"], 1, &format!("::error file={wrong},line=1,title={wrong} under seed"));

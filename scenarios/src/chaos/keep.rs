@@ -11,6 +11,7 @@ use super::dice::{table, text};
 use super::tally::{Failure, WorldId};
 use crate::contract::node_names;
 use crate::form::Form;
+use crate::guard::caught;
 use crate::library::Place;
 use crate::runner::{self, Options};
 use crate::shrink::{Limits, Shrunk, shrink, with_files};
@@ -38,7 +39,7 @@ pub fn put(folder: &Path, signature: Signature, form: &Form) -> io::Result<()> {
 pub fn small(campaign: &Campaign, signature: Signature, failure: &Failure, limits: Limits) -> Option<Shrunk> {
     let WorldId { seed, parts } = failure.first();
     let place = campaign.basis.place("drawn.toml");
-    shrink(&campaign.form(parts), &place, seed, signature, limits, &mut |_| {})
+    caught(|| shrink(&campaign.form(parts), &place, seed, signature, limits, &mut |_| {})).ok().flatten()
 }
 
 /// The first world of a failure, as a scenario that expects what was found.
