@@ -15,10 +15,11 @@ use ackproof_reports::Kind;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::chaos::campaign::{Campaign, Failure, Wanted};
+use crate::chaos::campaign::{Campaign, Wanted};
 use crate::chaos::draw::{Basis, Given};
 use crate::chaos::keep;
 use crate::chaos::survive::{Budget, Class};
+use crate::chaos::tally::Failure;
 use crate::diagnostics::Diagnostics;
 use crate::form::Form;
 use crate::library::Place;
@@ -245,13 +246,14 @@ pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(
         let campaign = Campaign {
             basis: Basis::Given(Box::new(given.clone())),
             budget: Some(budget),
+            toggles: Vec::new(),
             wanted: Wanted::Any,
             guided: false,
             quiet_after: None,
         };
         // Without a failure the worlds differ in little.
         let worlds = if failures.is_empty() { worlds.div_ceil(10) } else { worlds };
-        let report = campaign.run(0..worlds, jobs, None, &mut |_| {
+        let report = campaign.run(0..worlds, jobs, None, &mut |_, _| {
             look(&name);
             ControlFlow::Continue(())
         })?;
@@ -289,7 +291,7 @@ impl Audit {
                 under: vec![under],
                 campaign: campaign.clone(),
                 form: keep::form(campaign, signature, &failure),
-                seed: failure.first().0,
+                seed: failure.first().seed,
                 failure,
                 keeps_it: None,
             }),

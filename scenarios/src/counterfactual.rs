@@ -17,7 +17,8 @@ use ackproof_reports::{Anomaly, Cause, Counterfactual, Judgement, Kind};
 
 use crate::contract::contract;
 use crate::document::Fix;
-use crate::runner::{Pass, pass};
+use crate::guard::caught;
+use crate::runner::{Compared, Pass, pass_within};
 use crate::scenario::{Scenario, fix::in_words};
 use knobs::Knob;
 
@@ -25,6 +26,9 @@ use knobs::Knob;
 const COMBINATIONS_MAX: usize = 120;
 /// How many events the worlds of one search handle at most: large scenarios are tried less often.
 const EVENTS_MAX: u64 = 40_000_000;
+/// A change may make a world handle so many times the events that it handled without, and not fewer than these.
+const LONGER: u64 = 10;
+const EVENTS_LEAST: u64 = 100_000;
 /// How many settings one change has at most.
 const SETTINGS_MAX: usize = 3;
 /// Under how many more seeds a change must do as well.
@@ -53,8 +57,19 @@ pub(crate) fn changes(scenario: &Scenario, seed: u64, judgement: &Judgement, idl
     }
     let base = Course::of(judgement, idle);
     let (seeds, is_bug) = (more_seeds(scenario, seed), judgement.has_forbidden());
-    let mut search =
-        Search { scenario, seed, base, targets, tried: 0, seeds, bases: BTreeMap::new(), is_bug, events: 0, worlds: 0 };
+    let mut search = Search {
+        scenario,
+        seed,
+        base,
+        targets,
+        tried: 0,
+        seeds,
+        bases: BTreeMap::new(),
+        is_bug,
+        events: 0,
+        events_max: u64::MAX,
+        worlds: 0,
+    };
     search.run();
     let found = search.targets.into_iter().map(|target| target.into_counterfactual(search.tried)).collect();
     Changes { found, worlds: search.worlds }
@@ -175,13 +190,16 @@ struct Search<'a> {
     is_bug: bool,
     /// How many events were handled.
     events: u64,
+    /// How many a world may handle.
+    events_max: u64,
     /// In how many worlds.
     worlds: u64,
 }
 
 impl Search<'_> {
     fn run(&mut self) {
-        let plain = self.pass(self.scenario, self.seed);
+        let Some(plain) = self.pass(self.scenario, self.seed) else { return };
+        self.events_max = plain.events.saturating_mul(LONGER).max(EVENTS_LEAST);
         let spec = format!("{:?}", self.scenario.plan(self.seed));
         let mut pool: Vec<(Knob, bool)> = Vec::new();
         for knob in knobs::of(self.scenario, self.is_bug) {
@@ -239,8 +257,8 @@ impl Search<'_> {
     fn attempt(&mut self, knobs: &[Knob], plain: Option<&Pass>) -> Option<u64> {
         let change = knobs::change(knobs);
         let changed = self.scenario.with(&change).ok()?;
-        let tried = self.pass(&changed, self.seed);
         self.tried += 1;
+        let tried = self.pass(&changed, self.seed)?;
         if plain.is_some_and(|plain| plain.digest == tried.digest && plain.judgement == tried.judgement) {
             return None;
         }
@@ -261,16 +279,17 @@ impl Search<'_> {
         Some(left)
     }
 
-    fn pass(&mut self, scenario: &Scenario, seed: u64) -> Pass {
-        let pass = pass(scenario, seed, false);
-        self.events += pass.events;
+    /// Runs a world. None if that takes too long, or the program breaks.
+    fn pass(&mut self, scenario: &Scenario, seed: u64) -> Option<Pass> {
         self.worlds += 1;
+        let pass = caught(|| pass_within(scenario, seed, self.events_max, Compared::ByDigest)).ok().flatten();
+        self.events += pass.as_ref().map_or(self.events_max.min(EVENTS_MAX), |pass| pass.events);
         pass
     }
 
-    fn course(&mut self, scenario: &Scenario, seed: u64) -> Course {
-        let pass = self.pass(scenario, seed);
-        Course::of(&pass.judgement, &pass.idle)
+    fn course(&mut self, scenario: &Scenario, seed: u64) -> Option<Course> {
+        let pass = self.pass(scenario, seed)?;
+        Some(Course::of(&pass.judgement, &pass.idle))
     }
 
     /// The other seeds, if the change does as well under all of them.
@@ -278,10 +297,10 @@ impl Search<'_> {
         for seed in self.seeds.clone() {
             let base = match self.bases.get(&seed) {
                 Some(known) => known.clone(),
-                None => self.course(self.scenario, seed),
+                None => self.course(self.scenario, seed)?,
             };
             self.bases.insert(seed, base.clone());
-            let course = self.course(changed, seed);
+            let course = self.course(changed, seed)?;
             let target = &self.targets[target];
             let may_remain = target.may_remain(&self.base);
             if !course.is_no_worse_than(&base) || course.times(target.kind) > may_remain {

@@ -18,6 +18,7 @@ pub mod expectation;
 pub mod export;
 pub mod facts;
 pub mod form;
+mod guard;
 pub mod library;
 pub mod log;
 pub mod mutations;

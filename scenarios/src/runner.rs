@@ -102,8 +102,8 @@ impl Host for Alone {
     fn pass(&self, scenario: &Scenario, seed: u64, keep_trace: bool, log: Option<FactLog>) -> Pass {
         let mut world = World::new(Arc::new(scenario.plan(seed)));
         let mut watch = Watch::new(scenario, keep_trace, log);
-        let outcome = world.run(&mut watch);
-        watch.finish(&world, outcome)
+        world.run(&mut watch);
+        watch.finish(&world)
     }
 
     fn replay(&self, scenario: &Scenario, seed: u64) -> String {
@@ -114,7 +114,7 @@ impl Host for Alone {
 /// Takes the facts of one run.
 pub(crate) struct Watch {
     judge: Judge,
-    digest: Digest,
+    digest: Option<Digest>,
     log: Option<FactLog>,
     trace: Option<Vec<Event>>,
 }
@@ -123,18 +123,18 @@ impl Watch {
     /// For one run of a scenario.
     pub fn new(scenario: &Scenario, keep_trace: bool, log: Option<FactLog>) -> Self {
         let trace = keep_trace.then(Vec::new);
-        Self { judge: Judge::new(contract(scenario)), digest: Digest::new(), log, trace }
+        Self { judge: Judge::new(contract(scenario)), digest: Some(Digest::new()), log, trace }
     }
 
     /// What it has seen, now that the run is over.
-    pub fn finish(self, world: &World, outcome: Outcome) -> Pass {
+    pub fn finish(self, world: &World) -> Pass {
         Pass {
             judgement: self.judge.finish(),
-            digest: self.digest,
+            digest: self.digest.unwrap_or_default(),
             trace: self.trace,
             events: world.events(),
             sim_time: world.now().since(ackproof_core::types::Instant::START),
-            idle: idle(world, outcome),
+            idle: idle(world),
             outside: 0,
         }
     }
@@ -146,7 +146,9 @@ impl Observer for Watch {
             log.observe(event);
         }
         self.judge.observe(event);
-        self.digest.observe(event);
+        if let Some(digest) = &mut self.digest {
+            digest.observe(event);
+        }
         if let Some(trace) = &mut self.trace {
             trace.push(event.clone());
         }
@@ -177,14 +179,35 @@ pub(crate) fn pass(scenario: &Scenario, seed: u64, keep_trace: bool) -> Pass {
     Alone.pass(scenario, seed, keep_trace, None)
 }
 
+/// Whether a pass is to be compared with others, fact by fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    ByDigest,
+    /// The digest is that of nothing; of large records it takes longer than the rest.
+    Not,
+}
+
+/// One pass without a trace. None if the world handles more events than that.
+pub(crate) fn pass_within(scenario: &Scenario, seed: u64, events_max: u64, compared: Compared) -> Option<Pass> {
+    let mut world = World::new(Arc::new(scenario.plan(seed)));
+    let mut watch = Watch::new(scenario, false, None);
+    watch.digest = watch.digest.filter(|_| compared == Compared::ByDigest);
+    while world.outcome() == Outcome::Running && world.step(&mut watch) {
+        if world.events() > events_max {
+            return None;
+        }
+    }
+    Some(watch.finish(&world))
+}
+
 /// The steps that never happened. Those that happened and did nothing are found by the judge.
-fn idle(world: &World, outcome: Outcome) -> Vec<String> {
+fn idle(world: &World) -> Vec<String> {
     let faults = world.faults();
     let steps = faults.steps().iter().enumerate();
     let never = steps.filter(|(number, _)| faults.state(*number) == StepState::Waiting);
     let mut idle: Vec<String> =
         never.map(|(number, step)| format!("step {} never happened: {}", number + 1, step.name)).collect();
-    if outcome == Outcome::Running {
+    if world.outcome() == Outcome::Running {
         idle.push("the world had nothing more to do before it was over".to_owned());
     }
     idle
@@ -288,7 +311,7 @@ pub fn replay(scenario: &Scenario, seed: u64) -> String {
 }
 
 /// As a shell takes it.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@".contains(c);
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use ackproof_reports::{Anomaly, Answer, Cause, Invariant, Judgement, Kind};
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// One way to go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub enum Signature {
     /// An invariant was broken that nothing excuses.
     Broken(Invariant),
@@ -86,6 +88,47 @@ pub(crate) fn expectation(found: impl IntoIterator<Item = (Signature, bool)>) ->
     }
     let lists = [("anomaly", anomalies), ("invariant", invariants)].into_iter().filter(|(_, list)| !list.is_empty());
     lists.map(|(key, list)| (key.to_owned(), Value::Array(list))).collect()
+}
+
+/// A signature as JSON has it: an invariant alone, or the parts of an anomaly.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invariant: Option<Invariant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permitted: Option<Answer>,
+}
+
+impl From<Signature> for Written {
+    fn from(signature: Signature) -> Self {
+        match signature {
+            Signature::Broken(invariant) => Written { invariant: Some(invariant), ..Written::default() },
+            Signature::Anomaly { kind, cause, permitted } => {
+                Written { invariant: None, kind: Some(kind), cause, permitted: Some(permitted) }
+            }
+        }
+    }
+}
+
+impl TryFrom<Written> for Signature {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        match written {
+            Written { invariant: Some(invariant), kind: None, cause: None, permitted: None } => {
+                Ok(Signature::Broken(invariant))
+            }
+            Written { invariant: None, kind: Some(kind), cause, permitted: Some(permitted) } => {
+                Ok(Signature::Anomaly { kind, cause, permitted })
+            }
+            _ => Err("a failure is an `invariant`, or a `kind` with `permitted` and perhaps a `cause`"),
+        }
+    }
 }
 
 impl fmt::Display for Signature {

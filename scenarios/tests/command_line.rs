@@ -53,7 +53,7 @@ fn the_library_is_valid_and_listed() {
 
 #[test]
 fn help_has_examples() {
-    for command in ["run", "list", "validate", "schema", "explain", "shrink", "report"] {
+    for command in ["run", "list", "validate", "schema", "explain", "shrink", "report", "chaos", "merge", "audit"] {
         check(&[command, "--help"], 0, "Examples");
     }
 }
@@ -111,6 +111,16 @@ fn a_run_as_expected_ends_with_zero() {
     check(&["run", "--catalog", "pa-03", "--seeds", "0..3", "--jobs", "2"], 0, "6 of 6 runs as expected");
     check(&["run", "--catalog", "NC-01", "--check-determinism"], 0, "as expected");
     check(&["explain", "acks-1-leader-crash"], 0, "What helps: acks=all");
+}
+
+#[test]
+fn runs_are_told_to_ci() {
+    let wrong = scenario("ci.toml", "7", "[[expect.anomaly]]\nkind = \"phantom\"");
+    check(&["run", &wrong, "orders", "--format", "junit"], 1, "<testsuite name=\"run\" tests=\"2\" failures=\"1\"");
+    check(&["run", &wrong, "--format", "junit"], 1, "<failure type=\"not-as-expected\" message=\"not as expected\">");
+    check(&["run", &wrong, "--format", "github"], 1, &format!("::error file={wrong},line=1,title={wrong} under seed"));
+    check(&["run", "orders", "--format", "github"], 0, "1 of 1 runs as expected");
+    check(&["run", "--toggles", "--format", "junit"], 2, "human or json");
 }
 
 #[test]

@@ -167,11 +167,11 @@ impl Ear {
     fn finish(&self, cluster: Option<&Cluster>, spec: &Arc<ClusterSpec>) -> Pass {
         let watch = locked(&self.0).take().expect("a run is finished once");
         match cluster {
-            Some(cluster) => cluster.look(|world| watch.finish(world, world.outcome())),
+            Some(cluster) => cluster.look(|world| watch.finish(world)),
             // It never got ready.
             None => {
                 let world = World::new(spec.clone());
-                watch.finish(&world, world.outcome())
+                watch.finish(&world)
             }
         }
     }

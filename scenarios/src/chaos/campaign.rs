@@ -3,11 +3,10 @@
 //! Worlds are drawn in generations. Half of each is drawn afresh, half bred from earlier worlds that reached states of the
 //! protocol nobody had seen. What a world is depends on the generations before it and never on how many threads ran them.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ackproof_core::fact::{Event, Observer};
@@ -19,8 +18,11 @@ use super::coverage::{Coverage, Watcher};
 use super::dice::Dice;
 use super::draw::{Basis, Parts, draw};
 use super::survive::Budget;
+use super::tally::{Report, WorldId, WorldResult};
+use super::toggle::Toggle;
 use crate::contract::contract;
 use crate::form::Form;
+use crate::guard::caught;
 use crate::parallel::in_order;
 use crate::runner;
 use crate::scenario::Scenario;
@@ -30,8 +32,6 @@ use crate::signature::Signature;
 const GENERATION: u64 = 64;
 /// Worlds are bred from the newest so many that showed something new.
 const STOCK: usize = 256;
-/// So many worlds of each failure are named.
-const NAMED: usize = 10;
 
 /// What is looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Wanted {
     }
 }
 
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Forbidden => f.write_str("forbidden"),
+            Wanted::Any => f.write_str("any"),
+            Wanted::Kinds(kinds) => f.write_str(&kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(",")),
+        }
+    }
+}
+
 /// A campaign.
 #[derive(Clone, Debug)]
 pub struct Campaign {
@@ -63,6 +73,8 @@ pub struct Campaign {
     pub basis: Basis,
     /// What they must survive; without, anything is drawn.
     pub budget: Option<Budget>,
+    /// Historical fixes that are switched off or on in all worlds.
+    pub toggles: Vec<Toggle>,
     /// What is looked for.
     pub wanted: Wanted,
     /// Whether worlds are bred from those that showed something new.
@@ -71,44 +83,9 @@ pub struct Campaign {
     pub quiet_after: Option<u64>,
 }
 
-/// One way in which worlds failed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    /// In how many worlds.
-    pub times: u64,
-    /// The first of them: their seeds, and those of their parts.
-    pub worlds: Vec<(u64, Parts)>,
-}
-
-impl Failure {
-    /// The first world that failed so.
-    pub fn first(&self) -> (u64, Parts) {
-        self.worlds.first().copied().unwrap_or((0, Parts::fresh(0)))
-    }
-}
-
-/// What a campaign has come to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
-    /// Worlds that were run.
-    pub worlds: u64,
-    /// Events handled in them.
-    pub events: u64,
-    /// Virtual time passed in them.
-    pub sim_time: Duration,
-    /// Pairs of states that were seen.
-    pub coverage: u32,
-    /// Worlds since the last new pair.
-    pub quiet: u64,
-    /// What went wrong and was wanted.
-    pub failures: BTreeMap<Signature, Failure>,
-    /// Worlds whose program broke: the seed, its parts, what it said.
-    pub panics: Vec<(u64, Parts, String)>,
-}
-
 /// One world, run.
+#[derive(Default)]
 struct Outcome {
-    parts: Parts,
     events: u64,
     sim_time: Duration,
     coverage: Coverage,
@@ -123,7 +100,7 @@ impl Campaign {
         seeds: Range<u64>,
         jobs: NonZeroUsize,
         parts: Option<Parts>,
-        look: &mut dyn FnMut(&Report) -> ControlFlow<()>,
+        look: &mut dyn FnMut(&Report, &WorldResult) -> ControlFlow<()>,
     ) -> io::Result<Report> {
         let mut report = Report::default();
         let mut seen = Coverage::default();
@@ -140,14 +117,14 @@ impl Campaign {
                 &tasks,
                 |(seed, parts)| self.world(*seed, *parts),
                 |place, outcome| {
-                    let new = seen.add(&outcome.coverage);
-                    report.quiet = if new > 0 { 0 } else { report.quiet + 1 };
-                    report.coverage += new;
-                    if new > 0 {
-                        stock.push(outcome.parts);
+                    let (seed, parts) = tasks[place];
+                    let world = outcome.result(WorldId { seed, parts }, &mut seen);
+                    if !world.new.is_empty() {
+                        stock.push(parts);
                     }
-                    report.take(tasks[place].0, outcome);
-                    over = look(&report).is_break() || self.quiet_after.is_some_and(|after| report.quiet >= after);
+                    report.take(&world);
+                    over =
+                        look(&report, &world).is_break() || self.quiet_after.is_some_and(|after| report.quiet >= after);
                     // An error is how this loop is left early.
                     if over { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
                 },
@@ -172,15 +149,15 @@ impl Campaign {
 
     /// The plan of a world.
     pub fn form(&self, parts: Parts) -> Form {
-        draw(parts, &self.basis, self.budget.as_ref())
+        let mut form = draw(parts, &self.basis, self.budget.as_ref());
+        for toggle in &self.toggles {
+            toggle.set(&mut form);
+        }
+        form
     }
 
     fn world(&self, seed: u64, parts: Parts) -> Outcome {
-        catch_unwind(AssertUnwindSafe(|| self.judged(seed, parts))).unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<String>().cloned();
-            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
-            Outcome { panic: Some(said.unwrap_or_else(|| "no word".into())), ..Outcome::nothing(parts) }
-        })
+        caught(|| self.judged(seed, parts)).unwrap_or_else(|said| Outcome { panic: Some(said), ..Outcome::default() })
     }
 
     fn judged(&self, seed: u64, parts: Parts) -> Outcome {
@@ -190,7 +167,7 @@ impl Campaign {
             // Of a given scenario some plans are impossible; of a drawn one none should be.
             Err(found) => {
                 let panic = matches!(self.basis, Basis::Nothing).then(|| format!("not a scenario: {found}"));
-                return Outcome { panic, ..Outcome::nothing(parts) };
+                return Outcome { panic, ..Outcome::default() };
             }
         };
         let mut watch = Watch { judge: Judge::new(contract(&scenario)), watcher: Watcher::default() };
@@ -203,7 +180,6 @@ impl Campaign {
         }
         signatures.retain(|signature| self.wanted.is(*signature));
         Outcome {
-            parts,
             events: world.events(),
             sim_time: world.now().since(Instant::START),
             coverage: watch.watcher.coverage,
@@ -232,26 +208,8 @@ impl Observer for Watch {
 }
 
 impl Outcome {
-    fn nothing(parts: Parts) -> Self {
-        let (coverage, sim_time) = (Coverage::default(), Duration::ZERO);
-        Self { parts, events: 0, sim_time, coverage, signatures: Vec::new(), panic: None }
-    }
-}
-
-impl Report {
-    fn take(&mut self, seed: u64, outcome: Outcome) {
-        self.worlds += 1;
-        self.events += outcome.events;
-        self.sim_time = Duration(self.sim_time.0.saturating_add(outcome.sim_time.0));
-        for signature in outcome.signatures {
-            let failure = self.failures.entry(signature).or_insert(Failure { times: 0, worlds: Vec::new() });
-            failure.times += 1;
-            if failure.worlds.len() < NAMED {
-                failure.worlds.push((seed, outcome.parts));
-            }
-        }
-        if let Some(panic) = outcome.panic {
-            self.panics.push((seed, outcome.parts, panic));
-        }
+    fn result(self, id: WorldId, seen: &mut Coverage) -> WorldResult {
+        let Outcome { events, sim_time, coverage, signatures, panic } = self;
+        WorldResult { id, events, sim_time, new: seen.add(&coverage), failures: signatures, panic }
     }
 }

@@ -10,7 +10,7 @@ use ackproof_core::fact::{Event, Fact, Observer, RetryReason, Role};
 use ackproof_core::types::TopicPartition;
 
 /// So many different pairs can be told apart.
-const SLOTS: usize = 1 << 16;
+pub(super) const SLOTS: usize = 1 << 16;
 
 /// A set of pairs of states.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,11 +46,30 @@ impl Coverage {
         self.bits.iter().all(|bits| *bits == 0)
     }
 
-    /// Takes what another has. Says how many were new.
-    pub fn add(&mut self, other: &Coverage) -> u32 {
-        let before = self.len();
-        self.bits.iter_mut().zip(&other.bits).for_each(|(own, other)| *own |= other);
-        self.len() - before
+    /// Takes what another has. Says which were new, in order.
+    pub fn add(&mut self, other: &Coverage) -> Vec<u32> {
+        let mut new = Vec::new();
+        for (place, (own, other)) in (0..).zip(self.bits.iter_mut().zip(&other.bits)) {
+            let mut left = other & !*own;
+            *own |= other;
+            while left != 0 {
+                new.push(place * 64 + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+        new
+    }
+
+    /// Takes one pair. Says whether it was new.
+    pub fn take(&mut self, slot: u32) -> bool {
+        let before = self.has(slot);
+        self.insert(slot);
+        !before
+    }
+
+    fn has(&self, slot: u32) -> bool {
+        let slot = slot as usize % SLOTS;
+        self.bits[slot / 64] & (1 << (slot % 64)) != 0
     }
 }
 
@@ -185,6 +204,7 @@ mod tests {
         assert!(one.is_empty());
         one.insert(7);
         one.insert(70_000);
-        assert_eq!((all.add(&one), all.add(&one), all.len()), (2, 0, 2));
+        assert_eq!((all.add(&one), all.add(&one), all.len()), (vec![7, 4464], vec![], 2));
+        assert!(!all.take(7) && all.take(8) && !all.take(8));
     }
 }

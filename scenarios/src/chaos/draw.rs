@@ -5,6 +5,9 @@
 //!
 //! Not modelled: ZooKeeper and the Scala producer are not drawn; names and texts are always the same few.
 
+use std::fmt;
+use std::str::FromStr;
+
 use ackproof_sim::ClientKind;
 use toml::{Table, Value};
 
@@ -15,6 +18,7 @@ use crate::diagnostics::Diagnostics;
 use crate::form::Form;
 use crate::library::Place;
 use crate::scenario::Scenario;
+use crate::shrink::with_files;
 
 /// The seeds of the parts of a plan. A world that is drawn afresh has its own number for each; one that was bred from
 /// another keeps some of that one's.
@@ -41,6 +45,24 @@ impl Parts {
             1 => Self { clients: seed, ..self },
             2 => Self { cluster: seed, clients: seed, ..self },
             _ => Self { faults: seed, ..self },
+        }
+    }
+}
+
+impl fmt::Display for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.cluster, self.clients, self.faults)
+    }
+}
+
+impl FromStr for Parts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Option<Vec<u64>> = text.split('/').map(|part| part.parse().ok()).collect();
+        match parts.as_deref() {
+            Some([cluster, clients, faults]) => Ok(Parts { cluster: *cluster, clients: *clients, faults: *faults }),
+            _ => Err(format!("`{text}`: write three seeds, like 17/17/903")),
         }
     }
 }
@@ -83,6 +105,16 @@ impl Given {
             form.0.remove(key);
         }
         Ok(Given { form, shape: Shape::of(&scenario), place: place.clone() })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> String {
+        self.place.name()
+    }
+
+    /// What it says, with the files that it names.
+    pub fn text(&self) -> String {
+        with_files(&self.form, &self.place).text()
     }
 }
 

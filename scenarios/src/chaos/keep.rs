@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use ackproof_reports::render::text::{self, Style};
 use toml::Value;
 
-use super::campaign::{Campaign, Failure, explained};
+use super::campaign::{Campaign, explained};
 use super::dice::{table, text};
+use super::tally::{Failure, WorldId};
 use crate::contract::node_names;
 use crate::form::Form;
+use crate::guard::caught;
 use crate::library::Place;
 use crate::runner::{self, Options};
 use crate::shrink::{Limits, Shrunk, shrink, with_files};
@@ -35,14 +37,14 @@ pub fn put(folder: &Path, signature: Signature, form: &Form) -> io::Result<()> {
 
 /// The smallest scenario that fails as the first world did, within so many more worlds and changes.
 pub fn small(campaign: &Campaign, signature: Signature, failure: &Failure, limits: Limits) -> Option<Shrunk> {
-    let (seed, parts) = failure.first();
+    let WorldId { seed, parts } = failure.first();
     let place = campaign.basis.place("drawn.toml");
-    shrink(&campaign.form(parts), &place, seed, signature, limits, &mut |_| {})
+    caught(|| shrink(&campaign.form(parts), &place, seed, signature, limits, &mut |_| {})).ok().flatten()
 }
 
 /// The first world of a failure, as a scenario that expects what was found.
 pub fn form(campaign: &Campaign, signature: Signature, failure: &Failure) -> Form {
-    let (seed, parts) = failure.first();
+    let WorldId { seed, parts } = failure.first();
     let place = campaign.basis.place("drawn.toml");
     // It will lie in another folder than the files that it names.
     let mut form = with_files(&campaign.form(parts), &place);

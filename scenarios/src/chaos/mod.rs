@@ -1,7 +1,8 @@
 //! From "run this scenario" to "find me the scenario": random worlds, drawn from a seed, run and judged by the thousand.
 //!
 //! Reading order: [`survive`] what may be done to a world, [`draw`] a world's plan, `faults.rs` what happens in it, [`coverage`]
-//! which states of the protocol it has been through, [`campaign`] many of them, [`keep`] what is left of those that failed.
+//! which states of the protocol it has been through, [`campaign`] many of them, [`tally`] what they have come to, [`keep`] what is left of
+//! those that failed, [`results`] the same as lines that can be merged.
 
 pub mod campaign;
 pub mod coverage;
@@ -9,7 +10,11 @@ mod dice;
 pub mod draw;
 mod faults;
 pub mod keep;
+pub mod results;
+pub mod seeds;
 pub mod survive;
+pub mod tally;
+pub mod toggle;
 
 #[cfg(test)]
 mod tests;

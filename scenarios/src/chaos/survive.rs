@@ -137,6 +137,15 @@ impl Budget {
         })?;
         Ok((class, number))
     }
+
+    /// Its entries, as they are written.
+    pub fn entries(&self) -> Vec<String> {
+        let entries = self.0.iter().map(|(class, number)| match number {
+            1 => format!("1 {class}"),
+            _ => format!("{number} {}", plural(class.name())),
+        });
+        entries.collect()
+    }
 }
 
 impl fmt::Display for Budget {
@@ -144,11 +153,7 @@ impl fmt::Display for Budget {
         if self.0.is_empty() {
             return f.write_str("no fault");
         }
-        let parts = self.0.iter().map(|(class, number)| match number {
-            1 => format!("1 {class}"),
-            _ => format!("{number} {}", plural(class.name())),
-        });
-        f.write_str(&parts.collect::<Vec<_>>().join(", "))
+        f.write_str(&self.entries().join(", "))
     }
 }
 

@@ -3,18 +3,21 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use super::campaign::{Campaign, Report, Wanted};
+use super::campaign::{Campaign, Wanted};
 use super::draw::{Basis, Given, Parts, draw};
 use super::survive::{Budget, Class};
-use crate::library::find;
+use super::tally::Report;
+use super::toggle::Toggle;
+use crate::form::Form;
+use crate::library::{Place, find};
 
 fn campaign(wanted: Wanted) -> Campaign {
-    Campaign { basis: Basis::Nothing, budget: None, wanted, guided: true, quiet_after: None }
+    Campaign { basis: Basis::Nothing, budget: None, toggles: Vec::new(), wanted, guided: true, quiet_after: None }
 }
 
 fn run(campaign: &Campaign, seeds: std::ops::Range<u64>, jobs: usize) -> Report {
     let jobs = NonZeroUsize::new(jobs).expect("not zero");
-    campaign.run(seeds, jobs, None, &mut |_| ControlFlow::Continue(())).expect("nothing is written")
+    campaign.run(seeds, jobs, None, &mut |_, _| ControlFlow::Continue(())).expect("nothing is written")
 }
 
 #[test]
@@ -60,4 +63,23 @@ fn only_faults_are_drawn_for_a_given_scenario() {
         form.understand(&basis.place("drawn.toml")).expect("a scenario");
     }
     assert!(forms.iter().any(|form| form.0.get("step") != forms[0].0.get("step")));
+}
+
+/// The hole that a switched-off fix leaves is there in every world, and in the file that shows it again.
+#[test]
+fn a_toggle_is_in_every_world() {
+    let toggle = |text: &str| text.parse::<Toggle>();
+    let toggles =
+        ["maximal_isr=false", "truncation=hw", "dedupe_window=1"].map(|text| toggle(text).expect("a toggle")).to_vec();
+    let campaign = Campaign { toggles, ..campaign(Wanted::Forbidden) };
+    for seed in 0..8 {
+        let text = campaign.form(Parts::fresh(seed)).text();
+        assert!(text.contains(r#"toggles = { dedupe_window = 1, maximal_isr = false, truncation = "hw" }"#), "{text}");
+        let form = Form::parse(&text).expect("TOML");
+        assert!(form.understand(&Place::Disk("drawn.toml".into())).is_ok(), "{text}");
+    }
+    for (wrong, says) in [("maximal_isr", "name=value"), ("maximal_isrs=false", "maximal_isrs"), ("truncation=x", "hw")]
+    {
+        assert!(toggle(wrong).expect_err(wrong).contains(says), "{wrong}");
+    }
 }

@@ -143,7 +143,7 @@ impl AuditCommand {
             let path = keep::path(&self.keep, finding.signature);
             let place = Place::Disk(path.clone());
             if let Some(story) = keep::story(&finding.form, &place, finding.seed, finding.signature, &PlainText) {
-                let _ = writeln!(out, "{}", super::chaos::indented(story.trim_end()));
+                let _ = writeln!(out, "{}", super::told::indented(story.trim_end()));
             }
             if !out[told..].contains("keeps it") {
                 let keeps_it = finding.keeps_it.as_deref().unwrap_or("nothing of what was tried");

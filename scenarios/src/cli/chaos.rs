@@ -1,26 +1,27 @@
 //! `ackproof chaos`: random worlds, until something goes wrong that must not.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
-use ackproof_core::types::Duration;
 use ackproof_reports::Kind;
-use ackproof_reports::render::text::PlainText;
 use clap::Args;
-use serde_json::json;
 
 use super::End;
-use super::screen::{Format, Screen, WORLDS};
-use crate::chaos::campaign::{Campaign, Report, Wanted};
+use super::screen::{ReportFormat, Screen, WORLDS, hidden};
+use super::shard::ShardChoice;
+use super::told::Told;
+use crate::chaos::campaign::{Campaign, Wanted};
 use crate::chaos::draw::{Basis, Given, Parts};
 use crate::chaos::keep;
+use crate::chaos::results::{Asked, Kept};
+use crate::chaos::seeds::Seeds;
 use crate::chaos::survive::{Budget, Class};
-use crate::form::Form;
-use crate::library::{Place, find};
+use crate::chaos::tally::{Report, WorldResult};
+use crate::chaos::toggle::Toggle;
+use crate::library::find;
 use crate::scenario::parse_seeds;
 use crate::shrink::Limits;
 use crate::signature::Signature;
@@ -34,6 +35,8 @@ Examples:
   ackproof chaos my-scenario.toml --survive '1 process crash' --survive '1 partition'
   ackproof chaos --looking-for lost-write,duplicate         permitted or not
   ackproof chaos --seed 17 --plan                           what world 17 is, as a scenario file
+  ackproof chaos --seeds 0..10000 --shard 0/4 --format json > shard-0.ndjson
+  ackproof merge shard-*.ndjson                             what all shards came to
 
 Classes of faults for --survive: process crash, restart, client crash, pause, machine power loss, rack power loss, total
 power loss, partition, message fault, slow link, slow disk, disk error, clock jump, operation. Numbers are totals of one world.
@@ -48,10 +51,10 @@ pub(super) struct Chaos {
     #[arg(long, value_name = "A..B", default_value = "0..200", value_parser = parse_seeds)]
     seeds: Range<u64>,
     /// One world
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(..u64::MAX))]
     seed: Option<u64>,
     /// The seeds of its parts, as a campaign printed them: cluster/clients/faults
-    #[arg(long, value_name = "A/B/C", requires = "seed", value_parser = parse_parts)]
+    #[arg(long, value_name = "A/B/C", requires = "seed")]
     parts: Option<Parts>,
     /// Print the plan of that world instead of running it
     #[arg(long, requires = "seed")]
@@ -59,6 +62,9 @@ pub(super) struct Chaos {
     /// A fault that worlds must survive, like '1 process crash'; may be given several times. Without: any faults
     #[arg(long, value_name = "FAULT", value_parser = Budget::parse)]
     survive: Vec<(Class, u32)>,
+    /// Switch a historical fix off or on in every world, like maximal_isr=false: does anything find the hole?
+    #[arg(long, value_name = "NAME=VALUE")]
+    toggle: Vec<Toggle>,
     /// What is looked for: forbidden, any, or kinds of anomalies like lost-write,duplicate
     #[arg(long, value_name = "WHAT", default_value = "forbidden", value_parser = parse_wanted)]
     looking_for: Wanted,
@@ -71,9 +77,8 @@ pub(super) struct Chaos {
     /// End at the first failure
     #[arg(long)]
     fail_fast: bool,
-    /// Only the I-th of N equal parts of the worlds, counted from 0: for CI matrices and clusters
-    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
-    shard: Option<(u64, u64)>,
+    #[command(flatten)]
+    shard: ShardChoice,
     /// How many worlds at a time
     #[arg(long, value_name = "N", default_value = "1")]
     jobs: NonZeroUsize,
@@ -85,25 +90,7 @@ pub(super) struct Chaos {
     keep: PathBuf,
     /// How results are written
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
-}
-
-/// A failure as it was written.
-struct Kept {
-    form: Form,
-    seed: u64,
-    is_small: bool,
-}
-
-/// What a campaign has come to, and what it wrote.
-type Found<'a> = (&'a Report, &'a BTreeMap<Signature, Kept>);
-
-fn parse_parts(text: &str) -> Result<Parts, String> {
-    let parts: Option<Vec<u64>> = text.split('/').map(|part| part.parse().ok()).collect();
-    match parts.as_deref() {
-        Some([cluster, clients, faults]) => Ok(Parts { cluster: *cluster, clients: *clients, faults: *faults }),
-        _ => Err(format!("`{text}`: write three seeds, like 17/17/903")),
-    }
+    format: ReportFormat,
 }
 
 fn parse_wanted(text: &str) -> Result<Wanted, String> {
@@ -118,18 +105,6 @@ fn parse_wanted(text: &str) -> Result<Wanted, String> {
             kinds.split(',').map(kind).collect::<Result<_, _>>().map(Wanted::Kinds)
         }
     }
-}
-
-fn parse_shard(text: &str) -> Result<(u64, u64), String> {
-    let numbers = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
-    numbers.filter(|(part, of)| part < of).ok_or_else(|| format!("`{text}`: write part/parts, like 0/4"))
-}
-
-/// The I-th of N parts of a range; the parts differ by one world at most.
-fn shard(seeds: &Range<u64>, (part, of): (u64, u64)) -> Range<u64> {
-    let length = u128::from(seeds.end - seeds.start);
-    let edge = |part: u64| seeds.start + u64::try_from(length * u128::from(part) / u128::from(of)).unwrap_or(u64::MAX);
-    edge(part)..edge(part + 1)
 }
 
 impl Chaos {
@@ -152,6 +127,7 @@ impl Chaos {
         let campaign = Campaign {
             basis,
             budget,
+            toggles: self.toggle.clone(),
             wanted: self.looking_for.clone(),
             guided: !self.unguided && self.seed.is_none(),
             quiet_after: self.quiet_after,
@@ -176,35 +152,60 @@ impl Chaos {
         Given::load(&places.remove(0)).map(|given| Basis::Given(Box::new(given)))
     }
 
+    /// The worlds of this process.
+    fn range(&self, screen: &mut Screen) -> Result<Range<u64>, String> {
+        if let Some(seed) = self.seed {
+            return Ok(seed..seed + 1);
+        }
+        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let Some((shard, says)) = self.shard.choose(&variable)? else { return Ok(self.seeds.clone()) };
+        let range = shard.of(&self.seeds);
+        if let Some(says) = says {
+            screen.complain(&format!("seeds {}..{}: {says}", range.start, range.end));
+        }
+        Ok(range)
+    }
+
     fn search(&self, campaign: &Campaign, screen: &mut Screen) -> io::Result<End> {
-        let seeds = match self.seed {
-            Some(seed) => seed..seed.saturating_add(1),
-            None => self.shard.map_or(self.seeds.clone(), |part| shard(&self.seeds, part)),
+        let range = match self.range(screen) {
+            Ok(range) => range,
+            Err(message) => {
+                screen.complain(&format!("error: {message}"));
+                return Ok(End::WrongInput);
+            }
         };
+        let asked = Asked::of(campaign, self.shrink);
+        // Of all shards: whoever merges them sees what is missing.
+        let wanted = Seeds::of(if self.seed.is_some() { range.clone() } else { self.seeds.clone() });
+        let is_json = self.format == ReportFormat::Json;
+        if is_json {
+            screen.print(&asked.line(&wanted))?;
+        }
         let started = now();
-        let progress = screen.bar(seeds.end - seeds.start, WORLDS);
-        let mut shown = 0;
+        let progress = if is_json { hidden() } else { screen.bar(range.end - range.start, WORLDS) };
         let mut stopped = Ok(());
-        let parts = self.parts;
-        let report = campaign.run(seeds.clone(), self.jobs, parts, &mut |report| {
+        let report = campaign.run(range, self.jobs, self.parts, &mut |report, world| {
             progress.set_position(report.worlds);
             progress.set_message(so_far(report));
-            if report.failures.len() > shown {
-                shown = report.failures.len();
-                stopped = progress.suspend(|| self.keep_new(campaign, report));
-            }
-            let over = stopped.is_err() || (self.fail_fast && (shown > 0 || !report.panics.is_empty()));
+            let new = self.keep_new(campaign, report, world);
+            stopped = new.and_then(|()| if is_json { screen.print(&world.line()) } else { Ok(()) });
+            let over = stopped.is_err() || (self.fail_fast && !report.is_clean());
             if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         progress.finish_and_clear();
         stopped?;
-        let wall = started.elapsed();
+        let speed = u128::from(report.worlds) * 1_000 / started.elapsed().as_millis().max(1);
         let kept = self.kept(campaign, &report, screen)?;
-        match self.format {
-            Format::Human => screen.print(&self.told(campaign, (&report, &kept), &seeds, wall))?,
-            Format::Json => screen.print(&self.lines(campaign, (&report, &kept), &seeds))?,
+        if is_json {
+            for (signature, kept) in &kept {
+                screen.print(&kept.line(*signature))?;
+            }
+            screen.print(&report.line(&wanted))?;
         }
-        Ok(if report.failures.is_empty() && report.panics.is_empty() { End::AsExpected } else { End::NotAsExpected })
+        let (report, missing) = (&report, &Seeds::default());
+        let told = Told { asked: &asked, report, kept: &kept, folder: &self.keep, missing };
+        told.tell(self.format, u64::try_from(speed).ok(), screen)?;
+        Ok(if report.is_clean() { End::AsExpected } else { End::NotAsExpected })
     }
 
     /// Makes each failure small, if that is wanted and works, and writes it again.
@@ -215,114 +216,31 @@ impl Chaos {
         let mut kept = BTreeMap::new();
         for (signature, failure) in &report.failures {
             progress.set_message(format!("making {signature} small"));
+            let world = failure.first();
             let small = (self.shrink > 0).then(|| keep::small(campaign, *signature, failure, limits)).flatten();
             let is_small = small.is_some();
             let (form, seed) = match small {
                 Some(small) => (small.form, small.seed),
-                None => (keep::form(campaign, *signature, failure), failure.first().0),
+                None => (keep::form(campaign, *signature, failure), world.seed),
             };
             if is_small {
                 keep::put(&self.keep, *signature, &form)?;
             }
-            kept.insert(*signature, Kept { form, seed, is_small });
+            kept.insert(*signature, Kept { world, is_small, form, seed });
             progress.inc(1);
         }
         progress.finish_and_clear();
         Ok(kept)
     }
 
-    /// Writes what has no file yet.
-    fn keep_new(&self, campaign: &Campaign, report: &Report) -> io::Result<()> {
-        for (signature, failure) in report.failures.iter().filter(|(_, failure)| failure.times == 1) {
-            keep::write(&self.keep, campaign, *signature, failure)?;
+    /// Writes what a world has shown first.
+    fn keep_new(&self, campaign: &Campaign, report: &Report, world: &WorldResult) -> io::Result<()> {
+        for signature in &world.failures {
+            if let Some(failure) = report.failures.get(signature).filter(|failure| failure.times == 1) {
+                keep::write(&self.keep, campaign, *signature, failure)?;
+            }
         }
         Ok(())
-    }
-
-    fn told(
-        &self,
-        campaign: &Campaign,
-        (report, kept): Found<'_>,
-        seeds: &Range<u64>,
-        wall: std::time::Duration,
-    ) -> String {
-        let mut out = String::new();
-        for (signature, failure) in &report.failures {
-            let _ = writeln!(out, "{signature}");
-            let _ =
-                writeln!(out, "  in {} of {} worlds; seeds {}", failure.times, report.worlds, listed(&failure.worlds));
-            let Some(Kept { form, seed, is_small }) = kept.get(signature) else { continue };
-            let path = keep::path(&self.keep, *signature);
-            let place = Place::Disk(path.clone());
-            if let Some(story) = keep::story(form, &place, *seed, *signature, &PlainText) {
-                let _ = writeln!(out, "\n{}\n", indented(story.trim_end()));
-            }
-            let _ = writeln!(out, "  replay  ackproof run {} --seed {seed}", path.display());
-            if !is_small {
-                let _ = writeln!(out, "  small   ackproof shrink {} --seed {seed}", path.display());
-            }
-            out.push('\n');
-        }
-        for (seed, parts, said) in &report.panics {
-            let _ = writeln!(
-                out,
-                "PANIC in world {seed}: {said}\n  replay  ackproof chaos --seed {seed} --parts {}\n",
-                named(*parts)
-            );
-        }
-        let budget = campaign.budget.as_ref().map_or("any faults".to_owned(), Budget::to_string);
-        let _ = writeln!(
-            out,
-            "{} worlds (seeds {}..{}, {budget}): {}",
-            report.worlds,
-            seeds.start,
-            seeds.end,
-            match report.failures.len() + report.panics.len() {
-                0 => format!("nothing {}", self.words()),
-                1 => format!("one way {}", self.words()),
-                ways => format!("{ways} ways {}", self.words()),
-            }
-        );
-        let _ = writeln!(out, "{}", figures(report, wall));
-        out
-    }
-
-    fn words(&self) -> &'static str {
-        match self.looking_for {
-            Wanted::Forbidden => "to fail that the configuration forbids",
-            Wanted::Any | Wanted::Kinds(_) => "to fail of what was looked for",
-        }
-    }
-
-    /// One object per failure, and one for the campaign.
-    fn lines(&self, campaign: &Campaign, (report, kept): Found<'_>, seeds: &Range<u64>) -> String {
-        let mut out = String::new();
-        for (signature, failure) in &report.failures {
-            let line = json!({
-                "failure": signature.to_string(),
-                "forbidden": signature.is_forbidden(),
-                "times": failure.times,
-                "worlds": failure.worlds.iter().map(|(seed, parts)| json!({ "seed": seed, "parts": named(*parts) })).collect::<Vec<_>>(),
-                "file": keep::path(&self.keep, *signature),
-                "seed": kept.get(signature).map(|kept| kept.seed),
-                "steps": kept.get(signature).map(|kept| kept.form.sections("step").count()),
-            });
-            let _ = writeln!(out, "{line}");
-        }
-        for (seed, parts, said) in &report.panics {
-            let _ = writeln!(out, "{}", json!({ "panic": said, "seed": seed, "parts": named(*parts) }));
-        }
-        let line = json!({
-            "worlds": report.worlds,
-            "seeds": [seeds.start, seeds.end],
-            "survive": campaign.budget.as_ref().map(Budget::to_string),
-            "events": report.events,
-            "sim_seconds": report.sim_time.0 / 1_000_000_000,
-            "coverage": report.coverage,
-            "worlds_since_new_coverage": report.quiet,
-        });
-        let _ = writeln!(out, "{line}");
-        out
     }
 }
 
@@ -337,50 +255,18 @@ fn so_far(report: &Report) -> String {
     format!("{} simulated s, {coverage} states, {} failures", report.sim_time.0 / 1_000_000_000, failures.len())
 }
 
-fn figures(report: &Report, wall: std::time::Duration) -> String {
-    let seconds = |time: Duration| time.0 / 1_000_000_000;
-    let per_second = u128::from(report.worlds) * 1_000 / wall.as_millis().max(1);
-    format!(
-        "{} simulated s, {} events, {} worlds/s; {} pairs of protocol states seen, the last new one {} worlds ago",
-        seconds(report.sim_time),
-        report.events,
-        per_second,
-        report.coverage,
-        report.quiet
-    )
-}
-
-fn named(parts: Parts) -> String {
-    format!("{}/{}/{}", parts.cluster, parts.clients, parts.faults)
-}
-
-fn listed(worlds: &[(u64, Parts)]) -> String {
-    worlds.iter().map(|(seed, _)| seed.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shards_share_all_worlds_out() {
-        for parts in 1..9 {
-            let all: Vec<u64> = (0..parts).flat_map(|part| shard(&(3..103), (part, parts))).collect();
-            assert_eq!(all, (3..103).collect::<Vec<_>>(), "{parts}");
-        }
-        assert_eq!(shard(&(0..u64::MAX), (1, 2)).end, u64::MAX);
-        assert!(parse_shard("4/4").is_err() && parse_shard("1").is_err());
-    }
 
     #[test]
     fn what_is_looked_for_is_a_word_or_kinds() {
         assert_eq!(parse_wanted("any"), Ok(Wanted::Any));
         assert_eq!(parse_wanted("lost-write, duplicate"), Ok(Wanted::Kinds(vec![Kind::LostWrite, Kind::Duplicate])));
         assert!(parse_wanted("lost-writes").is_err_and(|error| error.contains("lost-writes")));
-        assert!(parse_parts("1/2").is_err());
+        assert!("1/2".parse::<Parts>().is_err());
+        for text in ["any", "forbidden", "lost-write,duplicate"] {
+            assert_eq!(parse_wanted(text).map(|wanted| wanted.to_string()), Ok(text.to_owned()));
+        }
     }
 }

@@ -4,17 +4,21 @@
 
 mod audit;
 mod chaos;
+mod ci;
 mod explain;
 mod list;
 mod log;
+mod merge;
 mod report;
 pub(crate) mod run;
 mod schema;
 mod screen;
 mod select;
+mod shard;
 mod shrink;
 mod sweep;
 mod toggles;
+mod told;
 mod validate;
 
 use std::io;
@@ -43,6 +47,7 @@ Examples:
   ackproof validate my-scenario.toml              what is wrong with a file
   ackproof run --toggles                          each historical fix switched off, and who notices
   ackproof chaos --seeds 0..1000                  random worlds, and what went wrong in them
+  ackproof merge shard-*.ndjson                   what the shards of a campaign came to
   ackproof audit --producer producer.properties   what a configuration keeps, under which failures
   ackproof list                                   what the library has
 
@@ -55,6 +60,8 @@ enum Command {
     Run(run::Run),
     /// Draw random worlds and look for what must not happen
     Chaos(chaos::Chaos),
+    /// Put the results of several shards of a campaign together
+    Merge(merge::Merge),
     /// Say what a configuration keeps and what it does not, under which failures
     Audit(audit::AuditCommand),
     /// List scenarios
@@ -114,6 +121,19 @@ pub fn replayed(scenario: &crate::scenario::Scenario, run: &crate::runner::Run) 
     run::human(scenario, run, true, &ackproof_reports::render::text::PlainText)
 }
 
+/// Whether the command line takes these arguments, so that what documents say can be tested. A command alone is taken, whatever it needs.
+pub fn accepts(arguments: &[String]) -> Result<(), String> {
+    if let [name] = arguments
+        && Cli::command().find_subcommand(name).is_some()
+    {
+        return Ok(());
+    }
+    match Cli::try_parse_from(std::iter::once("ackproof").chain(arguments.iter().map(String::as_str))) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
     match cli.command {
         None => {
@@ -122,6 +142,7 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> io::Result<End> {
         }
         Some(Command::Run(run)) => run.run(screen),
         Some(Command::Chaos(chaos)) => chaos.run(screen),
+        Some(Command::Merge(merge)) => merge.run(screen),
         Some(Command::Audit(audit)) => audit.run(screen),
         Some(Command::List(list)) => list.run(screen),
         Some(Command::Validate(validate)) => validate.run(screen),

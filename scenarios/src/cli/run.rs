@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use ackproof_core::fact::Observer;
 use ackproof_core::types::{Duration, Instant};
 use ackproof_reports::RunReport;
-use ackproof_reports::render::text::{self, Style};
+use ackproof_reports::render::text::{self, PlainText, Style};
 use ackproof_reports::render::{groups, topics};
 use ackproof_reports::trace::{Header, TraceWriter};
 use clap::Args;
 use indicatif::ProgressBar;
 
 use super::End;
+use super::ci;
 use super::log::{LogChoice, run_span};
-use super::screen::{Colours, Format, Screen, hidden};
+use super::screen::{Colours, Format, ReportFormat, Screen, hidden};
 use super::select::{SeedChoice, Selection};
 use super::sweep::SweepChoice;
 use super::toggles::{Scope, Table, matrix};
@@ -50,7 +51,7 @@ pub(super) struct Run {
     jobs: NonZeroUsize,
     /// How results are written
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: ReportFormat,
     /// Write every fact of the run to this file (one scenario and one seed only)
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -106,12 +107,8 @@ impl Run {
             return Ok(End::WrongInput);
         }
         let scenarios = &selected.scenarios;
-        if let Some(table) = self.toggles {
-            let scope = if self.selection.is_empty() { Scope::Library } else { Scope::Chosen };
-            return matrix((scenarios, scope), &self.seeds, self.jobs, (table, self.format), screen);
-        }
-        if let Some(swept) = self.sweep.sweep {
-            return self.sweep.run(swept, scenarios, &self.seeds, (self.jobs, self.format), screen);
+        if self.toggles.is_some() || self.sweep.sweep.is_some() {
+            return self.tables(scenarios, screen);
         }
         let tasks: Vec<(&Scenario, u64)> = scenarios
             .iter()
@@ -129,7 +126,7 @@ impl Run {
             let files = export::export(scenario, *seed, folder)?;
             screen.complain(&format!("{files} files of the brokers' disks are in {}", folder.display()));
         }
-        if self.format == Format::Human {
+        if self.format == ReportFormat::Human {
             for scenario in scenarios.iter().filter(|scenario| !scenario.notes.is_empty()) {
                 screen.complain(&remarks(scenario));
             }
@@ -138,6 +135,7 @@ impl Run {
         let progress = self.progress(tasks.len(), screen);
         let one_of_many = tasks.len() > 1;
         let mut ends = Vec::new();
+        let mut reports = Vec::new();
         let options = self.options(tasks.len() == scenarios.len());
         in_order(
             self.jobs,
@@ -149,18 +147,41 @@ impl Run {
             |place, result| {
                 let (scenario, seed) = tasks[place];
                 progress.inc(1);
-                if self.format == Format::Human && place > 0 {
+                if self.format == ReportFormat::Human && place > 0 {
                     progress.suspend(|| screen.print("\n"))?;
                 }
-                ends.push(progress.suspend(|| self.show(scenario, seed, result, screen))?);
+                let (end, report) = progress.suspend(|| self.show(scenario, seed, result, screen))?;
+                ends.push(end);
+                reports.extend(report);
                 Ok(())
             },
         )?;
         progress.finish_and_clear();
-        if self.format == Format::Human && ends.len() > 1 {
-            screen.print(&summary(&ends))?;
+        if self.format == ReportFormat::Human && ends.len() > 1 {
+            screen.print(&format!("\n{}\n", summary(&ends)))?;
         }
+        ci::tell(&reports, self.format, &summary(&ends), screen)?;
         Ok(ends.into_iter().max().unwrap_or(End::AsExpected))
+    }
+
+    /// What is no list of runs, but a table of its own.
+    fn tables(&self, scenarios: &[Scenario], screen: &mut Screen) -> io::Result<End> {
+        let format = match self.format {
+            ReportFormat::Human => Format::Human,
+            ReportFormat::Json => Format::Json,
+            ReportFormat::Junit | ReportFormat::Github => {
+                screen.complain("error: --toggles and --sweep are written with --format human or json");
+                return Ok(End::WrongInput);
+            }
+        };
+        if let Some(table) = self.toggles {
+            let scope = if self.selection.is_empty() { Scope::Library } else { Scope::Chosen };
+            return matrix((scenarios, scope), &self.seeds, self.jobs, (table, format), screen);
+        }
+        match self.sweep.sweep {
+            Some(swept) => self.sweep.run(swept, scenarios, &self.seeds, (self.jobs, format), screen),
+            None => Ok(End::AsExpected),
+        }
     }
 
     /// What each run is to do; a change that helps is looked for where few runs are shown to somebody.
@@ -168,9 +189,9 @@ impl Run {
         Options {
             keep_trace: self.trace.is_some(),
             check_determinism: self.check_determinism,
-            chronicle: self.format == Format::Human,
+            chronicle: self.format == ReportFormat::Human,
             counterfactuals: match self.counterfactuals {
-                Counterfactuals::Auto => self.format == Format::Human && one_seed_each,
+                Counterfactuals::Auto => self.format == ReportFormat::Human && one_seed_each,
                 Counterfactuals::Always => true,
                 Counterfactuals::Never => false,
             },
@@ -184,12 +205,23 @@ impl Run {
         screen.bar(runs as u64, "{bar:30} {pos}/{len} runs, {eta} left")
     }
 
-    fn show(&self, scenario: &Scenario, seed: u64, result: Result, screen: &mut Screen) -> io::Result<End> {
+    /// Says how a run came out; what CI reads is given back, to be told of all runs at once.
+    fn show(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        result: Result,
+        screen: &mut Screen,
+    ) -> io::Result<(End, Option<ci::RunResult>)> {
+        let wall = result.wall;
+        let for_ci =
+            |end, text| Some(ci::RunResult::new(scenario, seed, (end, wall), text)).filter(|_| self.is_for_ci());
         let run = match result.run {
             Ok(run) => run,
             Err(difference) => {
-                screen.complain(&not_deterministic(scenario, seed, &difference));
-                return Ok(End::NotDeterministic);
+                let text = not_deterministic(scenario, seed, &difference);
+                screen.complain(&text);
+                return Ok((End::NotDeterministic, for_ci(End::NotDeterministic, text)));
             }
         };
         if let Some(path) = &self.trace {
@@ -197,17 +229,25 @@ impl Run {
         }
         let end = end(&run.standing);
         match self.format {
-            Format::Human => screen.print(&human(scenario, &run, self.verbose, &Colours))?,
-            Format::Json => {
+            ReportFormat::Human => screen.print(&human(scenario, &run, self.verbose, &Colours))?,
+            ReportFormat::Json => {
                 let outcome = (run.standing.outcome(), run.standing.reasons().to_vec());
                 let report = RunReport {
                     counterfactuals: run.counterfactuals.clone(),
-                    ..RunReport::new(scenario.name(), seed, &run.judgement, run.digest, outcome, result.wall)
+                    ..RunReport::new(scenario.name(), seed, &run.judgement, run.digest, outcome, wall)
                 };
                 screen.print(&report.to_line()?)?;
             }
+            ReportFormat::Junit | ReportFormat::Github => {
+                let text = if end == End::AsExpected { String::new() } else { human(scenario, &run, true, &PlainText) };
+                return Ok((end, for_ci(end, text)));
+            }
         }
-        Ok(end)
+        Ok((end, None))
+    }
+
+    fn is_for_ci(&self) -> bool {
+        matches!(self.format, ReportFormat::Junit | ReportFormat::Github)
     }
 }
 
@@ -322,7 +362,7 @@ fn summary(ends: &[End]) -> String {
             parts.push(format!("{} {words}", count(end)));
         }
     }
-    format!("\n{}\n", parts.join(", "))
+    parts.join(", ")
 }
 
 fn write_trace(path: &PathBuf, scenario: &Scenario, run: &runner::Run) -> io::Result<()> {

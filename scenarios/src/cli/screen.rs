@@ -99,3 +99,30 @@ pub(super) enum Format {
     /// One JSON object per line
     Json,
 }
+
+/// How results are written that a CI system may read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ReportFormat {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object per line
+    Json,
+    /// JUnit XML
+    Junit,
+    /// Annotations of GitHub Actions, and a summary in the file that $GITHUB_STEP_SUMMARY names
+    Github,
+}
+
+/// The variable in which GitHub Actions names the file for summaries.
+const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
+/// Adds to the summary of a job of GitHub Actions, if this is one.
+pub(super) fn add_to_summary(markdown: &str) -> io::Result<()> {
+    let Some(path) = std::env::var_os(SUMMARY).filter(|path| !path.is_empty()) else { return Ok(()) };
+    let added = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    added.and_then(|mut file| file.write_all(markdown.as_bytes())).map_err(|error| {
+        let message = format!("{} (from {SUMMARY}): {error}", path.to_string_lossy());
+        io::Error::new(error.kind(), message)
+    })
+}

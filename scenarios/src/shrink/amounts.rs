@@ -50,7 +50,8 @@ impl Number {
     /// The smallest first, then ever nearer.
     fn smaller(&self) -> Vec<Value> {
         let Self { value, least, .. } = *self;
-        let mut smaller = vec![least, value / 2, value - value / 4, value - value / 8, value - 1];
+        let nearer = (1..i64::BITS).map(|halves| value - (value >> halves)).take_while(|nearer| *nearer < value);
+        let mut smaller: Vec<i64> = std::iter::once(least).chain(nearer).collect();
         smaller.retain(|smaller| (least..value).contains(smaller));
         smaller.dedup();
         smaller.into_iter().map(|value| self.with(value)).collect()
@@ -110,6 +111,8 @@ mod tests {
     fn smaller_ones_come_ever_nearer() {
         let number = Number { value: 20, least: 1, sign: None };
         assert_eq!(number.smaller(), [1, 10, 15, 18, 19].map(Value::Integer));
+        let number = Number { value: 15_000, least: 1, sign: None };
+        assert_eq!(number.smaller().len(), 14);
         let number = Number { value: 1, least: 0, sign: Some(">= ".into()) };
         assert_eq!(number.smaller(), [Value::String(">= 0".into())]);
     }

@@ -12,6 +12,7 @@ use super::{Shrunk, story};
 use crate::counterfactual::{self, Changes};
 use crate::expectation::Standing;
 use crate::form::Form;
+use crate::guard::caught;
 use crate::runner::{self, Options};
 use crate::scenario::{Scenario, fix};
 use crate::signature::{self, Signature};
@@ -74,7 +75,7 @@ pub(super) fn finish(mut search: Search<'_>, original: &Form, cut_short: bool) -
 fn shown_by(search: &mut Search<'_>) -> BTreeMap<u64, Trial> {
     let mut shown = BTreeMap::from([(search.seed, search.trial.clone())]);
     for seed in SEEDS.filter(|seed| *seed != search.seed) {
-        let (trial, worlds) = trial::run(&search.trial.scenario, seed, search.target);
+        let (trial, worlds) = trial::run(&search.trial.scenario, seed, search.target, search.events_max());
         search.worlds += worlds;
         if let Some(trial) = trial.filter(|trial| search.is_as_good(trial)) {
             shown.insert(seed, trial);
@@ -100,10 +101,11 @@ fn complaints(form: &Form, search: &Search<'_>, tests: &[u64]) -> Vec<String> {
 }
 
 fn not_as_expected(scenario: &Scenario, seed: u64) -> Vec<String> {
-    match runner::run(scenario, seed, Options::default()).map(|run| run.standing) {
-        Ok(Standing::AsExpected) => Vec::new(),
-        Ok(standing) => standing.reasons().to_vec(),
-        Err(_) => vec![format!("seed {seed} differs from itself")],
+    match caught(|| runner::run(scenario, seed, Options::default()).map(|run| run.standing)) {
+        Ok(Ok(Standing::AsExpected)) => Vec::new(),
+        Ok(Ok(standing)) => standing.reasons().to_vec(),
+        Ok(Err(_)) => vec![format!("seed {seed} differs from itself")],
+        Err(said) => vec![format!("the program breaks under seed {seed}: {said}")],
     }
 }
 

@@ -11,6 +11,10 @@ use crate::signature::Signature;
 
 /// Whether something shows under one seed only is found out with these.
 const OTHER_SEEDS: std::ops::Range<u64> = 0..5;
+/// A candidate may handle so many times the events of the best so far. One that is smaller and takes longer explains less.
+const LONGER: u64 = 2;
+/// And so many more: what small worlds do without anything happening.
+const EVENTS_MORE: u64 = 20_000;
 
 /// What a proposal has to be, besides going wrong in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +54,16 @@ impl<'a> Search<'a> {
         progress: &'a mut dyn FnMut(&Progress<'_>),
     ) -> Option<Self> {
         let scenario = form.understand(place).ok()?;
-        let (trial, worlds) = trial::run(&scenario, seed, target);
+        let (trial, worlds) = trial::run(&scenario, seed, target, u64::MAX);
         let trial = trial?;
         let allowed = trial.signatures.clone();
         let tried = BTreeSet::from([form.text()]);
         Some(Self { place, seed, target, best: form, trial, worlds, limits, shown: None, allowed, tried, progress })
+    }
+
+    /// How many events a candidate may handle.
+    pub fn events_max(&self) -> u64 {
+        self.trial.handled.saturating_mul(LONGER).saturating_add(EVENTS_MORE)
     }
 
     /// Whether no more worlds may be run.
@@ -106,7 +115,7 @@ impl<'a> Search<'a> {
         let Ok(scenario) = form.understand(self.place) else { return 0 };
         let mut shown = 0;
         for seed in OTHER_SEEDS.filter(|seed| *seed != self.seed) {
-            let (trial, worlds) = trial::run(&scenario, seed, self.target);
+            let (trial, worlds) = trial::run(&scenario, seed, self.target, self.events_max());
             self.worlds += worlds;
             shown += usize::from(trial.is_some_and(|trial| self.is_as_good(&trial)));
         }
@@ -119,7 +128,7 @@ impl<'a> Search<'a> {
             return None;
         }
         let scenario = candidate.understand(self.place).ok()?;
-        let (trial, worlds) = trial::run(&scenario, self.seed, self.target);
+        let (trial, worlds) = trial::run(&scenario, self.seed, self.target, self.events_max());
         self.worlds += worlds;
         let trial = trial.filter(|trial| self.is_as_good(trial));
         if trial.is_none() {

@@ -7,7 +7,8 @@ use ackproof_core::types::Instant;
 use ackproof_reports::{Explanation, Judgement};
 
 use crate::expectation::explains_doubt;
-use crate::runner::{self, Explained, pass};
+use crate::guard::caught;
+use crate::runner::{self, Compared, Explained, pass_within};
 use crate::scenario::{AnomalyExpectation, Count, Expect, Scenario};
 use crate::signature::Signature;
 
@@ -20,19 +21,19 @@ pub(super) struct Trial {
     /// All that went wrong.
     pub signatures: BTreeSet<Signature>,
     pub events: Vec<Event>,
+    /// How many events its world handled; 0 where nobody looked.
+    pub handled: u64,
     /// What did not happen or met nothing to do, in words.
     pub untested: Vec<String>,
 }
 
 /// Runs a scenario; without a trace first, since most candidates do not even show the kind. None if it does not show the
-/// signature. The number is that of the worlds it took.
-pub(super) fn run(scenario: &Scenario, seed: u64, target: Signature) -> (Option<Trial>, u64) {
-    let plain = pass(scenario, seed, false);
-    if !shows_kind(&plain.judgement, target) {
-        return (None, 1);
-    }
-    let trial = explained(scenario, seed);
-    (Some(trial).filter(|trial| trial.shows(target)), 2)
+/// signature, or handles more events than that. A program that breaks goes wrong in another way. The number is that of the worlds it took.
+pub(super) fn run(scenario: &Scenario, seed: u64, target: Signature, events_max: u64) -> (Option<Trial>, u64) {
+    let plain = caught(|| pass_within(scenario, seed, events_max, Compared::Not)).ok().flatten();
+    let Some(plain) = plain.filter(|plain| shows_kind(&plain.judgement, target)) else { return (None, 1) };
+    let trial = caught(|| Trial { handled: plain.events, ..explained(scenario, seed) });
+    (trial.ok().filter(|trial| trial.shows(target)), 2)
 }
 
 /// Runs a scenario with its trace.
@@ -42,7 +43,7 @@ pub(super) fn explained(scenario: &Scenario, seed: u64) -> Trial {
     let found = found(&judgement);
     let doubts = judgement.doubts.iter().filter(|doubt| !explains_doubt(&found, &judgement, doubt));
     let untested = idle.into_iter().chain(doubts.cloned()).collect();
-    Trial { scenario: scenario.clone(), explanation, signatures, events, untested, judgement }
+    Trial { scenario: scenario.clone(), explanation, signatures, events, handled: 0, untested, judgement }
 }
 
 /// An expectation of just what was found.

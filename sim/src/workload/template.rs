@@ -62,10 +62,11 @@ impl Template {
                 Part::NumberModulo(modulus) => write!(text, "{}", n % modulus).expect("writing to a string succeeds"),
             }
         }
-        while text.len() < self.pad_to {
-            text.push('.');
+        let mut text = text.into_bytes();
+        if text.len() < self.pad_to {
+            text.resize(self.pad_to, b'.');
         }
-        text.into_bytes().into()
+        text.into()
     }
 }
 

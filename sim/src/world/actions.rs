@@ -138,7 +138,8 @@ impl World {
     }
 
     pub(super) fn resolve(&mut self, selector: &Selector, step: usize) -> Vec<NodeIndex> {
-        let mut rng = self.faults_rng.fork(&format!("select/{step}"));
+        // By its name: a step more or less in front of it re-rolls nothing.
+        let mut rng = self.faults_rng.fork(&format!("select/{}", self.faults.steps()[step].name));
         let nodes = self.select(selector, &mut rng);
         nodes.into_iter().filter_map(|id| self.find(id)).collect()
     }

@@ -168,7 +168,7 @@ impl World {
                 self.deliver(id, from, packet, observer);
             }
             Fate::Corrupts { step, corruption, number } => {
-                let mut rng = self.faults_rng.fork(&format!("corrupt/{step}/{number}"));
+                let mut rng = self.faults_rng.fork(&format!("corrupt/{}/{number}", self.faults.steps()[step].name));
                 let mut packet = packet;
                 if packet.body.corrupt(corruption, &mut rng) {
                     self.bite(step, "flipped a bit of", id, from, &packet, observer);

@@ -1,0 +1,444 @@
+//! What a campaign came to as lines of JSON, one for each world, and several such files as one.
+//!
+//! A file begins with the campaign, then come its worlds, the failures that were kept, and their sum:
+//!
+//! ```text
+//! {"campaign":{"format":1,"ackproof":"0.1.0",...},"seeds":["0..10000"]}
+//! {"world":"17","parts":"17/17/903","events":3120,"sim_ns":61000000000,"new":[88,1093],"failures":[...]}
+//! {"failure":{"kind":"lost-write",...},"world":"17","parts":"17/17/903","seed":"0","small":true,"scenario":"title = ..."}
+//! {"total":{"worlds":10000,...}}
+//! ```
+//!
+//! Merging is a union of worlds, so neither order nor grouping nor repetition matters. What a world was the first to show
+//! (`new`) is the one thing that depends on the others: it is given to the first of all that show it. The sum is never
+//! read, it is made anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::BufRead;
+
+use ackproof_core::types::Duration;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::campaign::Campaign;
+use super::coverage::{Coverage, SLOTS};
+use super::draw::{Basis, Parts};
+use super::seeds::Seeds;
+use super::tally::{Report, WorldId, WorldResult};
+use crate::form::Form;
+use crate::library::Place;
+use crate::signature::Signature;
+
+/// The format of these lines. It grows when a key changes its meaning.
+const FORMAT: u32 = 1;
+/// Worlds are the same under the same seeds in one version of this program only.
+const ACKPROOF: &str = env!("CARGO_PKG_VERSION");
+
+/// What was asked of a campaign: what all its shards have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    format: u32,
+    ackproof: String,
+    /// The scenario whose steps are drawn, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<Named>,
+    /// What the worlds must survive; without, anything is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survive: Option<Vec<String>>,
+    /// Historical fixes that are switched off or on in all worlds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub toggles: Vec<String>,
+    /// What is looked for.
+    pub looking_for: String,
+    /// Whether worlds are bred from those that showed something new.
+    pub guided: bool,
+    /// It ends after so many worlds that showed nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_after: Option<u64>,
+    /// How many worlds may be run to make a failure small.
+    pub shrink: u64,
+}
+
+/// A scenario with its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// As it was called.
+    pub name: String,
+    /// What it says: two files of one name are not one campaign.
+    pub text: String,
+}
+
+impl Asked {
+    /// What is asked of a campaign.
+    pub fn of(campaign: &Campaign, shrink: u64) -> Self {
+        Self {
+            format: FORMAT,
+            ackproof: ACKPROOF.to_owned(),
+            scenario: match &campaign.basis {
+                Basis::Nothing => None,
+                Basis::Given(given) => Some(Named { name: given.name(), text: given.text() }),
+            },
+            survive: campaign.budget.as_ref().map(|budget| budget.entries()),
+            toggles: campaign.toggles.iter().map(ToString::to_string).collect(),
+            looking_for: campaign.wanted.to_string(),
+            guided: campaign.guided,
+            quiet_after: campaign.quiet_after,
+            shrink,
+        }
+    }
+
+    /// The faults that were allowed, in words.
+    pub fn faults(&self) -> String {
+        match self.survive.as_deref() {
+            None => "any faults".to_owned(),
+            Some([]) => "no fault".to_owned(),
+            Some(faults) => faults.join(", "),
+        }
+    }
+
+    /// The line that shows one world again.
+    pub fn replay(&self, world: WorldId) -> String {
+        let mut line = "ackproof chaos".to_owned();
+        if let Some(Named { name, .. }) = &self.scenario {
+            let _ = write!(line, " {}", crate::runner::quoted(name));
+        }
+        for fault in self.survive.iter().flatten() {
+            let _ = write!(line, " --survive '{fault}'");
+        }
+        for toggle in &self.toggles {
+            let _ = write!(line, " --toggle {toggle}");
+        }
+        if self.looking_for != "forbidden" {
+            let _ = write!(line, " --looking-for {}", self.looking_for);
+        }
+        let _ = write!(line, " --seed {} --parts {}", world.seed, world.parts);
+        line
+    }
+
+    /// The first line of a file.
+    pub fn line(&self, seeds: &Seeds) -> String {
+        json!({ "campaign": self, "seeds": seeds }).to_string()
+    }
+}
+
+/// A failure as it was kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The world in which it was found.
+    pub world: WorldId,
+    /// Whether it was made small.
+    pub is_small: bool,
+    /// What is left of it.
+    pub form: Form,
+    /// The seed that shows it.
+    pub seed: u64,
+}
+
+impl Kept {
+    /// As a line.
+    pub fn line(&self, signature: Signature) -> String {
+        let Kept { world, is_small, form, seed } = self;
+        let line = FailureLine {
+            failure: signature,
+            world: world.seed.to_string(),
+            parts: world.parts.to_string(),
+            seed: seed.to_string(),
+            small: *is_small,
+            scenario: form.text(),
+        };
+        json!(line).to_string()
+    }
+
+    /// Of two that were kept of one failure the one that a single campaign would have kept.
+    fn rank(&self) -> (WorldId, bool, u64, String) {
+        (self.world, !self.is_small, self.seed, self.form.text())
+    }
+}
+
+/// What a campaign, or several shards of one, came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Results {
+    /// What was asked.
+    pub asked: Asked,
+    /// The seeds of all worlds that were to be run, in this shard and the others.
+    pub seeds: Seeds,
+    /// The worlds that were run.
+    pub worlds: BTreeMap<WorldId, WorldResult>,
+    /// The failures that were kept.
+    pub kept: BTreeMap<Signature, Kept>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CampaignLine {
+    campaign: Asked,
+    seeds: Seeds,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorldLine {
+    world: String,
+    parts: String,
+    events: u64,
+    sim_ns: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    new: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<Signature>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    panic: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FailureLine {
+    failure: Signature,
+    world: String,
+    parts: String,
+    seed: String,
+    small: bool,
+    scenario: String,
+}
+
+/// What is wrong with a file of results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The line, from 1; none if it is the file as a whole.
+    pub line: Option<u64>,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Takes files of results, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Merger {
+    results: Option<Results>,
+}
+
+impl Merger {
+    /// Takes a file.
+    pub fn take(&mut self, file: impl BufRead) -> Result<(), Wrong> {
+        let mut begun = false;
+        for (number, line) in (1..).zip(file.split(b'\n')) {
+            let at = |message: String| Wrong { line: Some(number), message };
+            let line = line.map_err(|error| at(format!("cannot be read: {error}")))?;
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let line: Value = serde_json::from_slice(&line).map_err(|error| at(not_json(&error)))?;
+            begun |= line.get("campaign").is_some();
+            if !begun {
+                return Err(at(
+                    "this is no result of `ackproof chaos --format json`: it does not begin with a campaign".into(),
+                ));
+            }
+            self.take_line(line).map_err(at)?;
+        }
+        if begun {
+            return Ok(());
+        }
+        let message = "there is nothing in it: its job ended before it began; run that shard again";
+        Err(Wrong { line: None, message: message.into() })
+    }
+
+    fn take_line(&mut self, line: Value) -> Result<(), String> {
+        let has = |key: &str| line.get(key).is_some();
+        if has("campaign") {
+            return self.take_campaign(line);
+        }
+        let results = self.results.as_mut().ok_or("a campaign must come first")?;
+        if has("total") {
+            // It is the sum of what stands above.
+            Ok(())
+        } else if has("failure") {
+            results.take_kept(line)
+        } else if has("world") {
+            results.take_world(line)
+        } else {
+            Err("this line is neither a campaign nor a world, a failure or a total".into())
+        }
+    }
+
+    fn take_campaign(&mut self, line: Value) -> Result<(), String> {
+        let format = line["campaign"].get("format").and_then(Value::as_u64);
+        if format != Some(FORMAT.into()) {
+            let format = format.map_or("none".to_owned(), |format| format.to_string());
+            return Err(format!(
+                "its format is {format}, and this ackproof reads {FORMAT}: run all shards with the same ackproof"
+            ));
+        }
+        let CampaignLine { campaign, seeds } = read(line)?;
+        if campaign.ackproof != ACKPROOF {
+            let other = &campaign.ackproof;
+            return Err(format!(
+                "it was written by ackproof {other}, and this is {ACKPROOF}: worlds are the same under the same seeds in one version only; run all shards with the same ackproof"
+            ));
+        }
+        match &mut self.results {
+            Some(known) => {
+                if let Some(what) = difference(&known.asked, &campaign) {
+                    return Err(format!("this is another campaign: {what}; only shards of one campaign can be merged"));
+                }
+                known.seeds.add_all(&seeds);
+            }
+            None => {
+                let (worlds, kept) = (BTreeMap::new(), BTreeMap::new());
+                self.results = Some(Results { asked: campaign, seeds, worlds, kept });
+            }
+        }
+        Ok(())
+    }
+
+    /// All of them as one. None if there was no file.
+    pub fn finish(self) -> Option<Results> {
+        let mut results = self.results?;
+        let mut seen = Coverage::default();
+        for world in results.worlds.values_mut() {
+            world.new.sort_unstable();
+            world.new.retain(|slot| seen.take(*slot));
+        }
+        Some(results)
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        "the line is cut off: its job was interrupted while it wrote; run that shard again, or take this line away"
+            .into()
+    } else {
+        format!("this is no result of `ackproof chaos --format json`: {error}")
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(line: Value) -> Result<T, String> {
+    serde_json::from_value(line).map_err(|error| format!("the line is not as `ackproof chaos` writes it: {error}"))
+}
+
+/// What two campaigns do not have in common.
+fn difference(one: &Asked, other: &Asked) -> Option<String> {
+    let name = |asked: &Asked| asked.scenario.as_ref().map_or("no scenario".to_owned(), |named| named.name.clone());
+    if name(one) != name(other) {
+        Some(format!("one is about {}, the other about {}", name(one), name(other)))
+    } else if one.scenario != other.scenario {
+        Some(format!("{} has been changed in between", name(one)))
+    } else if one.survive != other.survive {
+        Some(format!("one allows {}, the other {}", one.faults(), other.faults()))
+    } else if one.looking_for != other.looking_for {
+        Some(format!("one looks for {}, the other for {}", one.looking_for, other.looking_for))
+    } else {
+        (one != other).then(|| "its --unguided, --quiet-after or --shrink is another".to_owned())
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a seed"))
+}
+
+impl Results {
+    fn id(&self, world: &str, parts: &str) -> Result<WorldId, String> {
+        let id = WorldId { seed: number(world)?, parts: parts.parse::<Parts>()? };
+        if self.seeds.has(id.seed) {
+            Ok(id)
+        } else {
+            Err(format!("world {} is none of this campaign, whose seeds are {}", id.seed, self.seeds))
+        }
+    }
+
+    fn take_world(&mut self, line: Value) -> Result<(), String> {
+        let WorldLine { world, parts, events, sim_ns, new, failures, panic } = read(line)?;
+        let id = self.id(&world, &parts)?;
+        if let Some(slot) = new.iter().find(|slot| **slot as usize >= SLOTS) {
+            return Err(format!("{slot} in `new` is no pair of states; there are {SLOTS}"));
+        }
+        let world = WorldResult { id, events, sim_time: Duration(sim_ns), new, failures, panic };
+        match self.worlds.get_mut(&id) {
+            Some(known) => {
+                let is_same = (known.events, known.sim_time) == (world.events, world.sim_time)
+                    && (&known.failures, &known.panic) == (&world.failures, &world.panic);
+                if !is_same {
+                    return Err(format!(
+                        "world {} came out otherwise before: the shards were not run by the same ackproof, or it is not deterministic",
+                        id.seed
+                    ));
+                }
+                known.new.extend(world.new);
+            }
+            None => drop(self.worlds.insert(id, world)),
+        }
+        Ok(())
+    }
+
+    fn take_kept(&mut self, line: Value) -> Result<(), String> {
+        let FailureLine { failure, world, parts, seed, small, scenario } = read(line)?;
+        let (world, seed) = (self.id(&world, &parts)?, number(&seed)?);
+        let form = Form::parse(&scenario).filter(|form| form.understand(&Place::Disk("kept.toml".into())).is_ok());
+        let form = form.ok_or("its `scenario` is none")?;
+        let kept = Kept { world, is_small: small, form, seed };
+        if self.kept.get(&failure).is_none_or(|known| kept.rank() < known.rank()) {
+            self.kept.insert(failure, kept);
+        }
+        Ok(())
+    }
+
+    /// The sum of its worlds.
+    pub fn report(&self) -> Report {
+        let mut report = Report::default();
+        self.worlds.values().for_each(|world| report.take(world));
+        report
+    }
+
+    /// As a file.
+    pub fn text(&self) -> String {
+        let mut lines = vec![self.asked.line(&self.seeds)];
+        lines.extend(self.worlds.values().map(WorldResult::line));
+        lines.extend(self.kept.iter().map(|(signature, kept)| kept.line(*signature)));
+        lines.push(self.report().line(&self.seeds));
+        lines.join("\n") + "\n"
+    }
+}
+
+impl WorldResult {
+    /// As a line.
+    pub fn line(&self) -> String {
+        let line = WorldLine {
+            world: self.id.seed.to_string(),
+            parts: self.id.parts.to_string(),
+            events: self.events,
+            sim_ns: self.sim_time.0,
+            new: self.new.clone(),
+            failures: self.failures.clone(),
+            panic: self.panic.clone(),
+        };
+        json!(line).to_string()
+    }
+}
+
+impl Report {
+    /// The last line of a file whose campaign was to run these seeds.
+    pub fn line(&self, wanted: &Seeds) -> String {
+        let total = json!({
+            "worlds": self.worlds,
+            "missing": wanted.without(&self.seeds),
+            "events": self.events,
+            "sim_seconds": self.sim_time.0 / 1_000_000_000,
+            "coverage": self.coverage,
+            "worlds_since_new_coverage": self.quiet,
+            "failures": self.failures.iter().map(|(signature, failure)| json!({
+                "what": signature.to_string(),
+                "forbidden": signature.is_forbidden(),
+                "worlds": failure.times,
+                "first": failure.first().seed.to_string(),
+            })).collect::<Vec<_>>(),
+            "panics": self.panics.iter().map(|(said, failure)| json!({
+                "what": said,
+                "worlds": failure.times,
+                "first": failure.first().seed.to_string(),
+            })).collect::<Vec<_>>(),
+        });
+        json!({ "total": total }).to_string()
+    }
+}

@@ -1,0 +1,112 @@
+//! What became of one world, and of many: the sum of a campaign, world by world in the order of their seeds.
+//!
+//! A sum is made of worlds alone, so that it is the same whether one process ran them or several did and were merged.
+
+use std::collections::BTreeMap;
+
+use ackproof_core::types::Duration;
+
+use super::draw::Parts;
+use super::seeds::Seeds;
+use crate::signature::Signature;
+
+/// So many worlds of each failure are named.
+const NAMED: usize = 10;
+
+/// Which world: the seed of its run, and those of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorldId {
+    /// The seed.
+    pub seed: u64,
+    /// The seeds of its parts.
+    pub parts: Parts,
+}
+
+/// What became of one world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorldResult {
+    /// Which.
+    pub id: WorldId,
+    /// Events handled in it.
+    pub events: u64,
+    /// Virtual time passed in it.
+    pub sim_time: Duration,
+    /// Pairs of states that no world before it had shown.
+    pub new: Vec<u32>,
+    /// What went wrong and was looked for.
+    pub failures: Vec<Signature>,
+    /// What the program said when it broke.
+    pub panic: Option<String>,
+}
+
+/// One way in which worlds failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// In how many worlds.
+    pub times: u64,
+    /// The first of them.
+    pub worlds: Vec<WorldId>,
+}
+
+impl Failure {
+    /// The first world that failed so.
+    pub fn first(&self) -> WorldId {
+        self.worlds.first().copied().unwrap_or(WorldId { seed: 0, parts: Parts::fresh(0) })
+    }
+
+    fn add(&mut self, world: WorldId) {
+        self.times += 1;
+        if self.worlds.len() < NAMED {
+            self.worlds.push(world);
+        }
+    }
+}
+
+/// What a campaign has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Worlds that were run.
+    pub worlds: u64,
+    /// Their seeds.
+    pub seeds: Seeds,
+    /// Events handled in them.
+    pub events: u64,
+    /// Virtual time passed in them.
+    pub sim_time: Duration,
+    /// Pairs of states that were seen.
+    pub coverage: u64,
+    /// Worlds since the last new pair.
+    pub quiet: u64,
+    /// What went wrong and was looked for.
+    pub failures: BTreeMap<Signature, Failure>,
+    /// Worlds whose program broke, by what it said.
+    pub panics: BTreeMap<String, Failure>,
+}
+
+impl Report {
+    /// Takes the next world.
+    pub fn take(&mut self, world: &WorldResult) {
+        self.worlds += 1;
+        self.seeds.add_one(world.id.seed);
+        self.events = self.events.saturating_add(world.events);
+        self.sim_time = Duration(self.sim_time.0.saturating_add(world.sim_time.0));
+        self.coverage += world.new.len() as u64;
+        self.quiet = if world.new.is_empty() { self.quiet + 1 } else { 0 };
+        for signature in &world.failures {
+            self.failures.entry(*signature).or_default().add(world.id);
+        }
+        if let Some(said) = &world.panic {
+            self.panics.entry(said.clone()).or_default().add(world.id);
+        }
+    }
+
+    /// Whether nothing went wrong.
+    pub fn is_clean(&self) -> bool {
+        self.failures.is_empty() && self.panics.is_empty()
+    }
+
+    /// In how many ways something went wrong.
+    pub fn ways(&self) -> usize {
+        self.failures.len() + self.panics.len()
+    }
+}
