@@ -102,8 +102,9 @@ toggles! {
     /// Replicas that leave an ISR smaller than `min.insync.replicas` stay eligible as leaders unless they stop uncleanly
     /// (KIP-966: `eligible.leader.replicas.version` 1, which new clusters have since 4.1).
     elr since (4, 1),
-    /// A leader counts replicas that it has proposed for the ISR as members already (KIP-497).
-    maximal_isr since (2, 7),
+    /// A leader counts replicas that it has proposed for the ISR as members already (KIP-497). Before 2.7 it held its lock while it
+    /// wrote the ISR to ZooKeeper, which comes to the same: no high watermark moved meanwhile.
+    maximal_isr since (0, 8),
     /// ListOffsets for the end waits until the high watermark has reached this leader's epoch (KIP-207).
     listoffsets_waits_hw since (2, 2),
     /// The leader answers a batch that it has among the last five of a producer with its old offset (KIP-98).

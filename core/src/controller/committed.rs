@@ -8,7 +8,7 @@ use crate::fact::Fact;
 use crate::metadata::records::{
     BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord, PartitionChangeRecord, TopicRecord,
 };
-use crate::metadata::{MetadataImage, MetadataRecord, NO_LEADER, PartitionRegistration};
+use crate::metadata::{LeaderRecoveryState, MetadataImage, MetadataRecord, NO_LEADER, PartitionRegistration};
 use crate::types::{TopicName, TopicPartition};
 
 /// What becomes true by `record`, given the state just before it. Topics are told of when they are complete: see
@@ -79,6 +79,15 @@ fn registration_changed(before: &MetadataImage, record: &BrokerRegistrationChang
     }
 }
 
+/// Whether the new leader was in sync or eligible. The last replica that a reassignment waited for joins the ISR in the very
+/// record that completes it and makes it leader; an unclean leader has to recover.
+fn is_clean(before: &PartitionRegistration, after: &PartitionRegistration) -> bool {
+    let completes = !before.adding_replicas.is_empty() && after.adding_replicas.is_empty();
+    before.isr.contains(&after.leader)
+        || before.elr.contains(&after.leader)
+        || (completes && after.leader_recovery_state == LeaderRecoveryState::Recovered)
+}
+
 fn partition_changed(before: &MetadataImage, record: &PartitionChangeRecord) -> Vec<Fact> {
     let Some((partition, before)) = before.partition_by_id(record.topic_id, record.partition_id) else {
         return Vec::new();
@@ -112,7 +121,7 @@ fn partition_changed(before: &MetadataImage, record: &PartitionChangeRecord) -> 
                 leader_epoch: after.leader_epoch,
                 partition_epoch: after.partition_epoch,
                 isr: after.isr.clone(),
-                clean: before.isr.contains(&after.leader) || before.elr.contains(&after.leader),
+                clean: is_clean(before, &after),
             }
         });
     }

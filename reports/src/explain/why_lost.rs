@@ -279,7 +279,8 @@ fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &
 }
 
 /// Whether a leader led that had lost the record with its power or to recovery, while another member of its ISR had it whose machine
-/// had not lost power at all: of several that have, nobody can say before they are back who still has what. That the
+/// had not lost power at all: of several that have, nobody can say before they are back who still has what. If that member's
+/// copy went with its own power later, before anybody had cut its log, nobody overruled it. That the
 /// ISR is smaller than it was is how a partition is left to somebody who may have lost what is not synced; that somebody
 /// like that leads others who have lost nothing is not foreseen.
 fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, decision: &Decision) -> bool {
@@ -296,7 +297,7 @@ fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, dec
     let has_it = |broker: &i32| {
         fate.holders.get(broker).is_some_and(|holding| {
             holding.since < decision.place
-                && holding.taken.is_none_or(|taken| taken.gone > decision.became)
+                && holding.taken.is_none_or(|taken| taken.gone > decision.became && !taken.with_power)
                 && !was_dark(*broker, holding.since)
         })
     };

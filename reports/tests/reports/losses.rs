@@ -337,6 +337,32 @@ fn inconsistent_offsets_at_acks_0() {
     assert_eq!(story.anomaly.contributing, [Cause::UnsyncedDataLostWithPower]);
 }
 
+/// Broker 2 is elected without the record, which broker 3 has; before it cuts its log it loses power, and the record, or not.
+#[test]
+fn in_sync_copies_that_were_not_overruled_but_went_with_the_power() {
+    let elected_without_it = |then: &dyn Fn(&mut Run)| {
+        let mut run = on_three();
+        run.killed(NodeId::Broker(1));
+        run.lost_power(2);
+        run.loaded(2, 0);
+        run.elected(2, 1, &[2, 3], true, 0);
+        then(&mut run);
+        run.elected(3, 2, &[3], true, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.ends_with(3, &[]);
+        story(&run, &acks(-1), Kind::LostWrite).anomaly.cause
+    };
+    let power = |run: &mut Run| {
+        run.lost_power(3);
+        run.loaded(3, 0);
+    };
+    let cut = |run: &mut Run| {
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+    };
+    assert_eq!(elected_without_it(&power), Some(Cause::UnsyncedDataLostWithPower));
+    assert_eq!(elected_without_it(&cut), Some(Cause::InSyncCopiesOverruled));
+}
+
 /// Broker 1 has a segment less than the next one after its machine lost power: its log is as long as it was.
 #[test]
 fn st_03_a_hole_in_the_log() {

@@ -236,7 +236,8 @@ impl TransactionManager {
         sequence_unused: bool,
         batches: &mut Batches,
     ) {
-        let lost_order = error == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+        // Java's `UnknownProducerIdException` is an `OutOfOrderSequenceException`.
+        let lost_order = matches!(error, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID);
         if self.recovery == Recovery::NewId && lost_order && batch.producer.producer_id == self.identity.id {
             self.reset_producer_id();
         } else if error == ErrorCode::UNSUPPORTED_VERSION {
@@ -249,10 +250,6 @@ impl TransactionManager {
         match self.recovery {
             Recovery::NewId if sequence_unused => self.lower_sequences(batch, batches),
             Recovery::NewId => {}
-            Recovery::BumpEpoch if error == ErrorCode::UNKNOWN_PRODUCER_ID => {
-                self.partitions.remove(&batch.partition);
-                self.unresolved.remove(&batch.partition);
-            }
             Recovery::BumpEpoch if sequence_unused || lost_order => self.request_epoch_bump(&batch.partition),
             Recovery::BumpEpoch => {}
         }

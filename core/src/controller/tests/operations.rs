@@ -68,6 +68,16 @@ fn a_partition_moves_when_all_new_replicas_are_in_sync() {
     assert_eq!(rig.orders().leader_epoch.0, 1, "whoever left must hear of it");
 }
 
+/// The replica that a move waited for joins the ISR in the record that makes it the leader: no unclean election.
+#[test]
+fn the_only_new_replica_is_elected_cleanly() {
+    let mut rig = six_brokers();
+    reassign(&mut rig, Some(&[4]));
+    let (facts, _) = rig.alter_partition(1, &[1, 2, 3, 4], |_| {});
+    assert_eq!(moving(&rig), "4 of [4] ISR [4] adding [] removing []");
+    assert!(matches!(facts[1], Fact::LeaderElected { leader: 4, clean: true, .. }), "{facts:?}");
+}
+
 #[test]
 fn a_move_survives_the_loss_of_the_leader_and_can_be_cancelled() {
     let mut rig = six_brokers();
