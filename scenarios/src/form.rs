@@ -49,6 +49,7 @@ const ORDER: &[&str] = &[
     "records",
     "every",
     "at",
+    "before-event",
     "after",
     "when",
     "wait",

@@ -26,5 +26,4 @@ pub mod scenario;
 pub mod schema;
 pub mod shrink;
 pub mod signature;
-pub mod sweep;
 mod whole_file;
