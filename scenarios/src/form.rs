@@ -50,6 +50,7 @@ const ORDER: &[&str] = &[
     "records",
     "every",
     "at",
+    "before-event",
     "after",
     "when",
     "wait",

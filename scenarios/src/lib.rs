@@ -28,7 +28,6 @@ pub mod scenario;
 pub mod schema;
 pub mod shrink;
 pub mod signature;
-pub mod sweep;
 mod whole_file;
 
 #[cfg(all(feature = "app", madsim))]

@@ -28,6 +28,7 @@ mod words;
 
 pub use prepare::with_files;
 pub use size::Size;
+pub(crate) use steps::without as without_steps;
 
 use crate::form::Form;
 use crate::library::Place;
@@ -138,6 +139,7 @@ pub fn shrink(
     let mut search = Search::begin((bare, place), seed, target, limits, progress)?;
     search.accept(prepare::with_files(&search.best, place));
     search.accept(prepare::settled(&search.best, &scenario, seed));
+    search.accept(prepare::timed(&search.best, &search.trial.happenings().began));
     let is_allowed = |reduction: &&Reduction| {
         !limits.keeps_configuration || !CONFIGURATION.iter().any(|of| std::ptr::fn_addr_eq(*of, **reduction))
     };

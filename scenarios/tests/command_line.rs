@@ -237,13 +237,25 @@ fn the_mutation_matrix_says_who_misses_a_fix() {
 }
 
 #[test]
-fn a_sweep_says_how_many_worlds_there_were_and_shows_one_of_them() {
-    let scenario = "acks-1-leader-crash";
-    let sweep = ["run", scenario, "--sweep", "kill", "--records", "2", "--stride", "50"];
-    check(&sweep, 0, "worlds ");
-    check(&[&sweep[..], &["--moment", "1500:1"]].concat(), 0, "seed 0");
-    check(&[&sweep[..], &["--moment", "1500"]].concat(), 2, "write event:broker");
-    check(&["run", scenario, "--pairs"], 2, "--sweep");
+fn a_sweep_says_how_much_it_covered_and_shows_one_of_its_worlds() {
+    let keep = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("swept").display().to_string();
+    let scenario = ["chaos", "acks-1-leader-crash", "--exhaustive", "--keep", &keep, "--shrink", "0"];
+    let sweep = [&scenario[..], &["--survive", "1 process crash", "--records", "2", "--stride", "50"]].concat();
+    check(&sweep, 0, " moments of the run; left out: faults of the controller and of clients");
+    check(&sweep, 0, "49 of 50 events");
+    check(&[&sweep[..], &["--format", "json", "--shard", "0/9"]].concat(), 0, "\"missing\":[\"events ");
+    check(&[&sweep[..], &["--seed", "0", "--parts", "1500:kill:1", "--plan"]].concat(), 0, "before-event = 1500");
+    check(
+        &[&sweep[..], &["--seed", "0", "--parts", "1500:kill:1"]].concat(),
+        0,
+        "1 worlds (seeds 0..1, 1 process crash)",
+    );
+    check(&[&sweep[..], &["--seed", "0", "--parts", "1500"]].concat(), 2, "write three seeds");
+    check(&[&sweep[..], &["--seed", "0", "--parts", "1/2/3"]].concat(), 2, "one of a sweep is like");
+    check(&[&scenario[..], &["--survive", "1 restart"]].concat(), 2, "machine power loss");
+    check(&[&scenario[..], &["--survive", "3 pauses"]].concat(), 2, "one fault or two");
+    check(&["chaos", "--exhaustive"], 2, "SCENARIO");
+    check(&["chaos", "--seed", "0", "--parts", "1:kill:1"], 2, "--exhaustive");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn file(campaign: &Campaign, range: Range<u64>) -> String {
         let (world, form) = (failure.first(), keep::form(campaign, *signature, failure));
         lines.push(Kept { world, is_small: false, form, seed: world.seed }.line(*signature));
     }
-    lines.push(report.line(&seeds));
+    lines.push(report.line(&seeds, &asked));
     lines.join("\n") + "\n"
 }
 

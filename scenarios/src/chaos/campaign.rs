@@ -17,12 +17,14 @@ use ackproof_sim::World;
 use super::coverage::{Coverage, Watcher};
 use super::dice::Dice;
 use super::draw::{Basis, Parts, draw};
+use super::keep::Worlds;
 use super::survive::Budget;
-use super::tally::{Report, WorldId, WorldResult};
+use super::tally::{Plan, Report, WorldId, WorldResult};
 use super::toggle::Toggle;
 use crate::contract::contract;
 use crate::form::Form;
 use crate::guard::caught;
+use crate::library::Place;
 use crate::parallel::in_order;
 use crate::runner;
 use crate::scenario::Scenario;
@@ -46,7 +48,8 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn is(&self, signature: Signature) -> bool {
+    /// Whether it is looked for.
+    pub fn is(&self, signature: Signature) -> bool {
         match (self, signature) {
             (Wanted::Any, _) => true,
             (Wanted::Forbidden, signature) => signature.is_forbidden(),
@@ -90,6 +93,7 @@ struct Outcome {
     sim_time: Duration,
     coverage: Coverage,
     signatures: Vec<Signature>,
+    permitted: bool,
     panic: Option<String>,
 }
 
@@ -118,7 +122,7 @@ impl Campaign {
                 |(seed, parts)| self.world(*seed, *parts),
                 |place, outcome| {
                     let (seed, parts) = tasks[place];
-                    let world = outcome.result(WorldId { seed, parts }, &mut seen);
+                    let world = outcome.result(WorldId { seed, plan: Plan::Drawn(parts) }, &mut seen);
                     if !world.new.is_empty() {
                         stock.push(parts);
                     }
@@ -148,7 +152,7 @@ impl Campaign {
     }
 
     /// The plan of a world.
-    pub fn form(&self, parts: Parts) -> Form {
+    pub fn drawn(&self, parts: Parts) -> Form {
         let mut form = draw(parts, &self.basis, self.budget.as_ref());
         for toggle in &self.toggles {
             toggle.set(&mut form);
@@ -162,7 +166,7 @@ impl Campaign {
 
     fn judged(&self, seed: u64, parts: Parts) -> Outcome {
         let place = self.basis.place("drawn.toml");
-        let scenario = match self.form(parts).understand(&place) {
+        let scenario = match self.drawn(parts).understand(&place) {
             Ok(scenario) => scenario,
             // Of a given scenario some plans are impossible; of a drawn one none should be.
             Err(found) => {
@@ -178,14 +182,31 @@ impl Campaign {
         if !signatures.is_empty() {
             signatures = explained(&scenario, seed);
         }
+        let happened = !signatures.is_empty();
         signatures.retain(|signature| self.wanted.is(*signature));
+        let permitted = happened && signatures.is_empty();
         Outcome {
             events: world.events(),
             sim_time: world.now().since(Instant::START),
             coverage: watch.watcher.coverage,
             signatures,
+            permitted,
             panic: None,
         }
+    }
+}
+
+impl Worlds for Campaign {
+    fn form(&self, world: WorldId) -> Form {
+        match world.plan {
+            Plan::Drawn(parts) => self.drawn(parts),
+            // What is swept is another search; nobody asks this one for it.
+            Plan::Swept(..) => Form::default(),
+        }
+    }
+
+    fn place(&self) -> Place {
+        self.basis.place("drawn.toml")
     }
 }
 
@@ -209,7 +230,7 @@ impl Observer for Watch {
 
 impl Outcome {
     fn result(self, id: WorldId, seen: &mut Coverage) -> WorldResult {
-        let Outcome { events, sim_time, coverage, signatures, panic } = self;
-        WorldResult { id, events, sim_time, new: seen.add(&coverage), failures: signatures, panic }
+        let Outcome { events, sim_time, coverage, signatures, permitted, panic } = self;
+        WorldResult { id, events, sim_time, new: seen.add(&coverage), failures: signatures, permitted, panic }
     }
 }

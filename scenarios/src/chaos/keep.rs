@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ackproof_reports::render::text::{self, Style};
 use toml::Value;
 
-use super::campaign::{Campaign, explained};
+use super::campaign::explained;
 use super::dice::{table, text};
 use super::tally::{Failure, WorldId};
 use crate::contract::node_names;
@@ -18,14 +18,22 @@ use crate::shrink::{Limits, Shrunk, shrink, with_files};
 use crate::signature::{Signature, expectation};
 use crate::whole_file::WholeFile;
 
+/// Where failures come from: whatever can say again which scenario a world was.
+pub trait Worlds {
+    /// The scenario of a world.
+    fn form(&self, world: WorldId) -> Form;
+    /// Where it would lie as a file.
+    fn place(&self) -> Place;
+}
+
 /// The file of a failure.
 pub fn path(folder: &Path, signature: Signature) -> PathBuf {
     folder.join(format!("{}.toml", signature.slug()))
 }
 
 /// Writes the first world of a failure, whole or not at all.
-pub fn write(folder: &Path, campaign: &Campaign, signature: Signature, failure: &Failure) -> io::Result<()> {
-    put(folder, signature, &form(campaign, signature, failure))
+pub fn write(folder: &Path, worlds: &dyn Worlds, signature: Signature, failure: &Failure) -> io::Result<()> {
+    put(folder, signature, &form(worlds, signature, failure))
 }
 
 /// Writes what is left of a failure, whole or not at all.
@@ -36,18 +44,18 @@ pub fn put(folder: &Path, signature: Signature, form: &Form) -> io::Result<()> {
 }
 
 /// The smallest scenario that fails as the first world did, within so many more worlds and changes.
-pub fn small(campaign: &Campaign, signature: Signature, failure: &Failure, limits: Limits) -> Option<Shrunk> {
-    let WorldId { seed, parts } = failure.first();
-    let place = campaign.basis.place("drawn.toml");
-    caught(|| shrink(&campaign.form(parts), &place, seed, signature, limits, &mut |_| {})).ok().flatten()
+pub fn small(worlds: &dyn Worlds, signature: Signature, failure: &Failure, limits: Limits) -> Option<Shrunk> {
+    let WorldId { seed, .. } = failure.first();
+    let place = worlds.place();
+    caught(|| shrink(&worlds.form(failure.first()), &place, seed, signature, limits, &mut |_| {})).ok().flatten()
 }
 
 /// The first world of a failure, as a scenario that expects what was found.
-pub fn form(campaign: &Campaign, signature: Signature, failure: &Failure) -> Form {
-    let WorldId { seed, parts } = failure.first();
-    let place = campaign.basis.place("drawn.toml");
+pub fn form(worlds: &dyn Worlds, signature: Signature, failure: &Failure) -> Form {
+    let WorldId { seed, .. } = failure.first();
+    let place = worlds.place();
     // It will lie in another folder than the files that it names.
-    let mut form = with_files(&campaign.form(parts), &place);
+    let mut form = with_files(&worlds.form(failure.first()), &place);
     form.0.insert("title".into(), text(format!("Found by chaos: {signature}")));
     let seeds = table([("test", text(format!("{seed}..{}", seed.saturating_add(1))))]);
     form.0.insert("seeds".into(), Value::Table(seeds));

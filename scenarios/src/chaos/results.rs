@@ -9,6 +9,8 @@
 //! {"total":{"worlds":10000,...}}
 //! ```
 //!
+//! Of a sweep through every moment it says besides which moments were swept: `{"swept":"0","events":["311..900"],"of":["311..2400"]}`.
+//!
 //! Merging is a union of worlds, so neither order nor grouping nor repetition matters. What a world was the first to show
 //! (`new`) is the one thing that depends on the others: it is given to the first of all that show it. The sum is never
 //! read, it is made anew.
@@ -23,9 +25,10 @@ use serde_json::{Value, json};
 
 use super::campaign::Campaign;
 use super::coverage::{Coverage, SLOTS};
-use super::draw::{Basis, Parts};
+use super::draw::Basis;
+use super::exhaustive::{Bounds, Exhaustive};
 use super::seeds::Seeds;
-use super::tally::{Report, WorldId, WorldResult};
+use super::tally::{Plan, Report, Swept, WorldId, WorldResult};
 use crate::form::Form;
 use crate::library::Place;
 use crate::signature::Signature;
@@ -59,6 +62,9 @@ pub struct Asked {
     pub quiet_after: Option<u64>,
     /// How many worlds may be run to make a failure small.
     pub shrink: u64,
+    /// How far a sweep goes, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhaustive: Option<Bounds>,
 }
 
 /// A scenario with its name.
@@ -87,6 +93,23 @@ impl Asked {
             guided: campaign.guided,
             quiet_after: campaign.quiet_after,
             shrink,
+            exhaustive: None,
+        }
+    }
+
+    /// What is asked of a sweep through a scenario.
+    pub fn of_sweep(sweep: &Exhaustive, (name, survive): (String, Vec<String>), shrink: u64) -> Self {
+        Self {
+            format: FORMAT,
+            ackproof: ACKPROOF.to_owned(),
+            scenario: Some(Named { name, text: sweep.text() }),
+            survive: Some(survive),
+            toggles: Vec::new(),
+            looking_for: sweep.wanted.to_string(),
+            guided: false,
+            quiet_after: None,
+            shrink,
+            exhaustive: Some(sweep.bounds.clone()),
         }
     }
 
@@ -114,7 +137,10 @@ impl Asked {
         if self.looking_for != "forbidden" {
             let _ = write!(line, " --looking-for {}", self.looking_for);
         }
-        let _ = write!(line, " --seed {} --parts {}", world.seed, world.parts);
+        if let Some(Bounds { lasts_ms, stride, records, .. }) = self.exhaustive {
+            let _ = write!(line, " --exhaustive --lasts {lasts_ms}ms --stride {stride} --records {records}");
+        }
+        let _ = write!(line, " --seed {} --parts {}", world.seed, world.plan);
         line
     }
 
@@ -144,7 +170,7 @@ impl Kept {
         let line = FailureLine {
             failure: signature,
             world: world.seed.to_string(),
-            parts: world.parts.to_string(),
+            parts: world.plan.to_string(),
             seed: seed.to_string(),
             small: *is_small,
             scenario: form.text(),
@@ -169,6 +195,16 @@ pub struct Results {
     pub worlds: BTreeMap<WorldId, WorldResult>,
     /// The failures that were kept.
     pub kept: BTreeMap<Signature, Kept>,
+    /// How far runs were swept, by their seeds.
+    pub swept: BTreeMap<u64, Swept>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SweptLine {
+    swept: String,
+    events: Seeds,
+    of: Seeds,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +225,8 @@ struct WorldLine {
     new: Vec<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     failures: Vec<Signature>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    permitted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     panic: Option<String>,
 }
@@ -258,6 +296,8 @@ impl Merger {
             results.take_kept(line)
         } else if has("world") {
             results.take_world(line)
+        } else if has("swept") {
+            results.take_swept(line)
         } else {
             Err("this line is neither a campaign nor a world, a failure or a total".into())
         }
@@ -286,8 +326,8 @@ impl Merger {
                 known.seeds.add_all(&seeds);
             }
             None => {
-                let (worlds, kept) = (BTreeMap::new(), BTreeMap::new());
-                self.results = Some(Results { asked: campaign, seeds, worlds, kept });
+                let (worlds, kept, swept) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+                self.results = Some(Results { asked: campaign, seeds, worlds, kept, swept });
             }
         }
         Ok(())
@@ -330,7 +370,7 @@ fn difference(one: &Asked, other: &Asked) -> Option<String> {
     } else if one.looking_for != other.looking_for {
         Some(format!("one looks for {}, the other for {}", one.looking_for, other.looking_for))
     } else {
-        (one != other).then(|| "its --unguided, --quiet-after or --shrink is another".to_owned())
+        (one != other).then(|| "its --toggle, --unguided, --quiet-after, --shrink or --exhaustive is another".to_owned())
     }
 }
 
@@ -340,7 +380,10 @@ fn number(text: &str) -> Result<u64, String> {
 
 impl Results {
     fn id(&self, world: &str, parts: &str) -> Result<WorldId, String> {
-        let id = WorldId { seed: number(world)?, parts: parts.parse::<Parts>()? };
+        let id = WorldId { seed: number(world)?, plan: parts.parse::<Plan>()? };
+        if matches!(id.plan, Plan::Swept(..)) != self.asked.exhaustive.is_some() {
+            return Err(format!("`{parts}` is no world of such a campaign"));
+        }
         if self.seeds.has(id.seed) {
             Ok(id)
         } else {
@@ -349,16 +392,17 @@ impl Results {
     }
 
     fn take_world(&mut self, line: Value) -> Result<(), String> {
-        let WorldLine { world, parts, events, sim_ns, new, failures, panic } = read(line)?;
+        let WorldLine { world, parts, events, sim_ns, new, failures, permitted, panic } = read(line)?;
         let id = self.id(&world, &parts)?;
         if let Some(slot) = new.iter().find(|slot| **slot as usize >= SLOTS) {
             return Err(format!("{slot} in `new` is no pair of states; there are {SLOTS}"));
         }
-        let world = WorldResult { id, events, sim_time: Duration(sim_ns), new, failures, panic };
+        let world = WorldResult { id, events, sim_time: Duration(sim_ns), new, failures, permitted, panic };
         match self.worlds.get_mut(&id) {
             Some(known) => {
                 let is_same = (known.events, known.sim_time) == (world.events, world.sim_time)
-                    && (&known.failures, &known.panic) == (&world.failures, &world.panic);
+                    && (&known.failures, known.permitted, &known.panic)
+                        == (&world.failures, world.permitted, &world.panic);
                 if !is_same {
                     return Err(format!(
                         "world {} came out otherwise before: the shards were not run by the same ackproof, or it is not deterministic",
@@ -384,9 +428,19 @@ impl Results {
         Ok(())
     }
 
+    fn take_swept(&mut self, line: Value) -> Result<(), String> {
+        let SweptLine { swept, events, of } = read(line)?;
+        let seed = number(&swept)?;
+        if !self.seeds.has(seed) {
+            return Err(format!("seed {seed} is none of this campaign, whose seeds are {}", self.seeds));
+        }
+        self.swept.entry(seed).or_default().add(&Swept { events, of });
+        Ok(())
+    }
+
     /// The sum of its worlds.
     pub fn report(&self) -> Report {
-        let mut report = Report::default();
+        let mut report = Report { swept: self.swept.clone(), ..Report::default() };
         self.worlds.values().for_each(|world| report.take(world));
         report
     }
@@ -396,7 +450,9 @@ impl Results {
         let mut lines = vec![self.asked.line(&self.seeds)];
         lines.extend(self.worlds.values().map(WorldResult::line));
         lines.extend(self.kept.iter().map(|(signature, kept)| kept.line(*signature)));
-        lines.push(self.report().line(&self.seeds));
+        let report = self.report();
+        lines.extend(report.swept_lines());
+        lines.push(report.line(&self.seeds, &self.asked));
         lines.join("\n") + "\n"
     }
 }
@@ -406,11 +462,12 @@ impl WorldResult {
     pub fn line(&self) -> String {
         let line = WorldLine {
             world: self.id.seed.to_string(),
-            parts: self.id.parts.to_string(),
+            parts: self.id.plan.to_string(),
             events: self.events,
             sim_ns: self.sim_time.0,
             new: self.new.clone(),
             failures: self.failures.clone(),
+            permitted: self.permitted,
             panic: self.panic.clone(),
         };
         json!(line).to_string()
@@ -418,15 +475,52 @@ impl WorldResult {
 }
 
 impl Report {
+    /// How far runs were swept, a line each.
+    pub fn swept_lines(&self) -> Vec<String> {
+        let line = |(seed, swept): (&u64, &Swept)| {
+            let Swept { events, of } = swept.clone();
+            json!(SweptLine { swept: seed.to_string(), events, of }).to_string()
+        };
+        self.swept.iter().map(line).collect()
+    }
+
+    /// What was to be run and was not, in words.
+    pub fn missing(&self, wanted: &Seeds, asked: &Asked) -> Vec<String> {
+        if asked.exhaustive.is_none() {
+            return Vec::from(wanted.without(&self.seeds)).into_iter().map(|seeds| format!("seeds {seeds}")).collect();
+        }
+        let mut swept = Seeds::default();
+        self.swept.keys().for_each(|seed| swept.add_one(*seed));
+        let unknown = Vec::from(wanted.without(&swept)).into_iter().map(|seeds| format!("seeds {seeds}"));
+        let gaps = self.swept.iter().flat_map(|(seed, swept)| {
+            let left = Vec::from(swept.of.without(&swept.events));
+            left.into_iter().map(move |events| format!("events {events} of seed {seed}"))
+        });
+        unknown.chain(gaps).collect()
+    }
+
+    /// At how many moments something was done.
+    pub fn moments(&self, stride: u64) -> u64 {
+        let of = |swept: &Swept| {
+            let first = swept.of.ranges().first().map_or(0, |range| range.start);
+            let before = |event: u64| event.saturating_sub(first).div_ceil(stride.max(1));
+            swept.events.ranges().iter().map(|range| before(range.end) - before(range.start)).sum::<u64>()
+        };
+        self.swept.values().map(of).sum()
+    }
+
     /// The last line of a file whose campaign was to run these seeds.
-    pub fn line(&self, wanted: &Seeds) -> String {
+    pub fn line(&self, wanted: &Seeds, asked: &Asked) -> String {
         let total = json!({
             "worlds": self.worlds,
-            "missing": wanted.without(&self.seeds),
+            "missing": self.missing(wanted, asked),
             "events": self.events,
             "sim_seconds": self.sim_time.0 / 1_000_000_000,
             "coverage": self.coverage,
             "worlds_since_new_coverage": self.quiet,
+            "moments": asked.exhaustive.as_ref().map(|bounds| self.moments(bounds.stride)),
+            "left_out": asked.exhaustive.as_ref().map(Bounds::left_out),
+            "permitted": self.permitted,
             "failures": self.failures.iter().map(|(signature, failure)| json!({
                 "what": signature.to_string(),
                 "forbidden": signature.is_forbidden(),

@@ -3,23 +3,74 @@
 //! A sum is made of worlds alone, so that it is the same whether one process ran them or several did and were merged.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use ackproof_core::types::Duration;
 
 use super::draw::Parts;
+use super::exhaustive::Blow;
 use super::seeds::Seeds;
 use crate::signature::Signature;
 
 /// So many worlds of each failure are named.
 const NAMED: usize = 10;
 
-/// Which world: the seed of its run, and those of its parts.
+/// What a world is, beside the seed of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Plan {
+    /// Drawn, from the seeds of its parts.
+    Drawn(Parts),
+    /// A given one, with one fault or two at certain moments.
+    Swept(Blow, Option<Blow>),
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Plan::Drawn(parts) => parts.fmt(f),
+            Plan::Swept(first, None) => first.fmt(f),
+            Plan::Swept(first, Some(second)) => write!(f, "{first}+{second}"),
+        }
+    }
+}
+
+impl FromStr for Plan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('+') {
+            Some((first, second)) => Ok(Plan::Swept(first.parse()?, Some(second.parse()?))),
+            None if text.contains(':') => Ok(Plan::Swept(text.parse()?, None)),
+            None => text.parse().map(Plan::Drawn),
+        }
+    }
+}
+
+/// Which world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorldId {
-    /// The seed.
+    /// The seed of its run.
     pub seed: u64,
-    /// The seeds of its parts.
-    pub parts: Parts,
+    /// What it is.
+    pub plan: Plan,
+}
+
+/// How far a run was swept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// The events before which something was done.
+    pub events: Seeds,
+    /// All that there are.
+    pub of: Seeds,
+}
+
+impl Swept {
+    /// Takes what another shard has swept.
+    pub fn add(&mut self, other: &Swept) {
+        self.events.add_all(&other.events);
+        self.of.add_all(&other.of);
+    }
 }
 
 /// What became of one world.
@@ -35,8 +86,18 @@ pub struct WorldResult {
     pub new: Vec<u32>,
     /// What went wrong and was looked for.
     pub failures: Vec<Signature>,
+    /// Whether something went wrong that was not looked for, and nothing else.
+    pub permitted: bool,
     /// What the program said when it broke.
     pub panic: Option<String>,
+}
+
+impl WorldResult {
+    /// A world in which nothing happened.
+    pub fn nothing(id: WorldId) -> Self {
+        let (new, failures) = (Vec::new(), Vec::new());
+        Self { id, events: 0, sim_time: Duration::ZERO, new, failures, permitted: false, panic: None }
+    }
 }
 
 /// One way in which worlds failed.
@@ -51,7 +112,7 @@ pub struct Failure {
 impl Failure {
     /// The first world that failed so.
     pub fn first(&self) -> WorldId {
-        self.worlds.first().copied().unwrap_or(WorldId { seed: 0, parts: Parts::fresh(0) })
+        self.worlds.first().copied().unwrap_or(WorldId { seed: 0, plan: Plan::Drawn(Parts::fresh(0)) })
     }
 
     fn add(&mut self, world: WorldId) {
@@ -77,6 +138,10 @@ pub struct Report {
     pub coverage: u64,
     /// Worlds since the last new pair.
     pub quiet: u64,
+    /// Worlds in which something went wrong that was not looked for, and nothing else.
+    pub permitted: u64,
+    /// How far runs were swept, by their seeds.
+    pub swept: BTreeMap<u64, Swept>,
     /// What went wrong and was looked for.
     pub failures: BTreeMap<Signature, Failure>,
     /// Worlds whose program broke, by what it said.
@@ -92,12 +157,18 @@ impl Report {
         self.sim_time = Duration(self.sim_time.0.saturating_add(world.sim_time.0));
         self.coverage += world.new.len() as u64;
         self.quiet = if world.new.is_empty() { self.quiet + 1 } else { 0 };
+        self.permitted += u64::from(world.permitted);
         for signature in &world.failures {
             self.failures.entry(*signature).or_default().add(world.id);
         }
         if let Some(said) = &world.panic {
             self.panics.entry(said.clone()).or_default().add(world.id);
         }
+    }
+
+    /// Takes how far a run was swept.
+    pub fn sweep(&mut self, seed: u64, swept: &Swept) {
+        self.swept.entry(seed).or_default().add(swept);
     }
 
     /// Whether nothing went wrong.

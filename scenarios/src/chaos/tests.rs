@@ -73,7 +73,7 @@ fn a_toggle_is_in_every_world() {
         ["maximal_isr=false", "truncation=hw", "dedupe_window=1"].map(|text| toggle(text).expect("a toggle")).to_vec();
     let campaign = Campaign { toggles, ..campaign(Wanted::Forbidden) };
     for seed in 0..8 {
-        let text = campaign.form(Parts::fresh(seed)).text();
+        let text = campaign.drawn(Parts::fresh(seed)).text();
         assert!(text.contains(r#"toggles = { dedupe_window = 1, maximal_isr = false, truncation = "hw" }"#), "{text}");
         let form = Form::parse(&text).expect("TOML");
         assert!(form.understand(&Place::Disk("drawn.toml".into())).is_ok(), "{text}");

@@ -10,21 +10,26 @@ use ackproof_reports::Kind;
 use clap::Args;
 
 use super::End;
+use super::exhaustive::ExhaustiveChoice;
 use super::screen::{ReportFormat, Screen, WORLDS, hidden};
-use super::shard::ShardChoice;
+use super::shard::{Shard, ShardChoice};
 use super::told::Told;
 use crate::chaos::campaign::{Campaign, Wanted};
 use crate::chaos::draw::{Basis, Given, Parts};
-use crate::chaos::keep;
+use crate::chaos::keep::{self, Worlds};
 use crate::chaos::results::{Asked, Kept};
 use crate::chaos::seeds::Seeds;
 use crate::chaos::survive::{Budget, Class};
-use crate::chaos::tally::{Report, WorldResult};
+use crate::chaos::tally::{Plan, Report, WorldResult};
 use crate::chaos::toggle::Toggle;
-use crate::library::find;
+use crate::diagnostics::{Diagnostic, Diagnostics, Source};
+use crate::library::{Place, find};
 use crate::scenario::parse_seeds;
 use crate::shrink::Limits;
 use crate::signature::Signature;
+
+/// What is run if nothing else is said.
+const SEEDS: Range<u64> = 0..200;
 
 /// Draw random worlds and look for what must not happen
 #[derive(Debug, Args)]
@@ -37,6 +42,8 @@ Examples:
   ackproof chaos --seed 17 --plan                           what world 17 is, as a scenario file
   ackproof chaos --seeds 0..10000 --shard 0/4 --format json > shard-0.ndjson
   ackproof merge shard-*.ndjson                             what all shards came to
+  ackproof chaos my-scenario.toml --exhaustive              every broker killed, cut off, ... before every event
+  ackproof chaos my-scenario.toml --exhaustive --survive '2 process crashes' --records 2
 
 Classes of faults for --survive: process crash, restart, client crash, pause, machine power loss, rack power loss, total
 power loss, partition, message fault, slow link, slow disk, disk error, clock jump, operation. Numbers are totals of one world.
@@ -47,27 +54,27 @@ pub(super) struct Chaos {
     /// A scenario whose cluster, topics and clients are kept; only what is done to them is drawn. Without: everything is
     #[arg(value_name = "SCENARIO")]
     scenario: Option<String>,
-    /// The worlds, without the last one
-    #[arg(long, value_name = "A..B", default_value = "0..200", value_parser = parse_seeds)]
-    seeds: Range<u64>,
+    /// The worlds, without the last one; 0..200 if not given, or with --exhaustive the first seed of the scenario
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub(super) seeds: Option<Range<u64>>,
     /// One world
     #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(..u64::MAX))]
-    seed: Option<u64>,
-    /// The seeds of its parts, as a campaign printed them: cluster/clients/faults
+    pub(super) seed: Option<u64>,
+    /// What makes that world, as a campaign printed it: cluster/clients/faults, or event:fault:broker
     #[arg(long, value_name = "A/B/C", requires = "seed")]
-    parts: Option<Parts>,
+    pub(super) parts: Option<Plan>,
     /// Print the plan of that world instead of running it
     #[arg(long, requires = "seed")]
-    plan: bool,
+    pub(super) plan: bool,
     /// A fault that worlds must survive, like '1 process crash'; may be given several times. Without: any faults
     #[arg(long, value_name = "FAULT", value_parser = Budget::parse)]
     survive: Vec<(Class, u32)>,
     /// Switch a historical fix off or on in every world, like maximal_isr=false: does anything find the hole?
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "exhaustive")]
     toggle: Vec<Toggle>,
     /// What is looked for: forbidden, any, or kinds of anomalies like lost-write,duplicate
     #[arg(long, value_name = "WHAT", default_value = "forbidden", value_parser = parse_wanted)]
-    looking_for: Wanted,
+    pub(super) looking_for: Wanted,
     /// End after so many worlds that showed no new state of the protocol
     #[arg(long, value_name = "N")]
     quiet_after: Option<u64>,
@@ -79,12 +86,14 @@ pub(super) struct Chaos {
     fail_fast: bool,
     #[command(flatten)]
     shard: ShardChoice,
+    #[command(flatten)]
+    exhaustive: ExhaustiveChoice,
     /// How many worlds at a time
     #[arg(long, value_name = "N", default_value = "1")]
-    jobs: NonZeroUsize,
+    pub(super) jobs: NonZeroUsize,
     /// How many worlds may be run to make each failure small; 0 leaves it as it was found
     #[arg(long, value_name = "N", default_value = "1000")]
-    shrink: u64,
+    pub(super) shrink: u64,
     /// The folder for failures
     #[arg(long, value_name = "DIR", default_value = "failures")]
     keep: PathBuf,
@@ -107,16 +116,24 @@ fn parse_wanted(text: &str) -> Result<Wanted, String> {
     }
 }
 
+/// The one scenario of this name.
+fn one(name: &str) -> Result<Place, Diagnostics> {
+    let mut places = find(name)?;
+    if places.len() == 1 {
+        return Ok(places.remove(0));
+    }
+    let message = format!("these are {} scenarios", places.len());
+    Err(Diagnostic::about_file(&Source::new(name, ""), message).remedy("a campaign takes one").into())
+}
+
+/// Hears of each world, and says whether to go on.
+type Look<'a> = dyn FnMut(&Report, &WorldResult) -> ControlFlow<()> + 'a;
+/// Runs worlds.
+pub(super) type Runner<'a> = dyn FnMut(&mut Look<'_>) -> io::Result<Report> + 'a;
+
 impl Chaos {
     /// Runs it.
     pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
-        let basis = match self.basis() {
-            Ok(basis) => basis,
-            Err(found) => {
-                screen.diagnose(&found);
-                return Ok(End::WrongInput);
-            }
-        };
         let budget = (!self.survive.is_empty()).then(|| {
             let mut budget = Budget::default();
             for (class, number) in &self.survive {
@@ -124,6 +141,23 @@ impl Chaos {
             }
             budget
         });
+        let place = match self.scenario.as_deref().map(one).transpose() {
+            Ok(place) => place,
+            Err(found) => {
+                screen.diagnose(&found);
+                return Ok(End::WrongInput);
+            }
+        };
+        if let Some(place) = place.as_ref().filter(|_| self.exhaustive.exhaustive) {
+            return self.exhaustive.run(self, (place, budget.as_ref()), screen);
+        }
+        let basis = match place.as_ref().map(Given::load).transpose() {
+            Ok(given) => given.map_or(Basis::Nothing, |given| Basis::Given(Box::new(given))),
+            Err(found) => {
+                screen.diagnose(&found);
+                return Ok(End::WrongInput);
+            }
+        };
         let campaign = Campaign {
             basis,
             budget,
@@ -132,43 +166,29 @@ impl Chaos {
             guided: !self.unguided && self.seed.is_none(),
             quiet_after: self.quiet_after,
         };
+        self.draw(&campaign, screen)
+    }
+
+    /// Random worlds.
+    fn draw(&self, campaign: &Campaign, screen: &mut Screen) -> io::Result<End> {
+        let parts = match self.parts {
+            None => None,
+            Some(Plan::Drawn(parts)) => Some(parts),
+            Some(swept @ Plan::Swept(..)) => {
+                screen.complain(&format!("error: --parts {swept} is a world of a sweep, which needs --exhaustive"));
+                return Ok(End::WrongInput);
+            }
+        };
         if let (Some(seed), true) = (self.seed, self.plan) {
-            let parts = self.parts.unwrap_or(Parts::fresh(seed));
-            screen.print(&campaign.form(parts).text())?;
+            screen.print(&campaign.drawn(parts.unwrap_or(Parts::fresh(seed))).text())?;
             return Ok(End::AsExpected);
         }
-        self.search(&campaign, screen)
-    }
-
-    fn basis(&self) -> Result<Basis, crate::diagnostics::Diagnostics> {
-        let Some(name) = &self.scenario else { return Ok(Basis::Nothing) };
-        let mut places = find(name)?;
-        if places.len() != 1 {
-            let source = crate::diagnostics::Source::new(name, "");
-            let message = format!("these are {} scenarios", places.len());
-            let found = crate::diagnostics::Diagnostic::about_file(&source, message);
-            return Err(found.remedy("a campaign takes one").into());
-        }
-        Given::load(&places.remove(0)).map(|given| Basis::Given(Box::new(given)))
-    }
-
-    /// The worlds of this process.
-    fn range(&self, screen: &mut Screen) -> Result<Range<u64>, String> {
-        if let Some(seed) = self.seed {
-            return Ok(seed..seed + 1);
-        }
-        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        let Some((shard, says)) = self.shard.choose(&variable)? else { return Ok(self.seeds.clone()) };
-        let range = shard.of(&self.seeds);
-        if let Some(says) = says {
-            screen.complain(&format!("seeds {}..{}: {says}", range.start, range.end));
-        }
-        Ok(range)
-    }
-
-    fn search(&self, campaign: &Campaign, screen: &mut Screen) -> io::Result<End> {
-        let range = match self.range(screen) {
-            Ok(range) => range,
+        let all = match self.seed {
+            Some(seed) => seed..seed + 1,
+            None => self.seeds.clone().unwrap_or(SEEDS),
+        };
+        let range = match self.shard(screen) {
+            Ok(shard) => shard.map_or(all.clone(), |shard| shard.of(&all)),
             Err(message) => {
                 screen.complain(&format!("error: {message}"));
                 return Ok(End::WrongInput);
@@ -176,18 +196,45 @@ impl Chaos {
         };
         let asked = Asked::of(campaign, self.shrink);
         // Of all shards: whoever merges them sees what is missing.
-        let wanted = Seeds::of(if self.seed.is_some() { range.clone() } else { self.seeds.clone() });
+        let wanted = Seeds::of(all);
+        self.search(campaign, (&asked, &wanted), range.end - range.start, screen, &mut |look| {
+            campaign.run(range.clone(), self.jobs, parts, look)
+        })
+    }
+
+    /// The part of the worlds that is meant, if it is not all of them. One world is no part.
+    pub(super) fn shard(&self, screen: &mut Screen) -> Result<Option<Shard>, String> {
+        if self.seed.is_some() && !self.exhaustive.exhaustive {
+            return Ok(None);
+        }
+        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let Some((shard, says)) = self.shard.choose(&variable)? else { return Ok(None) };
+        if let Some(says) = says {
+            screen.complain(&says);
+        }
+        Ok(Some(shard))
+    }
+
+    /// Runs worlds, keeps what failed and tells it.
+    pub(super) fn search(
+        &self,
+        worlds: &dyn Worlds,
+        (asked, wanted): (&Asked, &Seeds),
+        count: u64,
+        screen: &mut Screen,
+        run: &mut Runner<'_>,
+    ) -> io::Result<End> {
         let is_json = self.format == ReportFormat::Json;
         if is_json {
-            screen.print(&asked.line(&wanted))?;
+            screen.print(&asked.line(wanted))?;
         }
         let started = now();
-        let progress = if is_json { hidden() } else { screen.bar(range.end - range.start, WORLDS) };
+        let progress = if is_json { hidden() } else { screen.bar(count, WORLDS) };
         let mut stopped = Ok(());
-        let report = campaign.run(range, self.jobs, self.parts, &mut |report, world| {
+        let report = run(&mut |report, world| {
             progress.set_position(report.worlds);
             progress.set_message(so_far(report));
-            let new = self.keep_new(campaign, report, world);
+            let new = self.keep_new(worlds, report, world);
             stopped = new.and_then(|()| if is_json { screen.print(&world.line()) } else { Ok(()) });
             let over = stopped.is_err() || (self.fail_fast && !report.is_clean());
             if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -195,21 +242,21 @@ impl Chaos {
         progress.finish_and_clear();
         stopped?;
         let speed = u128::from(report.worlds) * 1_000 / started.elapsed().as_millis().max(1);
-        let kept = self.kept(campaign, &report, screen)?;
+        let kept = self.kept(worlds, &report, screen)?;
         if is_json {
             for (signature, kept) in &kept {
                 screen.print(&kept.line(*signature))?;
             }
-            screen.print(&report.line(&wanted))?;
+            report.swept_lines().iter().try_for_each(|line| screen.print(line))?;
+            screen.print(&report.line(wanted, asked))?;
         }
-        let (report, missing) = (&report, &Seeds::default());
-        let told = Told { asked: &asked, report, kept: &kept, folder: &self.keep, missing };
+        let told = Told { asked, report: &report, kept: &kept, folder: &self.keep, missing: &[] };
         told.tell(self.format, u64::try_from(speed).ok(), screen)?;
         Ok(if report.is_clean() { End::AsExpected } else { End::NotAsExpected })
     }
 
     /// Makes each failure small, if that is wanted and works, and writes it again.
-    fn kept(&self, campaign: &Campaign, report: &Report, screen: &Screen) -> io::Result<BTreeMap<Signature, Kept>> {
+    fn kept(&self, worlds: &dyn Worlds, report: &Report, screen: &Screen) -> io::Result<BTreeMap<Signature, Kept>> {
         let progress = screen.bar(report.failures.len() as u64, WORLDS);
         // Of a given scenario only what was drawn is made smaller.
         let limits = Limits { worlds: self.shrink, keeps_configuration: self.scenario.is_some() };
@@ -217,11 +264,11 @@ impl Chaos {
         for (signature, failure) in &report.failures {
             progress.set_message(format!("making {signature} small"));
             let world = failure.first();
-            let small = (self.shrink > 0).then(|| keep::small(campaign, *signature, failure, limits)).flatten();
+            let small = (self.shrink > 0).then(|| keep::small(worlds, *signature, failure, limits)).flatten();
             let is_small = small.is_some();
             let (form, seed) = match small {
                 Some(small) => (small.form, small.seed),
-                None => (keep::form(campaign, *signature, failure), world.seed),
+                None => (keep::form(worlds, *signature, failure), world.seed),
             };
             if is_small {
                 keep::put(&self.keep, *signature, &form)?;
@@ -234,10 +281,10 @@ impl Chaos {
     }
 
     /// Writes what a world has shown first.
-    fn keep_new(&self, campaign: &Campaign, report: &Report, world: &WorldResult) -> io::Result<()> {
+    fn keep_new(&self, worlds: &dyn Worlds, report: &Report, world: &WorldResult) -> io::Result<()> {
         for signature in &world.failures {
             if let Some(failure) = report.failures.get(signature).filter(|failure| failure.times == 1) {
-                keep::write(&self.keep, campaign, *signature, failure)?;
+                keep::write(&self.keep, worlds, *signature, failure)?;
             }
         }
         Ok(())

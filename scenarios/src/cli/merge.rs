@@ -54,11 +54,11 @@ impl Merge {
             keep::put(&self.keep, *signature, &kept.form)?;
         }
         let report = results.report();
-        let mut missing = results.seeds.without(&report.seeds);
-        if results.asked.quiet_after.is_some() {
+        let missing = match results.asked.quiet_after {
             // Such a campaign ends when it has seen enough.
-            missing = Default::default();
-        }
+            Some(_) => Vec::new(),
+            None => report.missing(&results.seeds, &results.asked),
+        };
         if self.format == ReportFormat::Json {
             screen.print(&results.text())?;
         }

@@ -5,6 +5,7 @@
 mod audit;
 mod chaos;
 mod ci;
+mod exhaustive;
 mod explain;
 mod list;
 mod log;
@@ -16,7 +17,6 @@ mod screen;
 mod select;
 mod shard;
 mod shrink;
-mod sweep;
 mod toggles;
 mod told;
 mod validate;

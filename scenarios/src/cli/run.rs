@@ -19,7 +19,6 @@ use super::ci;
 use super::log::{LogChoice, run_span};
 use super::screen::{Colours, Format, ReportFormat, Screen, hidden};
 use super::select::{SeedChoice, Selection};
-use super::sweep::SweepChoice;
 use super::toggles::{Scope, Table, matrix};
 use crate::contract::{contract, node_names};
 use crate::expectation::Standing;
@@ -39,8 +38,7 @@ Examples:
   ackproof run my-scenario.toml --seeds 0..200 --check-determinism
   ackproof run acks-1-leader-crash --log info,ackproof::client=debug
   ackproof run --toggles                            every historical fix switched off and on
-  ackproof run --toggles=markdown replication
-  ackproof run acks-all-leader-crashes --sweep kill  a crash before every event, each in a world of its own")]
+  ackproof run --toggles=markdown replication")]
 pub(super) struct Run {
     #[command(flatten)]
     selection: Selection,
@@ -72,8 +70,6 @@ pub(super) struct Run {
     /// The mutation matrix instead: every scenario with a `mutation`, without the fix and with it, under all its seeds
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "plain", conflicts_with_all = ["trace", "check_determinism"])]
     toggles: Option<Table>,
-    #[command(flatten)]
-    sweep: SweepChoice,
 }
 
 /// When a change is looked for that keeps a broken promise; it takes many more runs.
@@ -107,8 +103,8 @@ impl Run {
             return Ok(End::WrongInput);
         }
         let scenarios = &selected.scenarios;
-        if self.toggles.is_some() || self.sweep.sweep.is_some() {
-            return self.tables(scenarios, screen);
+        if let Some(table) = self.toggles {
+            return self.matrix(table, scenarios, screen);
         }
         let tasks: Vec<(&Scenario, u64)> = scenarios
             .iter()
@@ -164,24 +160,18 @@ impl Run {
         Ok(ends.into_iter().max().unwrap_or(End::AsExpected))
     }
 
-    /// What is no list of runs, but a table of its own.
-    fn tables(&self, scenarios: &[Scenario], screen: &mut Screen) -> io::Result<End> {
+    /// The mutation matrix.
+    fn matrix(&self, table: Table, scenarios: &[Scenario], screen: &mut Screen) -> io::Result<End> {
         let format = match self.format {
             ReportFormat::Human => Format::Human,
             ReportFormat::Json => Format::Json,
             ReportFormat::Junit | ReportFormat::Github => {
-                screen.complain("error: --toggles and --sweep are written with --format human or json");
+                screen.complain("error: --toggles is written with --format human or json");
                 return Ok(End::WrongInput);
             }
         };
-        if let Some(table) = self.toggles {
-            let scope = if self.selection.is_empty() { Scope::Library } else { Scope::Chosen };
-            return matrix((scenarios, scope), &self.seeds, self.jobs, (table, format), screen);
-        }
-        match self.sweep.sweep {
-            Some(swept) => self.sweep.run(swept, scenarios, &self.seeds, (self.jobs, format), screen),
-            None => Ok(End::AsExpected),
-        }
+        let scope = if self.selection.is_empty() { Scope::Library } else { Scope::Chosen };
+        matrix((scenarios, scope), &self.seeds, self.jobs, (table, format), screen)
     }
 
     /// What each run is to do; a change that helps is looked for where few runs are shown to somebody.

@@ -13,7 +13,6 @@ use ackproof_reports::render::text::PlainText;
 use super::screen::{ReportFormat, Screen, add_to_summary};
 use crate::chaos::keep;
 use crate::chaos::results::{Asked, Kept};
-use crate::chaos::seeds::Seeds;
 use crate::chaos::tally::{Failure, Report, WorldId};
 use crate::guard::caught;
 use crate::library::Place;
@@ -31,8 +30,8 @@ pub(super) struct Told<'a> {
     pub kept: &'a BTreeMap<Signature, Kept>,
     /// Where they lie as files.
     pub folder: &'a Path,
-    /// Worlds that were to be run and were not.
-    pub missing: &'a Seeds,
+    /// Worlds that were to be run and were not, in words.
+    pub missing: &'a [String],
 }
 
 impl Told<'_> {
@@ -57,7 +56,7 @@ impl Told<'_> {
         for (said, failure) in &self.report.panics {
             let _ = writeln!(out, "panic: {said}\n{}", self.panic(failure));
         }
-        let _ = writeln!(out, "{}\n{}", self.summary(), figures(self.report, speed));
+        let _ = writeln!(out, "{}\n{}", self.summary(), self.figures(speed));
         out.push_str(&self.gaps());
         out
     }
@@ -102,12 +101,29 @@ impl Told<'_> {
             1 => format!("one thing went wrong {wanted}"),
             ways => format!("{ways} things went wrong {wanted}"),
         };
+        let lessons = match self.report.permitted {
+            0 => String::new(),
+            worlds => format!("; in {worlds} something else did"),
+        };
         let Report { worlds, seeds, .. } = self.report;
-        format!("{worlds} worlds (seeds {seeds}, {}): {ways}", self.asked.faults())
+        format!("{worlds} worlds (seeds {seeds}, {}): {ways}{lessons}", self.asked.faults())
+    }
+
+    /// How much was looked at.
+    fn figures(&self, worlds_per_second: Option<u64>) -> String {
+        let Report { sim_time, events, coverage, quiet, .. } = self.report;
+        let speed = worlds_per_second.map(|worlds| format!(", {worlds} worlds/s")).unwrap_or_default();
+        let seen = match &self.asked.exhaustive {
+            Some(bounds) => {
+                format!("{} moments of the run; left out: {}", self.report.moments(bounds.stride), bounds.left_out())
+            }
+            None => format!("{coverage} pairs of protocol states seen, the last new one {quiet} worlds ago"),
+        };
+        format!("{} simulated s, {events} events{speed}; {seen}", sim_time.0 / 1_000_000_000)
     }
 
     fn gaps(&self) -> String {
-        if self.missing.is_empty() { String::new() } else { format!("not run: seeds {}\n", self.missing) }
+        if self.missing.is_empty() { String::new() } else { format!("not run: {}\n", self.missing.join(", ")) }
     }
 
     /// A case for each thing that went wrong, and one for the campaign.
@@ -182,17 +198,6 @@ impl Told<'_> {
         out.push('\n');
         out
     }
-}
-
-fn figures(report: &Report, worlds_per_second: Option<u64>) -> String {
-    let speed = worlds_per_second.map(|worlds| format!(", {worlds} worlds/s")).unwrap_or_default();
-    format!(
-        "{} simulated s, {} events{speed}; {} pairs of protocol states seen, the last new one {} worlds ago",
-        report.sim_time.0 / 1_000_000_000,
-        report.events,
-        report.coverage,
-        report.quiet
-    )
 }
 
 fn listed(worlds: &[WorldId]) -> String {

@@ -24,6 +24,9 @@ pub struct Step {
     /// Trigger: so long after the cluster is ready.
     #[schemars(with = "Option<TimeOrRange>")]
     pub at: Option<Written<String>>,
+    /// Trigger: before the event of this number, counted over the whole run. It is another moment in every other version of this program,
+    /// and in every other scenario: for what a sweep has found.
+    pub before_event: Option<Written<u64>>,
     /// Trigger: when this fact has been seen; or each of these, in any order.
     #[schemars(with = "Option<FactPatterns>")]
     pub when: Option<Written<When>>,

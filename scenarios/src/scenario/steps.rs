@@ -88,7 +88,7 @@ fn set_times(trigger: &mut Trigger, place: usize, times: u64) {
                 set_times(part, 0, times);
             }
         }
-        Trigger::At(_) | Trigger::After(_) => {}
+        Trigger::At(_) | Trigger::Event(_) | Trigger::After(_) => {}
     }
 }
 
@@ -250,18 +250,26 @@ impl Reading<'_> {
             self.report(self.error(span.clone(), "a step cannot come after itself"));
             return None;
         }
+        let alone = [
+            ("at", step.at.as_ref().map(Written::span)),
+            ("before-event", step.before_event.as_ref().map(Written::span)),
+        ];
+        let other = step.when.as_ref().map(Written::span).or(after.as_ref().map(|(_, span)| span.clone()));
+        let mut others = other.into_iter().chain(alone.iter().skip(1).filter_map(|(_, span)| span.clone()));
+        if let Some((name, span)) = alone.iter().find_map(|(name, span)| Some((name, span.clone()?)))
+            && let Some(other) = others.find(|other| *other != span)
+        {
+            let found = self.error(other, format!("a step with `{name}` has its trigger already"));
+            self.report(found.related(span, "here").remedy("keep one of them; `wait` adds a pause to any trigger"));
+            return None;
+        }
         if let Some(at) = &step.at {
-            let other = step.when.as_ref().map(Written::span).or(after.map(|(_, span)| span));
-            if let Some(other) = other {
-                let found = self.error(other, "a step with `at` has its trigger already");
-                self.report(
-                    found.related(at.span(), "here").remedy("keep one of them; `wait` adds a pause to any trigger"),
-                );
-                return None;
-            }
             let range = self.time_or_range(at)?;
             choices.push(Choice::At(range));
             return Some((Trigger::At(range.low), None));
+        }
+        if let Some(event) = &step.before_event {
+            return Some((Trigger::Event(**event), None));
         }
         match (&step.when, after) {
             (Some(when), after) => {

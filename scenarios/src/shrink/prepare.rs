@@ -2,6 +2,8 @@
 //!
 //! The world of the seed stays the same: every choice is written as the seed makes it.
 
+use std::collections::BTreeMap;
+
 use ackproof_core::config::properties;
 use ackproof_sim::faults::{Action, Step, Trigger};
 use ackproof_sim::world::Interference;
@@ -94,7 +96,7 @@ fn settle(step: &mut Table, drawn: &Step) {
         Trigger::All(all) => {
             all.iter().map(|one| if let Trigger::Fact(pattern) = one { pattern.times } else { 1 }).collect()
         }
-        Trigger::At(_) | Trigger::After(_) => Vec::new(),
+        Trigger::At(_) | Trigger::Event(_) | Trigger::After(_) => Vec::new(),
     };
     let patterns = match step.get_mut("when") {
         Some(Value::Array(patterns)) => patterns.iter_mut().filter_map(Value::as_table_mut).collect(),
@@ -104,6 +106,24 @@ fn settle(step: &mut Table, drawn: &Step) {
     for (pattern, times) in patterns.into_iter().zip(times) {
         set_number(pattern, "times", times);
     }
+}
+
+/// The form with times in place of numbers of events: a number means nothing any more once something else is missing. `began` is when the
+/// steps happened.
+pub(super) fn timed(form: &Form, began: &BTreeMap<usize, u64>) -> Form {
+    let mut timed = form.clone();
+    for (place, step) in form.sections("step").enumerate().filter(|(_, step)| step.contains_key("before-event")) {
+        let Some(began) = began.get(&place) else { continue };
+        let mut step = step.clone();
+        step.remove("before-event");
+        let wait = step.get("wait").and_then(Value::as_str).and_then(times::fixed).unwrap_or(0);
+        // Behind the event that was the last one before it.
+        step.insert("at".into(), Value::String(times::text(began.saturating_sub(wait) + 1)));
+        if let Some(place) = timed.sections_mut("step").get_mut(place) {
+            *place = Value::Table(step);
+        }
+    }
+    timed
 }
 
 fn is_range(table: &Table, key: &str) -> bool {

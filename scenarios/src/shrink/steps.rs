@@ -93,7 +93,7 @@ fn with_followers(form: &Form, step: usize) -> BTreeSet<usize> {
 }
 
 /// The form without these steps and what depends on them.
-pub(super) fn without(form: &Form, steps: &BTreeSet<usize>) -> Form {
+pub(crate) fn without(form: &Form, steps: &BTreeSet<usize>) -> Form {
     let gone = with_dependents(form, steps);
     let all: Vec<Table> = form.sections("step").cloned().collect();
     let mut form = form.clone();
@@ -142,7 +142,7 @@ fn take_over(step: &mut Table, before: &Table) {
             step.insert("at".into(), Value::String(at));
             return;
         }
-        (None, None) => {}
+        (None, None) => drop(before.get("before-event").map(|event| step.insert("before-event".into(), event.clone()))),
     }
     if waits {
         step.insert("wait".into(), Value::String(wait));

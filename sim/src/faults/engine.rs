@@ -35,6 +35,8 @@ pub struct FaultEngine {
     progress: Vec<Progress>,
     /// How many steps still wait for a fact; facts are looked at only while there are any.
     waiting_for_facts: usize,
+    /// Before which event the next step is due that waits for one.
+    next_event: u64,
 }
 
 impl FaultEngine {
@@ -45,7 +47,45 @@ impl FaultEngine {
             .map(|step| Progress { waiting: Waiting::for_trigger(&step.trigger), state: StepState::Waiting, bites: 0 })
             .collect();
         let waiting_for_facts = progress.iter().filter(|step| step.waits_for_facts()).count();
-        Self { steps, progress, waiting_for_facts }
+        let mut engine = Self { steps, progress, waiting_for_facts, next_event: u64::MAX };
+        engine.look_for_next_event();
+        engine
+    }
+
+    /// One step more. Returns its number.
+    pub fn add(&mut self, step: Step) -> usize {
+        let waiting = Waiting::for_trigger(&step.trigger);
+        let progress = Progress { waiting, state: StepState::Waiting, bites: 0 };
+        self.waiting_for_facts += usize::from(progress.waits_for_facts());
+        self.progress.push(progress);
+        Arc::make_mut(&mut self.steps).push(step);
+        self.look_for_next_event();
+        self.steps.len() - 1
+    }
+
+    /// Before which event the next step is due that waits for one.
+    pub fn next_event(&self) -> u64 {
+        self.next_event
+    }
+
+    /// The steps that are due before this event.
+    pub fn due_before(&self, event: u64) -> Vec<usize> {
+        let waiting = self.numbered().filter(|(_, number)| *number <= event);
+        waiting.map(|(step, _)| step).collect()
+    }
+
+    /// The steps that still wait for an event, with its number.
+    fn numbered(&self) -> impl Iterator<Item = (usize, u64)> {
+        let waiting = self.steps.iter().zip(&self.progress).enumerate();
+        let waiting = waiting.filter(|(_, (_, progress))| progress.state == StepState::Waiting);
+        waiting.filter_map(|(number, (step, _))| match step.trigger {
+            Trigger::Event(event) => Some((number, event)),
+            Trigger::At(_) | Trigger::Fact(_) | Trigger::After(_) | Trigger::All(_) => None,
+        })
+    }
+
+    fn look_for_next_event(&mut self) {
+        self.next_event = self.numbered().map(|(_, event)| event).min().unwrap_or(u64::MAX);
     }
 
     /// The plan.
@@ -65,6 +105,9 @@ impl FaultEngine {
             self.waiting_for_facts -= 1;
         }
         progress.state = state;
+        if self.next_event < u64::MAX {
+            self.look_for_next_event();
+        }
     }
 
     /// Counts one effect of a step. Returns whether it was the first.

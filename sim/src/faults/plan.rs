@@ -32,6 +32,8 @@ pub enum Trigger {
     At(Duration),
     /// When a fact has been seen.
     Fact(FactPattern),
+    /// Before the event of this number, counted over the whole run. If the cluster is not ready by then, as soon as it is.
+    Event(u64),
     /// When another step has happened (its number in the plan, from 0).
     After(usize),
     /// When all these facts have been seen, in any order.

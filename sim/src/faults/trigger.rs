@@ -22,7 +22,7 @@ impl Waiting {
     /// The start of waiting.
     pub fn for_trigger(trigger: &Trigger) -> Waiting {
         match trigger {
-            Trigger::At(_) | Trigger::After(_) => Waiting::NotForFacts,
+            Trigger::At(_) | Trigger::Event(_) | Trigger::After(_) => Waiting::NotForFacts,
             Trigger::Fact(pattern) => Waiting::Facts(pattern.times.max(1)),
             Trigger::All(triggers) => Waiting::All(triggers.iter().map(Waiting::for_trigger).collect()),
         }
@@ -60,7 +60,7 @@ impl Trigger {
     /// Whether a fact of this kind can meet it, or bring it nearer.
     pub(super) fn concerns(&self, kind: &str) -> bool {
         match self {
-            Trigger::At(_) | Trigger::After(_) => false,
+            Trigger::At(_) | Trigger::Event(_) | Trigger::After(_) => false,
             Trigger::Fact(pattern) => pattern.kind == kind,
             // Without parts there is nothing to wait for: it is met by the next fact, whatever that is.
             Trigger::All(parts) => parts.is_empty() || parts.iter().any(|part| part.concerns(kind)),

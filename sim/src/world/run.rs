@@ -226,6 +226,9 @@ impl World {
 
     /// Handles the next event. Returns whether there was one.
     pub fn step(&mut self, observer: &mut dyn Observer) -> bool {
+        if self.handled >= self.faults.next_event() && self.is_ready() {
+            self.perform_numbered(observer);
+        }
         let Some((at, happening)) = self.queue.pop() else { return false };
         debug_assert!(at >= self.now, "time does not run backwards");
         self.at_this_instant = if at == self.now { self.at_this_instant + 1 } else { 0 };
