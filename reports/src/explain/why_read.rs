@@ -3,7 +3,7 @@
 //! Source: `failure-catalog.md` CO-11 (latest on the first start), ST-09 (a damaged index), RE-16 (position outside the log), RE-11 (log truncated).
 
 use ackproof_core::fact::{Event, Fact, ResetReason};
-use ackproof_core::types::{NodeId, TopicPartition};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -49,7 +49,11 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         .filter(|at| told.is_none_or(|told| lineage.events[*at].time <= told))
         .filter(passed_over)
         .max();
-    let Some(reset) = reset else { return misled(lineage, anomaly) };
+    let Some(reset) = reset else {
+        let replaced = Some(anomaly.kind).filter(|kind| *kind == Kind::Unseen);
+        let replaced = replaced.and_then(|_| read_before_the_cut(lineage, &partition, offset));
+        return replaced.unwrap_or_else(|| misled(lineage, anomaly));
+    };
     let cause = match &lineage.events[reset].fact {
         Fact::PositionReset { reason: ResetReason::Truncation, .. } => Cause::LogReplaced,
         _ => Cause::PositionReset,
@@ -73,6 +77,28 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let steps = places.into_iter().map(|at| step(lineage, at)).collect();
     let contributing = if unclean { vec![Cause::UncleanElection] } else { Vec::new() };
     Tale { contributing, ..Tale::new(cause, steps) }
+}
+
+/// Somebody has read another record at this offset, from a log that was cut, or from a topic that was deleted and created again. Who
+/// does not ask where its last epoch ends (clients before 2.3, KIP-320), or asks and hears of no other epoch, goes on behind it.
+fn read_before_the_cut(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset) -> Option<Tale> {
+    let read = *lineage.polls.get(partition)?.get(&offset.0)?.first()?;
+    let is_cut = |at: &At| match &lineage.events[*at].fact {
+        Fact::Truncated { from, to, .. } => *from > offset && *to <= offset,
+        _ => false,
+    };
+    let cut = lineage.partitions.get(partition)?.structure.iter().copied().find(is_cut);
+    let place = cut.or_else(|| deletion(lineage, partition))?;
+    let mut places = [read, place];
+    places.sort_unstable();
+    Some(Tale::new(Cause::LogReplaced, places.into_iter().map(|at| step(lineage, at)).collect()))
+}
+
+/// When a topic of this name was deleted last.
+pub(super) fn deletion(lineage: &Lineage<'_>, partition: &TopicPartition) -> Option<At> {
+    lineage.events.iter().rposition(
+        |event| matches!(&event.fact, Fact::TopicDeleted { topic } if topic.as_str() == partition.topic.as_str()),
+    )
 }
 
 /// How what a consumer had read went out of the log.

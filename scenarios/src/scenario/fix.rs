@@ -3,7 +3,7 @@
 use ackproof_reports::names::listed;
 use toml::{Table, Value};
 
-use crate::document::{AtEnd, Commit, CommitFailure, Fix, FixedConsumer, OnError, Properties, Sink, Then};
+use crate::document::{AtEnd, Commit, CommitFailure, Fix, FixedConsumer, OnError, OnStop, Properties, Sink, Then};
 
 /// In one line: `acks=all with enable.idempotence=true and min.insync.replicas=2`.
 pub(crate) fn in_words(fix: &Fix) -> String {
@@ -107,6 +107,13 @@ pub(crate) fn as_table(fix: &Fix) -> Table {
             Sink::CompareAndSet => "compare-and-set",
         });
         consumer.hand_over.iter().for_each(|flag| put("consumer", "hand-over", Value::Boolean(**flag)));
+        consumer.pause.iter().for_each(|flag| put("consumer", "pause", Value::Boolean(**flag)));
+        let on_stop = consumer.on_stop.as_ref().map(|on_stop| match **on_stop {
+            OnStop::Exit => "exit",
+            OnStop::Wakeup => "wakeup",
+            OnStop::Break => "break",
+        });
+        on_stop.into_iter().for_each(|word| put("consumer", "on-stop", text(word)));
         commit.into_iter().for_each(|word| put("consumer", "commit", text(word)));
         sink.into_iter().for_each(|word| put("consumer", "sink", text(word)));
         let failure = consumer.commit_failure.as_ref().map(|failure| match **failure {
@@ -151,6 +158,15 @@ fn program(consumer: &FixedConsumer) -> Vec<String> {
         true => "work handed to a worker",
         false => "work done before the next poll()",
     });
+    let pause = consumer.pause.as_ref().map(|pause| match **pause {
+        true => "partitions paused while a worker works",
+        false => "no partitions paused",
+    });
+    let on_stop = consumer.on_stop.as_ref().map(|on_stop| match **on_stop {
+        OnStop::Exit => "a program that ends at once when it is told to stop",
+        OnStop::Wakeup => "a program that finishes its batch and closes its consumer when it is told to stop",
+        OnStop::Break => "a program that breaks off its batch and closes its consumer when it is told to stop",
+    });
     let commit = consumer.commit.as_ref().map(|commit| match **commit {
         Commit::BeforeProcessing => "a commit before processing",
         Commit::AfterProcessing => "a commit after processing",
@@ -178,6 +194,6 @@ fn program(consumer: &FixedConsumer) -> Vec<String> {
             None => "records that cannot be processed sent to another topic".to_owned(),
         },
     });
-    let plain = [hand_over, commit, sink, failure].into_iter().flatten().map(str::to_owned);
+    let plain = [hand_over, pause, on_stop, commit, sink, failure].into_iter().flatten().map(str::to_owned);
     plain.chain(then).collect()
 }
