@@ -439,6 +439,17 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.put(101u64).put(group.as_str()).put(*lost).put(partitions.len() as u64);
             partitions.iter().for_each(|partition| partition.absorb(d));
         }
+        Fact::PartitionsPaused { partitions } => {
+            d.put(300u64).put(partitions.len() as u64);
+            partitions.iter().for_each(|partition| partition.absorb(d));
+        }
+        Fact::PartitionsResumed { partitions } => {
+            d.put(301u64).put(partitions.len() as u64);
+            partitions.iter().for_each(|partition| partition.absorb(d));
+        }
+        Fact::WokenUp { call } => {
+            d.put(302u64).put(call.as_str());
+        }
         Fact::CommitAnswered { group, partition, offset, error } => {
             d.put(102u64).put(group.as_str()).put(partition).put(offset.0).put(error.0);
         }
@@ -493,6 +504,21 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::GroupSurveyed { group, state, assignor, members } => {
             d.put(109u64).put(group.as_str()).put(state.as_str()).put(assignor.as_str()).put(members.len() as u64);
             members.iter().for_each(|member| member.as_str().absorb(d));
+        }
+        Fact::GroupEpochsSurveyed { group, epoch, target_epoch } => {
+            d.put(303u64).put(group.as_str()).put(*epoch).put(*target_epoch);
+        }
+        Fact::GroupMemberSurveyed { group, member, host, client_id, epoch, assigned, target } => {
+            d.put(304u64)
+                .put(group.as_str())
+                .put(member.as_str())
+                .put(host.as_str())
+                .put(client_id.as_str())
+                .put(*epoch);
+            for partitions in [assigned, target] {
+                d.put(partitions.len() as u64);
+                partitions.iter().for_each(|partition| partition.absorb(d));
+            }
         }
         Fact::GroupPartitionSurveyed { group, partition, committed, member, host, client_id } => {
             d.put(110u64).put(group.as_str()).put(partition).put(committed.0);

@@ -16,8 +16,25 @@ pub struct GroupState {
     pub assignor: String,
     /// The ids of its members.
     pub members: Vec<String>,
+    /// The epochs of a group of the consumer protocol: its own, and that of its target assignment.
+    pub epochs: Option<(i32, i32)>,
+    /// How far the members of such a group have come.
+    pub progress: Vec<MemberProgress>,
     /// The partitions that somebody has, or that something is committed for.
     pub partitions: Vec<GroupPartition>,
+}
+
+/// A member of a group of the consumer protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberProgress {
+    /// Who it is.
+    pub who: Owner,
+    /// Its epoch.
+    pub epoch: i32,
+    /// What it may use.
+    pub assigned: Vec<TopicPartition>,
+    /// What it is to have in the end.
+    pub target: Vec<TopicPartition>,
 }
 
 /// How far a group is in a partition.
@@ -56,7 +73,22 @@ pub(crate) fn observe(groups: &mut Vec<GroupState>, event: &Event) {
                 state: state.clone(),
                 assignor: assignor.clone(),
                 members: members.clone(),
+                epochs: None,
+                progress: Vec::new(),
                 partitions: Vec::new(),
+            });
+        }
+        Fact::GroupEpochsSurveyed { group, epoch, target_epoch } => {
+            let Some(state) = groups.iter_mut().find(|state| state.group == *group) else { return };
+            state.epochs = Some((*epoch, *target_epoch));
+        }
+        Fact::GroupMemberSurveyed { group, member, host, client_id, epoch, assigned, target } => {
+            let Some(state) = groups.iter_mut().find(|state| state.group == *group) else { return };
+            state.progress.push(MemberProgress {
+                who: Owner { member: member.clone(), host: host.clone(), client_id: client_id.clone() },
+                epoch: *epoch,
+                assigned: assigned.clone(),
+                target: target.clone(),
             });
         }
         Fact::GroupPartitionSurveyed { group, partition, committed, member, host, client_id } => {

@@ -257,7 +257,10 @@ impl Observer for Judge {
                 }
             },
             Fact::Stuck { what } => self.stuck.push((what.clone(), event.time)),
-            Fact::GroupSurveyed { .. } | Fact::GroupPartitionSurveyed { .. } => {
+            Fact::GroupSurveyed { .. }
+            | Fact::GroupEpochsSurveyed { .. }
+            | Fact::GroupMemberSurveyed { .. }
+            | Fact::GroupPartitionSurveyed { .. } => {
                 groups::observe(&mut self.groups, event);
             }
             _ => {

@@ -10,7 +10,7 @@ use ackproof_reports::contract::{
 };
 use ackproof_sim::ClientKind;
 use ackproof_sim::faults::Action;
-use ackproof_sim::workload::{self, AtEnd, CommitPolicy, ConsumerWorkload, ProducerWorkload, Sink};
+use ackproof_sim::workload::{self, AtEnd, CommitPolicy, ConsumerWorkload, OnStop, ProducerWorkload, Sink};
 
 use crate::scenario::Scenario;
 
@@ -56,7 +56,9 @@ pub fn contract(scenario: &Scenario) -> Contract {
                     last_wins: sink == Some(Sink::LastWrite),
                     versioned: sink == Some(Sink::Versioned),
                     commits_before_processing: workload.as_ref().is_some_and(|workload| {
-                        workload.hand_over || workload.commit == CommitPolicy::BeforeProcessing
+                        // close() commits what poll() has returned, of a batch that was broken off too.
+                        let breaks_off = matches!(workload.on_stop, OnStop::Break(_)) && config.enable_auto_commit;
+                        workload.hand_over || breaks_off || workload.commit == CommitPolicy::BeforeProcessing
                     }),
                 });
             }

@@ -110,8 +110,10 @@ value = "order {{n}}"
 fn consumer(text: &mut String, rng: &mut Prng, member: u64, (protocol, assignor): (Protocol, &str)) {
     let commit = one_of(rng, &["after-processing", "after-each"]);
     // A static member that restarts between the two steps of a cooperative rebalance forgets what it was to give up: nobody
-    // asks for the second step, and a partition stays without an owner (storm 314 with both; the file
-    // `static-member-forgets-the-second-step` of the library). One of the consumer protocol that is killed cannot come back
+    // asks for the second step, and a partition stays without an owner (storm 314 with both, where it is the leader; the file
+    // `static-member-forgets-the-second-step` of the library). Kafka does the same: only who gives something up asks to
+    // join again (`ConsumerCoordinator.onJoinComplete`), a static member that comes back into a stable group makes no rebalance
+    // (`updateStaticMemberAndRebalance`), and a leader among them assigns nothing (KIP-814). One of the consumer protocol that is killed cannot come back
     // (`static-member-without-good-bye`).
     let is_static = rng.below(4) == 0 && assignor != "CooperativeSticky" && protocol == Protocol::Classic;
     let instance = if is_static { format!("\"group.instance.id\" = \"i{member}\", ") } else { String::new() };
@@ -168,6 +170,8 @@ fn former(run: &Run) -> usize {
 
 #[test]
 fn no_storm_loses_a_record_or_gives_a_partition_to_two() {
+    // All of them are ridden, so that one that goes wrong hides no other.
+    let mut went_wrong = Vec::new();
     for (number, protocol) in (0..storms()).flat_map(|number| Protocol::BOTH.map(|protocol| (number, protocol))) {
         let run = ride(number, protocol, Fence::Up);
         let wrong: Vec<Kind> = run.judgement.kinds().into_iter().filter(|kind| !may_happen(*kind)).collect();
@@ -179,10 +183,12 @@ fn no_storm_loses_a_record_or_gives_a_partition_to_two() {
                 storm(number, protocol, Fence::Up)
             )
         };
-        assert!(wrong.is_empty(), "storm {number}: {wrong:?}\n{}", says());
-        assert_eq!(former(&run), 0, "storm {number}\n{}", says());
-        assert_eq!(run.judgement.counts.processed, 100, "storm {number}\n{}", says());
+        let is_fenced = former(&run) == 0;
+        if !wrong.is_empty() || !is_fenced || run.judgement.counts.processed != 100 {
+            went_wrong.push(format!("storm {number} ({protocol:?}): {wrong:?}, fenced: {is_fenced}\n{}", says()));
+        }
     }
+    assert!(went_wrong.is_empty(), "{} of {} storms went wrong\n{}", went_wrong.len(), storms(), went_wrong.join("\n"));
 }
 
 /// A record may be processed again, and a commit that hung in the network may arrive behind a later one of the same member.

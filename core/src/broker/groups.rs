@@ -100,6 +100,7 @@ impl Broker {
     /// Leaderships of the topic have changed, or the topic has come into being.
     pub(super) fn apply_metadata_to_groups(&mut self, delta: &MetadataDelta, ctx: &mut Context<'_>) {
         let name = group_metadata_topic();
+        self.groups.coordinator.partitions_deleted(&delta.deleted);
         if delta.topics.contains(&name) {
             // Whatever has this name now, it is another topic: its partitions begin empty, and their epochs anew.
             self.resign_from_former_partitions();

@@ -97,6 +97,10 @@ impl AdminClient {
             | Call::Flush
             | Call::Assign(_)
             | Call::Subscribe(_)
+            | Call::SubscribePattern(_)
+            | Call::Pause(_)
+            | Call::Resume(_)
+            | Call::Wakeup
             | Call::Commit { .. }
             | Call::ReturnFromCallback
             | Call::Worked(..)

@@ -55,6 +55,10 @@ pub(super) fn request_of(call: &Call) -> Option<Request> {
         | Call::Close { .. }
         | Call::Assign(_)
         | Call::Subscribe(_)
+        | Call::SubscribePattern(_)
+        | Call::Pause(_)
+        | Call::Resume(_)
+        | Call::Wakeup
         | Call::Commit { .. }
         | Call::Worked(..)
         | Call::Store(_)

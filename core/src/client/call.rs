@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::TopicPattern;
 use crate::protocol::ErrorCode;
 use crate::store::{StoreRequest, StoreResponse};
 use crate::types::{Duration, Offset, RecordId, Timestamp, TopicName, TopicPartition};
@@ -90,6 +91,15 @@ pub enum Call {
     Assign(Vec<TopicPartition>),
     /// `consumer.subscribe(topics)`: the group says which partitions.
     Subscribe(Vec<TopicName>),
+    /// `consumer.subscribe(pattern)`: to the topics that match, and those that will.
+    SubscribePattern(TopicPattern),
+    /// `consumer.pause(partitions)`: `poll()` returns nothing of them, and goes on for everything else.
+    Pause(Vec<TopicPartition>),
+    /// `consumer.resume(partitions)`.
+    Resume(Vec<TopicPartition>),
+    /// `consumer.wakeup()`, the one method that another thread may call: the `poll()` or `commitSync()` that the application waits
+    /// in, or the next one, throws `CLIENT_WAKEUP`.
+    Wakeup,
     /// `commitSync(offsets)` or `commitAsync(offsets, callback)`. Answered by `Committed`.
     Commit {
         /// The application's name for the call.

@@ -16,7 +16,8 @@ use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, Met
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use uuid::Uuid;
 
-use super::{Disconnection, Expect, ExponentialBackoff, NetworkClient, RequestToken};
+use super::{Disconnection, Expect, ExponentialBackoff, NetworkClient, RequestToken, TopicPattern};
+use crate::config::KafkaVersion;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
 use crate::types::{Duration, Instant, LeaderEpoch, NodeId, Prng, TopicName, TopicPartition};
@@ -36,7 +37,13 @@ pub struct ClientMetadataConfig {
     pub topic_idle: Option<Duration>,
     /// `request.timeout.ms`.
     pub request_timeout: Duration,
+    /// Whether leader epochs begin anew where a topic has another id (KAFKA-12257, 3.2). Before, what is said of a topic that was
+    /// deleted and created again looks stale, until its epochs have caught up.
+    pub tells_recreated: bool,
 }
+
+/// See [`ClientMetadataConfig::tells_recreated`].
+pub const TELLS_RECREATED: KafkaVersion = KafkaVersion::new(3, 2);
 
 /// One partition as last heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +64,8 @@ pub struct ClientMetadata {
     config: ClientMetadataConfig,
     brokers: Vec<NodeId>,
     interest: BTreeMap<TopicName, Interest>,
+    /// It wants to know about these too, which may not be there yet: it asks for all topics.
+    pattern: Option<TopicPattern>,
     topics: BTreeMap<TopicName, Topic>,
     errors: BTreeMap<TopicName, ErrorCode>,
     last_seen_epochs: BTreeMap<TopicPartition, LeaderEpoch>,
@@ -97,6 +106,7 @@ impl ClientMetadata {
             brokers: config.bootstrap.clone(),
             config,
             interest: BTreeMap::new(),
+            pattern: None,
             topics: BTreeMap::new(),
             errors: BTreeMap::new(),
             last_seen_epochs: BTreeMap::new(),
@@ -135,6 +145,18 @@ impl ClientMetadata {
                 self.equivalent_responses = 0;
             }
         }
+    }
+
+    /// Wants to know about every topic that matches; asks at once.
+    pub fn match_topics(&mut self, pattern: TopicPattern) {
+        self.pattern = Some(pattern);
+        self.additions += 1;
+        self.need_update = true;
+        self.allowed_at = Instant::START;
+    }
+
+    fn retains(&self, topic: &TopicName) -> bool {
+        self.interest.contains_key(topic) || self.pattern.as_ref().is_some_and(|pattern| pattern.matches(topic))
     }
 
     /// Wants a new answer as soon as the backoff allows.
@@ -258,7 +280,9 @@ impl ClientMetadata {
         let now = ctx.now();
         self.interest.retain(|_, interest| interest.forgotten_at > now);
         self.take_topics(&response.topics);
-        self.last_seen_epochs.retain(|partition, _| self.interest.contains_key(&partition.topic));
+        let mut epochs = std::mem::take(&mut self.last_seen_epochs);
+        epochs.retain(|partition, _| self.retains(&partition.topic));
+        self.last_seen_epochs = epochs;
         self.expires_at = now + self.config.max_age;
         self.allowed_at = now + self.backoff(ctx.rng());
         true
@@ -298,7 +322,7 @@ impl ClientMetadata {
     fn request(&self) -> MetadataRequest {
         let topics = self.interest.keys().map(|name| MetadataRequestTopic::default().with_name(Some(name.clone())));
         MetadataRequest::default()
-            .with_topics(Some(topics.collect()))
+            .with_topics(self.pattern.is_none().then(|| topics.collect()))
             .with_allow_auto_topic_creation(self.config.allow_auto_topic_creation)
     }
 
@@ -307,7 +331,7 @@ impl ClientMetadata {
         let mut known = std::mem::take(&mut self.topics);
         self.errors.clear();
         for topic in topics {
-            let Some(name) = topic.name.as_ref().filter(|name| self.interest.contains_key(*name)) else { continue };
+            let Some(name) = topic.name.as_ref().filter(|name| self.retains(name)) else { continue };
             let error = ErrorCode(topic.error_code);
             if !error.is_none() {
                 self.errors.insert(name.clone(), error);
@@ -315,7 +339,8 @@ impl ClientMetadata {
                 continue;
             }
             let before = known.remove(name);
-            let recreated = before.as_ref().is_some_and(|old| !topic.topic_id.is_nil() && old.id != topic.topic_id);
+            let has_other_id = !topic.topic_id.is_nil() && before.as_ref().is_none_or(|old| old.id != topic.topic_id);
+            let recreated = self.config.tells_recreated && has_other_id;
             let before = before.filter(|_| !recreated).map(|old| old.partitions).unwrap_or_default();
             let partitions = self.take_partitions(name, &topic.partitions, before, recreated);
             self.topics.insert(name.clone(), Topic { id: topic.topic_id, partitions });
@@ -341,8 +366,9 @@ impl ClientMetadata {
             let epoch = LeaderEpoch(partition.leader_epoch);
             let seen = self.last_seen_epochs.get(&key).copied().filter(|_| !recreated);
             match (seen, before.get(index)) {
-                (Some(seen), Some(old)) if epoch >= LeaderEpoch(0) && epoch < seen => {
-                    slot.clone_from(old);
+                // Stale news. Where nothing is known of it any more, nobody leads it until somebody says better.
+                (Some(seen), old) if epoch >= LeaderEpoch(0) && epoch < seen => {
+                    old.into_iter().for_each(|old| slot.clone_from(old));
                     continue;
                 }
                 (Some(seen), _) if epoch == seen => {}

@@ -38,6 +38,7 @@ fn client() -> Client {
         allow_auto_topic_creation: true,
         topic_idle: Some(Duration::from_secs(300)),
         request_timeout: Duration::from_secs(30),
+        tells_recreated: true,
     });
     bench.advance(Duration::from_secs(1));
     metadata.add_topic(&orders(), bench.now());

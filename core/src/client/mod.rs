@@ -13,6 +13,7 @@ pub mod producer;
 pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod testing_cluster;
+mod topic_pattern;
 
 pub use admin::AdminClient;
 pub use backoff::ExponentialBackoff;
@@ -24,3 +25,4 @@ pub use legacy::LegacyProducer;
 pub use metadata::{ClientMetadata, ClientMetadataConfig, PartitionMetadata};
 pub use network_client::{DisconnectReason, Disconnection, Expect, NetworkClient, NetworkClientConfig, RequestToken};
 pub use producer::{Abandoned, Producer};
+pub use topic_pattern::TopicPattern;

@@ -642,6 +642,21 @@ pub enum Fact {
         /// It was fenced or left: somebody else may have them already.
         lost: bool,
     },
+    /// `pause()`: `poll()` returns nothing of these partitions any more.
+    PartitionsPaused {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
+    /// `resume()`: it does again.
+    PartitionsResumed {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
+    /// A call of the application threw a `WakeupException`, because another thread had called `wakeup()`.
+    WokenUp {
+        /// `poll()` or `commitSync()`.
+        call: String,
+    },
     /// A consumer heard what became of a commit.
     CommitAnswered {
         /// The group.
@@ -770,6 +785,32 @@ pub enum Fact {
         assignor: String,
         /// The ids of its members.
         members: Vec<String>,
+    },
+    /// The epochs of a group of the consumer protocol at the end (KIP-848).
+    GroupEpochsSurveyed {
+        /// The group.
+        group: String,
+        /// The epoch of the group.
+        epoch: i32,
+        /// The group epoch of which the target assignment is.
+        target_epoch: i32,
+    },
+    /// A member of such a group at the end.
+    GroupMemberSurveyed {
+        /// The group.
+        group: String,
+        /// Its member id.
+        member: String,
+        /// From where it connected.
+        host: String,
+        /// Its `client.id`.
+        client_id: String,
+        /// Its epoch.
+        epoch: i32,
+        /// What it may use.
+        assigned: Vec<TopicPartition>,
+        /// What it is to have in the end.
+        target: Vec<TopicPartition>,
     },
     /// How far a group is in a partition at the end, and whose that partition is.
     GroupPartitionSurveyed {

@@ -62,6 +62,8 @@ pub struct MetadataDelta {
     pub brokers: BTreeSet<i32>,
     /// Topics that were created or deleted.
     pub topics: BTreeSet<TopicName>,
+    /// Partitions that were deleted; the name may be another topic's by now.
+    pub deleted: BTreeSet<TopicPartition>,
     /// Topics whose configuration changed.
     pub configs: BTreeSet<TopicName>,
     /// Brokers whose configuration changed; the empty name is that of all.
@@ -73,8 +75,9 @@ pub struct MetadataDelta {
 impl MetadataDelta {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        let MetadataDelta { partitions, brokers, topics, configs, broker_configs, client_quotas } = self;
+        let MetadataDelta { partitions, brokers, topics, deleted, configs, broker_configs, client_quotas } = self;
         partitions.is_empty()
+            && deleted.is_empty()
             && brokers.is_empty()
             && topics.is_empty()
             && configs.is_empty()
@@ -290,6 +293,7 @@ impl MetadataImage {
             self.partitions_of(&name).map(|(partition, _)| partition.clone()).collect();
         for partition in partitions {
             self.partitions.remove(&partition);
+            delta.deleted.insert(partition.clone());
             delta.partitions.insert(partition);
         }
         self.topics.remove(&name);

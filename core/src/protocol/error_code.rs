@@ -214,6 +214,8 @@ error_codes! {
     CLIENT_DISCONNECTED = -1009, Retriable, Indefinite;
     /// Client: `request.timeout.ms` passed without an answer.
     CLIENT_REQUEST_TIMEOUT = -1010, Retriable, Indefinite;
+    /// Client: another thread has called `wakeup()` (`WakeupException`). A commit that it met may have been sent.
+    CLIENT_WAKEUP = -1011, Fatal, Indefinite;
 }
 
 impl ErrorCode {

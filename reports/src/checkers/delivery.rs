@@ -14,6 +14,8 @@
 //! Where a log was cut below a member's position (an unclean election), what stands there later are other records: what was done
 //! with the old ones is told as `lost-write`, and counts for nothing here.
 //!
+//! A topic that is deleted takes its records along, done or not; one that is created with its name begins at offset 0 for everybody.
+//!
 //! Only groups whose applications say what they have processed are judged.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +62,8 @@ struct Progress {
     handed_on: BTreeSet<i64>,
     /// Everything below has been committed, or something above it has been done with.
     past: i64,
+    /// How many records of former topics of this name were processed.
+    of_former: u64,
 }
 
 /// What was done with one offset.
@@ -109,6 +113,11 @@ impl Observer for Delivery {
                     progress.cut(*to);
                 }
             }
+            Fact::TopicDeleted { topic } => {
+                let of_topic = |partition: &TopicPartition| partition.topic.as_str() == topic;
+                let all = self.groups.values_mut().flatten().filter(|(partition, _)| of_topic(partition));
+                all.for_each(|(_, progress)| progress.begin_anew());
+            }
             Fact::StoreLoaded { transactions } => {
                 self.written.retain(|row| row.store != event.node || row.transaction <= *transactions);
             }
@@ -149,7 +158,7 @@ impl Delivery {
             .collect();
         let with_stores = (!self.written.is_empty()).then(|| self.with_stores());
         for (group, partitions) in with_stores.as_ref().unwrap_or(&self.groups) {
-            let said = partitions.values().any(|progress| !progress.processed.is_empty());
+            let said = partitions.values().any(|progress| progress.of_former > 0 || !progress.processed.is_empty());
             if !said && !says.contains(group.as_str()) {
                 continue;
             }
@@ -169,6 +178,12 @@ impl Progress {
         self.past = self.past.min(to.0);
     }
 
+    /// The topic is gone.
+    fn begin_anew(&mut self) {
+        let of_former = self.of_former + self.processed.len() as u64;
+        *self = Self { of_former, ..Self::default() };
+    }
+
     /// The effect of a record is there, perhaps once more.
     fn process(&mut self, offset: Offset, client: u32, at: Instant) {
         let entry = self.processed.entry(offset.0).or_insert(Processing { times: 0, client, at });
@@ -184,7 +199,7 @@ impl Progress {
         history: &History,
         findings: &mut Findings,
     ) {
-        findings.counts.processed += self.processed.len() as u64;
+        findings.counts.processed += self.of_former + self.processed.len() as u64;
         let records = history.surviving_records(partition).into_iter();
         for (offset, content) in records.take_while(|(offset, _)| *offset < self.past) {
             let anomaly = |kind| Anomaly {

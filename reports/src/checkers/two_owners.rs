@@ -3,7 +3,8 @@
 //! Source: `NoDoubleClientAssignment` of the TLA+ specification of KIP-848; `failure-catalog.md` GR-06.
 //!
 //! In a group of the consumer protocol (KIP-848) there are no generations. There the same holds at any moment: nobody is given
-//! what a process has whose member the coordinator has not put out of the group.
+//! what a process has whose member the coordinator has not put out of the group. A process whose own member has been put out is
+//! given nothing: it follows what it was told before, while it stood still (storm 742 of `scenarios/tests/storms.rs`).
 //!
 //! Owners of *different* generations at once are no anomaly: a member that stands still, or that has not heard of a
 //! rebalance yet, believes to own what is another's (`duplicate-delivery` says what came of it). Nor is a process that has
@@ -93,8 +94,8 @@ impl Owners {
         let members = self.members.get(group);
         for partition in partitions {
             let owners = owned.entry(partition.clone()).or_default();
-            let is_double = owners.values().any(|(other, member)| match members {
-                Some(members) => members.contains(member),
+            let is_double = owners.values().any(|(other, owner)| match members {
+                Some(members) => members.contains(owner) && members.contains(member),
                 None => *other == generation,
             });
             owners.insert(event.node, (generation, member.clone()));

@@ -35,6 +35,9 @@ impl Contract {
             }
             Some(Cause::PositionReset) => self.permits_reading(anomaly),
             Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
+            Some(Cause::LogReplaced) => {
+                Permitted::yes("members know a topic by its name, and another one has it since they got their position")
+            }
             Some(Cause::SwallowedByProgram) => {
                 Permitted::yes("the program catches what it cannot process, and commits it like everything else")
             }

@@ -275,6 +275,7 @@ fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
         Fact::PartitionsAssigned { group, generation, .. } => {
             (plain, "was assigned the partition".to_owned(), format!("group {group}, {}", in_which(group, *generation)))
         }
+        Fact::TopicDeleted { topic } => (plain, format!("deleted topic {topic}"), String::new()),
         Fact::PartitionsRevoked { group, lost: false, .. } => {
             (plain, "gave up the partition".to_owned(), format!("group {group}"))
         }

@@ -23,7 +23,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     };
     let line = lineage.delivery.get(&(group.as_str(), partition.clone())).map_or(&[][..], Vec::as_slice);
     let members = lineage.members.get(group.as_str());
-    let born = lineage.surviving_append(&partition, offset.0).unwrap_or(0);
+    let appended = lineage.surviving_append(&partition, offset.0);
+    let born = appended.max(super::why_read::deletion(lineage, &partition)).unwrap_or(0);
     let walk = Walk { lineage, partition, offset, line, members, born };
     match anomaly.kind {
         Kind::DuplicateDelivery => walk.duplicated(),
@@ -52,7 +53,8 @@ struct Walk<'a> {
     line: &'a [At],
     /// The clients of the group, where the trace names any.
     members: Option<&'a BTreeSet<NodeId>>,
-    /// Where a leader took the record last. What the group did with the offset before was about another one, which the log has lost.
+    /// Where a leader took the record last, or its topic had taken the place of another one. What the group did with the offset before was
+    /// about another record, which the log has lost.
     born: At,
 }
 
@@ -171,7 +173,11 @@ impl Walk<'_> {
             self.resets().find(|at| matches!(self.fact(*at), Fact::PositionReset { to, .. } if *to > self.offset));
         match reset {
             Some(reset) => self.tale(Cause::PositionReset, [Some(reset), commit], (Some(reset), Mark::Loss)),
-            None => Tale::unknown(),
+            // A member that goes by the name goes on in another topic where it was in the former.
+            None => match super::why_read::deletion(self.lineage, &self.partition) {
+                Some(deleted) => self.tale(Cause::LogReplaced, [Some(deleted), commit], (Some(deleted), Mark::Loss)),
+                None => Tale::unknown(),
+            },
         }
     }
 

@@ -28,17 +28,28 @@ fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     Tale::new(Cause::IndexMisleads, vec![step(lineage, damage)])
 }
 
-/// A consumer had read another record at this offset, which was gone before this one was appended.
+/// A consumer has read another record at this offset, which was gone before this one was appended, or had been in another topic
+/// of this name.
 fn unnoticed(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, offset: Offset) -> Option<Tale> {
     let append = lineage.surviving_append(partition, offset.0).filter(|_| anomaly.kind == Kind::Unseen)?;
-    let read = lineage.polls.get(partition)?.get(&offset.0)?.iter().copied().filter(|read| *read < append).max()?;
+    let reads = lineage.polls.get(partition)?.get(&offset.0)?;
+    // What had been fetched before may have been returned since.
+    let read = reads.iter().copied().filter(|read| *read < append).max().or(reads.first().copied())?;
+    if let Some(deleted) = deletion(lineage, partition).filter(|at| *at < append) {
+        return Some(told_in_order(lineage, Cause::LogReplaced, [read, deleted, append]));
+    }
     let structure = &lineage.partitions.get(partition)?.structure;
+    let from = if read < append { read } else { 0 };
     let cut =
-        structure.iter().copied().filter(|at| (read..append).contains(at)).rfind(
+        structure.iter().copied().filter(|at| (from..append).contains(at)).rfind(
             |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
         )?;
-    let places = [read, cut, append];
-    Some(Tale::new(Cause::TruncationUnnoticed, places.into_iter().map(|at| step(lineage, at)).collect()))
+    Some(told_in_order(lineage, Cause::TruncationUnnoticed, [read, cut, append]))
+}
+
+fn told_in_order(lineage: &Lineage<'_>, cause: Cause, mut places: [At; 3]) -> Tale {
+    places.sort_unstable();
+    Tale::new(cause, places.into_iter().map(|at| step(lineage, at)).collect())
 }
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
@@ -88,6 +99,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let steps = places.into_iter().map(|at| step(lineage, at)).collect();
     let contributing = if unclean { vec![Cause::UncleanElection] } else { Vec::new() };
     Tale { contributing, ..Tale::new(cause, steps) }
+}
+
+/// When a topic of this name was deleted last.
+pub(super) fn deletion(lineage: &Lineage<'_>, partition: &TopicPartition) -> Option<At> {
+    lineage.events.iter().rposition(
+        |event| matches!(&event.fact, Fact::TopicDeleted { topic } if topic.as_str() == partition.topic.as_str()),
+    )
 }
 
 /// How what a consumer had read went out of the log.

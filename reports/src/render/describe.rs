@@ -322,6 +322,9 @@ fn client(event: &Event, who: &str) -> Option<String> {
             let how = if *lost { "lost" } else { "gave up" };
             format!("{who} {how} {} of group {group}", partition_list(partitions))
         }
+        Fact::PartitionsPaused { partitions } => format!("{who} paused {}", partition_list(partitions)),
+        Fact::PartitionsResumed { partitions } => format!("{who} resumed {}", partition_list(partitions)),
+        Fact::WokenUp { call } => format!("{who} was woken up: {call} threw"),
         Fact::CommitAnswered { group, partition, offset, error } => match error.is_none() {
             true => format!("{who} was told that group {group} is at offset {offset} of {partition}"),
             false => format!(
@@ -386,6 +389,14 @@ fn survey(event: &Event) -> Option<String> {
                 "at the end broker {broker} ({state}) has {partition} from {log_start} to {log_end}, high watermark {high_watermark}, epoch {leader_epoch}"
             )
         }
+        Fact::GroupEpochsSurveyed { group, epoch, target_epoch } => {
+            format!("at the end group {group} is in epoch {epoch}, and its target is of epoch {target_epoch}")
+        }
+        Fact::GroupMemberSurveyed { group, member, epoch, assigned, target, .. } => format!(
+            "at the end {member} of group {group} is in epoch {epoch}: it may use {} partition(s), and is to have {}",
+            assigned.len(),
+            target.len()
+        ),
         Fact::GroupSurveyed { group, state, members, .. } => {
             format!("at the end group {group} is {state} with {} member(s)", members.len())
         }

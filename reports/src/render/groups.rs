@@ -1,21 +1,37 @@
 //! The consumer groups at the end of a run, as `kafka-consumer-groups --describe` shows them.
 //!
-//! Kafka: `ConsumerGroupCommand.printOffsets`, with the coordinator and the state that `--state` prints in front.
+//! Kafka: `ConsumerGroupCommand.printOffsets`, with the coordinator and the state that `--state` prints in front. Of groups of the
+//! consumer protocol also what `--state --verbose` and `--members --verbose` say of their epochs (KIP-1099, 4.0).
+
+use std::collections::BTreeMap;
 
 use ackproof_core::types::TopicPartition;
 
-use crate::groups::{GroupPartition, GroupState};
+use crate::groups::{GroupPartition, GroupState, MemberProgress};
 use crate::verdict::Judgement;
 
-const HEADER: [&str; 9] =
+const OFFSETS: [&str; 9] =
     ["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID"];
+
+const MEMBERS: [&str; 9] = [
+    "GROUP",
+    "CONSUMER-ID",
+    "HOST",
+    "CLIENT-ID",
+    "#PARTITIONS",
+    "CURRENT-EPOCH",
+    "CURRENT-ASSIGNMENT",
+    "TARGET-EPOCH",
+    "TARGET-ASSIGNMENT",
+];
 
 /// A table of every group; ends with a line break. Empty without groups.
 pub fn groups(judgement: &Judgement) -> String {
     let mut out = String::new();
     for group in &judgement.groups {
         out.push_str(&headline(group));
-        out.push_str(&table(&rows(group, judgement)));
+        out.push_str(&table(OFFSETS, &rows(group, judgement)));
+        out.push_str(&table(MEMBERS, &members(group)));
     }
     out
 }
@@ -29,10 +45,13 @@ fn headline(group: &GroupState) -> String {
         "" => String::new(),
         assignor => format!("\tAssignmentStrategy: {assignor}"),
     };
+    let epochs = group
+        .epochs
+        .map_or_else(String::new, |(epoch, target)| format!("\tGroupEpoch: {epoch}\tTargetAssignmentEpoch: {target}"));
     let members = group.members.len();
     let nobody = if members == 0 { format!("Consumer group '{name}' has no active members.\n") } else { String::new() };
     format!(
-        "Group: {name}\tCoordinator: {coordinator}{assignor}\tState: {}\t#Members: {members}\n{nobody}",
+        "Group: {name}\tCoordinator: {coordinator}{assignor}\tState: {}{epochs}\t#Members: {members}\n{nobody}",
         group.state
     )
 }
@@ -67,6 +86,36 @@ fn rows(group: &GroupState, judgement: &Judgement) -> Vec<[String; 9]> {
     group.partitions.iter().map(of_partition).chain(idle).collect()
 }
 
+/// The members of a group of the consumer protocol, and how far each has come.
+fn members(group: &GroupState) -> Vec<[String; 9]> {
+    let target_epoch = group.epochs.map(|(_, target)| target);
+    let row = |member: &MemberProgress| {
+        [
+            group.group.clone(),
+            member.who.member.clone(),
+            member.who.host.clone(),
+            member.who.client_id.clone(),
+            member.assigned.len().to_string(),
+            member.epoch.to_string(),
+            listed(&member.assigned),
+            or_dash(target_epoch),
+            listed(&member.target),
+        ]
+    };
+    group.progress.iter().map(row).collect()
+}
+
+/// Partitions by topic: `orders:0,1;payments:0`.
+fn listed(partitions: &[TopicPartition]) -> String {
+    let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for partition in partitions {
+        topics.entry(partition.topic.as_str()).or_default().push(partition.partition.to_string());
+    }
+    let of_topic = |(topic, indexes): (&str, Vec<String>)| format!("{topic}:{}", indexes.join(","));
+    let listed: Vec<String> = topics.into_iter().map(of_topic).collect();
+    if listed.is_empty() { "-".to_owned() } else { listed.join(";") }
+}
+
 /// What a consumer that reads to the end would reach: the leader's high watermark.
 fn log_end(partition: &TopicPartition, judgement: &Judgement) -> Option<i64> {
     let state = judgement.partitions.iter().find(|state| state.partition == *partition)?;
@@ -77,11 +126,11 @@ fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-fn table(rows: &[[String; 9]]) -> String {
+fn table(header: [&str; 9], rows: &[[String; 9]]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let header = HEADER.map(str::to_owned);
+    let header = header.map(str::to_owned);
     let lines: Vec<&[String; 9]> = std::iter::once(&header).chain(rows).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
     let widths: [usize; 9] = std::array::from_fn(width);

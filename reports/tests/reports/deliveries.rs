@@ -107,6 +107,36 @@ fn co_05_committed_and_then_died() {
     assert_eq!(twice(&run, &at_most_once), []);
 }
 
+/// What was done with the records of a topic that is gone says nothing about one that has its name.
+#[test]
+fn mc_12_another_topic_has_the_name() {
+    let read_from = |first: usize| {
+        let mut run = Run::default();
+        run.sent(0, "old");
+        run.acked(0, 0, -1);
+        assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+        run.polled(0, "old");
+        processed(&mut run, C1, 0);
+        committed(&mut run, 1);
+        run.say(NodeId::Controller(4), Fact::TopicDeleted { topic: "orders".into() });
+        for (number, value) in (1..).zip(["a", "b"]) {
+            run.sent(number, value);
+            run.acked(number, number as i64 - 1, -1);
+        }
+        for (offset, value) in (0..).zip(["a", "b"]).skip(first) {
+            run.polled(offset, value);
+            processed(&mut run, C1, offset);
+        }
+        committed(&mut run, 2);
+        run.ends_with(1, &["a", "b"]);
+        run
+    };
+    let contract = group(|_| {});
+    assert_eq!(twice(&read_from(0), &contract), [], "it has its own offsets");
+    assert_eq!(lost(&read_from(0), &contract), []);
+    assert_eq!(lost(&read_from(1), &contract), [(0, Some(Cause::LogReplaced), Answer::Yes)], "its head");
+}
+
 #[test]
 fn co_06_processed_and_then_died() {
     let mut run = crash(false);

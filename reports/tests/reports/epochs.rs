@@ -31,10 +31,15 @@ fn contract() -> Contract {
 fn given(run: &mut Run, node: NodeId, member: &str, epoch: i32) {
     let (group, member, state) = ("billing".to_owned(), member.to_owned(), "STABLE".to_owned());
     let (assigned, revoking) = (vec![orders()], Vec::new());
-    let (of_group, name) = (group.clone(), member.clone());
+    let name = member.clone();
     run.say(COORDINATOR, Fact::MemberReconciled { group, member, epoch, state, assigned, revoking });
-    let partitions = vec![orders()];
-    run.say(node, Fact::PartitionsAssigned { group: of_group, member: name, generation: epoch, partitions });
+    follows(run, node, &name, epoch);
+}
+
+/// The process takes over what its coordinator has told its member, now or before.
+fn follows(run: &mut Run, node: NodeId, member: &str, generation: i32) {
+    let (group, member, partitions) = ("billing".into(), member.into(), vec![orders()]);
+    run.say(node, Fact::PartitionsAssigned { group, member, generation, partitions });
 }
 
 fn removed(run: &mut Run, member: &str) {
@@ -77,6 +82,15 @@ fn gr_12_one_after_the_other() {
         given(&mut run, C2, "m2", 5);
         assert_eq!(causes(run, Kind::TwoOwners), []);
     }
+    // Who was put out while it stood still follows what it had been told before: that is nobody's decision any more.
+    let mut run = Run::default();
+    run.sent(0, "a");
+    run.acked(0, 0, -1);
+    given(&mut run, C1, "m1", 4);
+    removed(&mut run, "m1");
+    given(&mut run, C2, "m2", 5);
+    follows(&mut run, C1, "m1", 4);
+    assert_eq!(causes(run, Kind::TwoOwners), []);
     // A zombie believes that it has it; its coordinator does not.
     let mut run = written();
     run.say(C1, Fact::NodePaused);

@@ -54,6 +54,38 @@ Consumer group 'lost': no broker that runs coordinates it.
     assert_eq!(groups(&run.judge(&acks(1))), expected);
 }
 
+/// KIP-1099: of a group of the consumer protocol the epochs are shown too, and where each member is on its way.
+#[test]
+fn a_group_of_the_consumer_protocol_shows_its_epochs() {
+    let of = |numbers: &[i32]| numbers.iter().map(|number| TopicPartition::of("orders", *number)).collect();
+    let member = |member: &str, epoch, assigned: &[i32], target: &[i32]| Fact::GroupMemberSurveyed {
+        group: "billing".into(),
+        member: member.into(),
+        host: "/client-1".into(),
+        client_id: "c1".into(),
+        epoch,
+        assigned: of(assigned),
+        target: of(target),
+    };
+    let mut run = Run::default();
+    let broker = NodeId::Broker(2);
+    run.say(broker, surveyed("billing", "Reconciling", &["m-1", "m-2"]));
+    run.say(broker, Fact::GroupEpochsSurveyed { group: "billing".into(), epoch: 4, target_epoch: 4 });
+    run.say(broker, member("m-1", 3, &[0, 1], &[0]));
+    run.say(broker, member("m-2", 4, &[], &[1]));
+    run.ends_with(2, &[]);
+    let expected = "\
+Group: billing\tCoordinator: 2\tAssignmentStrategy: range\tState: Reconciling\tGroupEpoch: 4\tTargetAssignmentEpoch: 4\t#Members: 2
+\tGROUP    TOPIC  PARTITION  CURRENT-OFFSET  LOG-END-OFFSET  LAG  CONSUMER-ID  HOST  CLIENT-ID
+\tbilling  -      -          -               -               -    m-1          -     -
+\tbilling  -      -          -               -               -    m-2          -     -
+\tGROUP    CONSUMER-ID  HOST       CLIENT-ID  #PARTITIONS  CURRENT-EPOCH  CURRENT-ASSIGNMENT  TARGET-EPOCH  TARGET-ASSIGNMENT
+\tbilling  m-1          /client-1  c1         2            3              orders:0,1          4             orders:0
+\tbilling  m-2          /client-1  c1         0            4              -                   4             orders:1
+";
+    assert_eq!(groups(&run.judge(&acks(1))), expected);
+}
+
 #[test]
 fn without_groups_there_is_nothing_to_show() {
     let mut run = Run::default();

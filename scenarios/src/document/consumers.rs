@@ -108,13 +108,43 @@ pub enum Sink {
     CompareAndSet,
 }
 
+/// How a program gets its partitions from its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByPattern {
+    /// `topic` is a regular expression: the topics whose whole names match, and those that will.
+    Pattern,
+}
+
+/// Whether a consumer subscribes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "`subscribe` is true, false or \"pattern\"")]
+pub enum Subscribe {
+    /// To `topic`, or not.
+    Topic(bool),
+    /// To the topics that match.
+    Matching(ByPattern),
+}
+
+/// What a program does when it is told to stop (SIGTERM).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnStop {
+    /// Nothing catches it (the default): the process ends where it is, and its group finds out by itself.
+    Exit,
+    /// Another thread calls `wakeup()`. The loop goes on until the next `poll()` or `commitSync()` throws, and calls `close()`.
+    Wakeup,
+    /// The same, and the loop looks after each record whether it is to end: it leaves the rest of a batch undone, and calls `close()`.
+    Break,
+}
+
 /// A process that reads: partitions that it names, or that its group gives it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Consumer {
     /// Its name: how steps and reports call it.
     pub name: Written<String>,
-    /// What it reads.
+    /// What it reads; with `subscribe = "pattern"` a regular expression.
     pub topic: Written<String>,
     /// Which partitions; all if not given.
     #[schemars(with = "Option<Partitions>")]
@@ -140,9 +170,16 @@ pub struct Consumer {
     #[schemars(with = "Option<Time>")]
     pub processing_each: Option<Written<String>>,
     /// Whether it subscribes, and its group (`group.id`) says what it reads; not, if not given.
-    pub subscribe: Option<Written<bool>>,
+    pub subscribe: Option<Written<Subscribe>>,
     /// Whether records are handed to a worker and the loop goes on; not, if not given.
     pub hand_over: Option<Written<bool>>,
+    /// With `hand-over`: whether the loop pauses its partitions until the worker is done, and goes on polling to stay in its group.
+    pub pause: Option<Written<bool>>,
+    /// What it does when it is told to stop.
+    pub on_stop: Option<Written<OnStop>>,
+    /// The timeout of its `close()`; 30s if not given.
+    #[schemars(with = "Option<Time>")]
+    pub close_timeout: Option<Written<String>>,
     /// Where its effects go.
     pub sink: Option<Written<Sink>>,
     /// The `[[store]]` in which it keeps how far it has come, instead of with its group; it begins there.

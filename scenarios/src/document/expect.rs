@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::clients::{AtEnd, OnError};
-use super::consumers::{Commit, CommitFailure, OnFailure, Sink};
+use super::consumers::{Commit, CommitFailure, OnFailure, OnStop, Sink};
 use super::values::{Count, Properties, Time, Value, Version, Written};
 
 /// What the run must show. Anomalies that are not listed must not occur.
@@ -146,6 +146,10 @@ pub struct FixedConsumer {
     pub config: Properties,
     /// Whether records are handed to a worker.
     pub hand_over: Option<Written<bool>>,
+    /// Whether its partitions are paused meanwhile.
+    pub pause: Option<Written<bool>>,
+    /// What it does when it is told to stop.
+    pub on_stop: Option<Written<OnStop>>,
     /// When the program commits.
     pub commit: Option<Written<Commit>>,
     /// Where its effects go.

@@ -26,7 +26,8 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 pub use clients::{AtEnd, Client, ClientKind, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
 pub use consumers::{
-    Commit, CommitFailure, CommitMode, Consumer, Fails, OnFailure, Persistence, Sink, Store, StoreKind, Then,
+    ByPattern, Commit, CommitFailure, CommitMode, Consumer, Fails, OnFailure, OnStop, Persistence, Sink, Store,
+    StoreKind, Subscribe, Then,
 };
 pub use expect::{
     Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic,

@@ -85,6 +85,8 @@ fn is_of_the_world(fact: &Fact) -> bool {
             | Fact::FaultHealed { .. }
             | Fact::ReplicaSurveyed { .. }
             | Fact::GroupSurveyed { .. }
+            | Fact::GroupEpochsSurveyed { .. }
+            | Fact::GroupMemberSurveyed { .. }
             | Fact::GroupPartitionSurveyed { .. }
             | Fact::RecordSurveyed { .. }
             | Fact::Stuck { .. }

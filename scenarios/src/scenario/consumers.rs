@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use ackproof_core::client::TopicPattern;
 use ackproof_core::config::{ConsumerConfig, KafkaVersion};
 use ackproof_core::types::{Duration, TopicPartition};
 use ackproof_sim::workload::{
-    CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, Poison, Sink, Source, Then,
+    CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, OnStop, Poison, Sink, Source, Then,
 };
 use ackproof_sim::{ClientKind, ClientSpec};
 
 use super::reading::Reading;
-use crate::document::{self, Consumer, Fix, FixedConsumer, Value, Written};
+use crate::document::{self, ByPattern, Consumer, Fix, FixedConsumer, Subscribe, Value, Written};
 use crate::library::Place;
 
 impl Reading<'_> {
@@ -42,6 +43,8 @@ impl Reading<'_> {
             processing: self.time(written.processing.as_ref(), Duration::ZERO),
             processing_each: self.time(written.processing_each.as_ref(), Duration::ZERO),
             hand_over: fix.hand_over.as_ref().or(written.hand_over.as_ref()).is_some_and(|flag| **flag),
+            pauses: fix.pause.as_ref().or(written.pause.as_ref()).is_some_and(|flag| **flag),
+            on_stop: self.on_stop(written, &fix),
             sink: match sink.map(|sink| **sink) {
                 Some(document::Sink::Upsert) => Sink::Upsert,
                 Some(document::Sink::LastWrite) => Sink::LastWrite,
@@ -65,10 +68,16 @@ impl Reading<'_> {
 
     /// Whether it names its partitions, or its group does.
     fn source(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) -> Option<Source> {
-        let Some(flag) = written.subscribe.as_ref().filter(|flag| ***flag) else {
+        let Some(flag) = written.subscribe.as_ref().filter(|flag| ***flag != Subscribe::Topic(false)) else {
             return self.consumer_partitions(written).map(Source::Assign);
         };
-        self.client_topic(&written.topic)?;
+        let source = match **flag {
+            Subscribe::Topic(_) => {
+                self.client_topic(&written.topic)?;
+                Source::Subscribe(vec![TopicPartition::of(written.topic.as_str(), 0).topic])
+            }
+            Subscribe::Matching(ByPattern::Pattern) => Source::Pattern(self.pattern(&written.topic)?),
+        };
         if let Some(partitions) = &written.partitions {
             let found = self.error(partitions.span(), "a consumer that subscribes does not choose its partitions");
             self.report(found.remedy("leave out `partitions`, or `subscribe`"));
@@ -78,8 +87,42 @@ impl Reading<'_> {
             self.report(found.remedy("write config = { \"group.id\" = \"billing\" }"));
             return None;
         }
-        let topic = TopicPartition::of(written.topic.as_str(), 0).topic;
-        Some(Source::Subscribe(vec![topic]))
+        Some(source)
+    }
+
+    /// A regular expression that matches a topic of the scenario: one that is there, or that a step creates.
+    fn pattern(&mut self, written: &Written<String>) -> Option<TopicPattern> {
+        const REMEDY: &str = "write one like \"orders-.*\"; look-around and back-references are not modelled";
+        let parsed = TopicPattern::parse(written).map_err(|_| "this is no regular expression".to_owned());
+        let pattern = self.accept(written.span(), parsed, REMEDY)?;
+        let mut topics = self.names.topics.keys().map(|topic| TopicPartition::of(topic, 0).topic);
+        if !topics.any(|topic| pattern.matches(&topic)) {
+            let found = self.error(written.span(), format!("no topic matches `{}`", written.as_str()));
+            self.report(found.remedy("the whole name must match, of a [[topic]] or of one that a step creates"));
+        }
+        Some(pattern)
+    }
+
+    fn on_stop(&mut self, written: &Consumer, fix: &FixedConsumer) -> OnStop {
+        let on_stop = fix.on_stop.as_ref().or(written.on_stop.as_ref()).map(|on_stop| **on_stop);
+        if let Some(timeout) = &written.close_timeout
+            && matches!(on_stop, None | Some(document::OnStop::Exit))
+        {
+            let found = self.error(timeout.span(), "`close-timeout` has no effect: the program does not call close()");
+            self.report(found.remedy("it goes with `on-stop = \"wakeup\"` or `\"break\"`"));
+        }
+        if let Some(pause) = &written.pause
+            && written.hand_over.as_deref() != Some(&true)
+        {
+            let found = self.error(pause.span(), "`pause` has no effect: there is no worker to wait for");
+            self.report(found.remedy("it goes with `hand-over = true`"));
+        }
+        let timeout = self.time(written.close_timeout.as_ref(), Duration::from_secs(30));
+        match on_stop {
+            None | Some(document::OnStop::Exit) => OnStop::Exit,
+            Some(document::OnStop::Wakeup) => OnStop::Wakeup(timeout),
+            Some(document::OnStop::Break) => OnStop::Break(timeout),
+        }
     }
 
     fn check_commits(&mut self, written: &Consumer, config: Option<&ConsumerConfig>) {

@@ -3,7 +3,7 @@
 use ackproof_reports::names::listed;
 use toml::{Table, Value};
 
-use crate::document::{AtEnd, Commit, CommitFailure, Fix, FixedConsumer, OnError, Properties, Sink, Then};
+use crate::document::{AtEnd, Commit, CommitFailure, Fix, FixedConsumer, OnError, OnStop, Properties, Sink, Then};
 
 /// In one line: `acks=all with enable.idempotence=true and min.insync.replicas=2`.
 pub(crate) fn in_words(fix: &Fix) -> String {
@@ -92,41 +92,53 @@ pub(crate) fn as_table(fix: &Fix) -> Table {
         at_end.into_iter().for_each(|word| put("producer", "at-end", text(word)));
     }
     if let Some(consumer) = &fix.consumer {
-        properties(&consumer.config).into_iter().for_each(|config| put("consumer", "config", config));
-        let commit = consumer.commit.as_ref().map(|commit| match **commit {
-            Commit::BeforeProcessing => "before-processing",
-            Commit::AfterProcessing => "after-processing",
-            Commit::AfterEach => "after-each",
-        });
-        let sink = consumer.sink.as_ref().map(|sink| match **sink {
-            Sink::Append => "append",
-            Sink::Upsert => "upsert",
-            Sink::LastWrite => "last-write",
-            Sink::Versioned => "versioned",
-            Sink::Transaction => "transaction",
-            Sink::CompareAndSet => "compare-and-set",
-        });
-        consumer.hand_over.iter().for_each(|flag| put("consumer", "hand-over", Value::Boolean(**flag)));
-        commit.into_iter().for_each(|word| put("consumer", "commit", text(word)));
-        sink.into_iter().for_each(|word| put("consumer", "sink", text(word)));
-        let failure = consumer.commit_failure.as_ref().map(|failure| match **failure {
-            CommitFailure::Ignore => "ignore",
-            CommitFailure::Repeat => "repeat",
-            CommitFailure::RepeatIfLatest => "repeat-if-latest",
-        });
-        failure.into_iter().for_each(|word| put("consumer", "commit-failure", text(word)));
-        // Searches change what is done in the end, and nothing else of it.
-        let then =
-            consumer.on_failure.as_ref().and_then(|on_failure| on_failure.then.as_ref()).map(|then| match **then {
-                Then::Crash => "crash",
-                Then::Skip => "skip",
-                Then::Block => "block",
-                Then::HandOn => "hand-on",
-            });
-        let as_failure = |word| Value::Table(Table::from_iter([("then".to_owned(), text(word))]));
-        then.into_iter().for_each(|word| put("consumer", "on-failure", as_failure(word)));
+        consumer_as_table(consumer, |key, value| put("consumer", key, value));
     }
     table
+}
+
+/// The same of what is done to consumers, key by key.
+fn consumer_as_table(consumer: &FixedConsumer, mut put: impl FnMut(&str, Value)) {
+    let text = |text: &str| Value::String(text.to_owned());
+    properties(&consumer.config).into_iter().for_each(|config| put("config", config));
+    let commit = consumer.commit.as_ref().map(|commit| match **commit {
+        Commit::BeforeProcessing => "before-processing",
+        Commit::AfterProcessing => "after-processing",
+        Commit::AfterEach => "after-each",
+    });
+    let sink = consumer.sink.as_ref().map(|sink| match **sink {
+        Sink::Append => "append",
+        Sink::Upsert => "upsert",
+        Sink::LastWrite => "last-write",
+        Sink::Versioned => "versioned",
+        Sink::Transaction => "transaction",
+        Sink::CompareAndSet => "compare-and-set",
+    });
+    consumer.hand_over.iter().for_each(|flag| put("hand-over", Value::Boolean(**flag)));
+    consumer.pause.iter().for_each(|flag| put("pause", Value::Boolean(**flag)));
+    let on_stop = consumer.on_stop.as_ref().map(|on_stop| match **on_stop {
+        OnStop::Exit => "exit",
+        OnStop::Wakeup => "wakeup",
+        OnStop::Break => "break",
+    });
+    on_stop.into_iter().for_each(|word| put("on-stop", text(word)));
+    commit.into_iter().for_each(|word| put("commit", text(word)));
+    sink.into_iter().for_each(|word| put("sink", text(word)));
+    let failure = consumer.commit_failure.as_ref().map(|failure| match **failure {
+        CommitFailure::Ignore => "ignore",
+        CommitFailure::Repeat => "repeat",
+        CommitFailure::RepeatIfLatest => "repeat-if-latest",
+    });
+    failure.into_iter().for_each(|word| put("commit-failure", text(word)));
+    // Searches change what is done in the end, and nothing else of it.
+    let then = consumer.on_failure.as_ref().and_then(|on_failure| on_failure.then.as_ref()).map(|then| match **then {
+        Then::Crash => "crash",
+        Then::Skip => "skip",
+        Then::Block => "block",
+        Then::HandOn => "hand-on",
+    });
+    let as_failure = |word| Value::Table(Table::from_iter([("then".to_owned(), text(word))]));
+    then.into_iter().for_each(|word| put("on-failure", as_failure(word)));
 }
 
 fn properties(properties: &Properties) -> Option<Value> {
@@ -150,6 +162,15 @@ fn program(consumer: &FixedConsumer) -> Vec<String> {
     let hand_over = consumer.hand_over.as_ref().map(|hand_over| match **hand_over {
         true => "work handed to a worker",
         false => "work done before the next poll()",
+    });
+    let pause = consumer.pause.as_ref().map(|pause| match **pause {
+        true => "partitions paused while a worker works",
+        false => "no partitions paused",
+    });
+    let on_stop = consumer.on_stop.as_ref().map(|on_stop| match **on_stop {
+        OnStop::Exit => "a program that ends at once when it is told to stop",
+        OnStop::Wakeup => "a program that finishes its batch and closes its consumer when it is told to stop",
+        OnStop::Break => "a program that breaks off its batch and closes its consumer when it is told to stop",
     });
     let commit = consumer.commit.as_ref().map(|commit| match **commit {
         Commit::BeforeProcessing => "a commit before processing",
@@ -178,6 +199,6 @@ fn program(consumer: &FixedConsumer) -> Vec<String> {
             None => "records that cannot be processed sent to another topic".to_owned(),
         },
     });
-    let plain = [hand_over, commit, sink, failure].into_iter().flatten().map(str::to_owned);
+    let plain = [hand_over, pause, on_stop, commit, sink, failure].into_iter().flatten().map(str::to_owned);
     plain.chain(then).collect()
 }

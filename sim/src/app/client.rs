@@ -1,12 +1,10 @@
 //! Handles to client processes. Dropping one kills its process, as the death of the application does.
-//!
-//! Not modelled: `wakeup()`, `pause()`.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, RecordMetadata, Work};
+use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, RecordMetadata, TopicPattern, Work};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, Offset, RecordId, StrBytes, TopicName, TopicPartition};
 use bytes::Bytes;
@@ -161,10 +159,33 @@ impl Consumer {
         self.process.shared.call(self.process.client, Call::Subscribe(topics));
     }
 
+    /// `consumer.subscribe(pattern)`: to the topics that match, and those that will. A pattern that cannot be read panics, as Java's
+    /// `Pattern.compile` throws.
+    pub fn subscribe_pattern(&self, pattern: &str) {
+        let pattern = TopicPattern::parse(pattern).unwrap_or_else(|error| panic!("{error}"));
+        self.process.shared.call(self.process.client, Call::SubscribePattern(pattern));
+    }
+
     /// `consumer.assign(partitions)`.
     pub fn assign(&self, partitions: &[(&str, i32)]) {
-        let partitions = partitions.iter().map(|(topic, partition)| TopicPartition::of(topic, *partition)).collect();
-        self.process.shared.call(self.process.client, Call::Assign(partitions));
+        self.process.shared.call(self.process.client, Call::Assign(named(partitions)));
+    }
+
+    /// `consumer.pause(partitions)`: `poll()` returns nothing of them, and the consumer stays in its group by polling. A partition
+    /// that is given up and comes back is paused no more.
+    pub fn pause(&self, partitions: &[(&str, i32)]) {
+        self.process.shared.call(self.process.client, Call::Pause(named(partitions)));
+    }
+
+    /// `consumer.resume(partitions)`.
+    pub fn resume(&self, partitions: &[(&str, i32)]) {
+        self.process.shared.call(self.process.client, Call::Resume(named(partitions)));
+    }
+
+    /// `consumer.wakeup()`, from any task: the `poll()` or `commit_sync()` that is waited for, or the next one, ends with
+    /// `CLIENT_WAKEUP`. What a commit has sent may succeed all the same.
+    pub fn wakeup(&self) {
+        self.process.shared.call(self.process.client, Call::Wakeup);
     }
 
     /// `consumer.seek(partition, offset)`.
@@ -246,13 +267,18 @@ impl Consumer {
         call
     }
 
-    /// `consumer.close(timeout)`: commits, where that is automatic, and leaves the group.
+    /// `consumer.close(timeout)`: commits what `poll()` has returned, where that is automatic, waits for other commits, and leaves the
+    /// group.
     pub async fn close(self, timeout: impl Into<Duration>) {
         let timeout = timeout.into();
         let Process { shared, client, .. } = &self.process;
         shared.call(*client, Call::Close { timeout });
         shared.hear(*client, |completion| (*completion == Completion::Closed).then_some(())).await;
     }
+}
+
+fn named(partitions: &[(&str, i32)]) -> Vec<TopicPartition> {
+    partitions.iter().map(|(topic, partition)| TopicPartition::of(topic, *partition)).collect()
 }
 
 /// An admin client.

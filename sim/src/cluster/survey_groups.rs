@@ -116,6 +116,27 @@ fn described<'a>(coordinator: &GroupCoordinator, group: &'a Group) -> Described<
     }
 }
 
+/// The epochs of a group of the consumer protocol, and how far its members are.
+fn epochs(group: &Group) -> Vec<Fact> {
+    let Group::Consumer(consumer) = group else { return Vec::new() };
+    let (written, group) = (&consumer.written, group.id().to_string());
+    let mut facts = vec![Fact::GroupEpochsSurveyed {
+        group: group.clone(),
+        epoch: written.epoch,
+        target_epoch: written.target_epoch,
+    }];
+    facts.extend(written.members.iter().map(|(id, member)| Fact::GroupMemberSurveyed {
+        group: group.clone(),
+        member: id.to_string(),
+        host: member.metadata.client_host.to_string(),
+        client_id: member.metadata.client_id.to_string(),
+        epoch: member.current.epoch,
+        assigned: written.named(&member.current.assigned),
+        target: written.target.get(id).map(|target| written.named(target)).unwrap_or_default(),
+    }));
+    facts
+}
+
 /// The group, then its partitions in order: those that somebody has, and those that something is committed for.
 fn describe(described: &Described<'_>) -> Vec<Fact> {
     let mut partitions: BTreeMap<TopicPartition, (Option<Offset>, Option<&StrBytes>)> = BTreeMap::new();
@@ -134,6 +155,7 @@ fn describe(described: &Described<'_>) -> Vec<Fact> {
         assignor: described.assignor.clone(),
         members: described.members.keys().map(ToString::to_string).collect(),
     }];
+    facts.extend(epochs(described.group));
     facts.extend(partitions.into_iter().map(|(partition, (committed, owner))| {
         let member = owner.and_then(|id| described.members.get(id));
         let text = |text: Option<&StrBytes>| text.map(ToString::to_string).unwrap_or_default();

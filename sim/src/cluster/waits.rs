@@ -80,18 +80,19 @@ impl World {
     fn unsettled_groups(&self, waits: &mut Vec<String>) {
         let mut owned: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
         let mut wanted: BTreeMap<String, BTreeSet<TopicName>> = BTreeMap::new();
+        let Some(image) = self.controller_image() else { return };
         for node in self.nodes().iter().filter(|node| node.is_alive()) {
             let Some(SimMachine::Consumer(process)) = &node.machine else { continue };
             let consumer = &process.consumer;
-            let Some((group, topics, settled)) = consumer.membership() else { continue };
+            let Some((group, settled)) = consumer.membership() else { continue };
             if !settled {
                 waits.push(format!("{} waits for a rebalance of group {group}", node.name));
             }
+            let topics = image.topics.keys().filter(|topic| consumer.subscribes_to(topic));
             wanted.entry(group.to_owned()).or_default().extend(topics.cloned());
             let reads = consumer.positions().map(|(partition, _)| partition.clone());
             owned.entry(group.to_owned()).or_default().extend(reads);
         }
-        let Some(image) = self.controller_image() else { return };
         for (group, topics) in wanted {
             for (partition, _) in topics.iter().flat_map(|topic| image.partitions_of(topic)) {
                 if !owned.get(&group).is_some_and(|owned| owned.contains(partition)) {

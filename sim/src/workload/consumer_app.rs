@@ -9,9 +9,12 @@
 //!                                      └─▶ it throws ──▶ again, after a pause ──▶ skip it, hand it on, or end
 //! ```
 //!
-//! With workers the loop goes on at once, and the records are processed beside it.
+//! With workers the loop goes on at once, and the records are processed beside it. A loop that pauses its partitions gets nothing
+//! meanwhile; when the worker is done, it commits and resumes them.
+//!
+//! A program that is told to stop may catch that: `wakeup()` ends the loop, and `close()` is the last that it calls.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, Work};
@@ -21,7 +24,7 @@ use ackproof_core::types::{Duration, Instant, Offset, RecordId, TopicName, Topic
 
 use super::consumer_commits::Commits;
 use super::consumer_store::{Next, StoreSide};
-use super::consumer_workload::{CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnFailure, Source, Then};
+use super::consumer_workload::{CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnFailure, OnStop, Source, Then};
 
 /// No program tries again without letting time pass.
 const BACKOFF_LEAST: Duration = Duration::from_millis(1);
@@ -43,6 +46,10 @@ enum Doing {
     Failed,
     /// Processing threw, and nothing caught it: the process ends.
     Crashed,
+    /// The loop has ended, and it waits for `close()`.
+    Closing,
+    /// The process ends.
+    Exited,
 }
 
 /// The program at work.
@@ -73,6 +80,12 @@ pub struct ConsumerApp {
     begins_with: Option<Call>,
     /// Whether it reads its rows in the rebalance callback.
     in_callback: bool,
+    /// What it reads, as far as it has been told.
+    assignment: BTreeSet<TopicPartition>,
+    /// Whether it has paused what it reads.
+    is_paused: bool,
+    /// Whether it has been told to stop.
+    is_stopping: bool,
 }
 
 impl ConsumerApp {
@@ -81,6 +94,11 @@ impl ConsumerApp {
         let first = match &workload.source {
             Source::Assign(partitions) => Call::Assign(partitions.clone()),
             Source::Subscribe(topics) => Call::Subscribe(topics.clone()),
+            Source::Pattern(pattern) => Call::SubscribePattern(pattern.clone()),
+        };
+        let assignment = match &workload.source {
+            Source::Assign(partitions) => partitions.iter().cloned().collect(),
+            Source::Subscribe(_) | Source::Pattern(_) => BTreeSet::new(),
         };
         let mut store = workload.store.clone().map(StoreSide::new);
         let mut doing = Doing::Resting(now);
@@ -90,7 +108,7 @@ impl ConsumerApp {
                 store.read(partitions.clone(), now);
                 doing = Doing::Storing;
             }
-            (Some(_), Source::Subscribe(_)) | (None, _) => {}
+            (Some(_), Source::Subscribe(_) | Source::Pattern(_)) | (None, _) => {}
         }
         let queued = begins_with.take_if(|_| doing != Doing::Storing).into_iter().collect();
         Self {
@@ -110,6 +128,9 @@ impl ConsumerApp {
             store,
             begins_with,
             in_callback: false,
+            assignment,
+            is_paused: false,
+            is_stopping: false,
         }
     }
 
@@ -117,6 +138,33 @@ impl ConsumerApp {
     pub fn crashed_at(&self) -> Option<(&TopicPartition, Offset)> {
         let record = self.records.front().filter(|_| self.doing == Doing::Crashed)?;
         Some((&record.partition, record.offset))
+    }
+
+    /// Whether its process should end.
+    pub fn wants_exit(&self) -> bool {
+        matches!(self.doing, Doing::Crashed | Doing::Exited)
+    }
+
+    /// SIGTERM. False if nothing catches it.
+    pub fn stop(&mut self) -> bool {
+        let catches = match self.workload.on_stop {
+            OnStop::Exit => false,
+            OnStop::Wakeup(_) | OnStop::Break(_) => !matches!(self.doing, Doing::Failed | Doing::Crashed),
+        };
+        if catches && !self.is_stopping {
+            self.is_stopping = true;
+            self.queued.push_back(Call::Wakeup);
+        }
+        catches
+    }
+
+    /// The loop has ended: `close()`, and whatever is still in hand stays undone.
+    fn close(&mut self) {
+        let (OnStop::Wakeup(timeout) | OnStop::Break(timeout)) = self.workload.on_stop else { return };
+        self.records.clear();
+        self.commit_after = false;
+        self.doing = Doing::Closing;
+        self.queued.push_back(Call::Close { timeout });
     }
 
     /// The record that it tries again and again.
@@ -145,9 +193,9 @@ impl ConsumerApp {
 
     /// Whether it has something in hand.
     pub fn is_processing(&self) -> bool {
-        self.doing != Doing::Crashed
+        !self.wants_exit()
             && (!self.records.is_empty()
-                || matches!(self.doing, Doing::Committing(_) | Doing::Storing)
+                || matches!(self.doing, Doing::Committing(_) | Doing::Storing | Doing::Closing)
                 || self.store.as_ref().is_some_and(StoreSide::is_waiting)
                 || self.commits.next_deadline().is_some())
     }
@@ -158,13 +206,16 @@ impl ConsumerApp {
             Doing::Resting(_) | Doing::Polling | Doing::Committing(_) | Doing::Storing | Doing::Failed => {
                 self.workload.hand_over
             }
-            Doing::Crashed => false,
+            Doing::Crashed | Doing::Closing | Doing::Exited => false,
         };
         has_turn && self.handed_on.is_none() && !self.records.is_empty()
     }
 
     /// When it wants to go on.
     pub fn next_deadline(&self) -> Option<Instant> {
+        if !self.queued.is_empty() {
+            return Some(Instant::START);
+        }
         let poll = match self.doing {
             Doing::Resting(at) => Some(at),
             Doing::Polling
@@ -172,9 +223,14 @@ impl ConsumerApp {
             | Doing::Storing
             | Doing::Processing
             | Doing::Failed
-            | Doing::Crashed => None,
+            | Doing::Crashed
+            | Doing::Closing
+            | Doing::Exited => None,
         };
-        let asks = self.store.as_ref().and_then(StoreSide::next_deadline).filter(|_| self.doing != Doing::Crashed);
+        if self.wants_exit() || self.doing == Doing::Closing {
+            return None;
+        }
+        let asks = self.store.as_ref().and_then(StoreSide::next_deadline);
         let done = self.may_work().then_some(self.next_done);
         poll.into_iter().chain(done).chain(asks).chain(self.commits.next_deadline()).min()
     }
@@ -184,7 +240,7 @@ impl ConsumerApp {
         if let Some(call) = self.queued.pop_front() {
             return Some(call);
         }
-        if self.doing == Doing::Crashed {
+        if self.wants_exit() || self.doing == Doing::Closing {
             return None;
         }
         if let Some(call) = self.store.as_mut().and_then(|store| store.call(now)) {
@@ -201,10 +257,21 @@ impl ConsumerApp {
             return self.next_call(now);
         }
         if matches!(self.doing, Doing::Resting(at) if at <= now) {
+            if self.is_paused && self.records.is_empty() && self.handed_on.is_none() {
+                self.go_on(now);
+                return self.next_call(now);
+            }
             self.doing = Doing::Polling;
             return Some(Call::Poll { timeout: self.workload.poll_timeout });
         }
         None
+    }
+
+    /// The worker is done with everything: the loop commits, and its partitions go on.
+    fn go_on(&mut self, now: Instant) {
+        self.is_paused = false;
+        self.queued.push_back(Call::Resume(self.assignment.iter().cloned().collect()));
+        self.finish(now);
     }
 
     /// The next record is processed, or it cannot be.
@@ -227,6 +294,11 @@ impl ConsumerApp {
         self.attempts = 0;
         self.sent_first = None;
         self.next_done = now + self.workload.processing_each;
+        if self.is_stopping && matches!(self.workload.on_stop, OnStop::Break(_)) {
+            // Nothing more of it: the loop ends with the next call that throws.
+            self.records.clear();
+            self.commit_after = false;
+        }
         if self.workload.commit == CommitPolicy::AfterEach {
             self.commit(Some(vec![(partition.clone(), offset.next())]), now);
         }
@@ -336,10 +408,14 @@ impl ConsumerApp {
             store.polled(&records);
         }
         self.records.extend(records);
+        if self.workload.pauses {
+            self.is_paused = true;
+            self.queued.push_back(Call::Pause(self.assignment.iter().cloned().collect()));
+        }
         self.doing = if self.workload.hand_over { Doing::Resting(now) } else { Doing::Processing };
         match self.workload.commit {
             CommitPolicy::BeforeProcessing => self.commit(None, now),
-            CommitPolicy::AfterProcessing if self.workload.hand_over => self.commit(None, now),
+            CommitPolicy::AfterProcessing if self.workload.hand_over && !self.workload.pauses => self.commit(None, now),
             CommitPolicy::AfterProcessing => self.commit_after = true,
             CommitPolicy::AfterEach | CommitPolicy::Never => {}
         }
@@ -349,32 +425,40 @@ impl ConsumerApp {
     pub fn completed(&mut self, completion: Completion, now: Instant) {
         match completion {
             Completion::Polled(Ok(records)) => self.polled(records, now),
+            Completion::Polled(Err(ErrorCode::CLIENT_WAKEUP)) => self.close(),
             Completion::Polled(Err(_)) => self.doing = Doing::Failed,
             Completion::Committed { call, result } => {
                 self.commits.answered(call, result, now);
                 if self.doing == Doing::Committing(call) {
-                    self.resume(now);
+                    match result {
+                        Err(ErrorCode::CLIENT_WAKEUP) => self.close(),
+                        Ok(()) | Err(_) => self.resume(now),
+                    }
                 }
             }
             Completion::PartitionsRevoked(partitions) | Completion::PartitionsLost(partitions) => {
+                self.assignment.retain(|partition| !partitions.contains(partition));
                 if let Some(store) = &mut self.store {
                     store.revoked(&partitions);
                 }
                 self.queued.push_back(Call::ReturnFromCallback);
             }
-            Completion::PartitionsAssigned(partitions) => match &mut self.store {
-                Some(store) if !partitions.is_empty() => {
-                    store.read(partitions, now);
-                    self.in_callback = true;
+            Completion::PartitionsAssigned(partitions) => {
+                self.assignment.extend(partitions.iter().cloned());
+                match &mut self.store {
+                    Some(store) if !partitions.is_empty() => {
+                        store.read(partitions, now);
+                        self.in_callback = true;
+                    }
+                    Some(_) | None => self.queued.push_back(Call::ReturnFromCallback),
                 }
-                Some(_) | None => self.queued.push_back(Call::ReturnFromCallback),
-            },
+            }
             Completion::StoreAnswered(answer) => self.stored(answer, now),
+            Completion::Closed => self.doing = Doing::Exited,
             Completion::SendReturned { record, result: Err(error) } => self.handed_on(record, Err(error), now),
             Completion::Delivered { record, result } => self.handed_on(record, result.map(|_| ()), now),
             Completion::SendReturned { result: Ok(()), .. }
             | Completion::Flushed
-            | Completion::Closed
             | Completion::TopicsCreated(_)
             | Completion::LeadersElected(_)
             | Completion::AdminDone(_) => {}

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ackproof_core::client::ConsumerRecord;
+use ackproof_core::client::{ConsumerRecord, TopicPattern};
 use ackproof_core::config::ProducerConfig;
 use ackproof_core::types::{Duration, NodeId, TopicName, TopicPartition};
 use bytes::Bytes;
@@ -15,6 +15,19 @@ pub enum Source {
     Assign(Vec<TopicPartition>),
     /// Its group does.
     Subscribe(Vec<TopicName>),
+    /// Its group does, of topics that match.
+    Pattern(TopicPattern),
+}
+
+/// What a program does when it is told to stop (SIGTERM).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// Nothing: the process ends where it is.
+    Exit,
+    /// Another thread calls `wakeup()`. The loop ends with the exception, and calls `close()` with this timeout.
+    Wakeup(Duration),
+    /// The same, and the loop looks after each record whether it is to end: the rest of the batch is left undone.
+    Break(Duration),
 }
 
 /// When a program commits, beside what `enable.auto.commit` does.
@@ -154,6 +167,10 @@ pub struct ConsumerWorkload {
     pub processing_each: Duration,
     /// Whether records are handed to a worker, and the loop goes on.
     pub hand_over: bool,
+    /// Whether it pauses its partitions meanwhile: it polls to stay in its group, and gets nothing.
+    pub pauses: bool,
+    /// What it does when it is told to stop.
+    pub on_stop: OnStop,
     /// Which records cannot be processed.
     pub poison: Option<Poison>,
     /// What it does about them.
@@ -177,6 +194,8 @@ impl ConsumerWorkload {
             processing: Duration::ZERO,
             processing_each: Duration::ZERO,
             hand_over: false,
+            pauses: false,
+            on_stop: OnStop::Exit,
             poison: None,
             on_failure: OnFailure::default(),
             sink: Sink::Append,

@@ -9,8 +9,8 @@ pub mod template;
 
 pub use consumer_app::ConsumerApp;
 pub use consumer_workload::{
-    CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, Poison, Sink, Source, StoreUse,
-    Then,
+    CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, OnStop, Poison, Sink, Source,
+    StoreUse, Then,
 };
 pub use producer_app::{AtEnd, OnError, ProducerApp, ProducerWorkload};
 pub use template::Template;

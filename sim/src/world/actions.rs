@@ -262,8 +262,10 @@ impl World {
             }
             Action::Stop(_) if self.node(target).is_alive() => {
                 self.hit(number, target, "sent SIGTERM to", cause, observer);
-                match self.node(target).id {
+                let id = self.node(target).id;
+                match id {
                     NodeId::Broker(_) => self.input(target, Input::Stop, cause, observer),
+                    NodeId::Client(_) if self.node_mut(target).app.stop() => self.arm(target),
                     NodeId::Controller(_) | NodeId::Client(_) => {
                         self.end_process(target, Fact::NodeStopped, cause, observer);
                     }

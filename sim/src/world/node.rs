@@ -308,6 +308,14 @@ impl App {
         }
     }
 
+    /// The program is told to stop. False if nothing catches that.
+    pub fn stop(&mut self) -> bool {
+        match self {
+            App::Consumer(app) => app.stop(),
+            App::None | App::Producer(_) | App::External(_) => false,
+        }
+    }
+
     /// How many records and calls there have been, for the next life of the process.
     pub fn progress(&self) -> Option<(u64, u64)> {
         match self {
@@ -336,7 +344,7 @@ impl App {
     pub fn wants_exit(&self) -> bool {
         match self {
             App::Producer(app) => app.wants_exit(),
-            App::Consumer(app) => app.crashed_at().is_some(),
+            App::Consumer(app) => app.wants_exit(),
             App::None | App::External(_) => false,
         }
     }

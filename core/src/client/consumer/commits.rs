@@ -6,6 +6,9 @@
 //! What is committed automatically are *positions*: what `poll()` has returned, processed or not. It happens at the start
 //! of a `poll()`, so a program that has processed everything when it polls again loses nothing; before a rebalance; and
 //! in `close()`. An asynchronous commit is never repeated by the consumer: a later one may have overtaken it.
+//!
+//! A `commitSync()` that `wakeup()` interrupts has been sent, in general: that the call throws does not say that nothing is
+//! committed. (Not modelled: one between two attempts sleeps to the end of its backoff first.)
 
 use std::collections::BTreeMap;
 
@@ -35,6 +38,12 @@ pub(super) enum CommitKind {
         /// The application's name for the call.
         call: u64,
         /// When the call throws a `TimeoutException`.
+        until: Instant,
+    },
+    /// `commitSync()` that `wakeup()` has interrupted: nobody waits for it. One of the consumer protocol is tried again all the
+    /// same, until then: a thread of the client's own does it.
+    Interrupted {
+        /// When it is given up.
         until: Instant,
     },
     /// `commitAsync()`: once.
@@ -67,7 +76,9 @@ impl Commit {
 
     pub fn next_deadline(&self) -> Option<Instant> {
         let until = match self.kind {
-            CommitKind::Sync { until, .. } | CommitKind::Last { until } => Some(until),
+            CommitKind::Sync { until, .. } | CommitKind::Last { until } | CommitKind::Interrupted { until } => {
+                Some(until)
+            }
             CommitKind::Async { .. } | CommitKind::Auto => None,
         };
         let waits = (self.not_before > Instant::START).then_some(self.not_before);
@@ -120,7 +131,9 @@ impl ConsumerCoordinator {
         let mut waiting = std::mem::take(&mut self.commits);
         while let Some(mut commit) = waiting.pop_front() {
             let until = match commit.kind {
-                CommitKind::Sync { until, .. } | CommitKind::Last { until } => until,
+                CommitKind::Sync { until, .. } | CommitKind::Last { until } | CommitKind::Interrupted { until } => {
+                    until
+                }
                 CommitKind::Async { .. } | CommitKind::Auto => Instant::NEVER,
             };
             if until <= now {
@@ -185,8 +198,12 @@ impl ConsumerCoordinator {
         if self.modern.is_some() && error.is_retriable() && commit.kind == CommitKind::Auto {
             self.auto_commit_at = ctx.now() + self.config.retry_backoff_ms;
         }
-        let again = in_new_epoch
-            || error.is_retriable() && matches!(commit.kind, CommitKind::Sync { .. } | CommitKind::Last { .. });
+        let persists = match commit.kind {
+            CommitKind::Sync { .. } | CommitKind::Last { .. } => true,
+            CommitKind::Interrupted { .. } => self.modern.is_some(),
+            CommitKind::Async { .. } | CommitKind::Auto => false,
+        };
+        let again = in_new_epoch || error.is_retriable() && persists;
         if again {
             commit.not_before = ctx.now() + self.config.retry_backoff_ms;
             self.commits.push_front(commit);
@@ -208,19 +225,39 @@ impl ConsumerCoordinator {
             CommitKind::Sync { call, .. } | CommitKind::Async { call } => {
                 self.events.push_back(GroupEvent::Committed(call, result));
             }
-            CommitKind::Auto | CommitKind::Last { .. } => {}
+            CommitKind::Auto | CommitKind::Last { .. } | CommitKind::Interrupted { .. } => {}
         }
+    }
+
+    /// `wakeup()`: the `commitSync()` under way throws. What has been sent may succeed; what has not goes nowhere, unless
+    /// a thread of the client's own sends it. Gives the application's name for the call.
+    pub fn interrupt_commit(&mut self) -> Option<u64> {
+        let is_modern = self.modern.is_some();
+        let sent = self.in_flight.values_mut().filter_map(|purpose| match purpose {
+            Purpose::Commit(commit) => Some(commit),
+            _ => None,
+        });
+        let commit = sent.chain(&mut self.commits).find(|commit| matches!(commit.kind, CommitKind::Sync { .. }))?;
+        let CommitKind::Sync { call, until } = commit.kind else { return None };
+        commit.kind = CommitKind::Interrupted { until };
+        self.commits.retain(|commit| is_modern || !matches!(commit.kind, CommitKind::Interrupted { .. }));
+        Some(call)
     }
 
     /// Asks how far the group had come where the consumer has no position.
     pub fn fetch_offsets(&mut self, subscription: &SubscriptionState, ctx: &mut Context<'_>) {
-        if self.is_under_way(|purpose| matches!(purpose, Purpose::Offsets(_))) {
+        let is_asking = self.is_under_way(|purpose| matches!(purpose, Purpose::Offsets(_)));
+        if is_asking || self.offsets_not_before > ctx.now() {
             return;
         }
         let wanted: Vec<TopicPartition> = subscription.awaits_committed().cloned().collect();
         if !wanted.is_empty() {
             self.send(|me| group_wire::fetch_offsets(me, &wanted), Purpose::Offsets(wanted.clone()), ctx);
         }
+    }
+
+    fn ask_for_offsets_later(&mut self, ctx: &Context<'_>) {
+        self.offsets_not_before = ctx.now() + self.config.retry_backoff_ms;
     }
 
     pub fn offsets_fetched(
@@ -236,9 +273,10 @@ impl ConsumerCoordinator {
             Err(ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE) => {
                 return self.coordinator_unknown(ctx);
             }
-            Err(error) if error.is_retriable() => return self.back_off(ctx),
+            Err(error) if error.is_retriable() => return self.ask_for_offsets_later(ctx),
+            // What the next heartbeat is answered says what to do.
             Err(ErrorCode::STALE_MEMBER_EPOCH | ErrorCode::UNKNOWN_MEMBER_ID) if self.modern.is_some() => {
-                return self.back_off(ctx);
+                return self.ask_for_offsets_later(ctx);
             }
             Err(error) => return self.events.push_back(GroupEvent::Failed(error)),
         };

@@ -7,33 +7,35 @@
 //! One fetch per broker is in flight, for the partitions that it leads and of which nothing is buffered: what `poll()`
 //! returns next is fetched while the application works.
 //!
+//! `wakeup()` may be called at any moment: the call that the application waits in, or the next one, throws. A `poll()` that
+//! throws has returned nothing and moved no position.
+//!
 //! Not modelled: `read_committed`, fetch sessions (each request is full; the answers are the same), network input only
-//! inside `poll()` (answers are taken in as they arrive), `pause()`.
+//! inside `poll()` (answers are taken in as they arrive).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse};
-
+use super::closing::Closing;
 use super::completed_fetch::CompletedFetch;
 use super::coordinator::ConsumerCoordinator;
+use super::fetching::InFlight;
 use super::subscription_state::{Busy, FetchState, SubscriptionState};
-use crate::client::metadata::{ClientMetadata, ClientMetadataConfig};
+use crate::client::metadata::{ClientMetadata, ClientMetadataConfig, TELLS_RECREATED};
 use crate::client::{
-    Call, Completion, ConsumerRecord, Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig,
+    Call, Completion, ConsumerRecord, Disconnection, ExponentialBackoff, NetworkClient, NetworkClientConfig,
     RequestToken,
 };
 use crate::config::{AutoOffsetReset, ConsumerConfig, KafkaVersion};
 use crate::fact::{Fact, Payload, ResetReason};
 use crate::machine::{Context, Input, Machine};
-use crate::protocol::{ErrorCode, Response};
-use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition, earliest};
+use crate::protocol::ErrorCode;
+use crate::types::{Instant, NodeId, Offset, TopicName, TopicPartition, earliest};
 
-/// Since when asking for metadata also gives up the preferred replica (KAFKA-14379).
-const CLEARS_PREFERRED: KafkaVersion = KafkaVersion::new(3, 5);
+/// Since when what has been fetched of a paused partition waits for it (KAFKA-7548). Before, it was thrown away.
+const KEEPS_FETCHED_OF_PAUSED: KafkaVersion = KafkaVersion::new(2, 4);
 
-/// A consumer. Driven by [`Input::Call`] with [`Call::Assign`], [`Call::Seek`], [`Call::Poll`] and [`Call::Close`].
+/// A consumer. Driven by [`Input::Call`] with [`Call::Assign`] or [`Call::Subscribe`], [`Call::Poll`] and [`Call::Close`].
 #[derive(Clone, Debug)]
 pub struct Consumer {
     pub(super) config: Arc<ConsumerConfig>,
@@ -48,33 +50,10 @@ pub struct Consumer {
     pub(super) polling_until: Option<Instant>,
     /// The exception that the next `poll()` throws, unless the application seeks in that partition before.
     pub(super) failure: Option<(TopicPartition, ErrorCode)>,
-    /// `close()` waits for the last commit until then.
-    pub(super) closing: Option<Instant>,
+    /// `wakeup()` was called, and nothing has thrown yet.
+    pub(super) is_woken: bool,
+    pub(super) closing: Option<Closing>,
     pub(super) closed: bool,
-}
-
-/// What a request asked for, per partition: the position it started from.
-#[derive(Clone, Debug)]
-pub(super) struct InFlight {
-    node: NodeId,
-    purpose: Purpose,
-    /// Ascending.
-    partitions: Vec<(TopicPartition, Offset)>,
-}
-
-impl InFlight {
-    /// The position that a partition was asked for.
-    fn asked_at(&self, partition: &TopicPartition) -> Option<Offset> {
-        let at = self.partitions.binary_search_by(|(asked, _)| asked.cmp(partition)).ok()?;
-        Some(self.partitions[at].1)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Purpose {
-    Fetch,
-    LookUp,
-    Validate,
 }
 
 /// The connections of a consumer; those to its coordinator are its own.
@@ -102,6 +81,7 @@ impl Consumer {
             allow_auto_topic_creation: true,
             topic_idle: None,
             request_timeout: config.request_timeout_ms,
+            tells_recreated: config.version >= TELLS_RECREATED,
         });
         let group = config.group_id.as_ref().map(|group| ConsumerCoordinator::new(config.clone(), group));
         Self {
@@ -114,6 +94,7 @@ impl Consumer {
             in_flight: BTreeMap::new(),
             polling_until: None,
             failure: None,
+            is_woken: false,
             closing: None,
             closed: false,
         }
@@ -124,10 +105,15 @@ impl Consumer {
         self.subscription.partitions.iter().map(|(partition, state)| (partition, state.position))
     }
 
-    /// White-box: its group, what it subscribed to, and whether it has what it was given.
-    pub fn membership(&self) -> Option<(&str, impl Iterator<Item = &crate::types::TopicName>, bool)> {
+    /// White-box: its group, and whether it has what it was given.
+    pub fn membership(&self) -> Option<(&str, bool)> {
         let group = self.group.as_ref().filter(|group| group.is_managed())?;
-        Some((group.group.as_str(), group.topics.iter(), group.is_settled()))
+        Some((group.group.as_str(), group.is_settled()))
+    }
+
+    /// White-box: whether it wants a topic of its group, known to it or not.
+    pub fn subscribes_to(&self, topic: &TopicName) -> bool {
+        self.group.as_ref().is_some_and(|group| group.subscribes_to(topic))
     }
 
     fn call(&mut self, call: Call, ctx: &mut Context<'_>) {
@@ -147,6 +133,15 @@ impl Consumer {
                     group.subscribe(topics.into_iter().collect());
                 }
             }
+            Call::SubscribePattern(pattern) => {
+                self.metadata.match_topics(pattern.clone());
+                if let Some(group) = &mut self.group {
+                    group.subscribe_pattern(pattern);
+                }
+            }
+            Call::Pause(partitions) => self.pause(partitions, ctx),
+            Call::Resume(partitions) => self.resume(partitions, ctx),
+            Call::Wakeup => self.is_woken = self.closing.is_none(),
             Call::Commit { call, offsets, sync } => self.commit(call, offsets, sync, ctx),
             Call::Worked(partition, offset, work) => ctx.fact(self.worked(partition, offset, work)),
             Call::ReturnFromCallback => {
@@ -155,6 +150,7 @@ impl Consumer {
                 }
             }
             Call::Seek(partition, offset) => self.seek(&partition, offset, ctx),
+            Call::Poll { .. } if self.is_woken => self.throw_wakeup(ctx),
             Call::Poll { timeout } => {
                 self.polling_until = Some(ctx.now() + timeout);
                 if let Some(group) = &mut self.group {
@@ -191,14 +187,31 @@ impl Consumer {
         ctx.fact(Fact::PositionReset { partition: partition.clone(), from, to: offset, reason });
     }
 
+    fn pause(&mut self, partitions: Vec<TopicPartition>, ctx: &mut Context<'_>) {
+        let paused = self.subscription.set_paused(partitions, true);
+        if !paused.is_empty() {
+            ctx.fact(Fact::PartitionsPaused { partitions: paused });
+        }
+    }
+
+    fn resume(&mut self, partitions: Vec<TopicPartition>, ctx: &mut Context<'_>) {
+        let resumed = self.subscription.set_paused(partitions, false);
+        if !resumed.is_empty() {
+            ctx.fact(Fact::PartitionsResumed { partitions: resumed });
+        }
+    }
+
     /// Everything that can be done now: answer `poll()`, refresh metadata, send requests.
     fn proceed(&mut self, ctx: &mut Context<'_>) {
         if self.closed {
             return;
         }
-        self.proceed_with_group(ctx);
         if self.closing.is_some() {
-            return self.maybe_close(ctx);
+            return self.proceed_closing(ctx);
+        }
+        self.proceed_with_group(ctx);
+        if self.is_woken {
+            self.interrupt_commit(ctx);
         }
         self.answer_poll(ctx);
         if let Some(group) = &mut self.group {
@@ -215,6 +228,10 @@ impl Consumer {
         if self.group.as_ref().is_some_and(|group| group.in_callback) {
             return;
         }
+        if self.is_woken {
+            self.polling_until = None;
+            return self.throw_wakeup(ctx);
+        }
         if let Some(error) = self.exception(ctx) {
             self.polling_until = None;
             ctx.complete(Completion::Polled(Err(error)));
@@ -227,6 +244,13 @@ impl Consumer {
             self.polling_until = None;
             ctx.complete(Completion::Polled(Ok(records)));
         }
+    }
+
+    /// `poll()` throws a `WakeupException`.
+    fn throw_wakeup(&mut self, ctx: &mut Context<'_>) {
+        self.is_woken = false;
+        ctx.fact(Fact::WokenUp { call: "poll()".to_owned() });
+        ctx.complete(Completion::Polled(Err(ErrorCode::CLIENT_WAKEUP)));
     }
 
     /// What `poll()` throws: a failure, or that a partition has no position and `auto.offset.reset=none`.
@@ -245,12 +269,22 @@ impl Consumer {
 
     fn take_records(&mut self, ctx: &mut Context<'_>) -> Vec<ConsumerRecord> {
         let mut records = Vec::new();
+        let mut of_paused = VecDeque::new();
         while records.len() < self.config.max_poll_records {
             let Some(fetch) = self.buffered.front_mut() else { break };
             let Some(state) = self.subscription.partitions.get_mut(&fetch.partition) else {
                 self.buffered.pop_front();
                 continue;
             };
+            if state.paused {
+                if self.config.version < KEEPS_FETCHED_OF_PAUSED {
+                    state.busy = Busy::Idle;
+                    self.buffered.pop_front();
+                } else {
+                    of_paused.extend(self.buffered.pop_front());
+                }
+                continue;
+            }
             match fetch.next() {
                 Ok(Some(record)) => {
                     state.position = fetch.next_offset;
@@ -276,6 +310,7 @@ impl Consumer {
                 }
             }
         }
+        self.buffered.append(&mut of_paused);
         records
     }
 
@@ -290,7 +325,8 @@ impl Consumer {
                 continue;
             }
             let Some((_, epoch)) = self.metadata.leader(&partition.topic, partition.partition) else { continue };
-            if epoch <= state.leader_epoch {
+            // A lower epoch is that of another topic of the same name.
+            if epoch == state.leader_epoch {
                 continue;
             }
             state.leader_epoch = epoch;
@@ -298,224 +334,6 @@ impl Consumer {
                 state.state = FetchState::AwaitValidation;
                 state.busy = Busy::Idle;
                 self.buffered.retain(|fetch| fetch.partition != *partition);
-            }
-        }
-    }
-
-    fn send_requests(&mut self, ctx: &mut Context<'_>) {
-        let now = ctx.now();
-        let mut wanted: Vec<InFlight> = Vec::new();
-        for (partition, state) in &mut self.subscription.partitions {
-            if state.not_before <= now {
-                state.not_before = Instant::START;
-            }
-            if state.busy != Busy::Idle || state.not_before > now || state.pending_revocation {
-                continue;
-            }
-            let Some((leader, _)) = self.metadata.leader(&partition.topic, partition.partition) else {
-                self.metadata.request_update();
-                continue;
-            };
-            let mut node = leader;
-            if state.state == FetchState::Fetching
-                && let Some((preferred, until)) = state.preferred
-            {
-                let preferred = NodeId::Broker(preferred);
-                if until <= now {
-                    state.preferred = None;
-                } else if self.metadata.nodes().contains(&preferred) {
-                    node = preferred;
-                } else {
-                    state.preferred = state.preferred.filter(|_| self.config.version < CLEARS_PREFERRED);
-                    self.metadata.request_update();
-                }
-            }
-            let purpose = match state.state {
-                FetchState::AwaitCommitted => continue,
-                FetchState::Fetching => Purpose::Fetch,
-                FetchState::AwaitReset(_) => Purpose::LookUp,
-                FetchState::AwaitValidation => Purpose::Validate,
-            };
-            let asked = (partition.clone(), state.position);
-            match wanted.iter_mut().find(|request| request.node == node && request.purpose == purpose) {
-                Some(request) => request.partitions.push(asked),
-                None => wanted.push(InFlight { node, purpose, partitions: vec![asked] }),
-            }
-        }
-        wanted.sort_unstable_by_key(|request| (request.node, request.purpose));
-        for request in wanted {
-            self.send_request(request.node, request.purpose, request.partitions, ctx);
-        }
-    }
-
-    fn send_request(
-        &mut self,
-        leader: NodeId,
-        purpose: Purpose,
-        partitions: Vec<(TopicPartition, Offset)>,
-        ctx: &mut Context<'_>,
-    ) {
-        let fetching =
-            self.in_flight.values().any(|request| request.node == leader && request.purpose == Purpose::Fetch);
-        if (purpose == Purpose::Fetch && fetching) || !self.network.ready(leader, ctx) {
-            return;
-        }
-        let timeout = self.config.request_timeout_ms;
-        let token = match purpose {
-            Purpose::Fetch => {
-                self.network.send(leader, self.fetch_request(&partitions), Expect::Response, timeout, ctx)
-            }
-            Purpose::LookUp => match self.list_offsets_request(&partitions) {
-                Some(request) => self.network.send(leader, request, Expect::Response, timeout, ctx),
-                None => return,
-            },
-            Purpose::Validate => {
-                self.network.send(leader, self.epochs_request(&partitions), Expect::Response, timeout, ctx)
-            }
-        };
-        for (partition, _) in &partitions {
-            if let Some(state) = self.subscription.partitions.get_mut(partition) {
-                state.busy = Busy::Asked(token);
-            }
-        }
-        self.in_flight.insert(token, InFlight { node: leader, purpose, partitions });
-    }
-
-    fn answered(&mut self, token: RequestToken, response: Response, ctx: &mut Context<'_>) {
-        if let Response::Metadata(response) = &response
-            && self.metadata.on_response(token, response, ctx)
-        {
-            return;
-        }
-        let Some(request) = self.take_in_flight(token) else { return };
-        match response {
-            Response::Fetch(response) => self.fetched(&request, *response, ctx),
-            Response::ListOffsets(response) => self.looked_up(&request, &response, ctx),
-            Response::OffsetForLeaderEpoch(response) => self.validated(&request, &response, ctx),
-            _ => {}
-        }
-    }
-
-    /// A request that is over, with those of its partitions that still wait for it.
-    fn take_in_flight(&mut self, token: RequestToken) -> Option<InFlight> {
-        let mut request = self.in_flight.remove(&token)?;
-        request.partitions.retain(|(partition, _)| match self.subscription.partitions.get_mut(partition) {
-            Some(state) if state.busy == Busy::Asked(token) => {
-                state.busy = Busy::Idle;
-                true
-            }
-            Some(_) | None => false,
-        });
-        Some(request)
-    }
-
-    fn fetched(&mut self, request: &InFlight, response: FetchResponse, ctx: &mut Context<'_>) {
-        for topic in response.responses {
-            for data in topic.partitions {
-                let partition = TopicPartition::new(topic.topic.clone(), data.partition_index);
-                if let Some(offset) = request.asked_at(&partition) {
-                    self.fetched_partition(partition, offset, data, ctx);
-                }
-            }
-        }
-    }
-
-    fn fetched_partition(
-        &mut self,
-        partition: TopicPartition,
-        offset: Offset,
-        data: PartitionData,
-        ctx: &mut Context<'_>,
-    ) {
-        let Some(state) = self.subscription.partitions.get_mut(&partition) else { return };
-        if state.position != offset || state.state != FetchState::Fetching {
-            return;
-        }
-        let error = ErrorCode(data.error_code);
-        if error.is_none() && data.preferred_read_replica.0 >= 0 {
-            // It goes on there; the leader is asked again after metadata.max.age.ms.
-            state.preferred = Some((data.preferred_read_replica.0, ctx.now() + self.config.metadata_max_age_ms));
-            return;
-        }
-        if error.is_none() {
-            state.high_watermark = Offset(data.high_watermark);
-            let bytes = data.records.unwrap_or_default();
-            if !bytes.is_empty() {
-                state.busy = Busy::Buffered;
-                self.buffered.push_back(CompletedFetch::new(partition, offset, bytes, self.config.check_crcs));
-            }
-            return;
-        }
-        // A follower may not be as far as the leader was: that is no reason to reset anything.
-        if error == ErrorCode::OFFSET_OUT_OF_RANGE && state.preferred.take().is_some() {
-            return;
-        }
-        if error == ErrorCode::OFFSET_OUT_OF_RANGE {
-            state.state = FetchState::AwaitReset(ResetReason::OutOfRange);
-        } else if error == ErrorCode::UNKNOWN_SERVER_ERROR
-            || (error.is_retriable() && error != ErrorCode::CORRUPT_MESSAGE)
-        {
-            state.not_before = ctx.now() + self.config.retry_backoff_ms;
-            state.preferred = state.preferred.filter(|_| self.config.version < CLEARS_PREFERRED);
-            self.metadata.request_update();
-        } else {
-            self.failure = Some((partition, error));
-        }
-    }
-
-    fn looked_up(&mut self, request: &InFlight, response: &ListOffsetsResponse, ctx: &mut Context<'_>) {
-        for topic in &response.topics {
-            for data in &topic.partitions {
-                let partition = TopicPartition::new(topic.name.clone(), data.partition_index);
-                let Some(state) = self.subscription.partitions.get_mut(&partition) else { continue };
-                let FetchState::AwaitReset(reason) = state.state else { continue };
-                if request.asked_at(&partition).is_none() {
-                    continue;
-                }
-                if data.error_code != 0 {
-                    state.not_before = ctx.now() + self.config.retry_backoff_ms;
-                    self.metadata.request_update();
-                    continue;
-                }
-                let from = std::mem::replace(&mut state.position, Offset(data.offset));
-                state.state = FetchState::Fetching;
-                state.offset_epoch = None;
-                ctx.fact(Fact::PositionReset { partition, from, to: Offset(data.offset), reason });
-            }
-        }
-    }
-
-    fn validated(&mut self, request: &InFlight, response: &OffsetForLeaderEpochResponse, ctx: &mut Context<'_>) {
-        for topic in &response.topics {
-            for data in &topic.partitions {
-                let partition = TopicPartition::new(topic.topic.clone(), data.partition);
-                let Some(asked_at) = request.asked_at(&partition) else { continue };
-                let Some(state) = self.subscription.partitions.get_mut(&partition) else { continue };
-                if state.state != FetchState::AwaitValidation || state.position != asked_at {
-                    continue;
-                }
-                if data.error_code != 0 {
-                    state.not_before = ctx.now() + self.config.retry_backoff_ms;
-                    self.metadata.request_update();
-                    continue;
-                }
-                let end = Offset(data.end_offset);
-                let unknown = data.leader_epoch < 0 || end.0 < 0;
-                let truncated = unknown || end < state.position;
-                if truncated && self.config.auto_offset_reset == AutoOffsetReset::None {
-                    // The position stays doubtful: until the application seeks, it is asked for and thrown again.
-                    state.not_before = ctx.now() + self.config.request_timeout_ms;
-                    self.failure = Some((partition, ErrorCode::OFFSET_OUT_OF_RANGE));
-                    continue;
-                }
-                state.state =
-                    if unknown { FetchState::AwaitReset(ResetReason::Truncation) } else { FetchState::Fetching };
-                if truncated && !unknown {
-                    // The log was cut below the position: the consumer goes on from the cut.
-                    let from = std::mem::replace(&mut state.position, end);
-                    state.offset_epoch = Some(LeaderEpoch(data.leader_epoch));
-                    ctx.fact(Fact::PositionReset { partition, from, to: end, reason: ResetReason::Truncation });
-                }
             }
         }
     }
@@ -585,7 +403,7 @@ impl Machine for Consumer {
             self.network.next_deadline(),
             self.metadata.next_deadline(),
             self.polling_until,
-            self.closing,
+            self.closing.as_ref().map(|closing| closing.until),
             self.group.as_ref().and_then(|group| group.next_deadline(self.polling_until.is_some())),
             waiting.min(),
         ])

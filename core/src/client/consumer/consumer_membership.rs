@@ -15,8 +15,7 @@
 //! Heartbeats go out whatever the application does; callbacks run inside `poll()`. There is no session at the member: one
 //! that cannot reach its coordinator keeps what it has until it hears that it is none.
 //!
-//! Not modelled: subscriptions by regular expression; callbacks that throw; that `close()` waits for the answer to its last
-//! heartbeat; that `poll()` throws where a member asks for committed offsets and is none any more (its next heartbeat says
+//! Not modelled: subscriptions by a regular expression of the coordinator's (RE2J, 4.0); callbacks that throw; that `poll()` throws where a member asks for committed offsets and is none any more (its next heartbeat says
 //! so); that a member which is fenced again and again tries without a pause; a heartbeat that was answered after its member had left does not count (Kafka takes it for the answer to the next).
 
 use std::collections::BTreeSet;

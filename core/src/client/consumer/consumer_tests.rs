@@ -2,16 +2,17 @@
 //! No deadline may still be due after it was handled.
 
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_response::FetchableTopicResponse;
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use kafka_protocol::messages::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse};
 
 use super::*;
 use crate::client::testing_cluster::Cluster;
 use crate::protocol::Request;
 use crate::record::{BatchBuilder, Compression};
-use crate::types::{Duration, StrBytes, Timestamp, TopicName};
+use crate::types::{Duration, LeaderEpoch, StrBytes, Timestamp};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -477,6 +478,55 @@ fn a_partition_taken_away_and_given_back_starts_anew_and_is_read_once() {
     poll(&mut cluster, SECOND);
     assert_eq!(polled(&mut cluster), [Ok(vec![0, 1])]);
     assert_eq!(asked(&cluster), ["broker 1: Fetch 0 from 2"]);
+}
+
+/// KAFKA-7548: before 2.4 what had been fetched of a paused partition was thrown away, and fetched again.
+#[test]
+fn nothing_of_a_paused_partition_is_returned_or_fetched_and_what_is_there_waits() {
+    for (minor, asked_again) in [(4, None), (3, Some("broker 1: Fetch 0 from 0"))] {
+        let mut cluster = reading(config(2, minor), 0);
+        answer_fetch(&mut cluster, batch(0, 2));
+        cluster.call(Call::Pause(vec![orders(0), orders(7)]));
+        poll(&mut cluster, Duration::ZERO);
+        assert_eq!(polled(&mut cluster), [Ok(vec![])]);
+        assert_eq!(asked(&cluster), [""; 0]);
+        cluster.call(Call::Resume(vec![orders(0)]));
+        assert_eq!(asked(&cluster), asked_again.into_iter().collect::<Vec<_>>());
+        if asked_again.is_some() {
+            answer_fetch(&mut cluster, batch(0, 2));
+        }
+        poll(&mut cluster, SECOND);
+        assert_eq!(polled(&mut cluster), [Ok(vec![0, 1])]);
+        let said = |fact: &&Fact| matches!(fact, Fact::PartitionsPaused { .. } | Fact::PartitionsResumed { .. });
+        let one = || vec![orders(0)];
+        let expected = [Fact::PartitionsPaused { partitions: one() }, Fact::PartitionsResumed { partitions: one() }];
+        assert_eq!(cluster.facts().iter().filter(said).cloned().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_paused_partition_is_given_a_position() {
+    let mut cluster = cluster(config(3, 9));
+    cluster.call(Call::Assign(vec![orders(0)]));
+    cluster.call(Call::Pause(vec![orders(0)]));
+    answer_look_up(&mut cluster, ErrorCode::NONE, 42);
+    assert_eq!(asked(&cluster), [""; 0]);
+    cluster.call(Call::Resume(vec![orders(0)]));
+    assert_eq!(asked(&cluster), ["broker 1: Fetch 0 from 42"]);
+}
+
+#[test]
+fn a_wakeup_ends_the_poll_that_waits_or_the_next_and_no_record_is_lost() {
+    let mut cluster = reading(config(3, 9), 0);
+    poll(&mut cluster, SECOND);
+    cluster.call(Call::Wakeup);
+    assert_eq!(polled(&mut cluster), [Err(ErrorCode::CLIENT_WAKEUP)]);
+    cluster.call(Call::Wakeup);
+    answer_fetch(&mut cluster, batch(0, 2));
+    poll(&mut cluster, SECOND);
+    assert_eq!(polled(&mut cluster), [Err(ErrorCode::CLIENT_WAKEUP)]);
+    poll(&mut cluster, SECOND);
+    assert_eq!(polled(&mut cluster), [Ok(vec![0, 1])]);
 }
 
 #[test]

@@ -15,7 +15,10 @@
 //!
 //! With `group.protocol=consumer` the membership is that of `consumer_membership`, and the states above are not entered.
 //!
-//! Not modelled: `wakeup()`, regular expressions as subscriptions.
+//! Who subscribes by a pattern joins with the topics that it knows of: each time that it hears of the cluster, in the worst
+//! case `metadata.max.age.ms` after a topic was made.
+//!
+//! Not modelled: patterns that the coordinator resolves (`SubscriptionPattern`, 4.0).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -28,7 +31,7 @@ use super::consumer_membership::ConsumerMembership;
 use super::group_wire;
 use super::subscription_state::SubscriptionState;
 use crate::client::metadata::ClientMetadata;
-use crate::client::{Disconnection, Expect, NetworkClient, RequestToken};
+use crate::client::{Disconnection, Expect, NetworkClient, RequestToken, TopicPattern};
 use crate::config::{Assignor, ConsumerConfig, GroupProtocol};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Request, Response};
@@ -83,6 +86,16 @@ pub(super) enum Purpose {
     Offsets(Vec<TopicPartition>),
 }
 
+/// A subscription by pattern.
+#[derive(Clone, Debug)]
+pub(super) struct Matching {
+    pattern: TopicPattern,
+    /// The metadata that were looked at last.
+    seen: u64,
+    /// It joins when there are newer metadata than these.
+    stale: Option<u64>,
+}
+
 /// The group as one consumer sees it.
 #[derive(Clone, Debug)]
 pub(super) struct ConsumerCoordinator {
@@ -95,6 +108,8 @@ pub(super) struct ConsumerCoordinator {
     pub in_flight: BTreeMap<RequestToken, Purpose>,
     /// What it subscribed to; empty where it assigns its partitions itself.
     pub topics: BTreeSet<TopicName>,
+    /// Where it subscribed by a pattern.
+    pub pattern: Option<Matching>,
     pub state: MemberState,
     /// The membership of the consumer protocol, if that is spoken.
     pub modern: Option<ConsumerMembership>,
@@ -114,6 +129,8 @@ pub(super) struct ConsumerCoordinator {
     /// When the coordinator was heard of last.
     pub heard_at: Instant,
     pub polled_at: Instant,
+    /// What the group has committed is not asked for before this. Such a question that fails holds up no heartbeat.
+    pub offsets_not_before: Instant,
     pub commits: VecDeque<Commit>,
     pub auto_commit_at: Instant,
     pub events: VecDeque<GroupEvent>,
@@ -130,6 +147,7 @@ impl ConsumerCoordinator {
             not_before: Instant::START,
             in_flight: BTreeMap::new(),
             topics: BTreeSet::new(),
+            pattern: None,
             state: MemberState::Unjoined,
             modern: (config.group_protocol == GroupProtocol::Consumer).then(ConsumerMembership::new),
             generation: -1,
@@ -142,6 +160,7 @@ impl ConsumerCoordinator {
             heartbeat_at: Instant::NEVER,
             heard_at: Instant::START,
             polled_at: Instant::START,
+            offsets_not_before: Instant::START,
             commits: VecDeque::new(),
             auto_commit_at: Instant::START,
             events: VecDeque::new(),
@@ -152,7 +171,15 @@ impl ConsumerCoordinator {
 
     /// Whether the group says what it reads.
     pub fn is_managed(&self) -> bool {
-        !self.topics.is_empty()
+        self.pattern.is_some() || !self.topics.is_empty()
+    }
+
+    /// Whether it wants a topic, known to it or not.
+    pub fn subscribes_to(&self, topic: &TopicName) -> bool {
+        match &self.pattern {
+            Some(matching) => matching.pattern.matches(topic),
+            None => self.topics.contains(topic),
+        }
     }
 
     /// Whether it is a member and knows of no rebalance.
@@ -167,6 +194,41 @@ impl ConsumerCoordinator {
     pub fn subscribe(&mut self, topics: BTreeSet<TopicName>) {
         self.topics = topics;
         self.rejoin = true;
+    }
+
+    /// `subscribe(pattern)`.
+    pub fn subscribe_pattern(&mut self, pattern: TopicPattern) {
+        self.pattern = Some(Matching { pattern, seen: 0, stale: None });
+        self.rejoin = true;
+    }
+
+    /// Inside `poll()`: which topics the pattern matches, if there is news.
+    fn match_topics(&mut self, metadata: &ClientMetadata) {
+        let Some(matching) = &mut self.pattern else { return };
+        if matching.seen == metadata.version() {
+            return;
+        }
+        matching.seen = metadata.version();
+        let topics = metadata.topics().map(|(topic, _)| topic).filter(|topic| matching.pattern.matches(topic));
+        let topics: BTreeSet<TopicName> = topics.cloned().collect();
+        self.rejoin |= topics != self.topics;
+        self.topics = topics;
+    }
+
+    /// Whether what is known of the cluster is new enough to join with a pattern. All members look before they join: so a new
+    /// topic makes one rebalance, and not one per member.
+    pub fn looks_before_joining(&mut self, metadata: &mut ClientMetadata) -> bool {
+        let Some(matching) = &mut self.pattern else { return true };
+        let stale = *matching.stale.get_or_insert_with(|| {
+            metadata.request_update();
+            metadata.version()
+        });
+        metadata.version() > stale
+    }
+
+    /// It has joined: before the next time it looks again.
+    pub fn has_joined_by_pattern(&mut self) {
+        self.pattern.iter_mut().for_each(|matching| matching.stale = None);
     }
 
     /// `poll()` is called: before anything is returned, what was returned before is committed if it is time.
@@ -189,6 +251,9 @@ impl ConsumerCoordinator {
         }
         self.check_poll_interval(ctx);
         self.check_session(ctx);
+        if polling && !self.in_callback {
+            self.match_topics(metadata);
+        }
         if self.is_managed() && self.modern.is_some() {
             self.follow(metadata, subscription, polling, ctx);
         } else if self.is_managed() && polling && !self.in_callback {
@@ -358,7 +423,7 @@ impl ConsumerCoordinator {
     /// When there is something to do without any other input. `polling`: the application is inside `poll()`, and what is
     /// done there can be.
     pub fn next_deadline(&self, polling: bool) -> Option<Instant> {
-        let waits = (self.not_before > Instant::START).then_some(self.not_before);
+        let waits = [self.not_before, self.offsets_not_before].into_iter().filter(|at| *at > Instant::START).min();
         let polling = polling && !self.in_callback;
         let poll = (self.watches_poll() && !polling).then(|| self.polled_at + self.config.max_poll_interval_ms);
         let preparing = match self.state {
@@ -382,6 +447,9 @@ impl ConsumerCoordinator {
     pub fn forget_pause(&mut self, now: Instant) {
         if self.not_before <= now {
             self.not_before = Instant::START;
+        }
+        if self.offsets_not_before <= now {
+            self.offsets_not_before = Instant::START;
         }
     }
 }

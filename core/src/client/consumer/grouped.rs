@@ -2,12 +2,12 @@
 
 use super::commits::{CommitKind, Positions};
 use super::consumer::Consumer;
-use super::coordinator::GroupEvent;
+use super::coordinator::{ConsumerCoordinator, GroupEvent};
 use crate::client::{Completion, Work};
 use crate::fact::Fact;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
-use crate::types::{ConnectionId, Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::types::{ConnectionId, LeaderEpoch, Offset, TopicPartition};
 
 impl Consumer {
     pub(super) fn commit(
@@ -44,32 +44,12 @@ impl Consumer {
         }
     }
 
-    /// `close()`: the last automatic commit, then good-bye.
-    pub(super) fn begin_close(&mut self, until: Instant, ctx: &mut Context<'_>) {
-        self.polling_until = None;
-        self.closing = Some(until);
-        if let Some(group) = &mut self.group {
-            group.in_callback = false;
-            if self.config.enable_auto_commit {
-                group.commit_before_rejoin(&self.subscription, until);
-            }
-        }
-        self.maybe_close(ctx);
-    }
-
-    pub(super) fn maybe_close(&mut self, ctx: &mut Context<'_>) {
-        let Some(until) = self.closing else { return };
-        if let Some(group) = &mut self.group {
-            if group.is_committing_for_rejoin() && until > ctx.now() {
-                return;
-            }
-            group.leave(ctx);
-            group.network.close_all(ctx);
-        }
-        self.closed = true;
-        self.network.close_all(ctx);
-        self.in_flight.clear();
-        ctx.complete(Completion::Closed);
+    /// `wakeup()` meets a `commitSync()`: the call throws, and what it has sent goes on to the coordinator.
+    pub(super) fn interrupt_commit(&mut self, ctx: &mut Context<'_>) {
+        let Some(call) = self.group.as_mut().and_then(ConsumerCoordinator::interrupt_commit) else { return };
+        self.is_woken = false;
+        ctx.fact(Fact::WokenUp { call: "commitSync()".to_owned() });
+        ctx.complete(Completion::Committed { call, result: Err(ErrorCode::CLIENT_WAKEUP) });
     }
 
     /// The group goes on, and the application hears of it.

@@ -2,7 +2,7 @@
 //!
 //! Kafka: `AbstractCoordinator` (`JoinGroupResponseHandler`, `SyncGroupResponseHandler`, `HeartbeatThread`),
 //! `ConsumerCoordinator` (`onJoinPrepare`, `onJoinComplete`, `onLeavePrepare`); KIP-62 (a thread of its own sends
-//! heartbeats, and leaves when `poll()` has not been called for `max.poll.interval.ms`), KIP-345, KIP-429.
+//! heartbeats, and leaves when `poll()` has not been called for `max.poll.interval.ms`), KIP-345, KIP-429, KIP-814.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +28,9 @@ const IGNORES_STALE_ANSWERS: KafkaVersion = KafkaVersion::new(2, 6);
 
 /// A member whose generation is over keeps its id, which may still be valid (KAFKA-13419).
 const KEEPS_ID_OF_OLD_GENERATION: KafkaVersion = KafkaVersion::new(3, 2);
+
+/// A static leader that comes back leads on, without assigning anything (KIP-814).
+const RETURNING_LEADER_LOOKS: KafkaVersion = KafkaVersion::new(3, 2);
 
 /// Two heartbeats are not sent at the same instant, even with `heartbeat.interval.ms=0` and `retry.backoff.ms=0`.
 const HEARTBEAT_PAUSE_LEAST: Duration = Duration::from_millis(1);
@@ -165,9 +168,13 @@ impl ConsumerCoordinator {
                 return;
             }
         }
+        if !self.looks_before_joining(metadata) {
+            return;
+        }
         let owned: Vec<TopicPartition> = subscription.partitions.keys().cloned().collect();
         let sent = self.send(|me| group_wire::join(me, &owned), Purpose::Join, ctx);
         if sent {
+            self.has_joined_by_pattern();
             self.state = MemberState::Joining;
             self.rejoin = false;
         }
@@ -193,18 +200,17 @@ impl ConsumerCoordinator {
         }
         let leads = response.leader == response.member_id;
         self.assigned_of = None;
-        let assignments = if leads && !response.skip_assignment {
-            self.assign(&response, metadata, ctx.now())
-        } else {
-            BTreeMap::new()
-        };
+        // Before, a leader that comes back is not told that it leads, and nobody looks for new partitions any more.
+        let leads = leads && (!response.skip_assignment || self.config.version >= RETURNING_LEADER_LOOKS);
+        let assignments = if leads { self.assign(&response, metadata, ctx.now()) } else { BTreeMap::new() };
         if !self.send(|me| group_wire::sync(me, &assignments), Purpose::Sync, ctx) {
             self.state = MemberState::Unjoined;
             self.rejoin = true;
         }
     }
 
-    /// The leader divides what there is.
+    /// The leader divides what there is, and remembers what there was: unless it comes back into a generation whose assignment
+    /// stands.
     fn assign(
         &mut self,
         response: &JoinGroupResponse,
@@ -224,7 +230,10 @@ impl ConsumerCoordinator {
             metadata.add_topic(topic, now);
         }
         let counts = partition_counts(metadata, topics.iter());
-        let assignment = self.assignor.unwrap_or(Assignor::Range).assign(&members, &counts);
+        let assignment = match response.skip_assignment {
+            true => BTreeMap::new(),
+            false => self.assignor.unwrap_or(Assignor::Range).assign(&members, &counts),
+        };
         self.assigned_of = Some(counts);
         assignment
     }

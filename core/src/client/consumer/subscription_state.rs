@@ -3,6 +3,8 @@
 //! Kafka: `SubscriptionState`; KIP-320 (a position carries the epoch of what was read last, and is validated against
 //! each new leader; 2.3).
 //!
+//! `pause()` is part of it: a partition that is given up and comes back, as in every eager rebalance, is paused no more.
+//!
 //! ```text
 //!   AwaitCommitted ──▶ AwaitReset ──ListOffsets──▶ Fetching ◀──OffsetForLeaderEpoch── AwaitValidation
 //!                        ▲                          │  │                                 ▲
@@ -56,6 +58,8 @@ pub(super) struct PartitionState {
     pub not_before: Instant,
     /// As of the last fetch.
     pub high_watermark: Offset,
+    /// The application has called `pause()`: it is not fetched, and nothing of it is returned.
+    pub paused: bool,
     /// It is to be given up: nothing of it is read or returned any more.
     pub pending_revocation: bool,
     /// The follower from which to read instead of the leader, and until when (KIP-392).
@@ -86,11 +90,22 @@ impl SubscriptionState {
                 busy: Busy::Idle,
                 not_before: Instant::START,
                 high_watermark: Offset::NONE,
+                paused: false,
                 pending_revocation: false,
                 preferred: None,
             });
             self.partitions.insert(partition, PartitionState { pending_revocation: false, ..state });
         }
+    }
+
+    /// Pauses partitions, or resumes them. Gives those for which that is a change; `pause()` of what it does not have throws in
+    /// Kafka.
+    pub fn set_paused(&mut self, partitions: Vec<TopicPartition>, paused: bool) -> Vec<TopicPartition> {
+        let changes = |partition: &TopicPartition| match self.partitions.get_mut(partition) {
+            Some(state) => std::mem::replace(&mut state.paused, paused) != paused,
+            None => false,
+        };
+        partitions.into_iter().filter(changes).collect()
     }
 
     /// Reads only these until the others are given up.

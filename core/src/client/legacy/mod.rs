@@ -99,6 +99,10 @@ impl LegacyProducer {
             Call::Close { .. } => self.lifecycle = Lifecycle::Closing,
             Call::Assign(_)
             | Call::Subscribe(_)
+            | Call::SubscribePattern(_)
+            | Call::Pause(_)
+            | Call::Resume(_)
+            | Call::Wakeup
             | Call::Commit { .. }
             | Call::ReturnFromCallback
             | Call::Worked(..)

@@ -106,6 +106,7 @@ impl Producer {
             allow_auto_topic_creation: true,
             topic_idle: Some(Duration::from_secs(300)),
             request_timeout: config.request_timeout_ms,
+            tells_recreated: config.version >= super::metadata::TELLS_RECREATED,
         });
         Self {
             client,
@@ -158,6 +159,10 @@ impl Producer {
             Call::Close { timeout } => self.close(timeout, ctx),
             Call::Assign(_)
             | Call::Subscribe(_)
+            | Call::SubscribePattern(_)
+            | Call::Pause(_)
+            | Call::Resume(_)
+            | Call::Wakeup
             | Call::Commit { .. }
             | Call::ReturnFromCallback
             | Call::Worked(..)

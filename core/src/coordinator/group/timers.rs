@@ -1,6 +1,7 @@
 //! What happens when nobody asks: sessions end, rebalances run out of time, offsets expire.
 //!
-//! Kafka: `onExpireHeartbeat`, `onExpirePendingSync`, `GroupMetadataManager.cleanupGroupMetadata`; KIP-211.
+//! Kafka: `onExpireHeartbeat`, `onExpirePendingSync`, `GroupMetadataManager.cleanupGroupMetadata`; KIP-211. And what goes with a
+//! topic: `handleDeletedPartitions`, `onPartitionsDeleted`.
 
 use std::collections::BTreeSet;
 
@@ -80,6 +81,29 @@ impl GroupCoordinator {
             group.expel(&member, RemovalReason::DidNotSync, ctx);
         }
         self.prepare_rebalance(id, ctx);
+    }
+
+    /// What is committed for partitions that are deleted goes with them (`handleDeletedPartitions`). A commit that comes later, for
+    /// another topic of the same name, is taken: a group knows topics by their names.
+    pub fn partitions_deleted(&mut self, deleted: &BTreeSet<TopicPartition>) {
+        if deleted.is_empty() {
+            return;
+        }
+        let mut tombstones: Vec<(GroupId, Vec<GroupRecord>)> = Vec::new();
+        for group in self.groups() {
+            let gone = group.offsets().iter().map(|(partition, _)| partition).filter(|of| deleted.contains(*of));
+            let tombstone = |partition: &TopicPartition| {
+                let (group, partition) = (group.id().clone(), partition.clone());
+                GroupRecord::OffsetCommit { group, partition, committed: None }
+            };
+            let records: Vec<GroupRecord> = gone.map(tombstone).collect();
+            if !records.is_empty() {
+                tombstones.push((group.id().clone(), records));
+            }
+        }
+        for (id, records) in tombstones {
+            self.write(&id, records, Purpose::Housekeeping { group: id.clone() });
+        }
     }
 
     /// Offsets that nobody has renewed for `offsets.retention.minutes` go, and groups with them that have nothing else.
