@@ -28,6 +28,30 @@ fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     Tale::new(Cause::IndexMisleads, vec![step(lineage, damage)])
 }
 
+/// A consumer has read another record at this offset, which was gone before this one was appended, or had been in another topic
+/// of this name.
+fn unnoticed(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, offset: Offset) -> Option<Tale> {
+    let append = lineage.surviving_append(partition, offset.0).filter(|_| anomaly.kind == Kind::Unseen)?;
+    let reads = lineage.polls.get(partition)?.get(&offset.0)?;
+    // What had been fetched before may have been returned since.
+    let read = reads.iter().copied().filter(|read| *read < append).max().or(reads.first().copied())?;
+    if let Some(deleted) = deletion(lineage, partition).filter(|at| *at < append) {
+        return Some(told_in_order(lineage, Cause::LogReplaced, [read, deleted, append]));
+    }
+    let structure = &lineage.partitions.get(partition)?.structure;
+    let from = if read < append { read } else { 0 };
+    let cut =
+        structure.iter().copied().filter(|at| (from..append).contains(at)).rfind(
+            |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
+        )?;
+    Some(told_in_order(lineage, Cause::TruncationUnnoticed, [read, cut, append]))
+}
+
+fn told_in_order(lineage: &Lineage<'_>, cause: Cause, mut places: [At; 3]) -> Tale {
+    places.sort_unstable();
+    Tale::new(cause, places.into_iter().map(|at| step(lineage, at)).collect())
+}
+
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(partition), Some(offset)) = (Tale::partition(anomaly), anomaly.offset) else { return Tale::unknown() };
     let resets = lineage
@@ -50,9 +74,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         .filter(passed_over)
         .max();
     let Some(reset) = reset else {
-        let replaced = Some(anomaly.kind).filter(|kind| *kind == Kind::Unseen);
-        let replaced = replaced.and_then(|_| read_before_the_cut(lineage, &partition, offset));
-        return replaced.unwrap_or_else(|| misled(lineage, anomaly));
+        return unnoticed(lineage, anomaly, &partition, offset).unwrap_or_else(|| misled(lineage, anomaly));
     };
     let cause = match &lineage.events[reset].fact {
         Fact::PositionReset { reason: ResetReason::Truncation, .. } => Cause::LogReplaced,
@@ -77,21 +99,6 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let steps = places.into_iter().map(|at| step(lineage, at)).collect();
     let contributing = if unclean { vec![Cause::UncleanElection] } else { Vec::new() };
     Tale { contributing, ..Tale::new(cause, steps) }
-}
-
-/// Somebody has read another record at this offset, from a log that was cut, or from a topic that was deleted and created again. Who
-/// does not ask where its last epoch ends (clients before 2.3, KIP-320), or asks and hears of no other epoch, goes on behind it.
-fn read_before_the_cut(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset) -> Option<Tale> {
-    let read = *lineage.polls.get(partition)?.get(&offset.0)?.first()?;
-    let is_cut = |at: &At| match &lineage.events[*at].fact {
-        Fact::Truncated { from, to, .. } => *from > offset && *to <= offset,
-        _ => false,
-    };
-    let cut = lineage.partitions.get(partition)?.structure.iter().copied().find(is_cut);
-    let place = cut.or_else(|| deletion(lineage, partition))?;
-    let mut places = [read, place];
-    places.sort_unstable();
-    Some(Tale::new(Cause::LogReplaced, places.into_iter().map(|at| step(lineage, at)).collect()))
 }
 
 /// When a topic of this name was deleted last.

@@ -8,7 +8,7 @@ mod explain;
 mod list;
 mod log;
 mod report;
-mod run;
+pub(crate) mod run;
 mod schema;
 mod screen;
 mod select;

@@ -32,9 +32,6 @@ use crate::machine::{Context, Input, Machine};
 use crate::protocol::ErrorCode;
 use crate::types::{Instant, NodeId, Offset, TopicName, TopicPartition, earliest};
 
-/// KIP-320 on the side of the consumer.
-pub(super) const VALIDATES_POSITIONS: KafkaVersion = KafkaVersion::new(2, 3);
-
 /// Since when what has been fetched of a paused partition waits for it (KAFKA-7548). Before, it was thrown away.
 const KEEPS_FETCHED_OF_PAUSED: KafkaVersion = KafkaVersion::new(2, 4);
 
@@ -320,7 +317,7 @@ impl Consumer {
     /// Positions whose leader epoch has grown must be confirmed by the new leader (KIP-320). What the old one sent and
     /// `poll()` has not returned is dropped, and what is under way is not waited for.
     fn await_validation(&mut self) {
-        if self.config.version < VALIDATES_POSITIONS {
+        if !self.config.validates_positions() {
             return;
         }
         for (partition, state) in &mut self.subscription.partitions {
