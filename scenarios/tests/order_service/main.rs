@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ackproof::log::{FactLog, LogFormat, VirtualTime, tell};
 
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::RecordId;
 use ackproof_reports::{Cause, Kind, Verdict};
 use ackproof_sim::app::{Cluster, Consumer, Polled, Producer};
@@ -273,6 +274,72 @@ fn the_two_consumers_of_the_tutorial_process_again_what_they_had_not_committed()
                 assert_eq!(anomaly.cause, Some(Cause::ProcessedBeforeCommitted), "seed {seed}");
             }
         }
+    }
+}
+
+/// Bills slowly: its partition is paused meanwhile, and it polls on to stay in its group. It ends behind the last order, or when
+/// somebody wakes it up; then it has committed what it has billed, whether or not the commit came back.
+async fn patient_billing(consumer: Arc<Consumer>, bills: Arc<Mutex<Vec<String>>>) {
+    consumer.subscribe_pattern("ord.*");
+    let (last, mut is_over) = (format!("订单信息！{}", ORDERS - 1), false);
+    while !is_over {
+        let records = match consumer.poll(Duration::from_millis(100)).await {
+            Err(ErrorCode::CLIENT_WAKEUP) => return,
+            records => records.expect("the topic is there"),
+        };
+        consumer.pause(&[("orders", 0)]);
+        for record in &records {
+            match consumer.poll(Duration::from_millis(50)).await {
+                Err(ErrorCode::CLIENT_WAKEUP) => is_over = true,
+                meanwhile => assert_eq!(meanwhile, Ok(Vec::new()), "it is paused"),
+            }
+            let order = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+            is_over |= order == last;
+            bills.lock().expect("nothing panics with it").push(order);
+            consumer.processed(record);
+        }
+        if !records.is_empty() {
+            is_over |= consumer.commit_sync().await == Err(ErrorCode::CLIENT_WAKEUP);
+        }
+        consumer.resume(&[("orders", 0)]);
+    }
+}
+
+#[test]
+fn a_service_that_is_woken_up_and_closes_bills_each_order_once() {
+    let shop = Shop::in_a_group(&[("session.timeout.ms", "6000"), ("enable.auto.commit", "false")]);
+    for seed in 0..4 {
+        let (shared, shop) = (Shared::new(&shop), shop.clone());
+        let (watched, bills) = (shared.clone(), Arc::new(Mutex::new(Vec::new())));
+        let book = bills.clone();
+        Runtime::with_seed_and_config(seed, madsim::Config::default()).block_on(async move {
+            let cluster = Cluster::start(shop.spec(seed), watched.observer()).await;
+            let node = Handle::current().create_node().name("order service").build();
+            let producing = node.spawn(order_producer(cluster.producer("orders-out"), 0));
+            for life in ["billing", "billing again"] {
+                let consumer = Arc::new(cluster.consumer("orders-in"));
+                let node = Handle::current().create_node().name(life).build();
+                let working = node.spawn(patient_billing(consumer.clone(), book.clone()));
+                while life == "billing" && book.lock().expect("nothing panics with it").len() < 20 {
+                    madsim::time::sleep(Duration::from_millis(10)).await;
+                }
+                if life == "billing" {
+                    consumer.wakeup();
+                }
+                working.await.expect("nobody kills it");
+                let consumer = Arc::into_inner(consumer).expect("nobody else has it");
+                consumer.close(Duration::from_secs(30)).await;
+            }
+            producing.await.expect("the producer is not killed");
+            cluster.finish().await;
+        });
+        let bills = bills.lock().expect("nothing panics with it").clone();
+        let all: Vec<String> = (0..ORDERS).map(|order| format!("订单信息！{order}")).collect();
+        assert_eq!(bills, all, "seed {seed}");
+        let judgement = shared.judgement();
+        assert_eq!(judgement.kinds(), [], "seed {seed}: {:?}", judgement.anomalies);
+        assert!(shared.count("woken-up") > 0, "seed {seed}: it was woken up");
+        assert!(shared.count("partitions-paused") > 0, "seed {seed}: it paused");
     }
 }
 
