@@ -11,7 +11,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use ackproof_reports::Kind;
+use ackproof_reports::{Cause, Kind};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -34,8 +34,8 @@ const SHRINKING: Limits = Limits { worlds: 300, keeps_configuration: true };
 pub struct Question {
     /// A server.properties, path as a scenario file would have it.
     pub server: Option<String>,
-    /// Properties of the topic, by Kafka's names.
-    pub topic: Vec<(String, String)>,
+    /// A file of topic properties.
+    pub topic: Option<String>,
     /// A producer.properties.
     pub producer: Option<String>,
     /// A consumer.properties.
@@ -144,7 +144,7 @@ pub struct Row {
     pub broken: BTreeMap<Promise, u64>,
 }
 
-/// One way in which a promise was broken, with the first world that shows it.
+/// One way in which a promise was broken: one cause, and whether that is permitted. With the first world that shows it.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// The promise.
@@ -187,12 +187,9 @@ pub fn form(question: &Question) -> Form {
     };
     let mut cluster = table(&[("kafka", text(&question.kafka)), ("brokers", Value::Integer(question.brokers.into()))]);
     file(&mut cluster, &question.server);
-    let config: Table = question.topic.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-    let topic = table(&[
-        ("name", text("audited")),
-        ("replication-factor", Value::Integer(question.replication_factor.into())),
-        ("config", Value::Table(config)),
-    ]);
+    let mut topic =
+        table(&[("name", text("audited")), ("replication-factor", Value::Integer(question.replication_factor.into()))]);
+    file(&mut topic, &question.topic);
     let mut producer = table(&[
         ("name", text("producer")),
         ("topic", text("audited")),
@@ -236,8 +233,18 @@ pub fn check(question: &Question, place: &Place) -> Result<Given, Diagnostics> {
     Given::of(&form(question), place)
 }
 
-/// Runs the worlds. `look` hears what is being done, once for each world and counterexample.
+/// Runs the worlds and makes what they show small. `look` hears what is being done, once for each world and counterexample.
 pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(&str)) -> io::Result<Audit> {
+    let mut audit = survey(given, worlds, jobs, look)?;
+    for finding in &mut audit.findings {
+        look("making counterexamples small");
+        finding.look_closer();
+    }
+    Ok(audit)
+}
+
+/// Runs the worlds. What they show is as it was found.
+pub fn survey(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(&str)) -> io::Result<Audit> {
     let mut audit = Audit { rows: Vec::new(), findings: Vec::new() };
     for failures in FAILURES {
         let budget = Budget(failures.iter().copied().collect());
@@ -266,14 +273,24 @@ pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(
         }
         audit.rows.push(row);
     }
-    for finding in &mut audit.findings {
-        look("making counterexamples small");
-        finding.look_closer();
-    }
     Ok(audit)
 }
 
 impl Audit {
+    /// The cells of the table: the header, then a row for each class of failures.
+    pub fn cells(&self) -> Vec<Vec<String>> {
+        let header = ["failure", "worlds"].into_iter().chain(Promise::ALL.map(Promise::name));
+        let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
+        for row in &self.rows {
+            let promises = Promise::ALL.map(|promise| match row.broken.get(&promise) {
+                Some(times) => format!("BROKEN in {times}"),
+                None => "held".to_owned(),
+            });
+            rows.push([row.failure.clone(), row.worlds.to_string()].into_iter().chain(promises).collect());
+        }
+        rows
+    }
+
     fn found(
         &mut self,
         (promise, signature): (Promise, Signature),
@@ -281,8 +298,12 @@ impl Audit {
         campaign: &Campaign,
         failure: Failure,
     ) {
-        match self.findings.iter_mut().find(|finding| finding.signature == signature) {
-            Some(known) => known.under.push(under),
+        match self.findings.iter_mut().find(|finding| finding.is_another(promise, signature)) {
+            Some(known) => match known.under.iter_mut().find(|(failure, _)| *failure == under.0) {
+                // Mostly the same worlds: a lost record, and another one at its offset.
+                Some((_, times)) => *times = under.1.max(*times),
+                None => known.under.push(under),
+            },
             None => self.findings.push(Finding {
                 promise,
                 signature,
@@ -298,8 +319,18 @@ impl Audit {
 }
 
 impl Finding {
+    fn is_another(&self, promise: Promise, signature: Signature) -> bool {
+        let same_cause = match (self.signature, signature) {
+            (Signature::Anomaly { cause: Some(one), .. }, Signature::Anomaly { cause: Some(other), .. }) => {
+                one == other && one != Cause::Unknown && self.signature.is_forbidden() == signature.is_forbidden()
+            }
+            (one, other) => one == other,
+        };
+        self.promise == promise && same_cause
+    }
+
     /// Makes the first world small, and looks for the smallest change that keeps the promise in it.
-    fn look_closer(&mut self) {
+    pub fn look_closer(&mut self) {
         if let Some(small) = keep::small(&self.campaign, self.signature, &self.failure, SHRINKING) {
             (self.form, self.seed) = (small.form, small.seed);
         }
