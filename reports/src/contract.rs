@@ -120,6 +120,9 @@ pub struct ConsumerContract {
     pub name: String,
     /// Whether `auto.offset.reset` is `latest`.
     pub resets_to_latest: bool,
+    /// Whether it compares its position with the epochs of a new leader's log (KIP-320; clients since 2.3).
+    #[serde(default)]
+    pub validates_position: bool,
     /// `group.id`.
     pub group: Option<String>,
     /// `group.instance.id`.
@@ -262,6 +265,9 @@ impl Contract {
                 Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
                 Some(Cause::CorruptRecord) => Permitted::yes(
                     "a checksum tells that a record is damaged; no replica repairs another's disk on read",
+                ),
+                Some(Cause::WrittenTwiceInOneEpoch) => Permitted::yes(
+                    "unsynced records may go with the power, and a leader that is back before it is missed keeps its epoch",
                 ),
                 Some(Cause::StoppedByRecord) => {
                     Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
@@ -438,6 +444,9 @@ impl Contract {
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }
+            (Some(Cause::RenumberedInFlight), Some(_)) => Permitted::yes(
+                "a batch that fails for good begins a new epoch, and what is in flight behind it begins anew: KAFKA-14034, open",
+            ),
             (None | Some(Cause::Unknown), Some(ProducerContract { on_error: OnError::Resend, .. })) => {
                 Permitted::unknown("the application resends what failed, which no setting recognises")
             }
@@ -487,6 +496,11 @@ impl Contract {
         match (anomaly.kind, anomaly.cause) {
             (Kind::PollSkip | Kind::Unseen, _) if latest => {
                 Permitted::yes("auto.offset.reset=latest skips what was written before the consumer had a position")
+            }
+            (_, Some(Cause::TruncationUnnoticed))
+                if self.consumers.iter().any(|consumer| !consumer.validates_position) =>
+            {
+                Permitted::yes("a consumer before 2.3 knows its position by the offset alone (KIP-320)")
             }
             (_, Some(Cause::IndexMisleads)) => {
                 Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")

@@ -47,6 +47,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
                     client,
                     name,
                     resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
+                    validates_position: config.validates_positions(),
                     group: config.group_id.clone(),
                     instance: config.group_instance_id.clone(),
                     // A program outside says what it has done, as `Consumer::processed` asks of it.

@@ -313,10 +313,7 @@ impl Broker {
 
     /// Hands on, between the parts, what the input has led to, until nothing is left.
     fn settle(&mut self, ctx: &mut Context<'_>) {
-        if let Some(delta) = self.metadata.take_delta() {
-            self.replicas.apply_metadata(self.metadata.image(), &delta, ctx);
-            self.apply_metadata_to_groups(&delta, ctx);
-        }
+        self.publish_metadata(ctx);
         loop {
             if let Some(completed) = self.replicas.next_completed() {
                 self.on_completed(completed, ctx);
@@ -367,6 +364,15 @@ impl Broker {
         }
     }
 
+    /// Acts on what the metadata log has said since the last time.
+    fn publish_metadata(&mut self, ctx: &mut Context<'_>) {
+        let acts = self.config.toggles.early_publishing || self.lifecycle.state() != BrokerState::Starting;
+        if acts && let Some(delta) = self.metadata.take_delta() {
+            self.replicas.apply_metadata(self.metadata.image(), &delta, ctx);
+            self.apply_metadata_to_groups(&delta, ctx);
+        }
+    }
+
     /// Proposals of leaders go to the controller, its answers to the leaders; whether there were answers.
     fn settle_isr_proposals(&mut self, ctx: &mut Context<'_>) -> bool {
         for proposal in self.replicas.take_isr_proposals() {
@@ -390,7 +396,10 @@ impl Broker {
             self.replicas.set_broker_epoch(epoch);
         }
         match self.lifecycle.state() {
-            BrokerState::Recovery if self.metadata.is_caught_up() => self.lifecycle.set_ready_to_unfence(ctx),
+            BrokerState::Recovery if self.metadata.is_caught_up() => {
+                self.publish_metadata(ctx);
+                self.lifecycle.set_ready_to_unfence(ctx);
+            }
             BrokerState::Running if !self.sockets.is_processing() => {
                 self.readable.extend(self.sockets.enable_processing());
             }

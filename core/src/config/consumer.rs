@@ -124,6 +124,11 @@ const DEFINITIONS: &[Definition] = &[
 ];
 
 impl ConsumerConfig {
+    /// Whether a position is compared with the epochs of a new leader's log (KIP-320 on the side of the consumer).
+    pub fn validates_positions(&self) -> bool {
+        self.version >= KafkaVersion::new(2, 3)
+    }
+
     /// The configuration of a consumer of `version` whose properties are `overrides`.
     pub fn resolve(
         version: KafkaVersion,

@@ -141,6 +141,10 @@ toggles! {
     isr_by_time_only since (0, 9),
     /// A follower that was out of range, and is in range again by the time it has asked, keeps its log (KAFKA-2143).
     oor_keep_log since (0, 10),
+    /// A broker acts on metadata as soon as it has read all there is (`MetadataLoader`), rather than when the controller has
+    /// registered it and acknowledged that it is caught up (`BrokerMetadataListener.startPublishing`). A fix of slow starts:
+    /// a broker that is back within its session leads once more in the epoch in which it died.
+    early_publishing since (3, 5),
     /// A consumer of the consumer protocol (KIP-848) commits automatically what `poll()` had returned when it was called
     /// again. Without, another thread commits meanwhile, and may find positions that `poll()` has just moved beyond what the
     /// program has seen (KAFKA-18641). Which of the two threads is first is a matter of chance; here it is the program's.

@@ -384,7 +384,11 @@ impl ReplicaFetcher {
                 Err(AppendError::Refused(error)) => {
                     let offset = state.from.offset;
                     ctx.fact(Fact::FetchRefused { partition: name.clone(), offset, error });
-                    self.rest(name, around, ctx.now());
+                    match error {
+                        ErrorCode::CORRUPT_MESSAGE | ErrorCode::INVALID_RECORD => self.rest(name, around, ctx.now()),
+                        // What was not foreseen: given up until there is a new epoch (`markPartitionFailed`, KIP-461).
+                        _ => self.remove(name),
+                    }
                     return Ok(());
                 }
                 Err(AppendError::Storage(_)) => return Err(StorageFailure),

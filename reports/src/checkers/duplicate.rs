@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use ackproof_core::types::Offset;
 
 use super::{Findings, at, of_partition, of_record};
-use crate::anomaly::Kind;
+use crate::anomaly::{Anomaly, Kind};
 use crate::ledger::Ledger;
 
 /// Where copies of a content were: partition and offset, the oldest first.
@@ -23,10 +23,21 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
     for extra in ledger.extra.iter().filter(|extra| !ledger.is_astray(extra.root, extra.place)) {
         findings.counts.duplicated += 1;
         let mut anomaly = at(ledger, of_record(ledger, Kind::Duplicate, extra.root), extra.place);
-        anomaly.other_offset = ledger.first[extra.root].map(|first| Offset(ledger.history.offset(first)));
+        if let Some(first) = ledger.first[extra.root] {
+            point_to(ledger, &mut anomaly, extra.place.partition, (first.partition, ledger.history.offset(first)));
+        }
         findings.anomalies.push(anomaly);
     }
     read_and_forgotten(ledger, findings);
+}
+
+/// Says where the first copy is: the application may have sent the record again to another partition.
+fn point_to(ledger: &Ledger<'_>, anomaly: &mut Anomaly, partition: usize, first: (usize, i64)) {
+    if first.0 == partition {
+        anomaly.other_offset = Some(Offset(first.1));
+    } else {
+        anomaly.note = Some(format!("first at {} @ {}", ledger.history.partition_name(first.0), first.1));
+    }
 }
 
 /// Copies beyond the first where the first has been read and is forgotten.
@@ -70,8 +81,8 @@ fn read_and_forgotten(ledger: &Ledger<'_>, findings: &mut Findings) {
             (anomaly.key, anomaly.value, anomaly.record) = (record.key, record.value, record.record);
             anomaly.told_at = record.told_at;
             anomaly.offset = Some(Offset(*offset));
-            anomaly.other_offset = Some(Offset(first.1));
-            anomaly.note = Some("the first copy was read, and is forgotten since".to_owned());
+            point_to(ledger, &mut anomaly, *partition, first);
+            anomaly.note.get_or_insert_with(|| "the first copy was read, and is forgotten since".to_owned());
             findings.anomalies.push(anomaly);
         }
     }

@@ -41,10 +41,11 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             anomaly.offset = Some(Offset(conflict.offset));
             anomaly.key = conflict.key;
             anomaly.value = conflict.value;
+            // Of several attempts the one that was answered.
             let sender = |digest: u64| {
                 let position = senders.partition_point(|(other, _)| *other < digest);
                 let (found, root) = senders.get(position)?;
-                (*found == digest).then(|| &ledger.history.sends[*root])
+                (*found == digest).then(|| ledger.standing(*root).1)
             };
             anomaly.record = sender(conflict.first).map(|sent| sent.id);
             anomaly.other_record = sender(conflict.second).map(|sent| sent.id);

@@ -103,6 +103,8 @@ causes! {
         "the leader appended a sequence number that it had appended before";
     SequenceReset = "sequence-reset",
         "the client sent the batch again under another producer id or sequence";
+    RenumberedInFlight = "renumbered-in-flight",
+        "another batch of the partition failed for good, and the client sent this one again under a new epoch and sequence";
     ResentByApplication = "resent-by-application",
         "the application sent the record again, which is a new record to the broker";
     RetryOvertakenInFlight = "retry-overtaken-in-flight",
@@ -132,6 +134,8 @@ causes! {
         "an index on the leader's disk points behind the record, and whoever starts to read there does not get it";
     LogReplaced = "log-replaced",
         "the log was cut and written anew below what had been told or read";
+    TruncationUnnoticed = "truncation-unnoticed",
+        "the log was cut below the consumer's position and had grown beyond it again before the consumer asked";
     CorruptRecord = "corrupt-record",
         "the bytes of the record do not match their checksum, and nobody offers others";
     HighWatermarkBehind = "high-watermark-behind",
@@ -158,6 +162,8 @@ causes! {
         "one assignment gave the partition to two members";
     InstanceIdShared = "instance-id-shared",
         "two processes named one group.instance.id, and the group took the second for the first";
+    WrittenTwiceInOneEpoch = "written-twice-in-one-epoch",
+        "a leader lost what it had appended, led on in the same epoch and appended something else, and nothing tells the two apart";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
     // ---- neither ----

@@ -64,7 +64,8 @@ pub(super) fn fate(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &
         return fate;
     }
     // No log was cut below it, and yet it is gone: then what a recovery read from the bytes of a torn log was not what had
-    // been appended there. Another record has its offset: the one whose write broke off.
+    // been appended there. Another record has its offset: the one whose write broke off. Or a segment came back without it
+    // while the next one was written: a log is loaded with a hole in it.
     let reread = follow_copies(lineage, partition, promise, true);
     if reread.decision.is_some() { reread } else { fate }
 }
@@ -86,6 +87,7 @@ fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Pr
     walk.extend(line.structure.iter().copied().filter(|at| {
         *at > promise.append || matches!(&lineage.events[*at].fact, Fact::BecameLeader { leader_epoch, .. } if *leader_epoch > promise.epoch)
     }));
+    walk.retain(|at| *at < promise.until);
     walk.sort_unstable();
     for at in walk {
         if let NodeId::Broker(broker) = lineage.events[at].node {
@@ -117,6 +119,9 @@ impl Fate {
                 self.lose(lineage, at, broker, Some(*reason));
             }
             Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(lineage, at, broker, None),
+            Fact::LogLoaded { clean: false, .. } if self.recovery_takes && self.lost_something(lineage, at, broker) => {
+                self.lose(lineage, at, broker, None);
+            }
             Fact::LogLoaded { .. } => {
                 if let Some(holding) = self.holders.get_mut(&broker) {
                     holding.seen = at;
@@ -167,6 +172,15 @@ impl Fate {
             between.into_iter().any(|other| matches!(lineage.events[*other].fact, Fact::PartitionOffline { .. }));
         let kept = self.destructions.iter().all(|gone| *gone < decision.became);
         !decision.unclean && kept && was_offline && before.node == now.node && end(before) == end(now)
+    }
+
+    /// Whether a holder's machine has lost bytes since it was last seen to have the record.
+    fn lost_something(&self, lineage: &Lineage<'_>, at: At, broker: i32) -> bool {
+        let power = self
+            .holders
+            .get(&broker)
+            .and_then(|holding| lineage.last_power_loss(NodeId::Broker(broker), holding.seen, at));
+        power.is_some_and(|power| matches!(lineage.events[power].fact, Fact::PowerLost { lost_bytes: 1.., .. }))
     }
 
     fn lose(&mut self, lineage: &Lineage<'_>, at: At, broker: i32, truncated: Option<TruncationReason>) {

@@ -47,6 +47,8 @@ pub(crate) struct PartitionLine {
     pub forgotten: Vec<At>,
     /// The broker that leads at the end.
     pub final_leader: Option<i32>,
+    /// Leader epochs in its log, each by the first offset that has it.
+    epochs: BTreeMap<i64, i32>,
     /// How many replicas it has.
     pub replicas: usize,
 }
@@ -294,6 +296,13 @@ impl<'a> Lineage<'a> {
                     line.final_leader = Some(*broker);
                 }
             }
+            Fact::RecordSurveyed { partition, broker, offset, leader_epoch, .. } => {
+                let line = self.partitions.entry(partition).or_default();
+                let last = line.epochs.last_key_value().map(|(_, epoch)| *epoch);
+                if line.final_leader == Some(*broker) && last != Some(leader_epoch.0) {
+                    line.epochs.insert(offset.0, leader_epoch.0);
+                }
+            }
             _ => {}
         }
     }
@@ -319,6 +328,18 @@ impl<'a> Lineage<'a> {
         let mut appends = self.appends(partition, offset);
         appends.retain(|at| matches!(&self.events[*at].fact, Fact::Appended { role: Role::Leader, .. }));
         appends
+    }
+
+    /// The append by a leader that what stands at an offset in the end comes from. An old leader that comes to itself late
+    /// may append at the same offset after it: that one is gone.
+    pub(crate) fn surviving_append(&self, partition: &TopicPartition, offset: i64) -> Option<At> {
+        let appends = self.leader_appends(partition, offset);
+        let epoch = self.partitions.get(partition)?.epochs.range(..=offset).next_back().map(|(_, epoch)| *epoch);
+        let of_epoch = |at: &&At| match &self.events[**at].fact {
+            Fact::Appended { leader_epoch, .. } => Some(leader_epoch.0) == epoch,
+            _ => false,
+        };
+        appends.iter().rfind(of_epoch).or(appends.last()).copied()
     }
 
     /// The event of a number.

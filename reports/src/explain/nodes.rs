@@ -56,11 +56,13 @@ impl Lineage<'_> {
         until.iter().rev().copied().find(ends_or_starts).filter(|at| is_death(&self.events[*at].fact))
     }
 
-    /// The last loss of power of a machine in a stretch of the trace.
+    /// The last loss of power of a machine in a stretch of the trace; rather one that took something.
     pub(crate) fn last_power_loss(&self, node: NodeId, after: At, before: At) -> Option<At> {
         let line = self.nodes.get(&node)?;
-        let mut inside = line.iter().rev().copied().filter(|at| *at > after && *at < before);
-        inside.find(|at| matches!(self.events[*at].fact, Fact::PowerLost { .. }))
+        let inside = line.iter().rev().copied().filter(|at| *at > after && *at < before);
+        let mut losses = inside.filter(|at| matches!(self.events[*at].fact, Fact::PowerLost { .. })).peekable();
+        let last = losses.peek().copied();
+        losses.find(|at| matches!(self.events[*at].fact, Fact::PowerLost { lost_bytes: 1.., .. })).or(last)
     }
 
     /// The end of a process or machine that is nearest in time to an event, but not before another.

@@ -1,6 +1,7 @@
 //! Facts as steps of a story: who, what, and what a reader needs beside it.
 
 use ackproof_core::fact::{Event, Fact, LogStartReason, RemovalReason, RetryReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, NodeId};
 
 use super::exceptions::exception;
@@ -34,6 +35,7 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         | Fact::BrokerFenced { .. } => decision(lineage, at, event),
         Fact::Appended { .. }
         | Fact::AppendRefused { .. }
+        | Fact::FetchRefused { .. }
         | Fact::Truncated { .. }
         | Fact::LogLoaded { .. }
         | Fact::BecameLeader { .. } => log(event),
@@ -120,6 +122,12 @@ fn log(event: &Event) -> (Actor, String, String) {
                 false => format!("appended at offsets {base_offset}..{last_offset}"),
             };
             (Actor::with_role(event.node, format!("{role}, epoch {leader_epoch}")), what, String::new())
+        }
+        Fact::FetchRefused { offset, error: ErrorCode::CORRUPT_MESSAGE, .. } => {
+            (plain, "refused what the leader sent".to_owned(), format!("a broken batch, from offset {offset}"))
+        }
+        Fact::FetchRefused { offset, .. } => {
+            (plain, "gave the partition up".to_owned(), format!("what the leader sent begins before offset {offset}"))
         }
         Fact::AppendRefused { error, .. } => (plain, "refused the batch".to_owned(), error.to_string()),
         Fact::Truncated { from, to, reason, .. } => {

@@ -23,7 +23,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     };
     let line = lineage.delivery.get(&(group.as_str(), partition.clone())).map_or(&[][..], Vec::as_slice);
     let members = lineage.members.get(group.as_str());
-    let born = lineage.leader_appends(&partition, offset.0).last().copied().unwrap_or(0);
+    let born = lineage.surviving_append(&partition, offset.0).unwrap_or(0);
     let walk = Walk { lineage, partition, offset, line, members, born };
     match anomaly.kind {
         Kind::DuplicateDelivery => walk.duplicated(),

@@ -4,6 +4,7 @@
 //! CR-02, CR-03 (what idempotence must recognise), CR-08, NC-08 (what it has forgotten).
 
 use ackproof_core::fact::{Fact, ForgottenReason, RetryReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{RecordId, TopicPartition};
 
 use super::Tale;
@@ -97,7 +98,7 @@ fn is_with_its_records(lineage: &Lineage<'_>, at: At) -> bool {
 
 /// The append that the record at an offset survives from.
 fn copied(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, offset: i64) -> Option<Copied> {
-    let append = *lineage.leader_appends(partition, offset).last()?;
+    let append = lineage.surviving_append(partition, offset)?;
     Some(Copied { append, origin: lineage.origin(append, partition, &lineage.batches_of(record)) })
 }
 
@@ -113,6 +114,7 @@ fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied)
     let (one_sequence, two_sequence) = (sequence(lineage, first.append), sequence(lineage, second.append));
     match (one_sequence, two_sequence) {
         (Some(one), Some(two)) if one == two => return Cause::DuplicateNotRecognised,
+        (Some(_), Some(_)) if fails_between(lineage, first, second) => return Cause::RenumberedInFlight,
         (Some(_), Some(_)) => return Cause::SequenceReset,
         _ => {}
     }
@@ -127,6 +129,19 @@ fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied)
         Some(_) => Cause::ResentAfterLostResponse,
         None => Cause::Unknown,
     }
+}
+
+/// Whether another batch of the partition failed between the two transmissions: a producer since KIP-360 then goes on in a new
+/// epoch, and begins anew with what the partition has in flight, whether or not it was written (KAFKA-14034).
+fn fails_between(lineage: &Lineage<'_>, first: Copied, second: Copied) -> bool {
+    let (Some(one), Some(two)) = (first.origin, second.origin) else { return false };
+    let Fact::BatchSent { partition: of, .. } = &lineage.events[one.sent].fact else { return false };
+    lineage.events[one.sent.min(two.sent)..one.sent.max(two.sent)].iter().any(|event| match &event.fact {
+        Fact::RecordFailed { record, partition: Some(partition), error, .. } => {
+            record.client == one.client && partition == of && *error != ErrorCode::CLIENT_EXPIRED_UNSENT
+        }
+        _ => false,
+    })
 }
 
 /// From which transmission of its batch an append came, where there were several: `from attempt 1, given up by the client`.

@@ -40,13 +40,25 @@ pub(super) struct Promise {
     pub(super) isr_then: Vec<i32>,
     /// The ISR that the promise stands on: when the client was told.
     pub(super) isr: Vec<i32>,
+    /// Where the story ends: with the trace, or with the record that took the offset.
+    pub(super) until: At,
 }
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
-        Some(promise) => {
+        Some(mut promise) => {
+            let replacement = (anomaly.kind == Kind::InconsistentOffsets)
+                .then(|| replacement(lineage, anomaly, &partition, &promise))
+                .flatten();
             let mut tale = follow(lineage, record, &partition, &promise);
+            if tale.cause == Cause::Unknown
+                && let Some(replacement) = replacement
+            {
+                // What had taken its offset went too, and the record is back: how it went is told up to there.
+                promise.until = replacement.append;
+                tale = follow(lineage, record, &partition, &promise);
+            }
             if tale.cause == Cause::Unknown
                 && let Some(at) = unreadable(lineage, &partition, promise.offset)
             {
@@ -57,8 +69,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
             if contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.flush_messages == 1) {
                 blame_the_disk(lineage, &partition, &promise, &mut tale);
             }
-            if anomaly.kind == Kind::InconsistentOffsets {
-                tale.steps.extend(replaced(lineage, anomaly, &partition, &promise));
+            if let Some(replacement) = replacement {
+                tale.steps.extend(replaced(lineage, anomaly, &promise, replacement));
                 tale.steps.sort_by_key(|step| step.event);
                 tale.steps.dedup_by_key(|step| step.event);
             }
@@ -98,23 +110,38 @@ fn blame_the_disk(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &P
     tale.steps.sort_by_key(|step| step.event);
 }
 
-/// The record that took the offset: its transmission, where that is certain, and its append by a leader.
-fn replaced(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, promise: &Promise) -> Vec<Step> {
+/// The record that took the offset: its append by a leader, and its transmission, where that is certain.
+#[derive(Clone, Copy)]
+struct Replacement {
+    append: At,
+    sent: Option<At>,
+}
+
+fn replacement(
+    lineage: &Lineage<'_>,
+    anomaly: &Anomaly,
+    partition: &TopicPartition,
+    promise: &Promise,
+) -> Option<Replacement> {
     let offset = anomaly.offset.map_or(promise.offset, |offset| offset.0);
     let mut appends = lineage.leader_appends(partition, offset);
     appends.retain(|at| *at != promise.append);
     let batches = anomaly.other_record.map(|other| lineage.batches_of(other)).unwrap_or_default();
     let origin = |at: At| lineage.origin(at, partition, &batches).filter(|origin| origin.certain);
-    let own = appends.iter().rev().find_map(|at| Some((*at, Some(origin(*at)?))));
+    let own = appends.iter().rev().find_map(|at| Some(Replacement { append: *at, sent: Some(origin(*at)?.sent) }));
     // Without a chain of causes the last other append there counts.
-    let Some((at, origin)) = own.or_else(|| Some((*appends.last()?, None))) else { return Vec::new() };
+    own.or_else(|| Some(Replacement { append: *appends.last()?, sent: None }))
+}
+
+fn replaced(lineage: &Lineage<'_>, anomaly: &Anomaly, promise: &Promise, replacement: Replacement) -> Vec<Step> {
+    let offset = anomaly.offset.map_or(promise.offset, |offset| offset.0);
     let value = anomaly.value.as_ref().map(|value| value.to_text());
     let what = match value {
         Some(value) if value.chars().count() <= LONGEST_VALUE => format!("appended {value:?} at offset {offset}"),
         Some(_) | None => format!("appended another record at offset {offset}"),
     };
-    let append = Step { what, ..step(lineage, at) }.mark(Mark::TookOffset);
-    let sent = origin.map(|origin| step(lineage, origin.sent));
+    let append = Step { what, ..step(lineage, replacement.append) }.mark(Mark::TookOffset);
+    let sent = replacement.sent.map(|sent| step(lineage, sent));
     sent.into_iter().chain([append]).collect()
 }
 
@@ -137,12 +164,14 @@ fn promise(
     offset: Option<i64>,
 ) -> Option<Promise> {
     let told = lineage.records.get(&record)?.told;
-    let offset = match told.map(|told| &lineage.events[told].fact) {
-        Some(Fact::RecordAcknowledged { offset, .. }) if offset.0 >= 0 => offset.0,
-        _ => offset?,
+    // At acks=0 the client is told before a broker has heard of the record, and hears of no offset.
+    let (offset, unasked) = match told.map(|told| &lineage.events[told].fact) {
+        Some(Fact::RecordAcknowledged { offset, .. }) if offset.0 >= 0 => (offset.0, false),
+        Some(Fact::RecordAcknowledged { .. }) => (offset?, true),
+        _ => (offset?, false),
     };
     let appends = lineage.leader_appends(partition, offset);
-    let before = |at: &&At| told.is_none_or(|told| **at < told);
+    let before = |at: &&At| unasked || told.is_none_or(|told| **at < told);
     let batches = lineage.batches_of(record);
     let own = appends
         .iter()
@@ -171,7 +200,18 @@ fn promised_by(
     });
     let isr = |at: At| lineage.isr(partition, at).unwrap_or_default().to_vec();
     let (isr_then, isr) = (isr(append), isr(told.unwrap_or(append)));
-    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, crc: *crc, leader, isr_then, isr })
+    Some(Promise {
+        append,
+        told,
+        acks,
+        offset,
+        epoch: *leader_epoch,
+        crc: *crc,
+        leader,
+        isr_then,
+        isr,
+        until: lineage.events.len(),
+    })
 }
 
 fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, promise: &Promise) -> Tale {

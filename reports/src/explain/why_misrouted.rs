@@ -25,7 +25,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         }
         _ => None,
     });
-    let append = anomaly.offset.and_then(|offset| lineage.leader_appends(&partition, offset.0).last().copied());
+    let append = anomaly.offset.and_then(|offset| lineage.surviving_append(&partition, offset.0));
     let reused = append.and_then(|append| buffer_reused(lineage, append));
     let (cause, found) = match (flipped, reused) {
         (Some(flipped), _) => (Cause::CorruptedInFlight, flipped),

@@ -3,7 +3,7 @@
 //! Source: `failure-catalog.md` CO-11 (latest on the first start), ST-09 (a damaged index), RE-16 (position outside the log), RE-11 (log truncated).
 
 use ackproof_core::fact::{Event, Fact, ResetReason};
-use ackproof_core::types::{NodeId, TopicPartition};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -28,6 +28,19 @@ fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     Tale::new(Cause::IndexMisleads, vec![step(lineage, damage)])
 }
 
+/// A consumer had read another record at this offset, which was gone before this one was appended.
+fn unnoticed(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, offset: Offset) -> Option<Tale> {
+    let append = lineage.surviving_append(partition, offset.0).filter(|_| anomaly.kind == Kind::Unseen)?;
+    let read = lineage.polls.get(partition)?.get(&offset.0)?.iter().copied().filter(|read| *read < append).max()?;
+    let structure = &lineage.partitions.get(partition)?.structure;
+    let cut =
+        structure.iter().copied().filter(|at| (read..append).contains(at)).rfind(
+            |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
+        )?;
+    let places = [read, cut, append];
+    Some(Tale::new(Cause::TruncationUnnoticed, places.into_iter().map(|at| step(lineage, at)).collect()))
+}
+
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(partition), Some(offset)) = (Tale::partition(anomaly), anomaly.offset) else { return Tale::unknown() };
     let resets = lineage
@@ -49,7 +62,9 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         .filter(|at| told.is_none_or(|told| lineage.events[*at].time <= told))
         .filter(passed_over)
         .max();
-    let Some(reset) = reset else { return misled(lineage, anomaly) };
+    let Some(reset) = reset else {
+        return unnoticed(lineage, anomaly, &partition, offset).unwrap_or_else(|| misled(lineage, anomaly));
+    };
     let cause = match &lineage.events[reset].fact {
         Fact::PositionReset { reason: ResetReason::Truncation, .. } => Cause::LogReplaced,
         _ => Cause::PositionReset,

@@ -62,7 +62,7 @@ fn copied(
     partition: &TopicPartition,
     offset: Option<i64>,
 ) -> Option<(At, Option<Origin>)> {
-    let append = *lineage.leader_appends(partition, offset?).last()?;
+    let append = lineage.surviving_append(partition, offset?)?;
     Some((append, lineage.origin(append, partition, &lineage.batches_of(record))))
 }
 

@@ -39,6 +39,27 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     Tale::new(Cause::NoEligibleLeader, places.into_iter().map(|at| step(lineage, at)).collect())
 }
 
+/// A follower refused what its leader offered, and both hold records of one epoch that its leader wrote twice over.
+fn parted_in_one_epoch(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let (refused, partition, offset) = lineage.events.iter().enumerate().rev().find_map(|(at, event)| {
+        let Fact::FetchRefused { partition, offset, .. } = &event.fact else { return None };
+        note.starts_with(&format!("{partition}: ")).then_some((at, partition, *offset))
+    })?;
+    let appends = lineage.leader_appends(partition, offset.0.checked_sub(1)?);
+    let epoch = |at: At| match &lineage.events[at].fact {
+        Fact::Appended { leader_epoch, .. } => Some(*leader_epoch),
+        _ => None,
+    };
+    let twice = appends.windows(2).find(|pair| {
+        epoch(pair[0]) == epoch(pair[1]) && lineage.events[pair[0]].node == lineage.events[pair[1]].node
+    })?;
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(twice.iter().copied().chain([refused]));
+    telling.tell_all(lineage.last_death(lineage.events[twice[0]].node, twice[0], twice[1]));
+    Some(Tale::new(Cause::WrittenTwiceInOneEpoch, telling.into_steps()))
+}
+
 /// Something waits although its partition is led: what the client did, and the faults that nobody has healed.
 fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let mut telling = Telling::new(lineage);
@@ -58,7 +79,9 @@ fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
 }
 
 fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    let found = unreadable(lineage, anomaly).or_else(|| poisoned(lineage, anomaly));
+    let found = unreadable(lineage, anomaly)
+        .or_else(|| poisoned(lineage, anomaly))
+        .or_else(|| parted_in_one_epoch(lineage, anomaly));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Leadership {
     /// The partition epoch of the ISR that it knows; -1 before it has heard of one in this epoch.
     pub(super) partition_epoch: i32,
     /// Whether it has dropped a proposal because the metadata log told it once more of the ISR that it knew: nobody had
-    /// answered the proposal yet.
+    /// answered the proposal yet. The request stays under way, and no other is attempted, until the partition epoch moves.
     pub(super) forgot: bool,
 }
 
@@ -414,7 +414,7 @@ impl ClusterView {
                 let leads = self.partitions[index].replica_mut(broker).leads.as_mut()?;
                 leads.isr.clone_from(isr);
                 let had_asked = leads.proposed.take().is_some();
-                leads.forgot = had_asked && leads.partition_epoch == partition_epoch.0;
+                leads.forgot = (had_asked || leads.forgot) && leads.partition_epoch == partition_epoch.0;
                 leads.partition_epoch = partition_epoch.0;
                 Some((index, Change::LeaderIsr(broker)))
             }

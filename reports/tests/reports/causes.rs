@@ -649,3 +649,84 @@ fn nc_04_a_flipped_partition_number_takes_a_record_astray() {
     run.ends_with(1, &["a"]);
     assert_eq!(run.judge(&acks(-1)).of_kind(Kind::Misrouted).count(), 0);
 }
+
+/// KAFKA-14034: batch 1 fails, and batch 2, which is in flight behind it, is sent again in a new epoch.
+#[test]
+fn cr_03_renumbered_because_another_batch_failed() {
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    let renumbered = |fails: Option<ErrorCode>| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for number in 0..2 {
+            run.sent(number, if number == 0 { "a" } else { "b" });
+            run.batched(number, number + 1);
+        }
+        run.transmits_as(1, 1, 1, 7);
+        let first = run.transmits_as(2, 1, 1, 7);
+        run.appends_as(first, 1, 4, 0, 7, 1);
+        if let Some(error) = fails {
+            run.failed(0, error);
+        }
+        run.retries(2, RetryReason::RequestTimeout);
+        let second = run.transmits_as(2, 2, 1, 7);
+        run.appends_as(second, 1, 4, 1, 7, 0);
+        run.acked(1, 1, -1);
+        run.ends_with(1, &["b", "b"]);
+        run
+    };
+    let (duplicate, renumber) = (Kind::Duplicate, Cause::RenumberedInFlight);
+    check(&renumbered(Some(ErrorCode::REQUEST_TIMED_OUT)), &idempotent, duplicate, renumber, &[], Answer::Yes);
+    // One that was never sent leaves the sequences alone.
+    for innocent in [None, Some(ErrorCode::CLIENT_EXPIRED_UNSENT)] {
+        check(&renumbered(innocent), &idempotent, duplicate, Cause::SequenceReset, &[], Answer::No);
+    }
+}
+
+/// Broker 1 loses the end of its log, leads on in epoch 4 and appends there once more; later it is to follow broker 2.
+#[test]
+fn re_25_written_twice_in_one_epoch() {
+    let parted = |second_epoch: i32| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits(1, 1, 1);
+        run.appends(sent, 1, 4, 0);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        let sent = run.transmits(1, 2, 1);
+        run.appends(sent, 1, second_epoch, 0);
+        let error = ErrorCode::UNKNOWN_SERVER_ERROR;
+        run.say(NodeId::Broker(1), Fact::FetchRefused { partition: orders(), offset: Offset(1), error });
+        run.say(CONTROLLER, Fact::Stuck { what: "orders-0: broker 1 is at offset 1 and waits".into() });
+        run.acked(0, 0, -1);
+        run.ends_with(2, &["a"]);
+        run
+    };
+    check(&parted(4), &acks(-1), Kind::Stuck, Cause::WrittenTwiceInOneEpoch, &[], Answer::Yes);
+    check(&parted(5), &acks(-1), Kind::Stuck, Cause::Unknown, &[], Answer::Unknown);
+}
+
+/// Broker 2 comes to itself, still leading in epoch 4, and appends where broker 1 has led on in epoch 5.
+#[test]
+fn the_surviving_copy_is_not_the_latest_append() {
+    let mut run = Run::default();
+    run.elected(2, 4, &[1, 2], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let first = run.transmits(1, 1, 2);
+    run.appends(first, 2, 4, 0);
+    run.copies(1, 4, 0);
+    run.elected(1, 5, &[1], true, 1);
+    run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    run.resent(1, 0, "a");
+    run.batched(1, 2);
+    let again = run.transmits(2, 1, 1);
+    run.appends(again, 1, 5, 1);
+    run.acked(1, 1, -1);
+    let late = run.transmits(1, 2, 2);
+    run.appends(late, 2, 4, 1);
+    run.truncated(2, 2, 1, TruncationReason::Diverged);
+    run.ends_with(1, &["a", "a"]);
+    check(&run, &acks(-1), Kind::Duplicate, Cause::ResentByApplication, &[], Answer::Yes);
+}

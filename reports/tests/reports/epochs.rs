@@ -15,6 +15,7 @@ fn contract() -> Contract {
         client,
         name: name.into(),
         resets_to_latest: false,
+        validates_position: true,
         group: Some("billing".into()),
         instance: None,
         says_processed: true,

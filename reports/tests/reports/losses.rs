@@ -7,7 +7,7 @@ use ackproof_reports::explain::{Mark, Step};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Story};
 
-use crate::run::{Run, acks, names, orders, with_topic};
+use crate::run::{CONTROLLER, Run, acks, names, orders, with_topic};
 
 /// The first story of a kind.
 #[track_caller]
@@ -293,6 +293,74 @@ fn inconsistent_offsets_tells_who_took_the_offset() {
     assert!(all.contains("broker 2  leader, epoch 1"), "{all}");
 }
 
+/// Broker 1 is elected uncleanly, and the record that was first at the offset is there again.
+#[test]
+fn inconsistent_offsets_of_a_record_that_came_back() {
+    let mut run = appended(1);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 1, &[2, 3], true, 0);
+    run.sent(1, "b");
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 2);
+    run.appends(sent, 2, 1, 0);
+    run.acked(1, 0, 1);
+    run.killed(NodeId::Broker(2));
+    run.elected(1, 2, &[1], false, 1);
+    run.truncated(2, 1, 0, TruncationReason::Diverged);
+    run.copies(2, 0, 0);
+    run.ends_with(1, &["a"]);
+    let story = story(&run, &acks(1), Kind::InconsistentOffsets);
+    assert_eq!(story.anomaly.cause, Some(Cause::AcknowledgedBeforeReplicated), "{:?}", lines(&story));
+}
+
+#[test]
+fn inconsistent_offsets_at_acks_0() {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.acked(0, -1, 0);
+    run.appends(sent, 1, 0, 0);
+    run.polled(0, "a");
+    run.lost_power(1);
+    run.loaded(1, 0);
+    run.elected(1, 1, &[1], true, 0);
+    run.sent(1, "b");
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 1);
+    run.appends(sent, 1, 1, 0);
+    run.acked(1, 0, -1);
+    run.ends_with(1, &["b"]);
+    let story = story(&run, &acks(0), Kind::InconsistentOffsets);
+    assert_eq!(story.anomaly.cause, Some(Cause::AcknowledgedWithoutAsking), "{:?}", lines(&story));
+    assert_eq!(story.anomaly.contributing, [Cause::UnsyncedDataLostWithPower]);
+}
+
+/// Broker 1 has a segment less than the next one after its machine lost power: its log is as long as it was.
+#[test]
+fn st_03_a_hole_in_the_log() {
+    let mut run = appended(1);
+    run.sent(1, "b");
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 1);
+    run.appends(sent, 1, 0, 1);
+    run.acked(1, 1, 1);
+    run.lost_power(1);
+    run.say(NodeId::Broker(1), Fact::PowerLost { unsynced_bytes: 0, lost_bytes: 0 });
+    run.loaded(1, 2);
+    leads(&mut run, 1, 0, 2);
+    run.surveyed(&orders(), 1, &["b"]);
+    let Some(Fact::RecordSurveyed { offset, .. }) = run.events.last_mut().map(|event| &mut event.fact) else {
+        unreachable!("one record was surveyed")
+    };
+    *offset = Offset(1);
+    run.say(CONTROLLER, Fact::RunEnded { quiescent: true });
+    let story = story(&run, &acks(1), Kind::LostWrite);
+    assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower));
+    assert!(lines(&story).contains(&"lost power <- the loss".to_owned()), "{:?}", lines(&story));
+}
+
 #[test]
 fn without_a_chain_of_causes_the_other_append_is_still_told_but_not_its_sender() {
     let told = lines(&story(&replaced(false), &acks(1), Kind::InconsistentOffsets));
@@ -418,10 +486,15 @@ fn ends(log_end: i64, end: i64) -> Run {
 }
 
 fn latest(resets_to_latest: bool) -> Contract {
+    reader(resets_to_latest, true)
+}
+
+fn reader(resets_to_latest: bool, validates_position: bool) -> Contract {
     let consumer = ConsumerContract {
         client: 2,
         name: "c1".into(),
         resets_to_latest,
+        validates_position,
         group: None,
         instance: None,
         says_processed: false,
@@ -515,4 +588,33 @@ fn an_eligible_leader_replica_outside_the_isr_is_a_clean_choice() {
     };
     assert_eq!(elected(&[1]), "clean: an eligible leader replica; log end offset 0");
     assert_eq!(elected(&[1, 2]), "clean: in ISR; log end offset 0");
+}
+
+/// A consumer reads offsets 0 and 1; the log is cut to nothing and has grown to offset 2 before it asks again.
+#[test]
+fn re_11_a_log_that_grew_again_beyond_the_position() {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 0);
+    run.polled(0, "a");
+    run.polled(1, "b");
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 1, &[2, 3], true, 0);
+    for (number, value) in [(10, "c"), (11, "d"), (12, "e")] {
+        run.sent(number, value);
+        run.batched(number, number);
+        let sent = run.transmits(number, 1, 2);
+        run.appends(sent, 2, 1, number as i64 - 10);
+        run.acked(number, number as i64 - 10, -1);
+    }
+    run.polled(2, "e");
+    run.ends_with(2, &["c", "d", "e"]);
+    for (validates, permitted) in [(false, Answer::Yes), (true, Answer::No)] {
+        let story = story(&run, &reader(false, validates), Kind::Unseen);
+        assert_eq!(story.anomaly.cause, Some(Cause::TruncationUnnoticed));
+        assert_eq!(story.anomaly.permitted.answer, permitted);
+        assert_eq!(lines(&story).len(), 3, "{:?}", lines(&story));
+    }
+    // Who had read nothing else there was not misled by a cut.
+    run.events.retain(|event| !matches!(&event.fact, Fact::Polled { offset, .. } if offset.0 < 2));
+    assert_eq!(story(&run, &reader(false, false), Kind::Unseen).anomaly.cause, Some(Cause::Unknown));
 }

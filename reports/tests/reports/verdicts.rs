@@ -2,11 +2,11 @@
 
 use ackproof_core::fact::{Fact, ResetReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::Offset;
+use ackproof_core::types::{Offset, TopicPartition};
 use ackproof_reports::contract::{LegacyKind, OnError};
 use ackproof_reports::{Answer, Kind, Verdict};
 
-use crate::run::{Run, acks, p1, with_producer};
+use crate::run::{P1, Run, acks, p1, with_producer};
 
 /// The anomalies of a run, as `kind@offset`.
 #[track_caller]
@@ -156,6 +156,22 @@ fn copies_are_counted_against_what_was_sent() {
     check(acknowledged(&["a", "a"]).ends_with(1, &["a", "a"]), &[]);
     check(acknowledged(&["a", "a"]).ends_with(1, &["a", "a", "a"]), &["duplicate@2"]);
     check(acknowledged(&["a", "a"]).ends_with(1, &["a"]), &["lost-write@1"]);
+}
+
+#[test]
+fn the_first_copy_may_be_in_another_partition() {
+    let other = TopicPartition::of("orders", 1);
+    let mut run = Run::default();
+    run.sent(0, "a");
+    run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    run.resent(1, 0, "a");
+    run.say(P1, Fact::RecordAcknowledged { record: p1(1), partition: other.clone(), offset: Offset(0), acks: -1 });
+    run.surveyed(&other, 2, &["a"]);
+    run.ends_with(1, &["a"]);
+    let judgement = run.judge(&acks(-1));
+    let duplicate = judgement.of_kind(Kind::Duplicate).next().expect("two copies of one record");
+    assert_eq!((duplicate.offset, duplicate.other_offset), (Some(Offset(0)), None));
+    assert_eq!(duplicate.note.as_deref(), Some("first at orders-1 @ 0"));
 }
 
 #[test]

@@ -156,6 +156,7 @@ impl Shop {
                 client: 1,
                 name: "orders-in".to_owned(),
                 resets_to_latest: false,
+                validates_position: true,
                 group: self.group.map(|_| "billing".to_owned()),
                 instance: None,
                 says_processed: self.group.is_some(),

@@ -30,9 +30,6 @@ use crate::machine::{Context, Input, Machine};
 use crate::protocol::{ErrorCode, Response};
 use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition, earliest};
 
-/// KIP-320 on the side of the consumer.
-pub(super) const VALIDATES_POSITIONS: KafkaVersion = KafkaVersion::new(2, 3);
-
 /// Since when asking for metadata also gives up the preferred replica (KAFKA-14379).
 const CLEARS_PREFERRED: KafkaVersion = KafkaVersion::new(3, 5);
 
@@ -285,7 +282,7 @@ impl Consumer {
     /// Positions whose leader epoch has grown must be confirmed by the new leader (KIP-320). What the old one sent and
     /// `poll()` has not returned is dropped, and what is under way is not waited for.
     fn await_validation(&mut self) {
-        if self.config.version < VALIDATES_POSITIONS {
+        if !self.config.validates_positions() {
             return;
         }
         for (partition, state) in &mut self.subscription.partitions {

@@ -7,7 +7,7 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest};
 
-use super::consumer::{Consumer, VALIDATES_POSITIONS};
+use super::consumer::Consumer;
 use super::subscription_state::{FetchState, PartitionState};
 use crate::config::AutoOffsetReset;
 use crate::types::{LeaderEpoch, Offset, StrBytes, TopicPartition};
@@ -19,12 +19,12 @@ impl Consumer {
     /// White-box: whether it knows of this leader epoch, and believes in its position under it (KIP-320).
     pub fn has_heard_of(&self, partition: &TopicPartition, epoch: LeaderEpoch) -> bool {
         let stands = |state: &PartitionState| state.state == FetchState::Fetching && state.leader_epoch >= epoch;
-        self.config.version < VALIDATES_POSITIONS || self.subscription.partitions.get(partition).is_none_or(stands)
+        !self.config.validates_positions() || self.subscription.partitions.get(partition).is_none_or(stands)
     }
 
     /// The epoch that fences requests (KIP-320); consumers before 2.3 send none.
     pub(super) fn current_epoch(&self, partition: &TopicPartition) -> LeaderEpoch {
-        if self.config.version < VALIDATES_POSITIONS {
+        if !self.config.validates_positions() {
             return LeaderEpoch::NONE;
         }
         self.metadata.leader(&partition.topic, partition.partition).map_or(LeaderEpoch::NONE, |(_, epoch)| epoch)
