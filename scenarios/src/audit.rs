@@ -131,6 +131,8 @@ pub const FAILURES: &[&[(Class, u32)]] = &[
     &[(Class::MachinePowerLoss, 1)],
     &[(Class::TotalPowerLoss, 1)],
     &[(Class::ProcessCrash, 2)],
+    // Two of three replicas may be away, and the third one fails: what min.insync.replicas and clean elections are for.
+    &[(Class::MachinePowerLoss, 3)],
 ];
 
 /// One row: a class of failures, and what became of each promise.
@@ -289,6 +291,18 @@ impl Audit {
             rows.push([row.failure.clone(), row.worlds.to_string()].into_iter().chain(promises).collect());
         }
         rows
+    }
+
+    /// The cells as a table for people.
+    pub fn table(&self) -> String {
+        let rows = self.cells();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+            format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+        };
+        rows.iter().map(line).collect()
     }
 
     fn found(

@@ -1,13 +1,12 @@
-//! Well-known configurations through `ackproof audit`: `docs/audits.md` is what comes out, and the counterexamples beside the
-//! properties files are what it says.
+//! Well-known configurations through `ackproof audit`: `docs/audits.md` is what comes out, and beside the properties files of each stands
+//! the smallest counterexample of the gravest promise that it breaks.
 //!
-//! The worlds are run each time; making counterexamples small takes minutes and is done when they are written anew:
+//! The worlds are run each time, and so is each counterexample; making one small takes longer, and is done when all is written anew:
 //!
 //! ```text
 //! ACKPROOF_UPDATE_AUDITS=1 cargo test --test audits
 //! ```
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -20,12 +19,11 @@ use ackproof::form::Form;
 use ackproof::library::Place;
 use ackproof::parallel::in_order;
 use ackproof::runner::{self, Options};
-use ackproof::scenario::Scenario;
 use ackproof_core::config::properties::parse;
 use ackproof_reports::render::text::PlainText;
 
 /// How many worlds of each class of failure.
-const WORLDS: u64 = 20;
+const WORLDS: u64 = 12;
 
 /// One configuration.
 struct Configuration {
@@ -60,19 +58,20 @@ const CONFIGURATIONS: &[Configuration] = &[
         name: "acks-1",
         kafka: "3.9",
         replication_factor: 3,
-        about: "For throughput. `acks=1` switches idempotence off, which the client only warns of. The consumer commits by hand, after its work.",
+        about: "For throughput. `acks=1` switches idempotence off, which the client only warns of. The consumer commits by hand, after its work. A leader that is killed takes a record with it only if it dies between the acknowledgement and its followers' \
+next fetch, which is a millisecond: few worlds meet it.",
     },
     Configuration {
         name: "acks-all-min-isr-1",
         kafka: "3.9",
         replication_factor: 3,
-        about: "`acks=all` without a thought for `min.insync.replicas`.",
+        about: "`acks=all` without a thought for `min.insync.replicas`. With three replicas it takes three failures to see what that is for: two followers that are away, and then the leader's machine. Few worlds meet that; `ackproof run durability/isr-alone-leader-gone` shows it step by step.",
     },
     Configuration {
         name: "unclean-election",
         kafka: "3.9",
         replication_factor: 3,
-        about: "Like `safe`, but any replica may lead rather than none: `unclean.leader.election.enable=true`.",
+        about: "Like `safe`, but any replica may lead rather than none: `unclean.leader.election.enable=true`. With three replicas, two of them in sync, that too takes three failures: the one that was away the longest comes back first (`ackproof run durability/unclean-election`).",
     },
     Configuration {
         name: "auto-commit",
@@ -132,6 +131,10 @@ impl Configuration {
         }
     }
 
+    fn counterexample(&self) -> PathBuf {
+        self.folder().join("counterexample.toml")
+    }
+
     fn survey(&self) -> Audit {
         let place = Place::Disk(self.folder().join("audit.toml"));
         let given = audit::check(&self.question(), &place).unwrap_or_else(|found| panic!("{}: {found}", self.name));
@@ -156,50 +159,47 @@ impl Configuration {
     }
 }
 
-/// A counterexample as its file has it.
-struct Counterexample {
-    file: String,
-    form: Form,
-    scenario: Scenario,
-    seed: u64,
+/// The first finding of the gravest promise that broke.
+fn gravest(audit: &Audit) -> Option<&Finding> {
+    audit.findings.iter().min_by_key(|finding| finding.promise)
 }
 
-impl Counterexample {
-    fn of(configuration: &Configuration, finding: &Finding) -> Self {
-        let path = keep::path(&configuration.folder(), finding.signature);
-        let file = path.file_name().expect("it has one").to_string_lossy().into_owned();
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| {
-            panic!("{}: {error}; run\n  ACKPROOF_UPDATE_AUDITS=1 cargo test --test audits", path.display())
-        });
-        let form = Form::parse(&text).expect("it is a scenario");
-        let scenario = form.understand(&Place::Disk(file.clone().into())).unwrap_or_else(|found| panic!("{found}"));
-        let seed = scenario.seeds.test.start;
-        Self { file, form, scenario, seed }
-    }
-
-    /// It still shows what it says, and its fix still helps.
-    fn check(&self, configuration: &Configuration) {
-        let run = runner::run(&self.scenario, self.seed, Options::default()).expect("it is deterministic");
-        assert_eq!(run.standing, Standing::AsExpected, "{}/{}", configuration.name, self.file);
-    }
-
-    fn keeps_it(&self) -> &str {
-        self.scenario.fix.as_ref().map_or("nothing of what was tried", |fix| &fix.0)
-    }
-}
-
-/// Makes what was found small, and writes it beside the properties.
-fn write_counterexamples(configuration: &Configuration, audit: &mut Audit) {
-    for entry in fs::read_dir(configuration.folder()).expect("it is there") {
-        let path = entry.expect("it can be read").path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            fs::remove_file(path).expect("it can be removed");
+/// Makes the gravest finding small, and writes it beside the properties.
+fn write_counterexample(configuration: &Configuration, audit: &mut Audit) {
+    let path = configuration.counterexample();
+    match audit.findings.iter_mut().min_by_key(|finding| finding.promise) {
+        Some(finding) => {
+            finding.look_closer();
+            fs::write(path, finding.form.text()).expect("it can be written");
         }
+        None => drop(fs::remove_file(path)),
     }
-    for finding in &mut audit.findings {
-        finding.look_closer();
-        keep::put(&configuration.folder(), finding.signature, &finding.form).expect("it can be written");
-    }
+}
+
+/// What the counterexample shows, and what keeps the promise in it; it must still be as its file says.
+fn story_and_fix(configuration: &Configuration, finding: &Finding) -> (String, String) {
+    let path = configuration.counterexample();
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; run\n  ACKPROOF_UPDATE_AUDITS=1 cargo test --test audits", path.display())
+    });
+    let form = Form::parse(&text).expect("it is TOML");
+    let place = Place::Disk(format!("scenarios/audits/{}/counterexample.toml", configuration.name).into());
+    let scenario = form.understand(&place).unwrap_or_else(|found| panic!("{found}"));
+    let seed = scenario.seeds.test.start;
+    let run = runner::run(&scenario, seed, Options::default()).expect("it is deterministic");
+    assert_eq!(run.standing, Standing::AsExpected, "{}", path.display());
+    let story = keep::story(&form, &place, seed, finding.signature, &PlainText).expect("it shows what was found");
+    (story, run.fix.map_or("nothing of what was tried".to_owned(), |fix| fix.change))
+}
+
+fn shown(configuration: &Configuration, finding: &Finding) -> String {
+    let (story, fix) = story_and_fix(configuration, finding);
+    let link = format!("../scenarios/audits/{}/counterexample.toml", configuration.name);
+    format!(
+        "The smallest counterexample to \"{}\" ([file]({link})). **Keeps it:** {fix}.\n\n```text\n{}\n```\n",
+        finding.promise.name(),
+        story.trim_end()
+    )
 }
 
 /// Cells as Markdown has them.
@@ -225,7 +225,7 @@ fn overview(configuration: &Configuration, audit: &Audit) -> Vec<String> {
     [name].into_iter().chain(cells).collect()
 }
 
-fn section(configuration: &Configuration, audit: &Audit, found: &[Counterexample]) -> String {
+fn section(configuration: &Configuration, audit: &Audit) -> String {
     let mut out = format!("## {}\n\n{}\n\n", configuration.name, configuration.about);
     for file in ["broker", "topic", "producer", "consumer"] {
         let file = format!("{file}.properties");
@@ -237,49 +237,32 @@ fn section(configuration: &Configuration, audit: &Audit, found: &[Counterexample
     }
     let _ = writeln!(out, "\n```sh\n{}\n```\n", configuration.command());
     out.push_str(&markdown(&audit.cells()));
-    if found.is_empty() {
+    let Some(gravest) = gravest(audit) else {
         out.push_str("\nEverything held.\n");
         return out;
-    }
-    let header =
-        ["Promise", "What broke it", "Under", "Keeps it", "Smallest counterexample"].map(str::to_owned).to_vec();
-    let mut rows = vec![header];
-    for (finding, example) in audit.findings.iter().zip(found) {
+    };
+    let mut rows = vec![["Promise", "What broke it", "Under"].map(str::to_owned).to_vec()];
+    for finding in &audit.findings {
         let under: Vec<&str> = finding.under.iter().map(|(failure, _)| failure.as_str()).collect();
-        let path = format!("../scenarios/audits/{}/{}", configuration.name, example.file);
-        rows.push(vec![
-            finding.promise.name().to_owned(),
-            finding.signature.to_string(),
-            under.join(", "),
-            example.keeps_it().to_owned(),
-            format!("[file]({path})"),
-        ]);
+        rows.push(vec![finding.promise.name().to_owned(), finding.signature.to_string(), under.join(", ")]);
     }
-    let _ = write!(out, "\n{}", markdown(&rows));
-    let gravest = audit.findings.iter().zip(found).min_by_key(|(finding, _)| finding.promise).expect("there is one");
-    let (finding, example) = gravest;
-    let place = Place::Disk(example.file.clone().into());
-    let story = keep::story(&example.form, &place, example.seed, finding.signature, &PlainText).expect("it has one");
-    let _ = writeln!(out, "\n```text\n{}\n```", story.trim_end());
+    let _ = write!(out, "\n{}\n{}", markdown(&rows), shown(configuration, gravest));
     out
 }
 
-/// Configurations one by one, two at a time.
-fn audited(update: bool) -> BTreeMap<usize, (Audit, Vec<Counterexample>)> {
-    let mut all = BTreeMap::new();
+/// All configurations, two at a time.
+fn sections(update: bool) -> Vec<(Vec<String>, String)> {
+    let mut all = Vec::new();
     let work = |configuration: &&Configuration| {
         let mut audit = configuration.survey();
         if update {
-            write_counterexamples(configuration, &mut audit);
+            write_counterexample(configuration, &mut audit);
         }
-        let found: Vec<Counterexample> =
-            audit.findings.iter().map(|finding| Counterexample::of(configuration, finding)).collect();
-        found.iter().for_each(|example| example.check(configuration));
-        (audit, found)
+        (overview(configuration, &audit), section(configuration, &audit))
     };
     let tasks: Vec<&Configuration> = CONFIGURATIONS.iter().collect();
-    in_order(NonZeroUsize::new(2).expect("not zero"), &tasks, work, |place, result| {
-        all.insert(place, result);
+    in_order(NonZeroUsize::new(2).expect("not zero"), &tasks, work, |_, result| {
+        all.push(result);
         Ok(())
     })
     .expect("nothing is written");
@@ -309,25 +292,52 @@ and a promise that broke in one world of WORLDS breaks in that share of *these* 
 #[test]
 fn the_document_is_what_the_audits_say() {
     let update = std::env::var_os("ACKPROOF_UPDATE_AUDITS").is_some();
-    let all = audited(update);
-    let mut text = HEAD.replace("WORLDS", &WORLDS.to_string());
+    let (rows, sections): (Vec<Vec<String>>, Vec<String>) = sections(update).into_iter().unzip();
     let header = ["configuration"].into_iter().chain(Promise::ALL.map(Promise::name)).map(str::to_owned).collect();
-    let mut rows: Vec<Vec<String>> = vec![header];
-    rows.extend(
-        CONFIGURATIONS.iter().zip(all.values()).map(|(configuration, (audit, _))| overview(configuration, audit)),
-    );
-    let _ = write!(text, "{}", markdown(&rows));
-    for (configuration, (audit, found)) in CONFIGURATIONS.iter().zip(all.values()) {
-        let _ = write!(text, "\n{}", section(configuration, audit, found));
-    }
-    let path = root().join("../../docs/audits.md");
+    let rows: Vec<Vec<String>> = [header].into_iter().chain(rows).collect();
+    let text = format!("{}{}\n{}", HEAD.replace("WORLDS", &WORLDS.to_string()), markdown(&rows), sections.join("\n"));
+    agree(&root().join("../../docs/audits.md"), update, |_| text.clone());
+    let readme = |now: &str| with_block(now, "the audit of the tutorial", &worked_example());
+    agree(&root().join("../../README.md"), update, readme);
+}
+
+/// What stands in a file is what should, or is written anew.
+fn agree(path: &Path, update: bool, should_be: impl Fn(&str) -> String) {
+    let written = fs::read_to_string(path).unwrap_or_default();
+    let text = should_be(&written);
     if update {
-        fs::write(&path, &text).expect("the document can be written");
+        fs::write(path, text).expect("it can be written");
+        return;
     }
-    let written = fs::read_to_string(&path).unwrap_or_default();
     let differs = written.lines().zip(text.lines()).find(|(written, now)| written != now);
     assert!(
         written == text,
-        "docs/audits.md is out of date: {differs:?}; run\n  ACKPROOF_UPDATE_AUDITS=1 cargo test --test audits"
+        "{} is out of date: {differs:?}; run\n  ACKPROOF_UPDATE_AUDITS=1 cargo test --test audits",
+        path.display()
     );
+}
+
+/// The document with `text` in the code block behind the mark.
+fn with_block(document: &str, mark: &str, text: &str) -> String {
+    let mark = format!("<!-- {mark} -->\n```text\n");
+    let (before, behind) = document.split_once(&mark).unwrap_or_else(|| panic!("the document has no {mark}"));
+    let end = behind.find("```").expect("a block ends");
+    format!("{before}{mark}{text}{}", &behind[end..])
+}
+
+/// The tutorial's own configuration, as `ackproof audit` tells it: the table, and the first of what broke.
+fn worked_example() -> String {
+    let tutorial = CONFIGURATIONS.iter().find(|configuration| configuration.name == "tutorial").expect("it is there");
+    let audit = tutorial.survey();
+    let worst = gravest(&audit).expect("it breaks something");
+    let (story, _) = story_and_fix(tutorial, worst);
+    let under: Vec<String> = worst.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
+    format!(
+        "{}\nBROKEN  {}: {}\n  under     {}\n\n{}\n",
+        audit.table(),
+        worst.promise.name(),
+        worst.signature,
+        under.join(", "),
+        story.trim_end()
+    )
 }

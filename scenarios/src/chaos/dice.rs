@@ -36,10 +36,15 @@ impl Dice {
 
     /// A length of time in milliseconds, small ones as likely as large ones: each power of two from `low` to `high`.
     pub fn millis(&mut self, low: u64, high: u64) -> String {
+        self.millis_after(0, low, high)
+    }
+
+    /// The same, behind a moment.
+    pub fn millis_after(&mut self, begin: u64, low: u64, high: u64) -> String {
         let steps = u64::from((high / low.max(1)).max(1).ilog2());
         let floor = low << self.between(0, steps);
         let millis = self.between(floor, (floor * 2).min(high).max(floor));
-        format!("{millis}ms")
+        format!("{}ms", begin.saturating_add(millis))
     }
 }
 

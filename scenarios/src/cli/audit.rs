@@ -144,7 +144,7 @@ impl AuditCommand {
     }
 
     fn told(&self, audit: &Audit) -> String {
-        let mut out = table(audit);
+        let mut out = audit.table();
         for finding in &audit.findings {
             let under: Vec<String> =
                 finding.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
@@ -180,18 +180,6 @@ impl AuditCommand {
         });
         json!({ "rows": audit.rows, "findings": findings.collect::<Vec<_>>() }).to_string()
     }
-}
-
-fn table(audit: &Audit) -> String {
-    let rows = audit.cells();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
-    out
 }
 
 /// The table and what broke, for a document.
