@@ -11,6 +11,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
+use ackproof_core::config::{Property, properties};
 use ackproof_reports::{Cause, Kind};
 use serde::Serialize;
 use toml::{Table, Value};
@@ -20,7 +21,7 @@ use crate::chaos::draw::{Basis, Given};
 use crate::chaos::keep;
 use crate::chaos::survive::{Budget, Class};
 use crate::diagnostics::Diagnostics;
-use crate::form::Form;
+use crate::form::{Form, table, text};
 use crate::library::Place;
 use crate::runner::{self, Options};
 use crate::shrink::Limits;
@@ -40,15 +41,13 @@ pub struct Question {
     pub producer: Option<String>,
     /// A consumer.properties.
     pub consumer: Option<String>,
-    /// The consumer's group, where its properties name none.
-    pub group: Option<String>,
     /// The version of everything.
     pub kafka: String,
     /// How many brokers there are.
     pub brokers: u32,
     /// How many replicas the topic has.
     pub replication_factor: u32,
-    /// When the consumer's program commits, beside `enable.auto.commit`; as in a scenario file.
+    /// When the consumer's program commits, if its properties switch `enable.auto.commit` off; as in a scenario file.
     pub commit: Option<String>,
 }
 
@@ -176,23 +175,26 @@ pub struct Audit {
     pub findings: Vec<Finding>,
 }
 
-/// The scenario that a question is: no failure yet.
-pub fn form(question: &Question) -> Form {
-    let text = |text: &str| Value::String(text.to_owned());
-    let table = |pairs: &[(&str, Value)]| -> Table {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
-    };
-    let file = |table: &mut Table, file: &Option<String>| {
+/// What the consumer's properties say. What is wrong with them is said when they are read as a part of the scenario.
+fn consumer_properties(question: &Question, place: &Place) -> Vec<Property> {
+    let bytes = question.consumer.as_ref().and_then(|file| place.sibling(file).read().ok());
+    bytes.and_then(|bytes| properties::parse(&bytes).ok()).unwrap_or_default()
+}
+
+/// The scenario that a question is, as if it stood at a place: no failure yet.
+pub fn form(question: &Question, place: &Place) -> Form {
+    let file = |section: &mut Table, file: &Option<String>| {
         if let Some(file) = file {
-            table.insert("config-file".into(), text(file));
+            section.insert("config-file".into(), text(file.as_str()));
         }
     };
-    let mut cluster = table(&[("kafka", text(&question.kafka)), ("brokers", Value::Integer(question.brokers.into()))]);
+    let mut cluster =
+        table([("kafka", text(question.kafka.as_str())), ("brokers", Value::Integer(question.brokers.into()))]);
     file(&mut cluster, &question.server);
     let mut topic =
-        table(&[("name", text("audited")), ("replication-factor", Value::Integer(question.replication_factor.into()))]);
+        table([("name", text("audited")), ("replication-factor", Value::Integer(question.replication_factor.into()))]);
     file(&mut topic, &question.topic);
-    let mut producer = table(&[
+    let mut producer = table([
         ("name", text("producer")),
         ("topic", text("audited")),
         ("records", Value::Integer(100)),
@@ -204,25 +206,28 @@ pub fn form(question: &Question) -> Form {
         ("key", text("k{n%5}")),
     ]);
     file(&mut producer, &question.producer);
-    let mut consumer = table(&[
+    let mut consumer = table([
         ("name", text("consumer")),
         ("topic", text("audited")),
         ("subscribe", Value::Boolean(true)),
         ("processing-each", text("5ms")),
     ]);
     file(&mut consumer, &question.consumer);
-    if let Some(group) = &question.group {
-        consumer.insert("config".into(), Value::Table(table(&[("group.id", text(group))])));
+    let own = consumer_properties(question, place);
+    let says =
+        |name: &str| own.iter().rev().find(|property| property.name == name).map(|property| property.value.trim());
+    if says("group.id").is_none() {
+        consumer.insert("config".into(), Value::Table(table([("group.id", text("audited"))])));
     }
-    if let Some(commit) = &question.commit {
-        consumer.insert("commit".into(), text(commit));
+    if let Some(commit) = question.commit.as_ref().filter(|_| says("enable.auto.commit") == Some("false")) {
+        consumer.insert("commit".into(), text(commit.as_str()));
     }
-    let mut form = Form(table(&[
+    let mut form = Form(table([
         ("title", text("An audited configuration")),
         ("settle-limit", text("10m")),
         ("time-limit", text("40m")),
         ("cluster", Value::Table(cluster)),
-        ("expect", Value::Table(table(&[("clean", Value::Boolean(true))]))),
+        ("expect", Value::Table(table([("clean", Value::Boolean(true))]))),
     ]));
     for (kind, section) in [("topic", topic), ("producer", producer), ("consumer", consumer)] {
         form.sections_mut(kind).push(Value::Table(section));
@@ -232,7 +237,7 @@ pub fn form(question: &Question) -> Form {
 
 /// What is wrong with a configuration, or what is worth knowing about it.
 pub fn check(question: &Question, place: &Place) -> Result<Given, Diagnostics> {
-    Given::of(&form(question), place)
+    Given::of(&form(question, place), place)
 }
 
 /// Runs the worlds and makes what they show small. `look` hears what is being done, once for each world and counterexample.

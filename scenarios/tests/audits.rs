@@ -123,7 +123,6 @@ impl Configuration {
             topic: named("topic.properties"),
             producer: named("producer.properties"),
             consumer: named("consumer.properties"),
-            group: None,
             kafka: self.kafka.to_owned(),
             brokers: 3,
             replication_factor: self.replication_factor,

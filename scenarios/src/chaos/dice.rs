@@ -1,7 +1,6 @@
 //! Drawing: one named stream of random numbers, with the questions that a plan asks of it.
 
 use ackproof_core::types::Prng;
-use toml::{Table, Value};
 
 /// A stream of draws.
 #[derive(Clone, Debug)]
@@ -46,14 +45,4 @@ impl Dice {
         let millis = self.between(floor, (floor * 2).min(high).max(floor));
         format!("{}ms", begin.saturating_add(millis))
     }
-}
-
-/// A table from pairs.
-pub(super) fn table<const N: usize>(pairs: [(&str, Value); N]) -> Table {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-/// A text as a value.
-pub(super) fn text(text: impl Into<String>) -> Value {
-    Value::String(text.into())
 }

@@ -8,11 +8,11 @@
 use ackproof_sim::ClientKind;
 use toml::{Table, Value};
 
-use super::dice::{Dice, table, text};
+use super::dice::Dice;
 use super::faults;
 use super::survive::Budget;
 use crate::diagnostics::Diagnostics;
-use crate::form::Form;
+use crate::form::{Form, table, text};
 use crate::library::Place;
 use crate::scenario::Scenario;
 

@@ -9,9 +9,10 @@
 
 use toml::{Table, Value};
 
-use super::dice::{Dice, table, text};
+use super::dice::Dice;
 use super::draw::Shape;
 use super::survive::{Budget, Class};
+use crate::form::{table, text};
 
 /// Steps of a world, in the order in which they were drawn.
 pub(super) fn draw(mut dice: Dice, shape: &Shape, budget: Option<&Budget>) -> Vec<Table> {

@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use ackproof_core::config::KafkaVersion;
-use ackproof_core::config::properties::parse;
 use ackproof_reports::render::text::PlainText;
 use clap::Args;
 use serde_json::json;
@@ -112,7 +111,6 @@ impl AuditCommand {
     fn question(&self) -> Question {
         let named = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         Question {
-            group: (!self.names_a_group()).then(|| "audited".to_owned()),
             server: named(&self.server),
             topic: named(&self.topic),
             producer: named(&self.producer),
@@ -134,13 +132,6 @@ impl AuditCommand {
             }
         }
         if found.is_empty() { Ok(()) } else { Err(found) }
-    }
-
-    /// Whether the consumer's properties have a group. What is wrong with them is said when they are read as a part of the scenario.
-    fn names_a_group(&self) -> bool {
-        let bytes = self.consumer.as_ref().and_then(|path| std::fs::read(path).ok());
-        let properties = bytes.and_then(|bytes| parse(&bytes).ok()).unwrap_or_default();
-        properties.iter().any(|property| property.name == "group.id")
     }
 
     fn told(&self, audit: &Audit) -> String {
