@@ -230,6 +230,8 @@ fn co_11_latest_passes_over_what_was_written_before_although_nothing_follows() {
     let mut run = written();
     run.polled(0, "a");
     processed(&mut run, C1, 0);
+    // It dies with this one in its hands.
+    run.polled(1, "b");
     let innocent = ended(run.clone());
     assigned(&mut run, C2, 2, 3, ResetReason::NoPosition);
     let guilty = ended(run);
