@@ -11,7 +11,8 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use ackproof_reports::Kind;
+use ackproof_core::config::{Property, properties};
+use ackproof_reports::{Cause, Kind};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -21,7 +22,7 @@ use crate::chaos::keep;
 use crate::chaos::survive::{Budget, Class};
 use crate::chaos::tally::Failure;
 use crate::diagnostics::Diagnostics;
-use crate::form::Form;
+use crate::form::{Form, table, text};
 use crate::library::Place;
 use crate::runner::{self, Options};
 use crate::shrink::Limits;
@@ -35,21 +36,19 @@ const SHRINKING: Limits = Limits { worlds: 300, keeps_configuration: true };
 pub struct Question {
     /// A server.properties, path as a scenario file would have it.
     pub server: Option<String>,
-    /// Properties of the topic, by Kafka's names.
-    pub topic: Vec<(String, String)>,
+    /// A file of topic properties.
+    pub topic: Option<String>,
     /// A producer.properties.
     pub producer: Option<String>,
     /// A consumer.properties.
     pub consumer: Option<String>,
-    /// The consumer's group, where its properties name none.
-    pub group: Option<String>,
     /// The version of everything.
     pub kafka: String,
     /// How many brokers there are.
     pub brokers: u32,
     /// How many replicas the topic has.
     pub replication_factor: u32,
-    /// When the consumer's program commits, beside `enable.auto.commit`; as in a scenario file.
+    /// When the consumer's program commits, if its properties switch `enable.auto.commit` off; as in a scenario file.
     pub commit: Option<String>,
 }
 
@@ -132,6 +131,8 @@ pub const FAILURES: &[&[(Class, u32)]] = &[
     &[(Class::MachinePowerLoss, 1)],
     &[(Class::TotalPowerLoss, 1)],
     &[(Class::ProcessCrash, 2)],
+    // Two of three replicas may be away, and the third one fails: what min.insync.replicas and clean elections are for.
+    &[(Class::MachinePowerLoss, 3)],
 ];
 
 /// One row: a class of failures, and what became of each promise.
@@ -145,7 +146,7 @@ pub struct Row {
     pub broken: BTreeMap<Promise, u64>,
 }
 
-/// One way in which a promise was broken, with the first world that shows it.
+/// One way in which a promise was broken: one cause, and whether that is permitted. With the first world that shows it.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// The promise.
@@ -175,26 +176,26 @@ pub struct Audit {
     pub findings: Vec<Finding>,
 }
 
-/// The scenario that a question is: no failure yet.
-pub fn form(question: &Question) -> Form {
-    let text = |text: &str| Value::String(text.to_owned());
-    let table = |pairs: &[(&str, Value)]| -> Table {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
-    };
-    let file = |table: &mut Table, file: &Option<String>| {
+/// What the consumer's properties say. What is wrong with them is said when they are read as a part of the scenario.
+fn consumer_properties(question: &Question, place: &Place) -> Vec<Property> {
+    let bytes = question.consumer.as_ref().and_then(|file| place.sibling(file).read().ok());
+    bytes.and_then(|bytes| properties::parse(&bytes).ok()).unwrap_or_default()
+}
+
+/// The scenario that a question is, as if it stood at a place: no failure yet.
+pub fn form(question: &Question, place: &Place) -> Form {
+    let file = |section: &mut Table, file: &Option<String>| {
         if let Some(file) = file {
-            table.insert("config-file".into(), text(file));
+            section.insert("config-file".into(), text(file.as_str()));
         }
     };
-    let mut cluster = table(&[("kafka", text(&question.kafka)), ("brokers", Value::Integer(question.brokers.into()))]);
+    let mut cluster =
+        table([("kafka", text(question.kafka.as_str())), ("brokers", Value::Integer(question.brokers.into()))]);
     file(&mut cluster, &question.server);
-    let config: Table = question.topic.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-    let topic = table(&[
-        ("name", text("audited")),
-        ("replication-factor", Value::Integer(question.replication_factor.into())),
-        ("config", Value::Table(config)),
-    ]);
-    let mut producer = table(&[
+    let mut topic =
+        table([("name", text("audited")), ("replication-factor", Value::Integer(question.replication_factor.into()))]);
+    file(&mut topic, &question.topic);
+    let mut producer = table([
         ("name", text("producer")),
         ("topic", text("audited")),
         ("records", Value::Integer(100)),
@@ -206,25 +207,28 @@ pub fn form(question: &Question) -> Form {
         ("key", text("k{n%5}")),
     ]);
     file(&mut producer, &question.producer);
-    let mut consumer = table(&[
+    let mut consumer = table([
         ("name", text("consumer")),
         ("topic", text("audited")),
         ("subscribe", Value::Boolean(true)),
         ("processing-each", text("5ms")),
     ]);
     file(&mut consumer, &question.consumer);
-    if let Some(group) = &question.group {
-        consumer.insert("config".into(), Value::Table(table(&[("group.id", text(group))])));
+    let own = consumer_properties(question, place);
+    let says =
+        |name: &str| own.iter().rev().find(|property| property.name == name).map(|property| property.value.trim());
+    if says("group.id").is_none() {
+        consumer.insert("config".into(), Value::Table(table([("group.id", text("audited"))])));
     }
-    if let Some(commit) = &question.commit {
-        consumer.insert("commit".into(), text(commit));
+    if let Some(commit) = question.commit.as_ref().filter(|_| says("enable.auto.commit") == Some("false")) {
+        consumer.insert("commit".into(), text(commit.as_str()));
     }
-    let mut form = Form(table(&[
+    let mut form = Form(table([
         ("title", text("An audited configuration")),
         ("settle-limit", text("10m")),
         ("time-limit", text("40m")),
         ("cluster", Value::Table(cluster)),
-        ("expect", Value::Table(table(&[("clean", Value::Boolean(true))]))),
+        ("expect", Value::Table(table([("clean", Value::Boolean(true))]))),
     ]));
     for (kind, section) in [("topic", topic), ("producer", producer), ("consumer", consumer)] {
         form.sections_mut(kind).push(Value::Table(section));
@@ -234,11 +238,21 @@ pub fn form(question: &Question) -> Form {
 
 /// What is wrong with a configuration, or what is worth knowing about it.
 pub fn check(question: &Question, place: &Place) -> Result<Given, Diagnostics> {
-    Given::of(&form(question), place)
+    Given::of(&form(question, place), place)
 }
 
-/// Runs the worlds. `look` hears what is being done, once for each world and counterexample.
+/// Runs the worlds and makes what they show small. `look` hears what is being done, once for each world and counterexample.
 pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(&str)) -> io::Result<Audit> {
+    let mut audit = survey(given, worlds, jobs, look)?;
+    for finding in &mut audit.findings {
+        look("making counterexamples small");
+        finding.look_closer();
+    }
+    Ok(audit)
+}
+
+/// Runs the worlds. What they show is as it was found.
+pub fn survey(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(&str)) -> io::Result<Audit> {
     let mut audit = Audit { rows: Vec::new(), findings: Vec::new() };
     for failures in FAILURES {
         let budget = Budget(failures.iter().copied().collect());
@@ -268,14 +282,36 @@ pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(
         }
         audit.rows.push(row);
     }
-    for finding in &mut audit.findings {
-        look("making counterexamples small");
-        finding.look_closer();
-    }
     Ok(audit)
 }
 
 impl Audit {
+    /// The cells of the table: the header, then a row for each class of failures.
+    pub fn cells(&self) -> Vec<Vec<String>> {
+        let header = ["failure", "worlds"].into_iter().chain(Promise::ALL.map(Promise::name));
+        let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
+        for row in &self.rows {
+            let promises = Promise::ALL.map(|promise| match row.broken.get(&promise) {
+                Some(times) => format!("BROKEN in {times}"),
+                None => "held".to_owned(),
+            });
+            rows.push([row.failure.clone(), row.worlds.to_string()].into_iter().chain(promises).collect());
+        }
+        rows
+    }
+
+    /// The cells as a table for people.
+    pub fn table(&self) -> String {
+        let rows = self.cells();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+            format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+        };
+        rows.iter().map(line).collect()
+    }
+
     fn found(
         &mut self,
         (promise, signature): (Promise, Signature),
@@ -283,8 +319,12 @@ impl Audit {
         campaign: &Campaign,
         failure: Failure,
     ) {
-        match self.findings.iter_mut().find(|finding| finding.signature == signature) {
-            Some(known) => known.under.push(under),
+        match self.findings.iter_mut().find(|finding| finding.is_another(promise, signature)) {
+            Some(known) => match known.under.iter_mut().find(|(failure, _)| *failure == under.0) {
+                // Mostly the same worlds: a lost record, and another one at its offset.
+                Some((_, times)) => *times = under.1.max(*times),
+                None => known.under.push(under),
+            },
             None => self.findings.push(Finding {
                 promise,
                 signature,
@@ -300,8 +340,18 @@ impl Audit {
 }
 
 impl Finding {
+    fn is_another(&self, promise: Promise, signature: Signature) -> bool {
+        let same_cause = match (self.signature, signature) {
+            (Signature::Anomaly { cause: Some(one), .. }, Signature::Anomaly { cause: Some(other), .. }) => {
+                one == other && one != Cause::Unknown && self.signature.is_forbidden() == signature.is_forbidden()
+            }
+            (one, other) => one == other,
+        };
+        self.promise == promise && same_cause
+    }
+
     /// Makes the first world small, and looks for the smallest change that keeps the promise in it.
-    fn look_closer(&mut self) {
+    pub fn look_closer(&mut self) {
         if let Some(small) = keep::small(&self.campaign, self.signature, &self.failure, SHRINKING) {
             (self.form, self.seed) = (small.form, small.seed);
         }

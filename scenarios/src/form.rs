@@ -123,6 +123,16 @@ impl Form {
     }
 }
 
+/// A table from pairs.
+pub(crate) fn table<const N: usize>(pairs: [(&str, Value); N]) -> Table {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// A text as a value.
+pub(crate) fn text(text: impl Into<String>) -> Value {
+    Value::String(text.into())
+}
+
 fn section(out: &mut String, header: &str, name: &str, table: &Table) {
     let is_list = |value: &Value| {
         name == "expect" && value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_table))

@@ -81,6 +81,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ("unknown property", "min.insync.replicas", "min.insync.replica"),
     ("impossible property", "acks = \"all\"", "acks = \"some\""),
     ("missing config file", "config = { acks = \"all\" }", "config-file = \"no-such.properties\""),
+    ("missing config file of a topic", "partitions = 2", "partitions = 2\nconfig-file = \"no-such.properties\""),
+    (
+        "config file of a topic that a step creates",
+        "kill = \"leader of orders-0\"",
+        "create-topic = { name = \"new\", config-file = \"new.properties\" }",
+    ),
     ("a fix that does not exist", "title =", "mutation = { toggle = \"maximal_isrs\" }\ntitle ="),
     ("a fix that is no different", "title =", "mutation = { toggle = \"maximal_isr\", off = true }\ntitle ="),
     ("client of an unknown kind", "[[step]]", "[[client]]\nname = \"shop\"\nkind = \"produser\"\n[[step]]"),

@@ -282,3 +282,15 @@ clean = true
         check(command, 2, "`shop` is used by a program outside this file");
     }
 }
+
+#[test]
+fn an_audit_names_the_properties_file_that_is_wrong() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("audited-topic.properties");
+    std::fs::write(&path, "# A topic\nmin.insync.replica=2\n").expect("it can be written");
+    let path = path.display().to_string();
+    for option in ["--topic", "--server"] {
+        check(&["audit", option, &path], 2, "audited-topic.properties:2:1");
+    }
+    check(&["audit", "--producer", "no-such.properties"], 2, "no-such.properties");
+    check(&["audit", "--brokers", "2", "--replication-factor", "3"], 2, "3 replicas need 3 brokers");
+}

@@ -1,8 +1,8 @@
 //! `lost-delivery` and `duplicate-delivery`: what a group was given and what became of it.
 //!
 //! Source: delivery accounting, processed x committed (`failure-catalog.md` section 4, c). A record below what its group
-//! has committed, or below one that it has done with, is past: nobody of the group will ask for it again. If nobody
-//! processed it either, its delivery is lost. If it was processed twice, it was delivered twice; a sink that takes each record
+//! has committed, or below one that it has done with, or below where `auto.offset.reset` has put a member, is past: nobody of the
+//! group will ask for it again. If nobody processed it either, its delivery is lost. If it was processed twice, it was delivered twice; a sink that takes each record
 //! once absorbs that.
 //!
 //! A record that a program hands on to another topic, for retries or for dead letters, is no loss: it is somebody else's from
@@ -60,7 +60,7 @@ struct Progress {
     processed: BTreeMap<i64, Processing>,
     /// What went to another topic instead.
     handed_on: BTreeSet<i64>,
-    /// Everything below has been committed, or something above it has been done with.
+    /// Everything below has been committed, or something above it has been done with, or a member was put there.
     past: i64,
     /// How many records of former topics of this name were processed.
     of_former: u64,
@@ -104,6 +104,15 @@ impl Observer for Delivery {
                 let NodeId::Client(client) = event.node else { return };
                 if self.group_of.get(&client) != Some(group) {
                     self.group_of.insert(client, group.clone());
+                }
+            }
+            Fact::PositionReset {
+                partition, to, reason: ResetReason::NoPosition | ResetReason::OutOfRange, ..
+            } => {
+                let NodeId::Client(client) = event.node else { return };
+                if let Some(group) = self.group_of.get(&client).cloned() {
+                    let progress = self.progress(&group, partition);
+                    progress.past = progress.past.max(to.0);
                 }
             }
             Fact::PositionReset { partition, to, reason: ResetReason::Truncation, .. } => {

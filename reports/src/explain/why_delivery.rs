@@ -146,8 +146,16 @@ impl Walk<'_> {
         let next = commit.and_then(|commit| self.reset_after(commit.max(end.unwrap_or(commit))));
         match commit {
             Some(_) => self.tale(Cause::CommittedBeforeProcessed, [Some(polled), commit, end, next], (end, Mark::Loss)),
-            None => self.tale(Cause::Unknown, [Some(polled), end], (end, Mark::Loss)),
+            // It died at work, and `auto.offset.reset` puts the next one behind what nobody had committed.
+            None => match self.resets().find(|at| *at > polled && self.is_put_beyond(*at)) {
+                reset @ Some(_) => self.tale(Cause::PositionReset, [Some(polled), end, reset], (reset, Mark::Loss)),
+                None => self.tale(Cause::Unknown, [Some(polled), end], (end, Mark::Loss)),
+            },
         }
+    }
+
+    fn is_put_beyond(&self, at: At) -> bool {
+        matches!(self.fact(at), Fact::PositionReset { to, .. } if *to > self.offset)
     }
 
     /// Somebody could not process it, and went on.
@@ -169,9 +177,7 @@ impl Walk<'_> {
 
     /// Nobody ever got it: a position was set beyond it.
     fn passed_over(&self, commit: Option<At>) -> Tale {
-        let reset =
-            self.resets().find(|at| matches!(self.fact(*at), Fact::PositionReset { to, .. } if *to > self.offset));
-        match reset {
+        match self.resets().find(|at| self.is_put_beyond(*at)) {
             Some(reset) => self.tale(Cause::PositionReset, [Some(reset), commit], (Some(reset), Mark::Loss)),
             // A member that goes by the name goes on in another topic where it was in the former.
             None => match super::why_read::deletion(self.lineage, &self.partition) {

@@ -2,32 +2,12 @@
 
 use ackproof_core::fact::{Fact, ResetReason};
 use ackproof_core::types::{NodeId, Offset};
-use ackproof_reports::contract::ConsumerContract;
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use super::run::{C1, Run, acks, orders};
+use super::run::{C1, Run, group, orders};
 
 const C2: NodeId = NodeId::Client(3);
 const COORDINATOR: NodeId = NodeId::Broker(2);
-
-fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
-    let consumer = |client, name: &str| ConsumerContract {
-        client,
-        name: name.into(),
-        resets_to_latest: false,
-        validates_position: true,
-        group: Some("billing".into()),
-        instance: None,
-        says_processed: true,
-        commits_before_processing: false,
-        upserts: false,
-        last_wins: false,
-        versioned: false,
-    };
-    let mut consumers = vec![consumer(2, "c1"), consumer(3, "c2")];
-    consumers.iter_mut().for_each(change);
-    Contract { consumers, ..acks(-1) }
-}
 
 fn processed(run: &mut Run, member: NodeId, offset: i64) {
     run.say(member, Fact::Processed { group: Some("billing".into()), partition: orders(), offset: Offset(offset) });
@@ -272,6 +252,23 @@ fn co_11_latest_passes_over_what_was_written_before() {
     let latest = group(|consumer| consumer.resets_to_latest = true);
     let cause = Some(Cause::PositionReset);
     assert_eq!(lost(&run, &latest), [(0, cause, Answer::Yes), (1, cause, Answer::Yes)]);
+}
+
+/// A member starts again before anything was committed, and is put behind what came meanwhile.
+#[test]
+fn co_11_latest_passes_over_what_was_written_before_although_nothing_follows() {
+    let mut run = written();
+    run.polled(0, "a");
+    processed(&mut run, C1, 0);
+    // It dies with this one in its hands.
+    run.polled(1, "b");
+    let innocent = ended(run.clone());
+    assigned(&mut run, C2, 2, 3, ResetReason::NoPosition);
+    let guilty = ended(run);
+    let latest = group(|consumer| consumer.resets_to_latest = true);
+    let cause = Some(Cause::PositionReset);
+    assert_eq!(lost(&guilty, &latest), [(1, cause, Answer::Yes), (2, cause, Answer::Yes)]);
+    assert_eq!(lost(&innocent, &latest), [], "what nobody has reached yet may still come");
 }
 
 /// What another group read does not make up for it, nor does it explain it.

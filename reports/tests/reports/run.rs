@@ -7,7 +7,7 @@ use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
     ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence, TopicPartition,
 };
-use ackproof_reports::contract::{Ending, OnError, ProducerContract, TopicContract};
+use ackproof_reports::contract::{ConsumerContract, Ending, OnError, ProducerContract, TopicContract};
 use ackproof_reports::{Contract, Explanation, Judge, Judgement, NodeNames, explain};
 use bytes::Bytes;
 
@@ -391,4 +391,24 @@ impl Run {
         let explanation = explain(&mut judgement, &self.events, contract);
         (judgement, explanation)
     }
+}
+
+/// Two consumers, c1 and c2, in the group `billing`.
+pub fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
+    let consumer = |client, name: &str| ConsumerContract {
+        client,
+        name: name.into(),
+        resets_to_latest: false,
+        validates_position: true,
+        group: Some("billing".into()),
+        instance: None,
+        says_processed: true,
+        commits_before_processing: false,
+        upserts: false,
+        last_wins: false,
+        versioned: false,
+    };
+    let mut consumers = vec![consumer(2, "c1"), consumer(3, "c2")];
+    consumers.iter_mut().for_each(change);
+    Contract { consumers, ..acks(-1) }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use toml::{Table, Value};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
-use crate::form::Form;
+use crate::form::{Form, table, text};
 use crate::library::{Place, find};
 use crate::scenario::Scenario;
 
@@ -126,12 +126,8 @@ pub struct Stage(Form);
 impl Stage {
     /// Three brokers of this version (`"2.2"`, `"2.8"`, `"3.5"`, `"3.9"`, `"4.0"`, `"4.1"`), without topics.
     pub fn kafka(version: &str) -> Self {
-        let cluster = Table::from_iter([
-            ("kafka".to_owned(), Value::String(version.to_owned())),
-            ("brokers".to_owned(), Value::Integer(3)),
-        ]);
-        let title = Value::String("A service under test".into());
-        Self(Form(Table::from_iter([("title".to_owned(), title), ("cluster".to_owned(), Value::Table(cluster))])))
+        let cluster = table([("kafka", text(version)), ("brokers", Value::Integer(3))]);
+        Self(Form(table([("title", text("A service under test")), ("cluster", Value::Table(cluster))])))
     }
 
     /// So many brokers, with the ids 1, 2, ...
@@ -152,7 +148,7 @@ impl Stage {
     /// microseconds if not said, as within one rack.
     #[must_use]
     pub fn latency(mut self, time: &str) -> Self {
-        let network = Table::from_iter([("latency".to_owned(), Value::String(time.to_owned()))]);
+        let network = table([("latency", text(time))]);
         self.cluster().insert("network".into(), Value::Table(network));
         self
     }
@@ -161,10 +157,10 @@ impl Stage {
     /// test's own code runs.
     #[must_use]
     pub fn topic(mut self, name: &str, partitions: u32, replication_factor: u32) -> Self {
-        let topic = Table::from_iter([
-            ("name".to_owned(), Value::String(name.to_owned())),
-            ("partitions".to_owned(), Value::Integer(partitions.into())),
-            ("replication-factor".to_owned(), Value::Integer(replication_factor.into())),
+        let topic = table([
+            ("name", text(name)),
+            ("partitions", Value::Integer(partitions.into())),
+            ("replication-factor", Value::Integer(replication_factor.into())),
         ]);
         self.0.sections_mut("topic").push(Value::Table(topic));
         self
@@ -194,7 +190,7 @@ impl Stage {
 fn set(owner: &mut Table, name: &str, value: &dyn Display) {
     let config = owner.entry("config").or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(config) = config {
-        config.insert(name.to_owned(), Value::String(value.to_string()));
+        config.insert(name.to_owned(), text(value.to_string()));
     }
 }
 
@@ -245,19 +241,16 @@ impl Properties {
 
 /// A `[[client]]` as a file has it.
 pub(super) fn client(name: &str, kind: &str, properties: &Properties) -> String {
-    let mut client = Table::from_iter([
-        ("name".to_owned(), Value::String(name.to_owned())),
-        ("kind".to_owned(), Value::String(kind.to_owned())),
-    ]);
+    let mut client = table([("name", text(name)), ("kind", text(kind))]);
     if let Some(file) = &properties.file {
         // Paths in a scenario count from its folder, those in a test from the package's.
         let path = std::env::current_dir().unwrap_or_default().join(file);
-        client.insert("config-file".into(), Value::String(path.display().to_string()));
+        client.insert("config-file".into(), text(path.display().to_string()));
     }
     for (name, value) in &properties.pairs {
         set(&mut client, name, value);
     }
-    Form(Table::from_iter([("client".to_owned(), Value::Array(vec![Value::Table(client)]))])).text()
+    Form(table([("client", Value::Array(vec![Value::Table(client)]))])).text()
 }
 
 /// A `[[step]]` as a file has it.

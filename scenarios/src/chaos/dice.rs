@@ -1,7 +1,6 @@
 //! Drawing: one named stream of random numbers, with the questions that a plan asks of it.
 
 use ackproof_core::types::Prng;
-use toml::{Table, Value};
 
 /// A stream of draws.
 #[derive(Clone, Debug)]
@@ -36,19 +35,14 @@ impl Dice {
 
     /// A length of time in milliseconds, small ones as likely as large ones: each power of two from `low` to `high`.
     pub fn millis(&mut self, low: u64, high: u64) -> String {
+        self.millis_after(0, low, high)
+    }
+
+    /// The same, behind a moment.
+    pub fn millis_after(&mut self, begin: u64, low: u64, high: u64) -> String {
         let steps = u64::from((high / low.max(1)).max(1).ilog2());
         let floor = low << self.between(0, steps);
         let millis = self.between(floor, (floor * 2).min(high).max(floor));
-        format!("{millis}ms")
+        format!("{}ms", begin.saturating_add(millis))
     }
-}
-
-/// A table from pairs.
-pub(super) fn table<const N: usize>(pairs: [(&str, Value); N]) -> Table {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-/// A text as a value.
-pub(super) fn text(text: impl Into<String>) -> Value {
-    Value::String(text.into())
 }

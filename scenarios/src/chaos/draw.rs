@@ -11,11 +11,11 @@ use std::str::FromStr;
 use ackproof_sim::ClientKind;
 use toml::{Table, Value};
 
-use super::dice::{Dice, table, text};
+use super::dice::Dice;
 use super::faults;
 use super::survive::Budget;
 use crate::diagnostics::Diagnostics;
-use crate::form::Form;
+use crate::form::{Form, table, text};
 use crate::library::Place;
 use crate::scenario::Scenario;
 use crate::shrink::with_files;
@@ -143,12 +143,15 @@ pub(super) struct Shape {
     pub groups: Vec<String>,
     /// How many records are sent.
     pub records: u64,
+    /// When the first one is, in milliseconds: what happens before meets no work.
+    pub work_begins: u64,
 }
 
 impl Shape {
     /// That of a scenario.
     pub fn of(scenario: &Scenario) -> Shape {
         let mut shape = Shape::default();
+        let mut begins: Option<u64> = None;
         for broker in &scenario.cluster.brokers {
             shape.brokers.push(broker.broker_id);
             if let Some(rack) = &broker.broker_rack
@@ -177,10 +180,13 @@ impl Shape {
                 }
                 ClientKind::Producer(_, Some(load)) | ClientKind::LegacyProducer(_, Some(load)) => {
                     shape.records += load.records;
+                    let first = (client.starts_after + load.first_after).as_millis();
+                    begins = Some(begins.map_or(first, |known| known.min(first)));
                 }
                 _ => {}
             }
         }
+        shape.work_begins = begins.unwrap_or(0);
         shape
     }
 }

@@ -27,14 +27,13 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::campaign::Wanted;
-use super::dice::{table, text};
 use super::keep::Worlds;
 use super::seeds::Seeds;
 use super::survive::Class;
 use super::tally::{Plan, Report, Swept, WorldId, WorldResult};
 use crate::contract::contract;
 use crate::diagnostics::Diagnostics;
-use crate::form::Form;
+use crate::form::{Form, table, text};
 use crate::guard::caught;
 use crate::library::Place;
 use crate::parallel::in_order;

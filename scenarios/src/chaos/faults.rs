@@ -9,9 +9,10 @@
 
 use toml::{Table, Value};
 
-use super::dice::{Dice, table, text};
+use super::dice::Dice;
 use super::draw::Shape;
 use super::survive::{Budget, Class};
+use crate::form::{table, text};
 
 /// Steps of a world, in the order in which they were drawn.
 pub(super) fn draw(mut dice: Dice, shape: &Shape, budget: Option<&Budget>) -> Vec<Table> {
@@ -31,8 +32,12 @@ pub(super) fn draw(mut dice: Dice, shape: &Shape, budget: Option<&Budget>) -> Ve
         }
     }
     if steps.iter().any(|step| step.contains_key("when")) {
-        // Facts of the time before the clients start do not count.
-        steps.insert(0, table([("name", text(READY)), ("at", text("0s")), ("mark", text("clients start"))]));
+        // Facts of the time before the first record is sent do not count.
+        let at = match shape.work_begins {
+            0 => "0s".to_owned(),
+            millis => format!("{millis}ms"),
+        };
+        steps.insert(0, table([("name", text(READY)), ("at", text(at)), ("mark", text("clients start"))]));
     }
     steps
 }
@@ -87,7 +92,7 @@ fn shuffle<T>(dice: &mut Dice, list: &mut [T]) {
 /// When: at a time, behind a fact, or behind an earlier step.
 fn trigger(dice: &mut Dice, shape: &Shape, earlier: &[Table], step: &mut Table) {
     match dice.between(0, 9) {
-        0..=2 => drop(step.insert("at".into(), text(dice.millis(50, 12_000)))),
+        0..=2 => drop(step.insert("at".into(), text(dice.millis_after(shape.work_begins, 50, 12_000)))),
         3..=4 if !earlier.is_empty() => {
             let name = dice.pick(earlier)["name"].clone();
             step.insert("after".into(), name);

@@ -3,14 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ackproof_reports::render::text::{self, Style};
+use ackproof_reports::render::text::{self as render, Style};
 use toml::Value;
 
 use super::campaign::explained;
-use super::dice::{table, text};
 use super::tally::{Failure, WorldId};
 use crate::contract::node_names;
-use crate::form::Form;
+use crate::form::{Form, table, text};
 use crate::guard::caught;
 use crate::library::Place;
 use crate::runner::{self, Options};
@@ -72,12 +71,12 @@ pub fn story(form: &Form, place: &Place, seed: u64, signature: Signature, style:
     let scenario = form.understand(place).ok()?;
     let mut run = runner::run(&scenario, seed, Options::default()).ok()?;
     if let Signature::Broken(_) = signature {
-        return Some(text::invariants(&run.judgement, style));
+        return Some(render::invariants(&run.judgement, style));
     }
     let stories = &mut run.explanation.stories;
     stories.retain(|story| Signature::of(&story.anomaly) == signature);
     stories.truncate(1);
     stories.iter_mut().for_each(|story| story.replay = None);
     run.explanation.more.clear();
-    Some(text::explanation(&run.explanation, &node_names(&scenario), style))
+    Some(render::explanation(&run.explanation, &node_names(&scenario), style))
 }

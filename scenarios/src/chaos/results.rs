@@ -370,7 +370,8 @@ fn difference(one: &Asked, other: &Asked) -> Option<String> {
     } else if one.looking_for != other.looking_for {
         Some(format!("one looks for {}, the other for {}", one.looking_for, other.looking_for))
     } else {
-        (one != other).then(|| "its --toggle, --unguided, --quiet-after, --shrink or --exhaustive is another".to_owned())
+        (one != other)
+            .then(|| "its --toggle, --unguided, --quiet-after, --shrink or --exhaustive is another".to_owned())
     }
 }
 

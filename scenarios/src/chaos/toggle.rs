@@ -6,8 +6,7 @@ use std::str::FromStr;
 use ackproof_core::config::{KafkaVersion, Toggles};
 use toml::Value;
 
-use super::dice::{table, text};
-use crate::form::Form;
+use crate::form::{Form, table, text};
 
 /// A toggle of `[cluster] toggles`, and what it is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use ackproof_core::config::KafkaVersion;
-use ackproof_core::config::properties::parse;
 use ackproof_reports::render::text::PlainText;
 use clap::Args;
 use serde_json::json;
@@ -83,15 +82,9 @@ enum TableFormat {
 impl AuditCommand {
     /// Runs it.
     pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
-        let question = match self.question() {
-            Ok(question) => question,
-            Err(found) => {
-                screen.diagnose(&found);
-                return Ok(End::WrongInput);
-            }
-        };
-        // Paths in a scenario file count from its folder: this one would lie in the current folder.
-        let given = match audit::check(&question, &Place::Disk("audit.toml".into())) {
+        // It is no file. If it were one it would lie in the current folder, from which the paths in it count.
+        let place = Place::Disk("the audited scenario".into());
+        let given = match self.unreadable().and_then(|()| audit::check(&self.question(), &place)) {
             Ok(given) => given,
             Err(found) => {
                 screen.diagnose(&found);
@@ -115,25 +108,34 @@ impl AuditCommand {
         Ok(if audit.findings.is_empty() { End::AsExpected } else { End::NotAsExpected })
     }
 
-    fn question(&self) -> Result<Question, Diagnostics> {
+    fn question(&self) -> Question {
         let named = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let consumer = self.consumer.as_ref().map_or(Ok(Vec::new()), read)?;
-        let is_grouped = consumer.iter().any(|(name, _)| name == "group.id");
-        Ok(Question {
-            group: (!is_grouped).then(|| "audited".to_owned()),
+        Question {
             server: named(&self.server),
-            topic: self.topic.as_ref().map_or(Ok(Vec::new()), read)?,
+            topic: named(&self.topic),
             producer: named(&self.producer),
             consumer: named(&self.consumer),
             kafka: self.kafka.to_string(),
             brokers: self.brokers,
             replication_factor: self.replication_factor.unwrap_or(self.brokers.min(3)),
             commit: Some(self.commit.clone()).filter(|commit| commit != "never"),
-        })
+        }
+    }
+
+    /// Which of the files cannot be read.
+    fn unreadable(&self) -> Result<(), Diagnostics> {
+        let mut found = Diagnostics::default();
+        for path in [&self.server, &self.topic, &self.producer, &self.consumer].into_iter().flatten() {
+            if let Err(error) = std::fs::read(path) {
+                let source = Source::new(path.display().to_string(), "");
+                found.push(Diagnostic::about_file(&source, format!("cannot be read: {error}")));
+            }
+        }
+        if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
     fn told(&self, audit: &Audit) -> String {
-        let mut out = table(audit);
+        let mut out = audit.table();
         for finding in &audit.findings {
             let under: Vec<String> =
                 finding.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
@@ -171,52 +173,9 @@ impl AuditCommand {
     }
 }
 
-/// The properties of a topic.
-fn read(path: &PathBuf) -> Result<Vec<(String, String)>, Diagnostics> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| {
-        Diagnostics::from(Diagnostic::about_file(&Source::new(&name, ""), format!("cannot be read: {error}")))
-    })?;
-    let properties = parse(&bytes).map_err(|errors| {
-        let source = Source::new(&name, String::from_utf8_lossy(&bytes));
-        let mut found = Diagnostics::default();
-        for error in errors {
-            found.push(Diagnostic::error(&source, error.span.start..error.span.end, error.message));
-        }
-        found
-    })?;
-    Ok(properties.into_iter().map(|property| (property.name, property.value)).collect())
-}
-
-/// The cells of the table: the header, then a row for each class of failures.
-fn cells(audit: &Audit) -> Vec<Vec<String>> {
-    let header = ["failure", "worlds"].into_iter().chain(Promise::ALL.map(Promise::name));
-    let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
-    for row in &audit.rows {
-        let promises = Promise::ALL.map(|promise| match row.broken.get(&promise) {
-            Some(times) => format!("BROKEN in {times}"),
-            None => "held".to_owned(),
-        });
-        rows.push([row.failure.clone(), row.worlds.to_string()].into_iter().chain(promises).collect());
-    }
-    rows
-}
-
-fn table(audit: &Audit) -> String {
-    let rows = cells(audit);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
-    out
-}
-
 /// The table and what broke, for a document.
 fn markdown(audit: &Audit) -> String {
-    let rows = cells(audit);
+    let rows = audit.cells();
     let mut out = String::new();
     for (number, row) in rows.iter().enumerate() {
         let _ = writeln!(out, "| {} |", row.join(" | "));

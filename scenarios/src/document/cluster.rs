@@ -115,7 +115,9 @@ pub struct Topic {
     pub replication_factor: Option<Written<i16>>,
     /// The replicas of each partition by broker id, preferred leader first, instead of the two numbers.
     pub replicas: Option<Written<Assignments>>,
-    /// Topic properties by Kafka's names.
+    /// A file of topic properties, relative to the scenario file.
+    pub config_file: Option<Written<String>>,
+    /// Topic properties by Kafka's names. They win over `config-file`.
     #[serde(default)]
     pub config: Properties,
 }

@@ -201,11 +201,17 @@ impl Reading<'_> {
     }
 
     /// Reads `[[topic]]`s.
-    pub fn topics(&mut self, written: &[At<Topic>], cluster: &Cluster, fix: &Fix) -> (Vec<NewTopic>, Vec<LogConfig>) {
-        written.iter().filter_map(|topic| self.topic(topic, cluster, fix)).unzip()
+    pub fn topics(
+        &mut self,
+        place: &Place,
+        written: &[At<Topic>],
+        cluster: &Cluster,
+        fix: &Fix,
+    ) -> (Vec<NewTopic>, Vec<LogConfig>) {
+        written.iter().filter_map(|topic| self.topic(place, topic, cluster, fix)).unzip()
     }
 
-    fn topic(&mut self, written: &Topic, cluster: &Cluster, fix: &Fix) -> Option<(NewTopic, LogConfig)> {
+    fn topic(&mut self, place: &Place, written: &Topic, cluster: &Cluster, fix: &Fix) -> Option<(NewTopic, LogConfig)> {
         let name = written.name.as_str();
         if !is_topic_name(name) {
             let found = self.error(written.name.span(), format!("`{name}` is not a legal topic name"));
@@ -227,7 +233,8 @@ impl Reading<'_> {
         self.names.topics.insert(name.to_owned(), partitions);
         let configured = cluster.controller.default_replication_factor;
         let replication_factor = self.replication_factor(written, &change, cluster.brokers.len(), configured);
-        let settings = self.table(&written.config).under(self.table(&change.config));
+        let settings = self.file(place, written.config_file.as_ref());
+        let settings = settings.under(self.table(&written.config)).under(self.table(&change.config));
         let config = self.topic_config(&cluster.controller, &settings, &written.name)?;
         let configs = settings.iter().map(|setting| (setting.name.clone(), setting.value.clone())).collect();
         let name = TopicName(StrBytes::from_string(name.to_owned()));

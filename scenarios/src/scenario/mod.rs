@@ -203,7 +203,7 @@ impl Reading<'_> {
         let expect = expect.map(|written| self.expect(written));
         // Names below depend on those of the cluster: without it, every one of them would be an error.
         let cluster = cluster?;
-        let (topics, topic_configs) = self.topics(&document.topic, &cluster, fix);
+        let (topics, topic_configs) = self.topics(place, &document.topic, &cluster, fix);
         let at_start = self.names.topics.clone();
         self.names_of_operations(document);
         self.names.topics_at_start = at_start;

@@ -189,6 +189,10 @@ impl Reading<'_> {
     }
 
     pub fn create_topic(&mut self, it: &Topic) -> Option<NewTopic> {
+        if let Some(file) = &it.config_file {
+            let found = self.error(file.span(), "a topic that a step creates has no `config-file`");
+            self.report(found.remedy("write its properties into `config`"));
+        }
         self.check_topic_properties(&it.config);
         let replicas = it.replicas.as_ref();
         let assignments: Vec<Vec<i32>> =
