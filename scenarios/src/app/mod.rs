@@ -61,9 +61,9 @@ mod regressions;
 mod script;
 mod simulation;
 
-pub use ackproof_core::client::{ConsumerRecord, RecordMetadata};
+pub use ackproof_core::client::{ConsumerRecord, NewTopic, RecordMetadata};
 pub use ackproof_core::protocol::ErrorCode;
-pub use ackproof_core::types::{Duration, RecordId};
+pub use ackproof_core::types::{Duration, RecordId, TopicPartition};
 pub use ackproof_reports::{Cause, Kind};
 pub use ackproof_sim::app::{Admin, Cluster, Consumer, Delivery, Polled, Producer, elapsed};
 

@@ -117,6 +117,20 @@ impl Simulation {
     }
 
     /// Adds an admin client, which the test takes with [`Cluster::admin`].
+    ///
+    /// ```
+    /// use ackproof::app::{NewTopic, Stage, TopicPartition};
+    ///
+    /// ackproof::simulate(Stage::kafka("3.9").topic("orders", 1, 3)).admin("ops").producer("shop", [("acks", "all")]).seeds(0..1).run(
+    ///     |cluster| async move {
+    ///         let name = TopicPartition::of("invoices", 0).topic;
+    ///         let invoices =
+    ///             NewTopic { name, partitions: 1, replication_factor: 3, assignments: Vec::new(), configs: Vec::new() };
+    ///         cluster.admin("ops").create_topic(invoices).await?;
+    ///         cluster.producer("shop").send("invoices", None, b"invoice 1").await?.await.map(drop)
+    ///     },
+    /// );
+    /// ```
     pub fn admin(self, name: &str) -> Self {
         self.client(name, "admin", &Properties::default())
     }
@@ -208,6 +222,16 @@ impl Simulation {
 
     /// Calls the test by another name than that of its function: in its messages, and for the file of its failing seeds. For a function
     /// that runs several simulations, and wants a file for each.
+    ///
+    /// ```
+    /// # use ackproof::app::Stage;
+    /// for acks in ["1", "all"] {
+    ///     let simulation = ackproof::simulate(Stage::kafka("3.9").topic("orders", 1, 3)).producer("shop", [("acks", acks)]);
+    ///     simulation.name(&format!("quiet_days_with_acks_{acks}")).seeds(0..1).run(|cluster| async move {
+    ///         cluster.producer("shop").send("orders", None, b"order 1").await?.await.map(drop)
+    ///     });
+    /// }
+    /// ```
     pub fn name(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
@@ -233,6 +257,17 @@ impl Simulation {
     }
 
     /// The same, with the failure as a value.
+    ///
+    /// ```
+    /// use ackproof::app::{Failure, Regressions, Stage};
+    ///
+    /// let failure = ackproof::simulate(Stage::kafka("3.9").topic("orders", 1, 3))
+    ///     .regressions(Regressions::Off)
+    ///     .try_run(|_cluster| async { Err::<(), _>("sold out") })
+    ///     .expect_err("the program says so");
+    /// assert!(matches!(failure, Failure::Seed(_)));
+    /// println!("{failure}");
+    /// ```
     pub fn try_run<F, R>(self, program: F) -> Result<Passed, Failure>
     where
         F: Fn(Cluster) -> R + Sync,
