@@ -248,7 +248,7 @@ fn a_sweep_says_how_much_it_covered_and_shows_one_of_its_worlds() {
     check(
         &[&sweep[..], &["--seed", "0", "--parts", "1500:kill:1"]].concat(),
         0,
-        "1 worlds (seeds 0..1, 1 process crash)",
+        "1 world (seeds 0..1, 1 process crash)",
     );
     check(&[&sweep[..], &["--seed", "0", "--parts", "1500"]].concat(), 2, "write three seeds");
     check(&[&sweep[..], &["--seed", "0", "--parts", "1/2/3"]].concat(), 2, "one of a sweep is like");

@@ -106,7 +106,8 @@ impl Told<'_> {
             worlds => format!("; in {worlds} something else did"),
         };
         let Report { worlds, seeds, .. } = self.report;
-        format!("{worlds} worlds (seeds {seeds}, {}): {ways}{lessons}", self.asked.faults())
+        let worlds = if *worlds == 1 { "1 world".to_owned() } else { format!("{worlds} worlds") };
+        format!("{worlds} (seeds {seeds}, {}): {ways}{lessons}", self.asked.faults())
     }
 
     /// How much was looked at.
