@@ -50,7 +50,8 @@ pub fn contract(scenario: &Scenario) -> Contract {
                     validates_position: config.validates_positions(),
                     group: config.group_id.clone(),
                     instance: config.group_instance_id.clone(),
-                    says_processed: workload.is_some(),
+                    // A program outside says what it has done, as `Consumer::processed` asks of it.
+                    says_processed: workload.is_some() || config.group_id.is_some(),
                     upserts: sink.is_some_and(|sink| sink != Sink::Append),
                     last_wins: sink == Some(Sink::LastWrite),
                     versioned: sink == Some(Sink::Versioned),
@@ -192,9 +193,10 @@ fn groups_topic(scenario: &Scenario) -> Option<TopicContract> {
 
 fn on_error(workload: Option<&ProducerWorkload>) -> OnError {
     match workload.map(|workload| workload.on_error) {
-        None | Some(workload::OnError::Ignore) => OnError::Ignore,
+        Some(workload::OnError::Ignore) => OnError::Ignore,
         Some(workload::OnError::Resend) => OnError::Resend,
-        Some(workload::OnError::Stop) => OnError::Stop,
+        // What a program outside was told, it knows; what it makes of it is its own business.
+        None | Some(workload::OnError::Stop) => OnError::Stop,
     }
 }
 

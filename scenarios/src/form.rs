@@ -32,6 +32,7 @@ const ORDER: &[&str] = &[
     "topic",
     "producer",
     "consumer",
+    "client",
     "store",
     "step",
     "expect",
@@ -64,7 +65,7 @@ const ORDER: &[&str] = &[
 const LAST: &[&str] = &["as", "for", "clean"];
 
 /// The sections of a file, and what stands in each of them.
-const SECTIONS: &[&str] = &["cluster", "topic", "producer", "consumer", "store", "step", "expect", "fix"];
+const SECTIONS: &[&str] = &["cluster", "topic", "producer", "consumer", "client", "store", "step", "expect", "fix"];
 
 /// A scenario file as a tree.
 #[derive(Clone, Debug, Default, PartialEq)]

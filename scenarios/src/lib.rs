@@ -3,8 +3,10 @@
 //! Reading order: [`document`] is what was written, [`scenario`] what it means, [`diagnostics`] how mistakes are said,
 //! [`library`] where files come from, [`runner`] what happens when one is run, [`expectation`] whether that was expected,
 //! [`counterfactual`] what would have kept the promise, [`shrink`] how little it takes to break it,
-//! [`log`] what of it can be watched.
+//! [`log`] what of it can be watched. `app` (with the feature of that name) is for tests of one's own service.
 
+#[cfg(all(feature = "app", madsim))]
+pub mod app;
 pub mod audit;
 pub mod chaos;
 pub mod cli;
@@ -27,3 +29,6 @@ pub mod schema;
 pub mod shrink;
 pub mod signature;
 mod whole_file;
+
+#[cfg(all(feature = "app", madsim))]
+pub use app::simulate;

@@ -43,6 +43,7 @@ impl Place {
     pub fn sibling(&self, name: &str) -> Place {
         match self {
             Place::Disk(path) => Place::Disk(path.parent().unwrap_or(Path::new("")).join(name)),
+            Place::Library(_) if Path::new(name).is_absolute() => Place::Disk(name.into()),
             Place::Library(path) => {
                 let mut parts: Vec<&str> = path.split('/').collect();
                 parts.pop();

@@ -43,6 +43,8 @@ pub struct Run {
     pub chronicle: Option<(Vec<Step>, usize)>,
     /// The facts, if they were asked for.
     pub trace: Option<Vec<Event>>,
+    /// The line that shows it again.
+    pub replay: String,
 }
 
 /// The same seed under the scenario's fix.
@@ -92,13 +94,60 @@ pub struct Difference {
     pub second: Option<Event>,
 }
 
+/// How a scenario is run once, and shown again.
+pub(crate) trait Host {
+    /// Runs it.
+    fn pass(&self, scenario: &Scenario, seed: u64, keep_trace: bool, log: Option<FactLog>) -> Pass;
+    /// The line that shows the run again.
+    fn replay(&self, scenario: &Scenario, seed: u64) -> String;
+}
+
+/// A world alone, with the programs of the file.
+struct Alone;
+
+impl Host for Alone {
+    fn pass(&self, scenario: &Scenario, seed: u64, keep_trace: bool, log: Option<FactLog>) -> Pass {
+        let mut world = World::new(Arc::new(scenario.plan(seed)));
+        let mut watch = Watch::new(scenario, keep_trace, log);
+        let outcome = world.run(&mut watch);
+        watch.finish(&world, outcome)
+    }
+
+    fn replay(&self, scenario: &Scenario, seed: u64) -> String {
+        replay(scenario, seed)
+    }
+}
+
 /// Takes the facts of one run.
-struct Watch {
+pub(crate) struct Watch {
     judge: Judge,
     digest: Option<Digest>,
     meter: Option<Meter>,
     log: Option<FactLog>,
     trace: Option<Vec<Event>>,
+}
+
+impl Watch {
+    /// For one run of a scenario.
+    pub fn new(scenario: &Scenario, keep_trace: bool, log: Option<FactLog>) -> Self {
+        let trace = keep_trace.then(Vec::new);
+        let (digest, meter) = (Some(Digest::new()), Some(Meter::default()));
+        Self { judge: Judge::new(contract(scenario)), digest, meter, log, trace }
+    }
+
+    /// What it has seen, now that the run is over.
+    pub fn finish(self, world: &World, outcome: Outcome) -> Pass {
+        Pass {
+            judgement: self.judge.finish(),
+            digest: self.digest.unwrap_or_default(),
+            meter: self.meter.unwrap_or_default(),
+            trace: self.trace,
+            events: world.events(),
+            sim_time: world.now().since(ackproof_core::types::Instant::START),
+            idle: idle(world, outcome),
+            outside: 0,
+        }
+    }
 }
 
 impl Observer for Watch {
@@ -128,13 +177,21 @@ pub(crate) struct Pass {
     pub trace: Option<Vec<Event>>,
     /// How many events the world handled.
     pub events: u64,
-    sim_time: Duration,
+    pub sim_time: Duration,
     /// The steps that never happened.
     pub idle: Vec<String>,
+    /// One number for what programs outside the world did, if there were any.
+    pub outside: u64,
+}
+
+impl Pass {
+    fn is_same_as(&self, other: &Pass) -> bool {
+        self.digest == other.digest && self.outside == other.outside
+    }
 }
 
 pub(crate) fn pass(scenario: &Scenario, seed: u64, keep_trace: bool) -> Pass {
-    logged_pass(scenario, seed, keep_trace, None)
+    Alone.pass(scenario, seed, keep_trace, None)
 }
 
 /// Whether a pass is to be compared with others.
@@ -149,46 +206,26 @@ pub(crate) enum Compared {
 /// One pass without a trace. None if the world handles more events than that.
 pub(crate) fn pass_within(scenario: &Scenario, seed: u64, events_max: u64, compared: Compared) -> Option<Pass> {
     let mut world = World::new(Arc::new(scenario.plan(seed)));
-    let by_facts = compared == Compared::ByFacts;
-    let (digest, meter) = (by_facts.then(Digest::new), by_facts.then(Meter::default));
-    let mut watch = Watch { judge: Judge::new(contract(scenario)), digest, meter, log: None, trace: None };
+    let mut watch = Watch::new(scenario, false, None);
+    if compared == Compared::ByVerdict {
+        (watch.digest, watch.meter) = (None, None);
+    }
     while world.outcome() == Outcome::Running && world.step(&mut watch) {
         if world.events() > events_max {
             return None;
         }
     }
-    Some(passed(&world, watch))
-}
-
-fn logged_pass(scenario: &Scenario, seed: u64, keep_trace: bool, log: Option<FactLog>) -> Pass {
-    let mut world = World::new(Arc::new(scenario.plan(seed)));
-    let trace = keep_trace.then(Vec::new);
-    let (digest, meter) = (Some(Digest::new()), Some(Meter::default()));
-    let mut watch = Watch { judge: Judge::new(contract(scenario)), digest, meter, log, trace };
-    world.run(&mut watch);
-    passed(&world, watch)
-}
-
-fn passed(world: &World, watch: Watch) -> Pass {
-    Pass {
-        judgement: watch.judge.finish(),
-        digest: watch.digest.unwrap_or_default(),
-        meter: watch.meter.unwrap_or_default(),
-        trace: watch.trace,
-        events: world.events(),
-        sim_time: world.now().since(ackproof_core::types::Instant::START),
-        idle: idle(world),
-    }
+    Some(watch.finish(&world, world.outcome()))
 }
 
 /// The steps that never happened. Those that happened and did nothing are found by the judge.
-fn idle(world: &World) -> Vec<String> {
+fn idle(world: &World, outcome: Outcome) -> Vec<String> {
     let faults = world.faults();
     let steps = faults.steps().iter().enumerate();
     let never = steps.filter(|(number, _)| faults.state(*number) == StepState::Waiting);
     let mut idle: Vec<String> =
         never.map(|(number, step)| format!("step {} never happened: {}", number + 1, step.name)).collect();
-    if world.outcome() == Outcome::Running {
+    if outcome == Outcome::Running {
         idle.push("the world had nothing more to do before it was over".to_owned());
     }
     idle
@@ -196,36 +233,48 @@ fn idle(world: &World) -> Vec<String> {
 
 /// Runs a scenario. `Err` names the first event that differs, if determinism was to be checked and does not hold.
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Run, Box<Difference>> {
+    run_by(&Alone, scenario, seed, options)
+}
+
+/// The same with another host.
+pub(crate) fn run_by(
+    host: &dyn Host,
+    scenario: &Scenario,
+    seed: u64,
+    options: Options,
+) -> Result<Run, Box<Difference>> {
     // What is run again is not said again.
     let log = FactLog::if_heard(|| node_names(scenario));
-    let first = logged_pass(scenario, seed, options.keep_trace, log);
+    let first = host.pass(scenario, seed, options.keep_trace, log);
+    let pass_again = |keep_trace| host.pass(scenario, seed, keep_trace, None);
     let wants_trace = options.keep_trace || !first.judgement.anomalies.is_empty();
     let mut pass = match &first.trace {
         Some(_) => first,
         None if wants_trace || options.check_determinism => {
-            let again = pass(scenario, seed, wants_trace);
-            if again.digest != first.digest {
-                return Err(Box::new(difference(scenario, seed)));
+            let again = pass_again(wants_trace);
+            if !again.is_same_as(&first) {
+                return Err(Box::new(difference(&pass_again)));
             }
             again
         }
         None => first,
     };
-    if options.keep_trace && options.check_determinism && self::pass(scenario, seed, false).digest != pass.digest {
-        return Err(Box::new(difference(scenario, seed)));
+    if options.keep_trace && options.check_determinism && !pass_again(false).is_same_as(&pass) {
+        return Err(Box::new(difference(&pass_again)));
     }
     let events = pass.trace.take().unwrap_or_default();
     let mut explanation = explain(&mut pass.judgement, &events, &contract(scenario));
     let standing = Standing::of(&scenario.expect, &pass.judgement, &pass.idle);
     let harmless = pass.judgement.anomalies.is_empty() && pass.judgement.broken.is_empty();
-    let fix = if harmless { None } else { fixed(scenario, seed, &pass.meter) };
+    let fix = if harmless { None } else { fixed(host, scenario, seed, &pass.meter) };
     let counterfactuals = match options.counterfactuals {
         true => counterfactual::search(scenario, seed, &pass.judgement, &pass.idle),
         false => Vec::new(),
     };
+    let replay = host.replay(scenario, seed);
     for story in &mut explanation.stories {
         story.keeps_it = keeps_it(story, &counterfactuals, fix.as_ref());
-        story.replay = Some(replay(scenario, seed));
+        story.replay = Some(replay.clone());
     }
     let chronicle = options.chronicle.then(|| chronicle(scenario, seed, &events));
     Ok(Run {
@@ -240,6 +289,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Run, Box<
         events: pass.events,
         sim_time: pass.sim_time,
         trace: options.keep_trace.then_some(events),
+        replay,
     })
 }
 
@@ -328,13 +378,13 @@ pub(crate) fn explained(scenario: &Scenario, seed: u64) -> Explained {
 /// How a scenario comes out as it is written, and with its fix, whatever came out before.
 pub fn tried_both_ways(scenario: &Scenario, seed: u64) -> (Standing, Option<FixRun>) {
     let Explained { judgement, idle, meter, .. } = explained(scenario, seed);
-    (Standing::of(&scenario.expect, &judgement, &idle), fixed(scenario, seed, &meter))
+    (Standing::of(&scenario.expect, &judgement, &idle), fixed(&Alone, scenario, seed, &meter))
 }
 
 /// The seed under the scenario's fix; without it producers got what `before` says.
-fn fixed(scenario: &Scenario, seed: u64, before: &Meter) -> Option<FixRun> {
+fn fixed(host: &dyn Host, scenario: &Scenario, seed: u64, before: &Meter) -> Option<FixRun> {
     let (change, fixed) = &**scenario.fix.as_ref()?;
-    let Pass { judgement, idle: mut untested, meter, .. } = pass(fixed, seed, false);
+    let Pass { judgement, idle: mut untested, meter, .. } = host.pass(fixed, seed, false, None);
     let kinds = judgement.kinds().into_iter().filter(|kind| !fixed.expect.mentions(*kind));
     let kinds = kinds.map(|kind| format!("{} {kind}", judgement.of_kind(kind).count()));
     let breaches = judgement.breaches().map(|broken| format!("{} broken: {}", broken.invariant, broken.what));
@@ -346,8 +396,8 @@ fn fixed(scenario: &Scenario, seed: u64, before: &Meter) -> Option<FixRun> {
 }
 
 /// Runs twice more, with traces, to name the first event that differs.
-fn difference(scenario: &Scenario, seed: u64) -> Difference {
-    let trace = || pass(scenario, seed, true).trace.unwrap_or_default();
+fn difference(pass: &dyn Fn(bool) -> Pass) -> Difference {
+    let trace = || pass(true).trace.unwrap_or_default();
     let (one, other) = (trace(), trace());
     let place = one.iter().zip(&other).position(|(one, other)| one != other).unwrap_or(one.len().min(other.len()));
     Difference { first: one.get(place).cloned(), second: other.get(place).cloned() }

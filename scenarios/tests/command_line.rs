@@ -257,3 +257,28 @@ fn a_sweep_says_how_much_it_covered_and_shows_one_of_its_worlds() {
     check(&["chaos", "--exhaustive"], 2, "SCENARIO");
     check(&["chaos", "--seed", "0", "--parts", "1:kill:1"], 2, "--exhaustive");
 }
+
+#[test]
+fn a_scenario_for_a_test_of_ones_own_is_valid_and_not_run() {
+    let text = r#"
+title = "The shop takes orders"
+[cluster]
+brokers = 3
+[[topic]]
+name = "orders"
+replication-factor = 3
+[[client]]
+name = "shop"
+kind = "producer"
+config = { acks = "all" }
+[expect]
+clean = true
+"#;
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("shop.toml");
+    std::fs::write(&path, text).expect("it can be written");
+    let path = path.display().to_string();
+    check(&["validate", &path], 0, "The shop takes orders");
+    for command in [&["run", &path][..], &["shrink", &path], &["chaos", &path, "--seeds", "0..1"]] {
+        check(command, 2, "`shop` is used by a program outside this file");
+    }
+}

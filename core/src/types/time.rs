@@ -89,6 +89,13 @@ impl Duration {
     }
 }
 
+impl From<std::time::Duration> for Duration {
+    /// The same time, at most [`Duration::FOREVER`].
+    fn from(time: std::time::Duration) -> Duration {
+        Duration(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
     fn add(self, length: Duration) -> Instant {

@@ -91,7 +91,7 @@ impl Given {
     /// From a file.
     pub fn load(place: &Place) -> Result<Given, Diagnostics> {
         // What is wrong with it is said with its own lines.
-        Scenario::load(place)?;
+        Scenario::load(place)?.runs_alone()?;
         let bytes = place.read().unwrap_or_default();
         // It was read as a scenario just now, so it is text and TOML.
         Given::of(&Form::parse(&String::from_utf8_lossy(&bytes)).unwrap_or_default(), place)

@@ -11,7 +11,7 @@ mod list;
 mod log;
 mod merge;
 mod report;
-mod run;
+pub(crate) mod run;
 mod schema;
 mod screen;
 mod select;

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use ackproof_core::fact::Observer;
-use ackproof_core::types::Duration;
+use ackproof_core::types::{Duration, Instant};
 use ackproof_reports::RunReport;
 use ackproof_reports::render::text::{self, PlainText, Style};
 use ackproof_reports::render::{groups, topics};
@@ -97,7 +97,7 @@ impl Run {
             screen.complain("error: nothing to run\n\n  ackproof run durability            a chapter of the library\n  ackproof run my-scenario.toml      a file\n\n`ackproof list` shows what the library has.");
             return Ok(End::WrongInput);
         }
-        let selected = self.selection.read();
+        let selected = self.selection.read_to_run();
         screen.diagnose(&selected.found);
         if selected.found.has_errors() {
             return Ok(End::WrongInput);
@@ -271,7 +271,7 @@ pub(super) fn end(standing: &Standing) -> End {
 }
 
 /// The verdict, the stories, the topics, and expected against found.
-pub(super) fn human(scenario: &Scenario, run: &runner::Run, verbose: bool, style: &dyn Style) -> String {
+pub(crate) fn human(scenario: &Scenario, run: &runner::Run, verbose: bool, style: &dyn Style) -> String {
     let names = node_names(scenario);
     let mut out = text::verdict_line(&scenario.name(), run.seed, &run.judgement, style);
     out.push_str(&text::remarks(&contract(scenario), &run.judgement, style));
@@ -297,12 +297,12 @@ pub(super) fn human(scenario: &Scenario, run: &runner::Run, verbose: bool, style
             out.push_str(&text::witnesses(&run.judgement, style));
         }
     }
-    out.push_str(&standing(scenario, run));
+    out.push_str(&standing(run));
     out
 }
 
-fn standing(scenario: &Scenario, run: &runner::Run) -> String {
-    let replay = replay(scenario, run.seed);
+fn standing(run: &runner::Run) -> String {
+    let replay = &run.replay;
     match &run.standing {
         Standing::AsExpected => "as expected\n".to_owned(),
         Standing::NotAsExpected(lines) => format!("NOT AS EXPECTED\n{}  replay: {replay}\n", listed(lines)),
@@ -315,23 +315,30 @@ fn listed(lines: &[String]) -> String {
 }
 
 fn not_deterministic(scenario: &Scenario, seed: u64, difference: &Difference) -> String {
-    let names = node_names(scenario);
-    let side = |event: &Option<ackproof_core::fact::Event>| match event {
-        None => "nothing more".to_owned(),
-        Some(event) => format!(
-            "event {} at {}: {}",
-            event.sequence,
-            event.time,
-            ackproof_reports::render::describe::describe(event, &names)
-        ),
-    };
     format!(
-        "NOT DETERMINISTIC: {} differs from itself under seed {seed}\n  once   {}\n  again  {}\n  replay: {} --check-determinism",
+        "NOT DETERMINISTIC: {} differs from itself under seed {seed}\n{}  replay: {} --check-determinism",
         scenario.name(),
-        side(&difference.first),
-        side(&difference.second),
+        both_sides(scenario, difference),
         replay(scenario, seed)
     )
+}
+
+/// The first event that differs, as it was and as it was again.
+pub(crate) fn both_sides(scenario: &Scenario, difference: &Difference) -> String {
+    let names = node_names(scenario);
+    let side = |event: &Option<ackproof_core::fact::Event>, time: fn(Instant) -> String| match event {
+        None => "nothing more".to_owned(),
+        Some(event) => {
+            let what = ackproof_reports::render::describe::describe(event, &names);
+            format!("event {} at {}: {what}", event.sequence, time(event.time))
+        }
+    };
+    let sides = |time| (side(&difference.first, time), side(&difference.second, time));
+    let (mut once, mut again) = sides(|time| time.to_string());
+    if once == again {
+        (once, again) = sides(|time| format!("{} ns", time.0));
+    }
+    format!("  once   {once}\n  again  {again}\n")
 }
 
 fn summary(ends: &[End]) -> String {

@@ -31,6 +31,19 @@ impl Selection {
         self.scenarios.is_empty() && self.catalog.is_empty()
     }
 
+    /// Reads them, to be run: without those whose programs are elsewhere.
+    pub fn read_to_run(&self) -> Selected {
+        let mut selected = self.read();
+        selected.scenarios.retain(|scenario| match scenario.runs_alone() {
+            Ok(()) => true,
+            Err(found) => {
+                selected.found.append(found);
+                false
+            }
+        });
+        selected
+    }
+
     /// Reads them. Without a name: all of the library.
     pub fn read(&self) -> Selected {
         let mut selected = Selected { scenarios: Vec::new(), found: Diagnostics::default() };

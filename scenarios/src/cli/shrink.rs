@@ -113,7 +113,7 @@ impl Shrink {
     fn read(&self) -> Result<Scenario, Diagnostics> {
         let places = find(&self.scenario)?;
         match &places[..] {
-            [place] => Scenario::load(place),
+            [place] => Scenario::load(place).and_then(|scenario| scenario.runs_alone().map(|()| scenario)),
             several => {
                 let message = format!("these are {} scenarios, and one is shrunk at a time", several.len());
                 let names: Vec<String> = several.iter().take(3).map(Place::name).collect();

@@ -1,4 +1,4 @@
-//! `[[producer]]`, as it was written.
+//! `[[producer]]` and `[[client]]`, as they were written.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -95,4 +95,34 @@ pub enum AtEnd {
     Flush,
     /// It returns from `main` without `close()`: what is pending dies with the process.
     Exit,
+}
+
+/// A client whose program is a test of your own, in Rust: `ackproof::simulate`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Client {
+    /// Its name: how the test asks for it, and how steps and reports call it.
+    pub name: Written<String>,
+    /// What it is.
+    pub kind: Written<ClientKind>,
+    /// Its Kafka version; that of the cluster if not given.
+    #[schemars(with = "Option<Version>")]
+    pub kafka: Option<Written<String>>,
+    /// A file of its properties, relative to the scenario file.
+    pub config_file: Option<Written<String>>,
+    /// Its properties by Kafka's names. They win over `config-file`.
+    #[serde(default)]
+    pub config: Properties,
+}
+
+/// What a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientKind {
+    /// `org.apache.kafka.clients.producer.KafkaProducer`.
+    Producer,
+    /// `org.apache.kafka.clients.consumer.KafkaConsumer`.
+    Consumer,
+    /// `org.apache.kafka.clients.admin.Admin`.
+    Admin,
 }

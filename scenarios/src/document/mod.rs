@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-pub use clients::{AtEnd, OnError, Producer, ProducerKind};
+pub use clients::{AtEnd, Client, ClientKind, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
 pub use consumers::{
     Commit, CommitFailure, CommitMode, Consumer, Fails, OnFailure, Persistence, Sink, Store, StoreKind, Then,
@@ -71,6 +71,8 @@ pub struct Document {
     pub producer: Vec<Written<Producer>>,
     /// The consumers.
     pub consumer: Vec<Written<Consumer>>,
+    /// The clients that a test of your own uses.
+    pub client: Vec<Written<Client>>,
     /// The stores outside Kafka.
     pub store: Vec<Written<Store>>,
     /// What is done to the cluster.
@@ -117,7 +119,7 @@ impl Document {
 }
 
 /// The keys of a scenario file.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "format",
     "title",
     "catalog",
@@ -129,6 +131,7 @@ const KEYS: [&str; 16] = [
     "topic",
     "producer",
     "consumer",
+    "client",
     "store",
     "step",
     "expect",
@@ -157,6 +160,7 @@ impl Reader<'_> {
                 "topic" => document.topic = self.many(&key, value),
                 "producer" => document.producer = self.many(&key, value),
                 "consumer" => document.consumer = self.many(&key, value),
+                "client" => document.client = self.many(&key, value),
                 "store" => document.store = self.many(&key, value),
                 "step" => document.step = self.many(&key, value),
                 "expect" => document.expect = self.one(&key, value),

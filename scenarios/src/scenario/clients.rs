@@ -1,4 +1,4 @@
-//! The clients of a scenario; producers with the programs that use them.
+//! The clients of a scenario; producers with the programs that use them, and clients for programs outside the file.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use ackproof_sim::{ClientKind, ClientSpec};
 
 use super::reading::Reading;
 use super::selector::is_free_name;
-use crate::document::{self, Fix, FixedProducer, Producer, ProducerKind, Written};
+use crate::diagnostics::Diagnostic;
+use crate::document::{self, Client, Fix, FixedProducer, Producer, ProducerKind, Written};
 use crate::library::Place;
 
 /// More records than this are not simulated.
@@ -30,7 +31,8 @@ impl Reading<'_> {
     ) -> Vec<ClientSpec> {
         let mut clients = Vec::new();
         let stores = document.store.iter().map(|store| store.name.to_string());
-        self.names.stores = stores.zip((document.producer.len() + document.consumer.len()) as u32..).collect();
+        let before = document.producer.len() + document.consumer.len() + document.client.len();
+        self.names.stores = stores.zip(before as u32..).collect();
         for producer in &document.producer {
             self.client_name(&producer.name);
             clients.extend(self.producer(place, producer, version, fix));
@@ -42,11 +44,53 @@ impl Reading<'_> {
             self.client_name(&consumer.name);
             clients.extend(self.consumer(place, consumer, (version, toggles), fix));
         }
+        for client in &document.client {
+            self.client_name(&client.name);
+            clients.extend(self.client(place, client, (version, toggles), fix));
+        }
         for store in &document.store {
             self.client_name(&store.name);
             clients.extend(self.store(store));
         }
         clients
+    }
+
+    /// A client that a program outside the file uses.
+    fn client(
+        &mut self,
+        place: &Place,
+        written: &Client,
+        (version, toggles): (KafkaVersion, [&document::Properties; 2]),
+        fix: &Fix,
+    ) -> Option<ClientSpec> {
+        let version = self.version(written.kafka.as_ref(), version);
+        let settings = self.file(place, written.config_file.as_ref());
+        let fixed = match *written.kind {
+            document::ClientKind::Producer => fix.producer.as_ref().map(|fix| self.table(&fix.config)),
+            document::ClientKind::Consumer => fix.consumer.as_ref().map(|fix| self.table(&fix.config)),
+            document::ClientKind::Admin => None,
+        };
+        let settings = settings.under(self.table(&written.config)).under(fixed.unwrap_or_default());
+        let kind = match *written.kind {
+            document::ClientKind::Producer => {
+                ClientKind::Producer(Arc::new(self.producer_config(version, &settings, &written.name)?), None)
+            }
+            document::ClientKind::Consumer => {
+                ClientKind::Consumer(Arc::new(self.consumer_config(version, toggles, &settings, &written.name)?), None)
+            }
+            document::ClientKind::Admin => {
+                if let Some(setting) = settings.iter().next() {
+                    let found = Diagnostic::error(
+                        &setting.source,
+                        setting.name_span.clone(),
+                        "an admin client has no properties here",
+                    );
+                    self.report(found.remedy("leave them out"));
+                }
+                ClientKind::Admin
+            }
+        };
+        Some(ClientSpec { name: written.name.to_string(), kind, starts_after: Duration::ZERO })
     }
 
     fn client_name(&mut self, name: &Written<String>) {

@@ -33,7 +33,7 @@ pub use expect::{AnomalyExpectation, Expect, InvariantExpectation};
 pub use mutation::Mutation;
 pub use steps::{Choice, OpenStep};
 
-use crate::diagnostics::{Diagnostics, Severity, Source};
+use crate::diagnostics::{Diagnostic, Diagnostics, Severity, Source};
 use crate::document::{Document, Fix, Written};
 use crate::library::Place;
 use mutation::{Way, switched};
@@ -170,6 +170,15 @@ impl Scenario {
             time_limit: self.time_limit,
             settle_limit: self.settle_limit,
         }
+    }
+
+    /// Whether all of its programs are in the file. The error names the first client whose program is not.
+    pub fn runs_alone(&self) -> Result<(), Diagnostics> {
+        let (source, document) = &self.written;
+        let Some(client) = document.client.first() else { return Ok(()) };
+        let message = format!("`{}` is used by a program outside this file", client.name.as_str());
+        let remedy = "a test of your own runs it, with ackproof::simulate (docs/testing-your-service.md)";
+        Err(Diagnostic::error(source, client.name.span(), message).remedy(remedy).into())
     }
 
     /// What is typed to run it.

@@ -14,23 +14,25 @@ use bytes::Bytes;
 use super::host::Shared;
 use crate::world::NodeIndex;
 
-/// A client process.
+/// A client process, in one of its lives.
 struct Process {
     shared: Shared,
     client: NodeIndex,
+    life: u32,
 }
 
 impl Process {
+    /// Starts it; one that runs is replaced. The node of a killed application lets go of its handles only when madsim comes to
+    /// it, and by then the next application may have started.
     fn start(shared: Shared, client: NodeIndex) -> Self {
-        shared.with(|world, observer| world.start_process(client, observer));
-        Self { shared, client }
+        let life = shared.begin(client);
+        Self { shared, client, life }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let client = self.client;
-        self.shared.with(|world, observer| world.kill_process(client, observer));
+        self.shared.end(self.client, self.life);
     }
 }
 
@@ -75,7 +77,7 @@ impl Producer {
         value: &[u8],
         resend_of: Option<RecordId>,
     ) -> Result<Delivery, ErrorCode> {
-        let Process { shared, client } = &self.process;
+        let Process { shared, client, .. } = &self.process;
         let (client, number) = (*client, self.sent.fetch_add(1, Ordering::Relaxed));
         let record = RecordId { client: self.number, number };
         let call = Call::Send(Box::new(ProducerRecord {
@@ -110,14 +112,15 @@ impl Producer {
 
     /// `producer.flush()`.
     pub async fn flush(&self) {
-        let Process { shared, client } = &self.process;
+        let Process { shared, client, .. } = &self.process;
         shared.call(*client, Call::Flush);
         shared.hear(*client, |completion| (*completion == Completion::Flushed).then_some(())).await;
     }
 
     /// `producer.close(timeout)`.
-    pub async fn close(self, timeout: Duration) {
-        let Process { shared, client } = &self.process;
+    pub async fn close(self, timeout: impl Into<Duration>) {
+        let timeout = timeout.into();
+        let Process { shared, client, .. } = &self.process;
         shared.call(*client, Call::Close { timeout });
         shared.hear(*client, |completion| (*completion == Completion::Closed).then_some(())).await;
     }
@@ -171,7 +174,8 @@ impl Consumer {
     }
 
     /// `consumer.poll(timeout)`. A rebalance takes place in here, and nobody listens.
-    pub async fn poll(&self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ErrorCode> {
+    pub async fn poll(&self, timeout: impl Into<Duration>) -> Result<Vec<ConsumerRecord>, ErrorCode> {
+        let timeout = timeout.into();
         loop {
             if let Polled::Records(records) = self.poll_listening(timeout).await? {
                 return Ok(records);
@@ -181,8 +185,9 @@ impl Consumer {
 
     /// `consumer.poll(timeout)` of an application with a `ConsumerRebalanceListener`. What the listener is told comes as a
     /// value, and the rebalance waits: the application may commit or seek, and goes on by calling this again.
-    pub async fn poll_listening(&self, timeout: Duration) -> Result<Polled, ErrorCode> {
-        let Process { shared, client } = &self.process;
+    pub async fn poll_listening(&self, timeout: impl Into<Duration>) -> Result<Polled, ErrorCode> {
+        let timeout = timeout.into();
+        let Process { shared, client, .. } = &self.process;
         let goes_on = self.in_callback.swap(false, Ordering::Relaxed);
         shared.call(*client, if goes_on { Call::ReturnFromCallback } else { Call::Poll { timeout } });
         let polled = shared.hear(*client, |completion| match completion {
@@ -222,7 +227,7 @@ impl Consumer {
     /// `consumer.commitSync()`: everything that `poll()` has returned.
     pub async fn commit_sync(&self) -> Result<(), ErrorCode> {
         let call = self.commit(true);
-        let Process { shared, client } = &self.process;
+        let Process { shared, client, .. } = &self.process;
         let committed = shared.hear(*client, |completion| match completion {
             Completion::Committed { call: answered, result } if *answered == call => Some(*result),
             _ => None,
@@ -242,8 +247,9 @@ impl Consumer {
     }
 
     /// `consumer.close(timeout)`: commits, where that is automatic, and leaves the group.
-    pub async fn close(self, timeout: Duration) {
-        let Process { shared, client } = &self.process;
+    pub async fn close(self, timeout: impl Into<Duration>) {
+        let timeout = timeout.into();
+        let Process { shared, client, .. } = &self.process;
         shared.call(*client, Call::Close { timeout });
         shared.hear(*client, |completion| (*completion == Completion::Closed).then_some(())).await;
     }

@@ -90,6 +90,22 @@ impl Cluster {
         })
     }
 
+    /// The seed of everything that happens in it.
+    pub fn seed(&self) -> u64 {
+        self.shared.look(|world| world.spec().seed)
+    }
+
+    /// Looks at the world behind it, as it is.
+    pub fn look<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        self.shared.look(look)
+    }
+
+    /// Lets it run to its end outside of any runtime, for those who want to know how it would have ended although the
+    /// application has failed. The observer has heard everything then.
+    pub fn run_out(&self) {
+        self.shared.run_out();
+    }
+
     /// The application makes no more calls. Waits until the cluster has come to rest (or its time is over) and the disks
     /// have been surveyed; the observer has heard everything then.
     pub async fn finish(self) -> Outcome {

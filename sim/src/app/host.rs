@@ -60,6 +60,38 @@ impl Shared {
         result
     }
 
+    /// Starts the process of a client, in place of one that runs. Returns which of its lives this is.
+    pub fn begin(&self, client: NodeIndex) -> u32 {
+        // What was said to the last program is not said to this one.
+        self.lock().heard.remove(&client);
+        self.with(|world, observer| {
+            world.kill_process(client, observer);
+            world.start_process(client, observer);
+            world.life(client)
+        })
+    }
+
+    /// Kills the process of a client, if this is the life that it is in.
+    pub fn end(&self, client: NodeIndex, life: u32) {
+        self.with(|world, observer| {
+            if world.life(client) == life {
+                world.kill_process(client, observer);
+            }
+        });
+    }
+
+    /// Looks at the world as it is.
+    pub fn look<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        look(&self.lock().world)
+    }
+
+    /// Runs the world to its end without a host: the one that there was has failed.
+    pub fn run_out(&self) {
+        let Host { world, observer, .. } = &mut *self.lock();
+        world.host_is_done();
+        world.run(&mut **observer);
+    }
+
     /// Makes a call for a client.
     pub fn call(&self, client: NodeIndex, call: Call) {
         self.with(|world, observer| world.call(client, call, observer));
@@ -129,6 +161,10 @@ impl Shared {
 
 impl Host {
     fn catch_up(&mut self) {
+        if super::elapsed().is_none() {
+            // The runtime has failed and is being taken apart: its time has ended, and the clock is the machine's own again.
+            return;
+        }
         let elapsed = madsim::time::Instant::now() - self.started_at;
         let now = Instant::START + Duration(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
         while self.world.outcome() == Outcome::Running && self.world.next_at().is_some_and(|at| at <= now) {

@@ -270,6 +270,11 @@ impl World {
         self.end_process(node, Fact::NodeKilled, 0, observer);
     }
 
+    /// How often a process has been started.
+    pub fn life(&self, node: NodeIndex) -> u32 {
+        self.node(node).life
+    }
+
     /// The clients whose programs live outside the world.
     pub fn external_clients(&self) -> impl Iterator<Item = NodeIndex> {
         let external = |node: &&Node| matches!(node.id, NodeId::Client(_)) && node.blueprint.is_external();
