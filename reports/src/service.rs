@@ -105,7 +105,7 @@ impl fmt::Display for Cost {
         if before.acknowledged == 0 && after.acknowledged == 0 {
             return f.write_str("no record is acknowledged, with it or without");
         }
-        let waited = |service: &Service| format!("{} (p99 {})", millis(service.p50_us), millis(service.p99_us));
+        let waited = |service: &Service| format!("{} (p99 {})", time(service.p50_us), time(service.p99_us));
         let share = |service: &Service| format!("{}.{}%", service.permille() / 10, service.permille() % 10);
         let (was, is) = ((waited(before), share(before)), (waited(after), share(after)));
         write!(f, "acknowledged after {}", is.0)?;
@@ -120,8 +120,11 @@ impl fmt::Display for Cost {
     }
 }
 
-fn millis(micros: u64) -> String {
-    format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
+fn time(micros: u64) -> String {
+    match micros {
+        0..1_000_000 => format!("{}.{:03} ms", micros / 1_000, micros % 1_000),
+        _ => format!("{}.{:03} s", micros / 1_000_000, micros / 1_000 % 1_000),
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +184,11 @@ mod tests {
             service(200, 1_004),
             service(200, 1_004),
             "acknowledged after 1.004 ms (p99 2.008 ms); 100.0% of records acknowledged; as before",
+        );
+        check(
+            service(200, 999_999),
+            service(200, 999_999),
+            "acknowledged after 999.999 ms (p99 1.999 s); 100.0% of records acknowledged; as before",
         );
         check(service(0, 0), service(0, 0), "no record is acknowledged, with it or without");
     }

@@ -217,6 +217,8 @@ fn a_trace_is_judged_as_the_run_was() {
     let parse = |output: &Output| {
         let mut value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
         value["wall_seconds"].take();
+        // What a fix does is seen by running it, and a trace cannot be run.
+        value.as_object_mut().expect("an object").remove("fix");
         value
     };
     assert_eq!(parse(&run), parse(&again));
