@@ -3,7 +3,7 @@
 //! Reading order: [`trace`] is a run on paper, [`history`] what clients were told, [`checkers`] one property per file, [`invariants`] what must hold
 //! at every step,
 //! [`contract`] which anomalies a configuration permits, [`verdict`] the judge that holds them all, [`mod@explain`] the walk
-//! over causes for runs that kept their trace, [`chronicle`] what happened where nothing went wrong, [`render`] text and JSON, [`digest`] one number per run.
+//! over causes for runs that kept their trace, [`chronicle`] what happened where nothing went wrong, [`render`] text and JSON, [`digest`] one number per run, [`service`] what producers got.
 //!
 //! ```
 //! use ackproof_core::fact::Observer;
@@ -32,6 +32,7 @@ pub mod names;
 mod numbered;
 mod removal;
 pub mod render;
+pub mod service;
 pub mod trace;
 pub mod verdict;
 
@@ -41,5 +42,6 @@ pub use digest::Digest;
 pub use explain::{Cause, Explanation, Story, explain};
 pub use invariants::{Broken, Invariant};
 pub use names::NodeNames;
-pub use render::json::{Counterfactual, RunOutcome, RunReport};
+pub use render::json::{Counterfactual, Fixed, RunOutcome, RunReport};
+pub use service::{Cost, Meter, Service};
 pub use verdict::{Counts, Judge, Judgement, Verdict};

@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use ackproof_core::config::{Property, properties};
-use ackproof_reports::{Cause, Kind};
+use ackproof_reports::{Cause, Cost, Counterfactual, Kind};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -23,6 +23,7 @@ use crate::chaos::survive::{Budget, Class};
 use crate::chaos::tally::Failure;
 use crate::diagnostics::Diagnostics;
 use crate::form::{Form, table, text};
+use crate::guard::caught;
 use crate::library::Place;
 use crate::runner::{self, Options};
 use crate::shrink::Limits;
@@ -165,6 +166,8 @@ pub struct Finding {
     pub seed: u64,
     /// The smallest change under which it keeps the promise; none if nothing helped.
     pub keeps_it: Option<String>,
+    /// What that costs.
+    pub cost: Option<Cost>,
 }
 
 /// What came out.
@@ -334,6 +337,7 @@ impl Audit {
                 seed: failure.first().seed,
                 failure,
                 keeps_it: None,
+                cost: None,
             }),
         }
     }
@@ -355,14 +359,14 @@ impl Finding {
         if let Some(small) = keep::small(&self.campaign, self.signature, &self.failure, SHRINKING) {
             (self.form, self.seed) = (small.form, small.seed);
         }
-        self.keeps_it = self.search();
+        let found = caught(|| self.search()).ok().flatten();
+        (self.keeps_it, self.cost) = found.map_or((None, None), |found| (found.change, found.cost));
     }
 
-    fn search(&self) -> Option<String> {
+    fn search(&self) -> Option<Counterfactual> {
         let scenario = self.form.understand(&Place::Disk("small.toml".into())).ok()?;
         let run = runner::run(&scenario, self.seed, Options { counterfactuals: true, ..Options::default() }).ok()?;
         let Signature::Anomaly { kind, cause, .. } = self.signature else { return None };
-        let found = run.counterfactuals.into_iter().find(|found| found.kind == kind && found.cause == cause)?;
-        found.change
+        run.counterfactuals.into_iter().find(|found| found.kind == kind && found.cause == cause)
     }
 }

@@ -13,7 +13,7 @@ mod knobs;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ackproof_core::types::RecordId;
-use ackproof_reports::{Anomaly, Cause, Counterfactual, Judgement, Kind};
+use ackproof_reports::{Anomaly, Cause, Cost, Counterfactual, Judgement, Kind, Meter};
 
 use crate::contract::contract;
 use crate::document::Fix;
@@ -55,7 +55,7 @@ pub(crate) fn changes(scenario: &Scenario, seed: u64, judgement: &Judgement, idl
             None => targets.push(Target::new(anomaly)),
         }
     }
-    let base = Course::of(judgement, idle);
+    let base = Course::of(judgement, idle, Meter::default());
     let (seeds, is_bug) = (more_seeds(scenario, seed), judgement.has_forbidden());
     let mut search = Search {
         scenario,
@@ -92,6 +92,8 @@ struct Found {
     seeds: Vec<u64>,
     /// How many changes had been tried by then.
     tried: usize,
+    /// What it costs under all these seeds.
+    cost: Cost,
 }
 
 impl Target {
@@ -115,11 +117,14 @@ impl Target {
     fn into_counterfactual(self, tried: usize) -> (Counterfactual, Option<Fix>) {
         let Self { kind, cause, found, .. } = self;
         match found {
-            Some(Found { change, words, seeds, tried }) => {
-                let words = Counterfactual { kind, cause, change: Some(words), confirmed_seeds: seeds, tried };
-                (words, Some(change))
+            Some(Found { change, words, seeds, tried, cost }) => {
+                let (words, cost) = (Some(words), Some(cost));
+                (Counterfactual { kind, cause, change: words, confirmed_seeds: seeds, tried, cost }, Some(change))
             }
-            None => (Counterfactual { kind, cause, change: None, confirmed_seeds: Vec::new(), tried }, None),
+            None => {
+                let none = Counterfactual { kind, cause, change: None, confirmed_seeds: Vec::new(), tried, cost: None };
+                (none, None)
+            }
         }
     }
 }
@@ -133,10 +138,12 @@ struct Course {
     kept: u64,
     /// What did not happen, or met nothing to do.
     untested: BTreeSet<String>,
+    /// What producers got.
+    meter: Meter,
 }
 
 impl Course {
-    fn of(judgement: &Judgement, idle: &[String]) -> Self {
+    fn of(judgement: &Judgement, idle: &[String], meter: Meter) -> Self {
         let mut anomalies = BTreeMap::new();
         for anomaly in &judgement.anomalies {
             *anomalies.entry(anomaly.kind).or_default() += 1;
@@ -147,6 +154,7 @@ impl Course {
             wronged: judgement.anomalies.iter().filter_map(|anomaly| Some((anomaly.kind, anomaly.record?))).collect(),
             kept: counts.acknowledged.saturating_sub(counts.lost + counts.dropped),
             untested: idle.iter().chain(&judgement.doubts).cloned().collect(),
+            meter,
         }
     }
 
@@ -200,6 +208,7 @@ impl Search<'_> {
     fn run(&mut self) {
         let Some(plain) = self.pass(self.scenario, self.seed) else { return };
         self.events_max = plain.events.saturating_mul(LONGER).max(EVENTS_LEAST);
+        self.base.meter = plain.meter.clone();
         let spec = format!("{:?}", self.scenario.plan(self.seed));
         let mut pool: Vec<(Knob, bool)> = Vec::new();
         for knob in knobs::of(self.scenario, self.is_bug) {
@@ -262,17 +271,17 @@ impl Search<'_> {
         if plain.is_some_and(|plain| plain.digest == tried.digest && plain.judgement == tried.judgement) {
             return None;
         }
-        let course = Course::of(&tried.judgement, &tried.idle);
+        let course = Course::of(&tried.judgement, &tried.idle, tried.meter);
         let open = self.targets.iter().filter(|target| target.found.is_none());
         let left = open.map(|target| course.times(target.kind).min(target.times)).sum();
         if course.is_no_worse_than(&self.base) {
             for target in 0..self.targets.len() {
                 let of = &self.targets[target];
                 let helps = of.found.is_none() && course.is_free_of(of, of.may_remain(&self.base));
-                if let Some(seeds) = helps.then(|| self.confirm(target, &changed)).flatten() {
+                if let Some(cost) = helps.then(|| self.confirm(target, &changed, &course)).flatten() {
                     let words = in_words(&change) + &implied(self.scenario, &changed, knobs);
-                    let (change, tried) = (change.clone(), self.tried);
-                    self.targets[target].found = Some(Found { change, words, seeds, tried });
+                    let (change, tried, seeds) = (change.clone(), self.tried, self.seeds.clone());
+                    self.targets[target].found = Some(Found { change, words, seeds, tried, cost });
                 }
             }
         }
@@ -282,18 +291,19 @@ impl Search<'_> {
     /// Runs a world. None if that takes too long, or the program breaks.
     fn pass(&mut self, scenario: &Scenario, seed: u64) -> Option<Pass> {
         self.worlds += 1;
-        let pass = caught(|| pass_within(scenario, seed, self.events_max, Compared::ByDigest)).ok().flatten();
+        let pass = caught(|| pass_within(scenario, seed, self.events_max, Compared::ByFacts)).ok().flatten();
         self.events += pass.as_ref().map_or(self.events_max.min(EVENTS_MAX), |pass| pass.events);
         pass
     }
 
     fn course(&mut self, scenario: &Scenario, seed: u64) -> Option<Course> {
         let pass = self.pass(scenario, seed)?;
-        Some(Course::of(&pass.judgement, &pass.idle))
+        Some(Course::of(&pass.judgement, &pass.idle, pass.meter))
     }
 
-    /// The other seeds, if the change does as well under all of them.
-    fn confirm(&mut self, target: usize, changed: &Scenario) -> Option<Vec<u64>> {
+    /// What a change costs that comes out like this under the seed, if it does as well under all the others.
+    fn confirm(&mut self, target: usize, changed: &Scenario, course: &Course) -> Option<Cost> {
+        let (mut before, mut after) = (self.base.meter.clone(), course.meter.clone());
         for seed in self.seeds.clone() {
             let base = match self.bases.get(&seed) {
                 Some(known) => known.clone(),
@@ -306,8 +316,10 @@ impl Search<'_> {
             if !course.is_no_worse_than(&base) || course.times(target.kind) > may_remain {
                 return None;
             }
+            before.add(&base.meter);
+            after.add(&course.meter);
         }
-        Some(self.seeds.clone())
+        Some(Cost::of(&before, &after))
     }
 }
 

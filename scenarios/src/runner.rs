@@ -8,7 +8,7 @@ use ackproof_core::types::Duration;
 use ackproof_reports::chronicle::Chronicle;
 use ackproof_reports::explain::{KeepsIt, Step};
 use ackproof_reports::names::listed;
-use ackproof_reports::{Counterfactual, Digest, Explanation, Judge, Judgement, Story, explain};
+use ackproof_reports::{Cost, Counterfactual, Digest, Explanation, Fixed, Judge, Judgement, Meter, Story, explain};
 use ackproof_sim::faults::StepState;
 use ackproof_sim::{Outcome, World};
 
@@ -56,12 +56,19 @@ pub struct FixRun {
     pub anomalies: Vec<String>,
     /// Why nothing follows from it: steps that never happened, nothing that was sent.
     pub untested: Vec<String>,
+    /// What it costs.
+    pub cost: Cost,
 }
 
 impl FixRun {
     /// Whether the fix has been seen to help.
     pub fn helps(&self) -> bool {
         self.anomalies.is_empty() && self.untested.is_empty()
+    }
+
+    /// As a report has it.
+    pub fn report(&self) -> Fixed {
+        Fixed { change: self.change.clone(), helps: self.helps(), cost: self.cost }
     }
 }
 
@@ -115,6 +122,7 @@ impl Host for Alone {
 pub(crate) struct Watch {
     judge: Judge,
     digest: Option<Digest>,
+    meter: Option<Meter>,
     log: Option<FactLog>,
     trace: Option<Vec<Event>>,
 }
@@ -123,7 +131,8 @@ impl Watch {
     /// For one run of a scenario.
     pub fn new(scenario: &Scenario, keep_trace: bool, log: Option<FactLog>) -> Self {
         let trace = keep_trace.then(Vec::new);
-        Self { judge: Judge::new(contract(scenario)), digest: Some(Digest::new()), log, trace }
+        let (digest, meter) = (Some(Digest::new()), Some(Meter::default()));
+        Self { judge: Judge::new(contract(scenario)), digest, meter, log, trace }
     }
 
     /// What it has seen, now that the run is over.
@@ -131,6 +140,7 @@ impl Watch {
         Pass {
             judgement: self.judge.finish(),
             digest: self.digest.unwrap_or_default(),
+            meter: self.meter.unwrap_or_default(),
             trace: self.trace,
             events: world.events(),
             sim_time: world.now().since(ackproof_core::types::Instant::START),
@@ -149,6 +159,9 @@ impl Observer for Watch {
         if let Some(digest) = &mut self.digest {
             digest.observe(event);
         }
+        if let Some(meter) = &mut self.meter {
+            meter.observe(event);
+        }
         if let Some(trace) = &mut self.trace {
             trace.push(event.clone());
         }
@@ -159,6 +172,8 @@ impl Observer for Watch {
 pub(crate) struct Pass {
     pub judgement: Judgement,
     pub digest: Digest,
+    /// What producers got.
+    pub meter: Meter,
     pub trace: Option<Vec<Event>>,
     /// How many events the world handled.
     pub events: u64,
@@ -179,19 +194,22 @@ pub(crate) fn pass(scenario: &Scenario, seed: u64, keep_trace: bool) -> Pass {
     Alone.pass(scenario, seed, keep_trace, None)
 }
 
-/// Whether a pass is to be compared with others, fact by fact.
+/// Whether a pass is to be compared with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
-    ByDigest,
-    /// The digest is that of nothing; of large records it takes longer than the rest.
-    Not,
+    /// Fact by fact, and by what producers got.
+    ByFacts,
+    /// By what went wrong. The digest is that of nothing; of large records it takes longer than the rest.
+    ByVerdict,
 }
 
 /// One pass without a trace. None if the world handles more events than that.
 pub(crate) fn pass_within(scenario: &Scenario, seed: u64, events_max: u64, compared: Compared) -> Option<Pass> {
     let mut world = World::new(Arc::new(scenario.plan(seed)));
     let mut watch = Watch::new(scenario, false, None);
-    watch.digest = watch.digest.filter(|_| compared == Compared::ByDigest);
+    if compared == Compared::ByVerdict {
+        (watch.digest, watch.meter) = (None, None);
+    }
     while world.outcome() == Outcome::Running && world.step(&mut watch) {
         if world.events() > events_max {
             return None;
@@ -248,7 +266,7 @@ pub(crate) fn run_by(
     let mut explanation = explain(&mut pass.judgement, &events, &contract(scenario));
     let standing = Standing::of(&scenario.expect, &pass.judgement, &pass.idle);
     let harmless = pass.judgement.anomalies.is_empty() && pass.judgement.broken.is_empty();
-    let fix = if harmless { None } else { fixed(host, scenario, seed) };
+    let fix = if harmless { None } else { fixed(host, scenario, seed, &pass.meter) };
     let counterfactuals = match options.counterfactuals {
         true => counterfactual::search(scenario, seed, &pass.judgement, &pass.idle),
         false => Vec::new(),
@@ -289,9 +307,10 @@ fn chronicle(scenario: &Scenario, seed: u64, events: &[Event]) -> (Vec<Step>, us
 fn keeps_it(story: &Story, counterfactuals: &[Counterfactual], fix: Option<&FixRun>) -> Option<KeepsIt> {
     let is_about = |found: &&Counterfactual| found.kind == story.anomaly.kind && found.cause == story.anomaly.cause;
     let searched = counterfactuals.iter().find(is_about);
-    if let Some(Counterfactual { change: Some(change), confirmed_seeds, .. }) = searched {
+    if let Some(Counterfactual { change: Some(change), confirmed_seeds, cost, .. }) = searched {
         let seeds = listed(confirmed_seeds.iter().map(u64::to_string).collect());
-        return Some(KeepsIt { change: change.clone(), how: format!("same seed, re-run; also seeds {seeds}") });
+        let how = format!("same seed, re-run; also seeds {seeds}");
+        return Some(KeepsIt { change: change.clone(), how, cost: *cost });
     }
     let tried = searched.map(|searched| searched.tried);
     if let Some(fix) = fix.filter(|fix| fix.helps()) {
@@ -299,10 +318,13 @@ fn keeps_it(story: &Story, counterfactuals: &[Counterfactual], fix: Option<&FixR
             Some(tried) => format!("same seed, re-run; the scenario's own, beside {tried} smaller changes that do not"),
             None => "same seed, re-run".to_owned(),
         };
-        return Some(KeepsIt { change: fix.change.clone(), how });
+        return Some(KeepsIt { change: fix.change.clone(), how, cost: Some(fix.cost) });
     }
     let change = "nothing of what was tried".to_owned();
-    tried.map(|tried| KeepsIt { change, how: format!("{tried} changes of up to three settings, same seed, re-run") })
+    tried.map(|tried| {
+        let how = format!("{tried} changes of up to three settings, same seed, re-run");
+        KeepsIt { change, how, cost: None }
+    })
 }
 
 /// The line that shows a run again.
@@ -341,25 +363,28 @@ pub(crate) struct Explained {
     pub events: Vec<Event>,
     /// The steps that never happened.
     pub idle: Vec<String>,
+    /// What producers got.
+    pub meter: Meter,
 }
 
 /// Runs a scenario with its trace, and finds the causes of what went wrong.
 pub(crate) fn explained(scenario: &Scenario, seed: u64) -> Explained {
-    let Pass { mut judgement, trace, idle, .. } = pass(scenario, seed, true);
+    let Pass { mut judgement, trace, idle, meter, .. } = pass(scenario, seed, true);
     let events = trace.unwrap_or_default();
     let explanation = explain(&mut judgement, &events, &contract(scenario));
-    Explained { judgement, explanation, events, idle }
+    Explained { judgement, explanation, events, idle, meter }
 }
 
 /// How a scenario comes out as it is written, and with its fix, whatever came out before.
 pub fn tried_both_ways(scenario: &Scenario, seed: u64) -> (Standing, Option<FixRun>) {
-    let Explained { judgement, idle, .. } = explained(scenario, seed);
-    (Standing::of(&scenario.expect, &judgement, &idle), fixed(&Alone, scenario, seed))
+    let Explained { judgement, idle, meter, .. } = explained(scenario, seed);
+    (Standing::of(&scenario.expect, &judgement, &idle), fixed(&Alone, scenario, seed, &meter))
 }
 
-fn fixed(host: &dyn Host, scenario: &Scenario, seed: u64) -> Option<FixRun> {
+/// The seed under the scenario's fix; without it producers got what `before` says.
+fn fixed(host: &dyn Host, scenario: &Scenario, seed: u64, before: &Meter) -> Option<FixRun> {
     let (change, fixed) = &**scenario.fix.as_ref()?;
-    let Pass { judgement, idle: mut untested, .. } = host.pass(fixed, seed, false, None);
+    let Pass { judgement, idle: mut untested, meter, .. } = host.pass(fixed, seed, false, None);
     let kinds = judgement.kinds().into_iter().filter(|kind| !fixed.expect.mentions(*kind));
     let kinds = kinds.map(|kind| format!("{} {kind}", judgement.of_kind(kind).count()));
     let breaches = judgement.breaches().map(|broken| format!("{} broken: {}", broken.invariant, broken.what));
@@ -367,7 +392,7 @@ fn fixed(host: &dyn Host, scenario: &Scenario, seed: u64) -> Option<FixRun> {
     // A fault that happened and met nothing to do may be what the fix is about.
     let counts = |doubt: &&String| !doubt.starts_with("fault ") && !explains_doubt(&fixed.expect, &judgement, doubt);
     untested.extend(judgement.doubts.iter().filter(counts).cloned());
-    Some(FixRun { change: change.clone(), anomalies, untested })
+    Some(FixRun { change: change.clone(), anomalies, untested, cost: Cost::of(before, &meter) })
 }
 
 /// Runs twice more, with traces, to name the first event that differs.

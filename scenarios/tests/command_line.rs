@@ -217,6 +217,8 @@ fn a_trace_is_judged_as_the_run_was() {
     let parse = |output: &Output| {
         let mut value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
         value["wall_seconds"].take();
+        // What a fix does is seen by running it, and a trace cannot be run.
+        value.as_object_mut().expect("an object").remove("fix");
         value
     };
     assert_eq!(parse(&run), parse(&again));
@@ -248,7 +250,7 @@ fn a_sweep_says_how_much_it_covered_and_shows_one_of_its_worlds() {
     check(
         &[&sweep[..], &["--seed", "0", "--parts", "1500:kill:1"]].concat(),
         0,
-        "1 worlds (seeds 0..1, 1 process crash)",
+        "1 world (seeds 0..1, 1 process crash)",
     );
     check(&[&sweep[..], &["--seed", "0", "--parts", "1500"]].concat(), 2, "write three seeds");
     check(&[&sweep[..], &["--seed", "0", "--parts", "1/2/3"]].concat(), 2, "one of a sweep is like");

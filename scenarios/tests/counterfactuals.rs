@@ -4,7 +4,7 @@ use ackproof::diagnostics::Source;
 use ackproof::library::{Place, library};
 use ackproof::runner::{Options, Run, run};
 use ackproof::scenario::Scenario;
-use ackproof_reports::Kind;
+use ackproof_reports::{Cost, Kind};
 
 fn searched(scenario: &Scenario, seed: u64) -> Run {
     let options = Options { counterfactuals: true, ..Options::default() };
@@ -32,6 +32,10 @@ fn the_smallest_change_keeps_the_message() {
     let story = &run.explanation.stories[0];
     let keeps_it = story.keeps_it.as_ref().expect("one was found");
     assert_eq!(keeps_it.how, "same seed, re-run; also seeds 0, 1 and 2");
+    // All four seeds, without the change and with it: who waits for the followers waits longer.
+    let Cost { before, after } = keeps_it.cost.expect("it was measured");
+    assert_eq!((before.records, run.counterfactuals[0].cost), (4 * run.judgement.counts.sent, keeps_it.cost));
+    assert!(after.p50_us > before.p50_us && after.acknowledged <= after.records, "{before:?} {after:?}");
 }
 
 #[test]

@@ -77,6 +77,8 @@ fn calls(line: &str) -> Vec<Vec<String>> {
     }
     let is = |place: usize, wanted: &str| words.get(place).is_some_and(|(word, _)| word == wanted);
     let begin = match words.get(place) {
+        // In a Cargo.toml it is the name of a dependency.
+        Some((word, false)) if word == "ackproof" && is(place + 1, "=") => None,
         Some((word, false)) if word == "ackproof" || word.ends_with("/ackproof") => Some(place + 1),
         Some((word, false)) if word == "cargo" && is(place + 1, "run") => {
             words.iter().position(|(word, _)| word == "--").map(|end| end + 1)
@@ -140,6 +142,7 @@ fn a_call_is_found_in_its_line() {
     check("#   sbatch --wrap 'ackproof merge x-*.ndjson'", &[&["merge", "x-*.ndjson"]]);
     check("path: target/release/ackproof", &[]);
     check("cargo build --package ackproof", &[]);
+    check("ackproof = { path = \"..\" }", &[]);
     assert!(accepts(&["merge".into(), "--no-such".into()]).is_err());
 }
 

@@ -4,6 +4,7 @@ use ackproof_core::types::{Instant, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::Anomaly;
+use crate::service::Cost;
 
 /// One anomaly, told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct KeepsIt {
     pub change: String,
     /// How that is known: `same seed, re-run`.
     pub how: String,
+    /// What it costs, as measured in the same runs.
+    pub cost: Option<Cost>,
 }
 
 /// One step of a story.

@@ -7,6 +7,7 @@ use crate::anomaly::{Anomaly, Kind};
 use crate::digest::Digest;
 use crate::explain::Cause;
 use crate::invariants::Broken;
+use crate::service::Cost;
 use crate::trace::number_as_text;
 use crate::verdict::{Counts, IdleFault, Judgement, Verdict, Witness};
 
@@ -59,6 +60,9 @@ pub struct RunReport {
     /// The smallest change that keeps what went wrong from it, where one was looked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterfactuals: Vec<Counterfactual>,
+    /// What became of the seed under the scenario's own fix, if something went wrong and it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fixed>,
     /// The invariants that were broken, permitted or not, each at its first event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invariants: Vec<Broken>,
@@ -87,6 +91,20 @@ pub struct Counterfactual {
     pub confirmed_seeds: Vec<u64>,
     /// How many changes were tried.
     pub tried: usize,
+    /// What it costs, as measured under the seed of the run and those that confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// The same seed under the scenario's own fix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fixed {
+    /// The fix in words.
+    pub change: String,
+    /// Whether it was seen to help.
+    pub helps: bool,
+    /// What it costs, as measured under this seed.
+    pub cost: Cost,
 }
 
 impl RunReport {
@@ -114,6 +132,7 @@ impl RunReport {
             counts: judgement.counts,
             anomalies: judgement.anomalies.clone(),
             counterfactuals: Vec::new(),
+            fix: None,
             invariants: judgement.broken.clone(),
             witnesses: judgement.witnesses.clone(),
             idle_faults: judgement.idle_faults.clone(),

@@ -218,9 +218,13 @@ fn footer(story: &Story, style: &dyn Style, out: &mut String) {
     }
     label("permitted", style, out);
     out.push_str(&format!("{}: {}\n", anomaly.permitted.answer.name(), anomaly.permitted.because));
-    if let Some(KeepsIt { change, how }) = &story.keeps_it {
+    if let Some(KeepsIt { change, how, cost }) = &story.keeps_it {
         label("keeps it", style, out);
         out.push_str(&format!("{change}     ({how})\n"));
+        if let Some(cost) = cost {
+            label("costs", style, out);
+            out.push_str(&format!("{cost}\n"));
+        }
     }
     if let Some(command) = &story.replay {
         label("replay", style, out);

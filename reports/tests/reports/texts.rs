@@ -7,6 +7,7 @@ use ackproof_reports::explain::KeepsIt;
 use ackproof_reports::render::text::{self, PlainText, Style, Tone};
 use ackproof_reports::render::topics::topics;
 use ackproof_reports::{Contract, Digest, RunOutcome, RunReport};
+use ackproof_reports::{Cost, Service};
 
 use crate::run::{P1, Run, acks, names, with_producer};
 
@@ -34,7 +35,9 @@ fn the_example_of_the_design() {
     let (_, mut explanation) = leader_crash().explain(&acks(1));
     let story = &mut explanation.stories[0];
     let (change, how) = ("acks=all with min.insync.replicas=2".into(), "same seed, re-run".into());
-    story.keeps_it = Some(KeepsIt { change, how });
+    let service = |acknowledged, p50_us| Service { records: 100, acknowledged, p50_us, p99_us: 5 * p50_us };
+    let cost = Some(Cost { before: service(100, 1_020), after: service(97, 2_130) });
+    story.keeps_it = Some(KeepsIt { change, how, cost });
     story.replay = Some("ackproof run scenarios/library/durability/acks-1-leader-crash.toml --seed 7".into());
     let expected = "\
 LOST  orders-0 @ 17   key=k3 \"order 42\"   acknowledged to p1 at 2.118s                     lost-write
@@ -48,6 +51,7 @@ LOST  orders-0 @ 17   key=k3 \"order 42\"   acknowledged to p1 at 2.118s        
 because   acknowledged-before-replicated
 permitted yes: acks=1 promises only the leader's copy
 keeps it  acks=all with min.insync.replicas=2     (same seed, re-run)
+costs     acknowledged after 2.130 ms (p99 10.650 ms), before 1.020 ms (p99 5.100 ms); 97.0% of records acknowledged, before 100.0%
 replay    ackproof run scenarios/library/durability/acks-1-leader-crash.toml --seed 7
 ";
     assert_eq!(text::story(story, &names(), &PlainText), expected);

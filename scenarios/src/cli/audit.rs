@@ -150,6 +150,7 @@ impl AuditCommand {
             if !out[told..].contains("keeps it") {
                 let keeps_it = finding.keeps_it.as_deref().unwrap_or("nothing of what was tried");
                 let _ = writeln!(out, "  keeps it  {keeps_it}");
+                let _ = finding.cost.map(|cost| writeln!(out, "  costs     {cost}"));
             }
             let _ = writeln!(out, "  replay    ackproof run {} --seed {}", path.display(), finding.seed);
         }
@@ -165,6 +166,7 @@ impl AuditCommand {
                 "forbidden": finding.signature.is_forbidden(),
                 "under": finding.under,
                 "keeps_it": finding.keeps_it,
+                "cost": finding.cost,
                 "seed": finding.seed,
                 "file": keep::path(&self.keep, finding.signature),
             })
@@ -183,12 +185,18 @@ fn markdown(audit: &Audit) -> String {
             let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
         }
     }
-    let _ = writeln!(out, "\n| Promise | What broke it | Under | Keeps it |\n|---|---|---|---|");
+    let _ = writeln!(out, "\n| Promise | What broke it | Under | Keeps it | What that costs |\n|---|---|---|---|---|");
     for finding in &audit.findings {
         let under: Vec<&str> = finding.under.iter().map(|(failure, _)| failure.as_str()).collect();
         let keeps_it = finding.keeps_it.as_deref().unwrap_or("-");
-        let _ =
-            writeln!(out, "| {} | {} | {} | {keeps_it} |", finding.promise.name(), finding.signature, under.join(", "));
+        let cost = finding.cost.map_or("-".to_owned(), |cost| cost.to_string());
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {keeps_it} | {cost} |",
+            finding.promise.name(),
+            finding.signature,
+            under.join(", ")
+        );
     }
     out
 }

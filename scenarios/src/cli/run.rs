@@ -24,7 +24,7 @@ use crate::contract::{contract, node_names};
 use crate::expectation::Standing;
 use crate::export;
 use crate::parallel::in_order;
-use crate::runner::{self, Difference, Options, replay};
+use crate::runner::{self, Difference, FixRun, Options, replay};
 use crate::scenario::Scenario;
 
 /// Run scenarios and say whether they came out as expected.
@@ -224,6 +224,7 @@ impl Run {
                 let outcome = (run.standing.outcome(), run.standing.reasons().to_vec());
                 let report = RunReport {
                     counterfactuals: run.counterfactuals.clone(),
+                    fix: run.fix.as_ref().map(FixRun::report),
                     ..RunReport::new(scenario.name(), seed, &run.judgement, run.digest, outcome, wall)
                 };
                 screen.print(&report.to_line()?)?;

@@ -13,7 +13,7 @@ use ackproof_reports::render::text::PlainText;
 use super::screen::{ReportFormat, Screen, add_to_summary};
 use crate::chaos::keep;
 use crate::chaos::results::{Asked, Kept};
-use crate::chaos::tally::{Failure, Report, WorldId};
+use crate::chaos::tally::{Failure, Plan, Report, WorldId};
 use crate::guard::caught;
 use crate::library::Place;
 use crate::runner::quoted;
@@ -87,7 +87,7 @@ impl Told<'_> {
     }
 
     fn times(&self, failure: &Failure) -> String {
-        format!("  in {} of {} worlds; seeds {}\n", failure.times, self.report.worlds, listed(&failure.worlds))
+        format!("  in {} of {} worlds; {}\n", failure.times, self.report.worlds, listed(&failure.worlds))
     }
 
     /// The last line.
@@ -106,7 +106,8 @@ impl Told<'_> {
             worlds => format!("; in {worlds} something else did"),
         };
         let Report { worlds, seeds, .. } = self.report;
-        format!("{worlds} worlds (seeds {seeds}, {}): {ways}{lessons}", self.asked.faults())
+        let worlds = if *worlds == 1 { "1 world".to_owned() } else { format!("{worlds} worlds") };
+        format!("{worlds} (seeds {seeds}, {}): {ways}{lessons}", self.asked.faults())
     }
 
     /// How much was looked at.
@@ -200,8 +201,16 @@ impl Told<'_> {
     }
 }
 
+/// Which worlds: drawn ones by their seeds, those of a sweep by what happens in them.
 fn listed(worlds: &[WorldId]) -> String {
-    worlds.iter().map(|world| world.seed.to_string()).collect::<Vec<_>>().join(", ")
+    let (mut seeds, mut swept) = (Vec::new(), Vec::new());
+    for WorldId { seed, plan } in worlds {
+        match plan {
+            Plan::Drawn(_) => seeds.push(seed.to_string()),
+            Plan::Swept(..) => swept.push(format!("{plan} of seed {seed}")),
+        }
+    }
+    if swept.is_empty() { format!("seeds {}", seeds.join(", ")) } else { swept.join(", ") }
 }
 
 /// Text with a margin.

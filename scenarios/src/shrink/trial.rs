@@ -30,7 +30,7 @@ pub(super) struct Trial {
 /// Runs a scenario; without a trace first, since most candidates do not even show the kind. None if it does not show the
 /// signature, or handles more events than that. A program that breaks goes wrong in another way. The number is that of the worlds it took.
 pub(super) fn run(scenario: &Scenario, seed: u64, target: Signature, events_max: u64) -> (Option<Trial>, u64) {
-    let plain = caught(|| pass_within(scenario, seed, events_max, Compared::Not)).ok().flatten();
+    let plain = caught(|| pass_within(scenario, seed, events_max, Compared::ByVerdict)).ok().flatten();
     let Some(plain) = plain.filter(|plain| shows_kind(&plain.judgement, target)) else { return (None, 1) };
     let trial = caught(|| Trial { handled: plain.events, ..explained(scenario, seed) });
     (trial.ok().filter(|trial| trial.shows(target)), 2)
@@ -38,7 +38,7 @@ pub(super) fn run(scenario: &Scenario, seed: u64, target: Signature, events_max:
 
 /// Runs a scenario with its trace.
 pub(super) fn explained(scenario: &Scenario, seed: u64) -> Trial {
-    let Explained { judgement, explanation, events, idle } = runner::explained(scenario, seed);
+    let Explained { judgement, explanation, events, idle, .. } = runner::explained(scenario, seed);
     let signatures = Signature::all(&judgement);
     let found = found(&judgement);
     let doubts = judgement.doubts.iter().filter(|doubt| !explains_doubt(&found, &judgement, doubt));
