@@ -47,8 +47,14 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
                 let (found, root) = senders.get(position)?;
                 (*found == digest).then(|| ledger.standing(*root).1)
             };
-            anomaly.record = sender(conflict.first).map(|sent| sent.id);
-            anomaly.other_record = sender(conflict.second).map(|sent| sent.id);
+            // The one that is gone, and the one that is there instead: a leader that nobody follows any more may be the later one.
+            let stands = partition.copies.iter().any(|copy| {
+                Some(copy.broker) == leader && copy.offset == conflict.offset && copy.digest == conflict.first
+            });
+            let (gone, there) =
+                if stands { (conflict.second, conflict.first) } else { (conflict.first, conflict.second) };
+            anomaly.record = sender(gone).map(|sent| sent.id);
+            anomaly.other_record = sender(there).map(|sent| sent.id);
             let before = sender(conflict.first).and_then(|sent| sent.value.as_ref());
             let before = before.map_or("another value".to_owned(), |value| format!("{:?}", value.to_text()));
             anomaly.note = Some(format!("was {before} before"));

@@ -135,7 +135,12 @@ fn replacement(
 
 fn replaced(lineage: &Lineage<'_>, anomaly: &Anomaly, promise: &Promise, replacement: Replacement) -> Vec<Step> {
     let offset = anomaly.offset.map_or(promise.offset, |offset| offset.0);
-    let value = anomaly.value.as_ref().map(|value| value.to_text());
+    let sent = anomaly.other_record.and_then(|other| lineage.records.get(&other)?.sent);
+    let value = match sent.map(|sent| &lineage.events[sent].fact) {
+        Some(Fact::RecordSent { value, .. }) => value.as_ref(),
+        _ => anomaly.value.as_ref(),
+    };
+    let value = value.map(|value| value.to_text());
     let what = match value {
         Some(value) if value.chars().count() <= LONGEST_VALUE => format!("appended {value:?} at offset {offset}"),
         Some(_) | None => format!("appended another record at offset {offset}"),

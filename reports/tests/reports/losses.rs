@@ -7,7 +7,7 @@ use ackproof_reports::explain::{Mark, Step};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Story};
 
-use crate::run::{CONTROLLER, Run, acks, names, orders, with_topic};
+use crate::run::{CONTROLLER, Run, acks, names, orders, p1, with_topic};
 
 /// The first story of a kind.
 #[track_caller]
@@ -311,6 +311,30 @@ fn inconsistent_offsets_of_a_record_that_came_back() {
     run.ends_with(1, &["a"]);
     let story = story(&run, &acks(1), Kind::InconsistentOffsets);
     assert_eq!(story.anomaly.cause, Some(Cause::AcknowledgedBeforeReplicated), "{:?}", lines(&story));
+}
+
+/// Broker 1 has not heard of its successor, and answers for another record at the same offset, which nobody keeps.
+#[test]
+fn re_05_inconsistent_offsets_by_a_leader_that_nobody_follows() {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 0);
+    run.elected(2, 1, &[2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 2);
+    run.appends(sent, 2, 1, 0);
+    run.acked(0, 0, -1);
+    run.sent(1, "b");
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 1);
+    run.appends(sent, 1, 0, 0);
+    run.acked(1, 0, 1);
+    run.truncated(1, 1, 0, TruncationReason::Diverged);
+    run.ends_with(2, &["a"]);
+    let story = story(&run, &acks(1), Kind::InconsistentOffsets);
+    assert_eq!(story.anomaly.cause, Some(Cause::AcknowledgedBeforeReplicated), "{:?}", lines(&story));
+    assert_eq!((story.anomaly.record, story.anomaly.other_record), (Some(p1(1)), Some(p1(0))));
+    assert!(lines(&story).iter().any(|line| line.starts_with("appended \"a\"")), "{:?}", lines(&story));
 }
 
 #[test]
