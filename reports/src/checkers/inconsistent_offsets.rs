@@ -41,11 +41,10 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             anomaly.offset = Some(Offset(conflict.offset));
             anomaly.key = conflict.key;
             anomaly.value = conflict.value;
-            // Of several attempts the one that was answered.
             let sender = |digest: u64| {
                 let position = senders.partition_point(|(other, _)| *other < digest);
                 let (found, root) = senders.get(position)?;
-                (*found == digest).then(|| ledger.standing(*root).1)
+                (*found == digest).then(|| &ledger.history.sends[*root])
             };
             // The one that is gone, and the one that is there instead: a leader that nobody follows any more may be the later one.
             let stands = partition.copies.iter().any(|copy| {

@@ -18,7 +18,7 @@ use ackproof_core::types::{LeaderEpoch, NodeId, RecordId, TopicPartition};
 use super::Tale;
 use super::cause::Cause;
 use super::fate::{Decision, Fate, Taken, fate};
-use super::lineage::{At, Lineage};
+use super::lineage::{At, Lineage, Origin};
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
 use crate::anomaly::{Anomaly, Kind};
@@ -161,30 +161,42 @@ pub(crate) fn explain_from(lineage: &Lineage<'_>, record: RecordId, partition: &
     }
 }
 
-/// The append that the acknowledgement speaks of: the last one by a leader before it, at its offset.
+/// The append that the acknowledgement speaks of: the last one by a leader before it, at its offset. Of a record that was sent
+/// again another copy may be meant than the acknowledged one; and at acks=0 the client is told before a broker has heard of
+/// the record, and hears of no offset.
 fn promise(
     lineage: &Lineage<'_>,
     record: RecordId,
     partition: &TopicPartition,
     offset: Option<i64>,
 ) -> Option<Promise> {
-    let told = lineage.records.get(&record)?.told;
-    // At acks=0 the client is told before a broker has heard of the record, and hears of no offset.
-    let (offset, unasked) = match told.map(|told| &lineage.events[told].fact) {
-        Some(Fact::RecordAcknowledged { offset, .. }) if offset.0 >= 0 => (offset.0, false),
-        Some(Fact::RecordAcknowledged { .. }) => (offset?, true),
-        _ => (offset?, false),
-    };
+    let attempts = lineage.attempts(record);
+    let acknowledged = attempts.iter().find_map(|attempt| {
+        let told = lineage.records.get(attempt)?.told?;
+        match &lineage.events[told].fact {
+            Fact::RecordAcknowledged { offset: acked, .. }
+                if acked.0 >= 0 && offset.is_none_or(|offset| offset == acked.0) =>
+            {
+                Some((*attempt, told, acked.0))
+            }
+            _ => None,
+        }
+    });
+    let offset = acknowledged.map_or(offset, |(_, _, acked)| Some(acked))?;
     let appends = lineage.leader_appends(partition, offset);
-    let before = |at: &&At| unasked || told.is_none_or(|told| **at < told);
+    let before = |at: &&At| acknowledged.is_none_or(|(_, told, _)| **at < told);
     let batches = lineage.batches_of(record);
-    let own = appends
-        .iter()
-        .rev()
-        .filter(before)
-        .find(|at| lineage.origin(**at, partition, &batches).is_some_and(|origin| origin.certain));
-    let append = own.or_else(|| appends.iter().rev().find(before))?;
-    promised_by(lineage, record, partition, offset, *append)
+    let origin = |at: At| lineage.origin(at, partition, &batches).filter(|origin| origin.certain);
+    let own = appends.iter().rev().filter(before).find_map(|at| Some((*at, Some(origin(*at)?))));
+    let (append, origin) = own.or_else(|| Some((*appends.iter().rev().find(before)?, None)))?;
+    let sent_by = |origin: Origin| {
+        attempts.iter().copied().find(|attempt| {
+            attempt.client == origin.client
+                && lineage.records.get(attempt).and_then(|line| line.batch) == Some(origin.batch)
+        })
+    };
+    let attempt = acknowledged.map(|(attempt, _, _)| attempt).or_else(|| sent_by(origin?)).unwrap_or(record);
+    promised_by(lineage, attempt, partition, offset, append)
 }
 
 fn promised_by(

@@ -1,6 +1,7 @@
 //! How a loss is told: which election decided it, which step is the loss, and what came to stand in its place.
 
 use ackproof_core::fact::{Fact, ResetReason, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset};
 use ackproof_reports::contract::ConsumerContract;
 use ackproof_reports::explain::{Mark, Step};
@@ -335,6 +336,33 @@ fn re_05_inconsistent_offsets_by_a_leader_that_nobody_follows() {
     assert_eq!(story.anomaly.cause, Some(Cause::AcknowledgedBeforeReplicated), "{:?}", lines(&story));
     assert_eq!((story.anomaly.record, story.anomaly.other_record), (Some(p1(1)), Some(p1(0))));
     assert!(lines(&story).iter().any(|line| line.starts_with("appended \"a\"")), "{:?}", lines(&story));
+}
+
+/// Record 0 fails at offset 1, where it was read, goes with the power, and is acknowledged at offset 0 when it is sent again.
+#[test]
+fn inconsistent_offsets_of_a_copy_that_was_not_the_acknowledged_one() {
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 1);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.appends(sent, 1, 0, 1);
+    run.polled(1, "a");
+    run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    run.lost_power(1);
+    run.loaded(1, 0);
+    run.elected(1, 1, &[1], true, 0);
+    run.resent(1, 0, "a");
+    run.sent(2, "b");
+    for (number, batch, offset) in [(1, 2, 0), (2, 3, 1)] {
+        run.batched(number, batch);
+        let sent = run.transmits(batch, 1, 1);
+        run.appends(sent, 1, 1, offset);
+        run.acked(number, offset, -1);
+    }
+    run.ends_with(1, &["a", "b"]);
+    let story = story(&run, &acks(-1), Kind::InconsistentOffsets);
+    assert_eq!(story.anomaly.contributing, [Cause::UnsyncedDataLostWithPower], "{:?}", lines(&story));
 }
 
 #[test]
