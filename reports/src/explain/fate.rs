@@ -87,7 +87,6 @@ fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Pr
     walk.extend(line.structure.iter().copied().filter(|at| {
         *at > promise.append || matches!(&lineage.events[*at].fact, Fact::BecameLeader { leader_epoch, .. } if *leader_epoch > promise.epoch)
     }));
-    walk.retain(|at| *at < promise.until);
     walk.sort_unstable();
     for at in walk {
         if let NodeId::Broker(broker) = lineage.events[at].node {

@@ -40,25 +40,16 @@ pub(super) struct Promise {
     pub(super) isr_then: Vec<i32>,
     /// The ISR that the promise stands on: when the client was told.
     pub(super) isr: Vec<i32>,
-    /// Where the story ends: with the trace, or with the record that took the offset.
-    pub(super) until: At,
 }
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
-        Some(mut promise) => {
+        Some(promise) => {
             let replacement = (anomaly.kind == Kind::InconsistentOffsets)
                 .then(|| replacement(lineage, anomaly, &partition, &promise))
                 .flatten();
             let mut tale = follow(lineage, record, &partition, &promise);
-            if tale.cause == Cause::Unknown
-                && let Some(replacement) = replacement
-            {
-                // What had taken its offset went too, and the record is back: how it went is told up to there.
-                promise.until = replacement.append;
-                tale = follow(lineage, record, &partition, &promise);
-            }
             if tale.cause == Cause::Unknown
                 && let Some(at) = unreadable(lineage, &partition, promise.offset)
             {
@@ -217,18 +208,7 @@ fn promised_by(
     });
     let isr = |at: At| lineage.isr(partition, at).unwrap_or_default().to_vec();
     let (isr_then, isr) = (isr(append), isr(told.unwrap_or(append)));
-    Some(Promise {
-        append,
-        told,
-        acks,
-        offset,
-        epoch: *leader_epoch,
-        crc: *crc,
-        leader,
-        isr_then,
-        isr,
-        until: lineage.events.len(),
-    })
+    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, crc: *crc, leader, isr_then, isr })
 }
 
 fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, promise: &Promise) -> Tale {
