@@ -2,8 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use ackproof::chaos::campaign::{Campaign, Wanted};
@@ -12,6 +10,10 @@ use ackproof::chaos::keep;
 use ackproof::chaos::results::{Asked, Kept, Merger};
 use ackproof::chaos::seeds::Seeds;
 use proptest::prelude::*;
+
+use crate::common::{ackproof, folder};
+
+mod common;
 
 /// All worlds, and shards of them, some of which overlap.
 const ALL: Range<u64> = 0..48;
@@ -162,26 +164,6 @@ fn what_is_wrong_is_said_with_its_line() {
     let kept = rest.lines().find(|line| line.contains("\"failure\":")).expect("something went wrong");
     refused(&format!("{head}\n{}", kept.replace("\"scenario\":\"", "\"scenario\":\"x")), Some(2), "`scenario`");
     refused(&format!("{head}\n{}", kept.replace("\"permitted\"", "\"permits\"")), Some(2), "permits");
-}
-
-fn ackproof(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ackproof"));
-    for name in ["JOB_COMPLETION_INDEX", "ACKPROOF_SHARDS", "SLURM_ARRAY_TASK_ID", "GITHUB_STEP_SUMMARY"] {
-        command.env_remove(name);
-    }
-    let variables = variables.iter().copied().chain([("NO_COLOR", "1")]);
-    let output = command.args(arguments).envs(variables).output().expect("the binary can be started");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    (output, told)
-}
-
-/// A folder for what a test writes, empty.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // What an earlier run has left, if anything.
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("there is room");
-    folder
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! From a failure to the smallest scenario that goes wrong in the same way.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
 
 use ackproof::expectation::Standing;
 use ackproof::form::Form;
@@ -9,6 +8,10 @@ use ackproof::library::{Place, find};
 use ackproof::runner::{Options, run};
 use ackproof::scenario::Scenario;
 use ackproof::shrink::{Limits, Shrunk, Size, failures, shrink};
+
+use crate::common::{ackproof, folder};
+
+mod common;
 
 fn load(place: &Place) -> (Scenario, Form) {
     let scenario = Scenario::load(place).unwrap_or_else(|found| panic!("{found}"));
@@ -109,27 +112,11 @@ fn a_configuration_that_is_asked_about_stays() {
     assert!(to.steps < from.steps && to.records < from.records, "from {from} to {to}");
 }
 
-fn ackproof(arguments: &[&str]) -> (Output, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_ackproof")).args(arguments).env("NO_COLOR", "1").output();
-    let output = output.expect("the binary can be started");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    (output, told)
-}
-
-/// A folder for what a test writes, empty.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // What an earlier run has left, if anything.
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("there is room");
-    folder
-}
-
 #[test]
 fn what_is_printed_and_written() {
     let out = folder("shrink").join("small.toml");
     let name = out.to_string_lossy().into_owned();
-    let (output, _) = ackproof(&["shrink", "durability/acks-1-leader-crash", "-o", &name]);
+    let (output, _) = ackproof(&["shrink", "durability/acks-1-leader-crash", "-o", &name], &[]);
     assert_eq!(output.status.code(), Some(0));
     let told =
         String::from_utf8_lossy(&output.stderr).into_owned() + "---\n" + &String::from_utf8_lossy(&output.stdout);
@@ -138,8 +125,8 @@ fn what_is_printed_and_written() {
     insta::assert_snapshot!("shrink_written", text);
     let left = std::fs::read_dir(out.parent().expect("it is in a folder")).expect("it is there").count();
     assert_eq!(left, 1, "only the file itself is left");
-    assert_eq!(ackproof(&["run", &name]).0.status.code(), Some(0));
-    let (output, told) = ackproof(&["shrink", &name, "--format", "json"]);
+    assert_eq!(ackproof(&["run", &name], &[]).0.status.code(), Some(0));
+    let (output, told) = ackproof(&["shrink", &name, "--format", "json"], &[]);
     assert_eq!(output.status.code(), Some(0), "{told}");
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     assert_eq!((&told["from"]["steps"], &told["to"]["records"]), (&told["to"]["steps"], &told["from"]["records"]));
@@ -147,7 +134,7 @@ fn what_is_printed_and_written() {
 
 #[track_caller]
 fn refused(arguments: &[&str], code: i32, says: &str) {
-    let (output, told) = ackproof(arguments);
+    let (output, told) = ackproof(arguments, &[]);
     assert_eq!(output.status.code(), Some(code), "{arguments:?} said\n{told}");
     assert!(told.contains(says), "{arguments:?} does not say `{says}` but\n{told}");
 }

@@ -46,9 +46,6 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
         Some(promise) => {
-            let replacement = (anomaly.kind == Kind::InconsistentOffsets)
-                .then(|| replacement(lineage, anomaly, &partition, &promise))
-                .flatten();
             let mut tale = follow(lineage, record, &partition, &promise);
             if tale.cause == Cause::Unknown
                 && let Some(at) = unreadable(lineage, &partition, promise.offset)
@@ -60,8 +57,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
             if contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.flush_messages == 1) {
                 blame_the_disk(lineage, &partition, &promise, &mut tale);
             }
-            if let Some(replacement) = replacement {
-                tale.steps.extend(replaced(lineage, anomaly, &promise, replacement));
+            if anomaly.kind == Kind::InconsistentOffsets {
+                tale.steps.extend(replaced(lineage, anomaly, &partition, &promise));
                 tale.steps.sort_by_key(|step| step.event);
                 tale.steps.dedup_by_key(|step| step.event);
             }
@@ -101,31 +98,16 @@ fn blame_the_disk(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &P
     tale.steps.sort_by_key(|step| step.event);
 }
 
-/// The record that took the offset: its append by a leader, and its transmission, where that is certain.
-#[derive(Clone, Copy)]
-struct Replacement {
-    append: At,
-    sent: Option<At>,
-}
-
-fn replacement(
-    lineage: &Lineage<'_>,
-    anomaly: &Anomaly,
-    partition: &TopicPartition,
-    promise: &Promise,
-) -> Option<Replacement> {
+/// The record that took the offset: its transmission, where that is certain, and its append by a leader.
+fn replaced(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, promise: &Promise) -> Vec<Step> {
     let offset = anomaly.offset.map_or(promise.offset, |offset| offset.0);
     let mut appends = lineage.leader_appends(partition, offset);
     appends.retain(|at| *at != promise.append);
     let batches = anomaly.other_record.map(|other| lineage.batches_of(other)).unwrap_or_default();
     let origin = |at: At| lineage.origin(at, partition, &batches).filter(|origin| origin.certain);
-    let own = appends.iter().rev().find_map(|at| Some(Replacement { append: *at, sent: Some(origin(*at)?.sent) }));
+    let own = appends.iter().rev().find_map(|at| Some((*at, Some(origin(*at)?))));
     // Without a chain of causes the last other append there counts.
-    own.or_else(|| Some(Replacement { append: *appends.last()?, sent: None }))
-}
-
-fn replaced(lineage: &Lineage<'_>, anomaly: &Anomaly, promise: &Promise, replacement: Replacement) -> Vec<Step> {
-    let offset = anomaly.offset.map_or(promise.offset, |offset| offset.0);
+    let Some((at, origin)) = own.or_else(|| Some((*appends.last()?, None))) else { return Vec::new() };
     let sent = anomaly.other_record.and_then(|other| lineage.records.get(&other)?.sent);
     let value = match sent.map(|sent| &lineage.events[sent].fact) {
         Some(Fact::RecordSent { value, .. }) => value.as_ref(),
@@ -136,8 +118,8 @@ fn replaced(lineage: &Lineage<'_>, anomaly: &Anomaly, promise: &Promise, replace
         Some(value) if value.chars().count() <= LONGEST_VALUE => format!("appended {value:?} at offset {offset}"),
         Some(_) | None => format!("appended another record at offset {offset}"),
     };
-    let append = Step { what, ..step(lineage, replacement.append) }.mark(Mark::TookOffset);
-    let sent = replacement.sent.map(|sent| step(lineage, sent));
+    let append = Step { what, ..step(lineage, at) }.mark(Mark::TookOffset);
+    let sent = origin.map(|origin| step(lineage, origin.sent));
     sent.into_iter().chain([append]).collect()
 }
 

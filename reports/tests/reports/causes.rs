@@ -24,10 +24,7 @@ fn check(run: &Run, contract: &Contract, kind: Kind, cause: Cause, contributing:
 fn appended(acks: i16) -> Run {
     let mut run = Run::default();
     run.elected(1, 4, &[1, 2, 3], true, 0);
-    run.sent(0, "a");
-    run.batched(0, 1);
-    let sent = run.transmits(1, 1, 1);
-    run.appends(sent, 1, 4, 0);
+    run.sent_and_appended(0, "a", 1, 4, 0);
     if acks == 1 {
         run.acked(0, 0, 1);
     }
@@ -725,10 +722,7 @@ fn re_25_written_twice_in_one_epoch() {
     let parted = |second_epoch: i32| {
         let mut run = Run::default();
         run.elected(1, 4, &[1, 2], true, 0);
-        run.sent(0, "a");
-        run.batched(0, 1);
-        let sent = run.transmits(1, 1, 1);
-        run.appends(sent, 1, 4, 0);
+        run.sent_and_appended(0, "a", 1, 4, 0);
         run.lost_power(1);
         run.loaded(1, 0);
         let sent = run.transmits(1, 2, 1);
@@ -749,10 +743,7 @@ fn re_25_written_twice_in_one_epoch() {
 fn the_surviving_copy_is_not_the_latest_append() {
     let mut run = Run::default();
     run.elected(2, 4, &[1, 2], true, 0);
-    run.sent(0, "a");
-    run.batched(0, 1);
-    let first = run.transmits(1, 1, 2);
-    run.appends(first, 2, 4, 0);
+    run.sent_and_appended(0, "a", 2, 4, 0);
     run.copies(1, 4, 0);
     run.elected(1, 5, &[1], true, 1);
     run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);

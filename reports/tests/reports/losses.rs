@@ -43,10 +43,7 @@ fn on_three() -> Run {
 fn appended(acks: i16) -> Run {
     let mut run = Run::default();
     run.elected(1, 0, &[1, 2, 3], true, 0);
-    run.sent(0, "a");
-    run.batched(0, 1);
-    let sent = run.transmits(1, 1, 1);
-    run.appends(sent, 1, 0, 0);
+    run.sent_and_appended(0, "a", 1, 0, 0);
     if acks == 1 {
         run.acked(0, 0, 1);
     }
@@ -300,10 +297,7 @@ fn inconsistent_offsets_of_a_record_that_came_back() {
     let mut run = appended(1);
     run.killed(NodeId::Broker(1));
     run.elected(2, 1, &[2, 3], true, 0);
-    run.sent(1, "b");
-    run.batched(1, 2);
-    let sent = run.transmits(2, 1, 2);
-    run.appends(sent, 2, 1, 0);
+    run.sent_and_appended(1, "b", 2, 1, 0);
     run.acked(1, 0, 1);
     run.killed(NodeId::Broker(2));
     run.elected(1, 2, &[1], false, 1);
@@ -321,15 +315,9 @@ fn re_05_inconsistent_offsets_by_a_leader_that_nobody_follows() {
     let mut run = Run::default();
     run.elected(1, 0, &[1, 2, 3], true, 0);
     run.elected(2, 1, &[2, 3], true, 0);
-    run.sent(0, "a");
-    run.batched(0, 1);
-    let sent = run.transmits(1, 1, 2);
-    run.appends(sent, 2, 1, 0);
+    run.sent_and_appended(0, "a", 2, 1, 0);
     run.acked(0, 0, -1);
-    run.sent(1, "b");
-    run.batched(1, 2);
-    let sent = run.transmits(2, 1, 1);
-    run.appends(sent, 1, 0, 0);
+    run.sent_and_appended(1, "b", 1, 0, 0);
     run.acked(1, 0, 1);
     run.truncated(1, 1, 0, TruncationReason::Diverged);
     run.ends_with(2, &["a"]);
@@ -344,10 +332,7 @@ fn re_05_inconsistent_offsets_by_a_leader_that_nobody_follows() {
 fn inconsistent_offsets_of_a_copy_that_was_not_the_acknowledged_one() {
     let mut run = Run::default();
     run.elected(1, 0, &[1, 2, 3], true, 1);
-    run.sent(0, "a");
-    run.batched(0, 1);
-    let sent = run.transmits(1, 1, 1);
-    run.appends(sent, 1, 0, 1);
+    run.sent_and_appended(0, "a", 1, 0, 1);
     run.polled(1, "a");
     run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
     run.lost_power(1);
@@ -379,10 +364,7 @@ fn inconsistent_offsets_at_acks_0() {
     run.lost_power(1);
     run.loaded(1, 0);
     run.elected(1, 1, &[1], true, 0);
-    run.sent(1, "b");
-    run.batched(1, 2);
-    let sent = run.transmits(2, 1, 1);
-    run.appends(sent, 1, 1, 0);
+    run.sent_and_appended(1, "b", 1, 1, 0);
     run.acked(1, 0, -1);
     run.ends_with(1, &["b"]);
     let story = story(&run, &acks(0), Kind::InconsistentOffsets);
@@ -420,10 +402,7 @@ fn in_sync_copies_that_were_not_overruled_but_went_with_the_power() {
 #[test]
 fn st_03_a_hole_in_the_log() {
     let mut run = appended(1);
-    run.sent(1, "b");
-    run.batched(1, 2);
-    let sent = run.transmits(2, 1, 1);
-    run.appends(sent, 1, 0, 1);
+    run.sent_and_appended(1, "b", 1, 0, 1);
     run.acked(1, 1, 1);
     run.lost_power(1);
     run.say(NodeId::Broker(1), Fact::PowerLost { unsynced_bytes: 0, lost_bytes: 0 });
@@ -500,10 +479,7 @@ fn innocent_a_leader_that_has_what_was_read_did_not_send_the_consumer_back() {
 fn joined(with_it: bool) -> Run {
     let mut run = Run::default();
     run.elected(1, 0, &[1, 2], true, 0);
-    run.sent(0, "a");
-    run.batched(0, 1);
-    let sent = run.transmits(1, 1, 1);
-    run.appends(sent, 1, 0, 0);
+    run.sent_and_appended(0, "a", 1, 0, 0);
     run.copies(2, 0, 0);
     run.acked(0, 0, -1);
     if with_it {

@@ -169,6 +169,14 @@ impl Run {
         )
     }
 
+    /// A record is sent in a batch of its own, and the leader appends it. The batch has the next number.
+    pub fn sent_and_appended(&mut self, number: u64, value: &str, broker: i32, epoch: i32, offset: i64) -> u64 {
+        self.sent(number, value);
+        self.batched(number, number + 1);
+        let sent = self.transmits(number + 1, 1, broker);
+        self.appends(sent, broker, epoch, offset)
+    }
+
     /// A follower copies.
     pub fn copies(&mut self, broker: i32, epoch: i32, offset: i64) -> u64 {
         self.say(

@@ -15,6 +15,7 @@ use ackproof_sim::{ClusterSpec, World};
 use madsim::runtime::{Builder, Runtime};
 
 use super::name::TestName;
+use crate::guard::said;
 use crate::log::FactLog;
 use crate::runner::{Host, Pass, Watch};
 use crate::scenario::Scenario;
@@ -127,7 +128,7 @@ where
                     // It was perhaps the world itself that panicked, and does so again.
                     let _ = catch_unwind(AssertUnwindSafe(|| cluster.run_out()));
                 }
-                (ear.finish(cluster.as_ref(), spec), Some(said(&*panic)))
+                (ear.finish(cluster.as_ref(), spec), Some(panicked(&*panic)))
             }
         }
     }
@@ -142,12 +143,6 @@ fn runtime(seed: u64) -> Runtime {
     }
     runtime.set_allow_system_thread(allow_system_thread);
     runtime
-}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the test panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
 }
 
 /// Takes the facts of a run out of its world.
@@ -180,4 +175,8 @@ impl Ear {
 /// A panic while the lock was held has failed the test already.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    format!("the test panicked: {}", said(panic).unwrap_or_else(|| "without a message".to_owned()))
 }
