@@ -455,7 +455,7 @@ impl History {
             }
             Fact::LogStartOffsetAdvanced { partition, to, .. } => {
                 let index = self.partition(partition);
-                self.partitions[index].removal.begins(event.node, *to);
+                self.partitions[index].removal.begins(event.node, *to, event.time);
             }
             Fact::Cleaned { partition, to, .. } => {
                 let index = self.partition(partition);

@@ -3,7 +3,7 @@
 //! Who says that a log begins later says why; what had not been committed there at that time must not go, whatever the reason
 //! (KAFKA-5634). A trace that never says why a log begins where it begins is believed.
 
-use ackproof_core::types::{NodeId, Offset};
+use ackproof_core::types::{Instant, NodeId, Offset};
 
 /// What the replicas of a partition said of their beginnings and of the cleaner.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub(crate) struct Removal {
     high_watermarks: Vec<(NodeId, Offset)>,
     /// Below it everything that is gone was allowed to go.
     start: Option<Offset>,
+    /// When it was deleted up to where, as far as that was allowed.
+    deletions: Vec<(Instant, Offset)>,
     /// The cleaner of some replica has been up to here.
     compacted: Offset,
 }
@@ -26,10 +28,11 @@ impl Removal {
     }
 
     /// A replica begins later.
-    pub(crate) fn begins(&mut self, node: NodeId, to: Offset) {
+    pub(crate) fn begins(&mut self, node: NodeId, to: Offset, at: Instant) {
         let known = self.high_watermarks.iter().find(|(of, _)| *of == node);
         let allowed = known.map_or(to, |(_, high_watermark)| to.min(*high_watermark));
         self.start = self.start.max(Some(allowed));
+        self.deletions.push((at, allowed));
     }
 
     /// The cleaner of a replica has been here.
@@ -40,6 +43,11 @@ impl Removal {
     /// Whether a record that lies below the log start was allowed to go.
     pub(crate) fn may_be_forgotten(&self, offset: Offset) -> bool {
         self.start.is_none_or(|start| offset < start)
+    }
+
+    /// Whether a record that was there was deleted by the rules. That stays so if the log is lost afterwards, and begins at 0 again.
+    pub(crate) fn was_deleted(&self, offset: Offset, after: Instant) -> bool {
+        self.deletions.iter().any(|(at, to)| *at > after && offset < *to)
     }
 
     /// Whether the cleaner has looked at an offset.

@@ -3,7 +3,7 @@
 //! Source: Jepsen `jepsen.tests.kafka` `lost-write-cases`, with the disks as ground truth instead of what was read
 //! (`failure-catalog.md` section 4 (a)).
 //!
-//! When not to accuse: retention removed it (the offset lies below the log start, and was committed: then it may be
+//! When not to accuse: retention or an operator removed it (the offset lies below the log start, or did once, and was committed: then it may be
 //! `expired-unread`); compaction did (there is a later record of its key, or it was a tombstone); somebody deleted the topic; the failure was indeterminate; acks=0,
 //! where no broker ever answered (that is `silent-drop`); the partition has no leader but some disk has the record
 //! (`unavailable`, one per partition); nobody looked at the log (then the verdict is unknown).
@@ -37,7 +37,10 @@ pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Fin
             continue;
         }
         let forgotten = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
-        if ledger.history.was_deleted(root, partition, offset) || forgotten && history.removal.may_be_forgotten(offset)
+        let deleted = told.told_at.is_some_and(|at| history.removal.was_deleted(offset, at));
+        if ledger.history.was_deleted(root, partition, offset)
+            || forgotten && history.removal.may_be_forgotten(offset)
+            || deleted
         {
             findings.counts.removed += 1;
             expired_unread::check(ledger, contract, (root, told, partition, offset), findings);

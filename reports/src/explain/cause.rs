@@ -150,6 +150,10 @@ causes! {
         "the store came back without the last transactions that it had answered";
     StoppedByRecord = "stopped-by-record",
         "the program does not get past a record that it cannot process";
+    ConsumerGaveUp = "consumer-gave-up",
+        "`poll()` threw what its consumer does not get over, and nobody started another one";
+    SentAgainForEver = "sent-again-for-ever",
+        "the application sends again whatever fails, and it fails again";
     ProcessedBeforeCommitted = "processed-before-committed",
         "the record had been processed and not committed when the partition began anew from the last commit";
     ProcessedAfterLosingPartition = "processed-after-losing-partition",

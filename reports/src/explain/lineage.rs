@@ -4,12 +4,15 @@
 //! chain (one recorded from a real cluster), the latest transmission to that broker before the append is taken, and the
 //! origin is marked as not certain.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
 use super::nodes::FaultLine;
+use super::steps::one_sentence;
 
 /// The place of an event in the trace.
 pub(crate) type At = usize;
@@ -96,6 +99,9 @@ pub(crate) struct Lineage<'a> {
     recognised: BTreeMap<(&'a TopicPartition, i64, i32), Vec<At>>,
     /// What clients warned of.
     warnings: BTreeMap<u32, Vec<At>>,
+    /// The batches of records that were asked for: of one that is sent again for minutes there are thousands, and as many
+    /// duplicates that ask.
+    families: RefCell<BTreeMap<RecordId, Rc<[(u32, u64)]>>>,
     /// What each broker had read of the metadata log and did not go by yet.
     pub(super) held_back: BTreeMap<NodeId, Vec<At>>,
     /// Where disks said that something was synced, and it was not.
@@ -126,6 +132,7 @@ impl<'a> Lineage<'a> {
             faults: BTreeMap::new(),
             recognised: BTreeMap::new(),
             warnings: BTreeMap::new(),
+            families: RefCell::default(),
             held_back: BTreeMap::new(),
             lies: BTreeMap::new(),
         };
@@ -365,7 +372,7 @@ impl<'a> Lineage<'a> {
         })
     }
 
-    /// Where an append (or a refusal) came from. `batches` are those that it may have been.
+    /// Where an append (or a refusal) came from. `batches` are those that it may have been, sorted.
     pub(crate) fn origin(&self, at: At, partition: &TopicPartition, batches: &[(u32, u64)]) -> Option<Origin> {
         // A request that waited in its connection is looked at when the one before it is answered, and what led to that is not
         // what led to it: producer id and sequence tell the two apart.
@@ -405,7 +412,7 @@ impl<'a> Lineage<'a> {
         }
         // Two requests may have left in one breath: the one that the chain of causes leads to comes first.
         [at].into_iter().chain(self.said_together(at)).find_map(|other| match &self.events[other].fact {
-            Fact::BatchSent { batch, partition: to, .. } if to == partition && batches.contains(&(client, *batch)) => {
+            Fact::BatchSent { batch, partition: to, .. } if to == partition && batches.binary_search(&(client, *batch)).is_ok() => {
                 self.transmission(other, true)
             }
             _ => None,
@@ -428,22 +435,24 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    /// The batches that a logical record was in: its own and those of its resends.
-    pub(crate) fn batches_of(&self, record: RecordId) -> Vec<(u32, u64)> {
-        self.attempts(record)
-            .into_iter()
-            .filter_map(|attempt| Some((attempt.client, self.records.get(&attempt)?.batch?)))
-            .collect()
+    /// The batches that a logical record was in, its own and those of its resends, sorted.
+    pub(crate) fn batches_of(&self, record: RecordId) -> Rc<[(u32, u64)]> {
+        let mut families = self.families.borrow_mut();
+        let family = families.entry(record).or_insert_with(|| {
+            let batch = |attempt: RecordId| Some((attempt.client, self.records.get(&attempt)?.batch?));
+            let batches: BTreeSet<(u32, u64)> = self.attempts(record).into_iter().filter_map(batch).collect();
+            batches.into_iter().collect()
+        });
+        Rc::clone(family)
     }
 
     /// A record and its resends, the first one first.
     pub(crate) fn attempts(&self, record: RecordId) -> Vec<RecordId> {
         let mut attempts = vec![record];
+        let mut known = BTreeSet::from([record]);
         let mut next = 0;
         while let Some(line) = attempts.get(next).and_then(|attempt| self.records.get(attempt)) {
-            let unknown: Vec<RecordId> =
-                line.resends.iter().filter(|resend| !attempts.contains(resend)).copied().collect();
-            attempts.extend(unknown);
+            attempts.extend(line.resends.iter().filter(|resend| known.insert(**resend)));
             next += 1;
         }
         attempts
@@ -497,10 +506,13 @@ impl<'a> Lineage<'a> {
         found.partition_point(|at| *at < until) - found.partition_point(|at| *at < sent)
     }
 
-    /// The last thing that a client said of its idempotence before a moment.
-    pub(crate) fn idempotence_warning(&self, client: u32, before: At) -> Option<At> {
+    /// The last thing that a client said of its idempotence before a moment, in one sentence.
+    pub(crate) fn idempotence_warning(&self, client: u32, before: At) -> Option<(At, &'a str)> {
         let mut warnings = self.warnings.get(&client)?.iter().rev().copied().filter(|at| *at < before);
-        warnings.find(|at| matches!(&self.events[*at].fact, Fact::ClientWarned { what } if what.contains("dempotence")))
+        warnings.find_map(|at| match &self.events[at].fact {
+            Fact::ClientWarned { what } if what.contains("dempotence") => Some((at, one_sentence(what))),
+            _ => None,
+        })
     }
 
     /// What a client warned of in the same breath, before it said this.

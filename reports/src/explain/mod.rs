@@ -43,6 +43,10 @@ use lineage::Lineage;
 /// How many stories of one kind and cause are told; those that differ in nothing but the record are told once.
 pub const STORIES_PER_CAUSE: usize = 3;
 
+/// After so many that went like one that was told, no other way is looked for: an application that resends for minutes makes
+/// duplicates by the ten thousand, each with a story as long as all its resends.
+const ALIKE: u64 = 100;
+
 /// The stories of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
@@ -109,7 +113,8 @@ pub fn explain(judgement: &mut Judgement, events: &[Event], contract: &Contract)
     let lineage = Lineage::new(events);
     let mut told: BTreeMap<(Kind, Cause), Told> = BTreeMap::new();
     for anomaly in &mut judgement.anomalies {
-        let tale = tale(&lineage, anomaly, contract);
+        let enough = |cause| told.get(&(anomaly.kind, cause)).is_some_and(Told::is_enough);
+        let tale = tale(&lineage, anomaly, contract, &enough);
         anomaly.cause = Some(tale.cause);
         anomaly.contributing = tale.contributing;
         anomaly.permitted = contract.permits(anomaly);
@@ -140,8 +145,12 @@ struct Told {
 }
 
 impl Told {
+    fn is_enough(&self) -> bool {
+        self.courses.len() >= STORIES_PER_CAUSE || self.untold >= ALIKE
+    }
+
     fn is_worth_telling(&mut self, steps: &[Step]) -> bool {
-        if self.courses.len() < STORIES_PER_CAUSE {
+        if !self.is_enough() {
             let course: Vec<String> = steps.iter().map(Step::course).collect();
             if !self.courses.contains(&course) {
                 self.courses.push(course);
@@ -153,7 +162,10 @@ impl Told {
     }
 }
 
-fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+/// Whether enough is told of a cause: then its steps are not wanted.
+type Enough<'e> = &'e dyn Fn(Cause) -> bool;
+
+fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: Enough<'_>) -> Tale {
     match anomaly.kind {
         Kind::LostWrite => {
             let removed = why_rewritten::explain(lineage, anomaly).or_else(|| why_removed::lost(lineage, anomaly));
@@ -165,10 +177,10 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
         Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
         Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),
         Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),
-        Kind::Duplicate => why_duplicated::explain(lineage, anomaly),
-        Kind::Reorder | Kind::ReplayReorder => why_reordered::explain(lineage, anomaly),
+        Kind::Duplicate => why_duplicated::explain(lineage, anomaly, enough),
+        Kind::Reorder | Kind::ReplayReorder => why_reordered::explain(lineage, anomaly, enough),
         Kind::KeyReorder => why_keys_moved::explain(lineage, anomaly),
-        Kind::Unavailable | Kind::Stuck => why_stuck::explain(lineage, anomaly),
+        Kind::Unavailable | Kind::Stuck => why_stuck::explain(lineage, anomaly, contract),
         Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
         Kind::Misrouted => why_misrouted::explain(lineage, anomaly),
         Kind::StaleEndOffset => why_stale::explain(lineage, anomaly),

@@ -9,7 +9,7 @@ use ackproof_core::fact::Fact;
 use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::lineage::{At, Lineage};
-use super::steps::{one_sentence, step};
+use super::steps::step;
 use super::story::{Mark, Step};
 
 /// How many faults one story shows: of many in force the last few.
@@ -129,16 +129,6 @@ impl<'l, 'a> Telling<'l, 'a> {
             self.tell_all(self.lineage.last_change(partition, offline, shrinks));
         } else if too_few {
             self.tell_all(self.lineage.last_change(partition, to, shrinks));
-        }
-    }
-
-    /// What the client had said of its idempotence, as a step and in words.
-    pub(super) fn warning(&mut self, client: u32, before: At) -> Option<String> {
-        let at = self.lineage.idempotence_warning(client, before)?;
-        self.tell(at);
-        match &self.lineage.events[at].fact {
-            Fact::ClientWarned { what } => Some(one_sentence(what).to_owned()),
-            _ => None,
         }
     }
 }

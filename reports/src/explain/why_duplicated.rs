@@ -6,7 +6,7 @@
 use ackproof_core::fact::{Fact, ForgottenReason, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
 
-use super::Tale;
+use super::{Enough, Tale};
 use super::cause::Cause;
 use super::lineage::{At, Lineage, Origin};
 use super::renumbered::renumbered;
@@ -22,7 +22,7 @@ struct Copied {
     origin: Option<Origin>,
 }
 
-pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'_>) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
     let copied = |offset: Option<i64>| copied(lineage, record, &partition, offset?);
     let first = copied(anomaly.other_offset.map(|offset| offset.0));
@@ -44,20 +44,23 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
     let start = [first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent).min();
     let start = start.map_or(earlier, |sent| sent.min(earlier));
+    let warned = Some(record.client).filter(|_| cause != Cause::ResentByApplication);
+    let warned = warned.and_then(|client| lineage.idempotence_warning(client, start));
+    let told = |steps| Tale { warned: warned.map(|(_, warning)| warning.to_owned()), ..Tale::new(cause, steps) };
+    if enough(cause) {
+        return told(Vec::new());
+    }
     let mut telling = Telling::new(lineage);
     telling.tell_all([first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent));
     telling.fail_over(&partition, start, earlier, later);
-    let mut warned = None;
+    telling.tell_all(warned.map(|(at, _)| at));
     if cause == Cause::ResentByApplication {
         resends(&mut telling, lineage, record, later);
-    } else {
-        warned = telling.warning(record.client, start);
-        if let Some(retry) = retry_before(lineage, first, second) {
-            telling.tell(retry);
-            match lost_answer(lineage, earlier, retry) {
-                Some(lost) => telling.tell_all([lost]),
-                None => telling.faults(start, retry),
-            }
+    } else if let Some(retry) = retry_before(lineage, first, second) {
+        telling.tell(retry);
+        match lost_answer(lineage, earlier, retry) {
+            Some(lost) => telling.tell_all([lost]),
+            None => telling.faults(start, retry),
         }
     }
     telling.tell_all(forgotten.filter(|_| blamed));
@@ -67,7 +70,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         let attempt = copy.origin.filter(|_| is_late).map(|origin| attempt_of(lineage, origin));
         telling.mark(copy.append, mark).note = attempt.unwrap_or_default();
     }
-    Tale { warned, ..Tale::new(cause, telling.into_steps()) }
+    told(telling.into_steps())
 }
 
 /// What the application sent and heard before both copies were there, and what kept the answers from it.
@@ -110,10 +113,8 @@ fn copied(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, o
 fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied) -> Cause {
     let (Some(one), Some(two)) = (first.origin, second.origin) else { return Cause::Unknown };
     if (one.client, one.batch) != (two.client, two.batch) {
-        return match lineage.attempts(record).len() {
-            0 | 1 => Cause::Unknown,
-            _ => Cause::ResentByApplication,
-        };
+        let resent = lineage.records.get(&record).is_some_and(|line| !line.resends.is_empty());
+        return if resent { Cause::ResentByApplication } else { Cause::Unknown };
     }
     let certain = one.certain && two.certain;
     let (one_sequence, two_sequence) = (sequence(lineage, first.append), sequence(lineage, second.append));

@@ -5,7 +5,7 @@
 use ackproof_core::fact::{Fact, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
 
-use super::Tale;
+use super::{Enough, Tale};
 use super::cause::Cause;
 use super::lineage::{At, BatchLine, Lineage, Origin};
 use super::renumbered::renumbered;
@@ -14,7 +14,7 @@ use super::telling::Telling;
 use super::why_duplicated::{attempt_of, sequence};
 use crate::anomaly::{Anomaly, Kind};
 
-pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'_>) -> Tale {
     let (Some(record), Some(other), Some(partition)) = (anomaly.record, anomaly.other_record, Tale::partition(anomaly))
     else {
         return Tale::unknown();
@@ -38,8 +38,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let renumbered = renumbered(lineage, &partition, (from.client, from.batch), late);
     let cause = renumbered.map_or(cause, |(cause, _)| cause);
     let start = batch.sent.first().map_or(from.sent, |first| from.sent.min(*first));
+    let warned = lineage.idempotence_warning(from.client, start);
+    let told = |steps| Tale { warned: warned.map(|(_, warning)| warning.to_owned()), ..Tale::new(cause, steps) };
+    if enough(cause) {
+        return told(Vec::new());
+    }
     let mut telling = Telling::new(lineage);
-    let warned = telling.warning(from.client, start);
+    telling.tell_all(warned.map(|(at, _)| at));
     telling.tell_all([start, from.sent]);
     telling.tell_all(ahead_from.map(|origin| origin.sent));
     if let Some(retry) = retry {
@@ -57,7 +62,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     if is_late {
         telling.tell(late).note = attempt_of(lineage, from);
     }
-    Tale { warned, ..Tale::new(cause, telling.into_steps()) }
+    told(telling.into_steps())
 }
 
 fn copied(

@@ -2,7 +2,8 @@
 //! from its end.
 //!
 //! Source: `failure-catalog.md` PA-06, RE-02: without unclean election the partition waits for the last in-sync replica. ST-08: a
-//! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process.
+//! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process. GR-12: a
+//! consumer whose group is gone, or whose name is taken, hears it and does not join again (`transitionToFatal`).
 
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::protocol::ErrorCode;
@@ -14,12 +15,14 @@ use super::lineage::{At, Lineage};
 use super::steps::step;
 use super::telling::Telling;
 use crate::anomaly::{Anomaly, Kind};
+use crate::contract::{Contract, OnError};
 
-pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    let Some(partition) = Tale::partition(anomaly) else { return without_partition(lineage, anomaly) };
+pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+    let Some(partition) = Tale::partition(anomaly) else { return without_partition(lineage, anomaly, contract) };
+    let circles = || sent_for_ever(lineage, anomaly.record?.client, contract);
     let Some(line) = lineage.partitions.get(&partition) else { return waiting(lineage, anomaly) };
     if line.final_leader.is_some() || (anomaly.kind == Kind::Stuck && anomaly.record.is_some()) {
-        return waiting(lineage, anomaly);
+        return circles().unwrap_or_else(|| waiting(lineage, anomaly));
     }
     let offline = line
         .structure
@@ -78,11 +81,76 @@ fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     Tale { unhealed, ..Tale::new(Cause::Unknown, telling.into_steps()) }
 }
 
-fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let found = unreadable(lineage, anomaly)
         .or_else(|| poisoned(lineage, anomaly))
+        .or_else(|| given_up(lineage, anomaly, contract))
+        .or_else(|| sent_for_ever(lineage, unsent(anomaly, contract)?, contract))
         .or_else(|| parted_in_one_epoch(lineage, anomaly));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
+}
+
+/// Nobody reads a partition of a group: each consumer of the group has thrown at its program what it does not get over, or is gone.
+fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
+    let (_, group) = anomaly.note.as_ref()?.strip_suffix(" reads it")?.split_once(": no member of group ")?;
+    let consumers = contract.consumers.iter().filter(|consumer| consumer.group.as_deref() == Some(group));
+    let mut places = Vec::new();
+    for client in consumers.map(|consumer| NodeId::Client(consumer.client)) {
+        let of_client = |event: &&Event| event.node == client;
+        let is_gone = lineage.nodes.get(&client).and_then(|places| places.last()).is_some_and(|last| {
+            !matches!(lineage.events[*last].fact, Fact::NodeStarted | Fact::NodeResumed | Fact::NodePaused)
+        });
+        if is_gone {
+            continue;
+        }
+        let last = lineage.events.iter().enumerate().rev().filter(|(_, event)| of_client(event)).find(|(_, event)| {
+            matches!(event.fact, Fact::PollFailed { .. } | Fact::Polled { .. } | Fact::PartitionsAssigned { .. })
+        });
+        // An error of the group, not of a partition.
+        match last {
+            Some((at, Event { fact: Fact::PollFailed { partition, .. }, .. })) if partition.partition < 0 => places.push(at),
+            Some(_) | None => return None,
+        }
+    }
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(places.iter().copied());
+    (!places.is_empty()).then(|| Tale::new(Cause::ConsumerGaveUp, telling.into_steps()))
+}
+
+/// After so many failures in a row, with no fault left, it is the application that goes round in circles.
+const FAILURES_IN_A_CIRCLE: usize = 20;
+
+/// An application repeats what failed, and it fails again, since the last fault was over: records too large for their topic, or so
+/// many of them that those at the end of the queue expire before their turn comes (a retry storm).
+fn sent_for_ever(lineage: &Lineage<'_>, client: u32, contract: &Contract) -> Option<Tale> {
+    contract.producer(client).filter(|producer| producer.on_error == OnError::Resend)?;
+    let is_fault = |event: &Event| matches!(event.fact, Fact::FaultInjected { .. } | Fact::FaultHealed { .. });
+    let quiet = lineage.events.iter().rposition(is_fault).unwrap_or(0);
+    let of_client = lineage.events[quiet..].iter().filter(|event| event.node == NodeId::Client(client));
+    let (mut failed, mut acknowledged, mut last) = (0, 0, None);
+    for event in of_client {
+        match &event.fact {
+            Fact::RecordFailed { record, .. } => (failed, last) = (failed + 1, Some(*record)),
+            Fact::RecordAcknowledged { .. } => acknowledged += 1,
+            _ => {}
+        }
+    }
+    if failed < FAILURES_IN_A_CIRCLE || failed < acknowledged {
+        return None;
+    }
+    let line = lineage.records.get(&last?)?;
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(line.sent.into_iter().chain(line.told));
+    if let (Some(batch), Some(told)) = (line.batch, line.told) {
+        telling.transmissions((client, batch), told);
+    }
+    Some(Tale::new(Cause::SentAgainForEver, telling.into_steps()))
+}
+
+/// Whose application has not come to its end, if that is what waits.
+fn unsent(anomaly: &Anomaly, contract: &Contract) -> Option<u32> {
+    let name = anomaly.note.as_ref()?.strip_suffix(" has not finished sending")?;
+    contract.producers.iter().find(|producer| producer.name == name).map(|producer| producer.client)
 }
 
 /// A program stands before a record that it cannot process.

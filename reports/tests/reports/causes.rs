@@ -481,6 +481,28 @@ fn cr_05_pa_12_resent_by_the_application() {
     check(&run, &idempotent, Kind::Duplicate, Cause::ResentByApplication, &[], Answer::Yes);
 }
 
+/// What is sent again for minutes: a story is told as long as there may be one that differs, and every copy has its cause.
+#[test]
+fn of_many_resends_some_are_told_and_all_are_explained() {
+    let mut run = appended(0);
+    for again in 1..=300 {
+        run.failed(again - 1, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        run.resent(again, 0, "a");
+        run.batched(again, again + 1);
+        let sent = run.transmits(again + 1, 1, 1);
+        run.appends(sent, 1, 4, again as i64);
+    }
+    run.ends_with(1, &vec!["a"; 301]);
+    let resending = with_producer(acks(-1), |producer| producer.on_error = OnError::Resend);
+    let (judgement, explanation) = run.explain(&resending);
+    let causes: Vec<_> = judgement.of_kind(Kind::Duplicate).map(|copy| (copy.cause, copy.permitted.answer)).collect();
+    assert_eq!(causes, vec![(Some(Cause::ResentByApplication), Answer::Yes); 300]);
+    let told = explanation.stories.iter().filter(|story| story.anomaly.kind == Kind::Duplicate).count();
+    let more = explanation.more.iter().find(|more| more.kind == Kind::Duplicate).map_or(0, |more| more.times);
+    assert!(told > 0 && explanation.stories.iter().all(|story| !story.steps.is_empty()), "{explanation:#?}");
+    assert_eq!(told as u64 + more, 300);
+}
+
 /// Two batches in flight; the first is refused and retried, the second goes ahead.
 fn overtaken(first_retry: bool) -> Run {
     let mut run = Run::default();

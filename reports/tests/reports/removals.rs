@@ -126,6 +126,21 @@ fn what_retention_takes_before_it_is_read_has_expired_unread() {
     }
 }
 
+/// Then the power goes with all that was not synced, and the log begins at 0 again.
+#[test]
+fn what_was_deleted_is_not_lost_with_the_log() {
+    let mut run = acknowledged(&["a", "b", "c"]);
+    begins_at(&mut run, 2, LogStartReason::DeleteRecords);
+    run.lost_power(1);
+    run.sent(3, "d");
+    run.acked(3, 0, -1);
+    run.ends_with(1, &[]);
+    let judgement = run.judge(&acks(-1));
+    // The third was not deleted, and the last came after the deletion, at an offset that lies below it.
+    let lost: Vec<_> = judgement.of_kind(Kind::LostWrite).map(|lost| lost.record.map(|record| record.number)).collect();
+    assert_eq!((judgement.counts.removed, lost), (2, vec![Some(2), Some(3)]));
+}
+
 #[test]
 fn without_a_reader_nothing_expires_unread() {
     let mut run = acknowledged(&["a", "b"]);

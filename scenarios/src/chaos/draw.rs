@@ -13,6 +13,7 @@ use toml::{Table, Value};
 
 use super::dice::Dice;
 use super::faults;
+use super::habits;
 use super::survive::Budget;
 use crate::diagnostics::Diagnostics;
 use crate::form::{Form, table, text};
@@ -137,6 +138,8 @@ pub(super) struct Shape {
     pub racks: Vec<String>,
     /// Topics with the number of their partitions and of the replicas of each.
     pub topics: Vec<(String, u32, usize)>,
+    /// The broker that most of what happens happens to: races are lost by who has just been hurt.
+    pub victim: Option<i32>,
     /// Names of clients.
     pub clients: Vec<String>,
     /// Names of consumer groups.
@@ -197,7 +200,7 @@ pub fn draw(parts: Parts, basis: &Basis, budget: Option<&Budget>) -> Form {
         Basis::Given(given) => (given.form.clone(), given.shape.clone()),
         Basis::Nothing => drawn(parts),
     };
-    let steps = faults::draw(Dice::new(parts.faults, "faults"), &shape, budget);
+    let steps = faults::draw(parts.faults, shape, budget);
     if !steps.is_empty() {
         form.sections_mut("step").extend(steps.into_iter().map(Value::Table));
     }
@@ -211,7 +214,7 @@ fn drawn(parts: Parts) -> (Form, Shape) {
     form.0.insert("title".into(), text("Drawn by chaos"));
     // A JoinGroup request waits for max.poll.interval.ms and 5 s more when its broker is gone without a word.
     form.0.insert("settle-limit".into(), text("10m"));
-    form.0.insert("time-limit".into(), text("40m"));
+    form.0.insert("time-limit".into(), text("15m"));
     let mut dice = Dice::new(parts.cluster, "cluster");
     let cluster = cluster(&mut dice, &mut shape);
     form.0.insert("cluster".into(), Value::Table(cluster));
@@ -229,6 +232,7 @@ fn drawn(parts: Parts) -> (Form, Shape) {
         let consumer = consumer(&mut dice, number, &mut shape);
         form.sections_mut("consumer").push(Value::Table(consumer));
     }
+    habits::add(parts, &mut form);
     (form, shape)
 }
 

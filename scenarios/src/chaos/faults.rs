@@ -15,7 +15,10 @@ use super::survive::{Budget, Class};
 use crate::form::{table, text};
 
 /// Steps of a world, in the order in which they were drawn.
-pub(super) fn draw(mut dice: Dice, shape: &Shape, budget: Option<&Budget>) -> Vec<Table> {
+pub(super) fn draw(seed: u64, mut shape: Shape, budget: Option<&Budget>) -> Vec<Table> {
+    let mut victim = Dice::new(seed, "victim");
+    shape.victim = (victim.chance(1, 4) && !shape.brokers.is_empty()).then(|| *victim.pick(&shape.brokers));
+    let (shape, mut dice) = (&shape, Dice::new(seed, "faults"));
     let classes: Vec<Class> = match budget {
         Some(budget) => within(&mut dice, budget),
         None => swarm(&mut dice),
@@ -31,6 +34,9 @@ pub(super) fn draw(mut dice: Dice, shape: &Shape, budget: Option<&Budget>) -> Ve
             steps.extend(repaired);
         }
     }
+    if budget.is_none() {
+        besides(Dice::new(seed, "besides"), shape, &mut steps);
+    }
     if steps.iter().any(|step| step.contains_key("when")) {
         // Facts of the time before the first record is sent do not count.
         let at = match shape.work_begins {
@@ -40,6 +46,23 @@ pub(super) fn draw(mut dice: Dice, shape: &Shape, budget: Option<&Budget>) -> Ve
         steps.insert(0, table([("name", text(READY)), ("at", text(at)), ("mark", text("clients start"))]));
     }
     steps
+}
+
+/// What is rarer, from a stream of its own: brokers that hear late of what the controller says, and operators who delete records.
+fn besides(mut dice: Dice, shape: &Shape, steps: &mut Vec<Table>) {
+    if dice.chance(1, 8) {
+        let lag = table([("nodes", text(broker(&mut dice, shape))), ("by", text(dice.millis(100, 10_000)))]);
+        let mut step = table([("name", text("late metadata")), ("metadata-lag", Value::Table(lag))]);
+        trigger(&mut dice, shape, steps, &mut step);
+        lasts(&mut dice, &mut step);
+        steps.push(step);
+    }
+    if dice.chance(1, 12) && !shape.topics.is_empty() {
+        let records = table([("partition", text(partition(&mut dice, shape))), ("all-committed", Value::Boolean(true))]);
+        let mut step = table([("name", text("records deleted")), ("delete-records", Value::Table(records))]);
+        trigger(&mut dice, shape, steps, &mut step);
+        steps.push(step);
+    }
 }
 
 /// The moment from which facts count.
@@ -329,6 +352,11 @@ fn partition(dice: &mut Dice, shape: &Shape) -> String {
 
 /// A broker, by its role or by its number.
 fn broker(dice: &mut Dice, shape: &Shape) -> String {
+    if let Some(victim) = shape.victim
+        && dice.chance(2, 3)
+    {
+        return format!("broker {victim}");
+    }
     let partition = partition(dice, shape);
     match dice.between(0, 9) {
         0..=3 => format!("leader of {partition}"),

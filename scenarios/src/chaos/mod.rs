@@ -10,6 +10,7 @@ mod dice;
 pub mod draw;
 pub mod exhaustive;
 mod faults;
+mod habits;
 pub mod keep;
 pub mod results;
 pub mod seeds;

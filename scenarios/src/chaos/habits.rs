@@ -1,0 +1,118 @@
+//! What some worlds have and most do not: topics that forget, topics that keep the last of each key, other ways to share a
+//! group, consumers that end politely.
+//!
+//! Each is drawn from a stream of its own, so that a new one changes no world that does not have it.
+
+use toml::{Table, Value};
+
+use super::dice::Dice;
+use super::draw::Parts;
+use crate::form::{Form, table, text};
+
+/// Adds to a drawn plan what this world has besides.
+pub(super) fn add(parts: Parts, form: &mut Form) {
+    forgetful(Dice::new(parts.clients, "retention"), form);
+    compacted(Dice::new(parts.clients, "compaction"), form);
+    membership(Dice::new(parts.clients, "membership"), form);
+    endings(Dice::new(parts.clients, "endings"), form);
+}
+
+/// Topics whose records expire while the world lasts.
+fn forgetful(mut dice: Dice, form: &mut Form) {
+    if !dice.chance(1, 10) {
+        return;
+    }
+    for topic in tables(form, "topic") {
+        let (key, value) = *dice.pick(&[("retention.bytes", 1_000), ("retention.bytes", 5_000), ("retention.ms", 5_000)]);
+        set(topic, key, value);
+        small_segments(&mut dice, topic);
+    }
+    let cluster = cluster(form);
+    set(cluster, "log.retention.check.interval.ms", 1_000);
+    set(cluster, "log.initial.task.delay.ms", 500);
+}
+
+/// Topics that keep the last record of each key. Every record needs one.
+fn compacted(mut dice: Dice, form: &mut Form) {
+    if !dice.chance(1, 12) {
+        return;
+    }
+    for topic in tables(form, "topic") {
+        let config = config(topic);
+        config.insert("cleanup.policy".into(), text("compact"));
+        config.insert("min.cleanable.dirty.ratio".into(), Value::Float(*dice.pick(&[0.0, 0.2])));
+        config.insert("delete.retention.ms".into(), Value::Integer(*dice.pick(&[1_000, 60_000])));
+        small_segments(&mut dice, topic);
+    }
+    for producer in tables(form, "producer") {
+        producer.insert("key".into(), text("k{n%5}"));
+        if dice.chance(1, 5) {
+            producer.insert("tombstones".into(), Value::Boolean(true));
+        }
+    }
+    set(cluster(form), "log.cleaner.backoff.ms", 1_000);
+}
+
+/// The protocol and the assignor of a group: all its members have the same.
+fn membership(mut dice: Dice, form: &mut Form) {
+    let kafka = cluster(form).get("kafka").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let new_protocol = kafka.starts_with('4') && dice.chance(1, 2);
+    let assignors = ["RangeAssignor", "RoundRobinAssignor", "StickyAssignor", "CooperativeStickyAssignor"];
+    let known = if kafka == "2.2" { &assignors[..3] } else { &assignors[..] };
+    let assignor = dice.chance(1, 3).then(|| *dice.pick(known));
+    let is_static = kafka != "2.2" && dice.chance(1, 10);
+    for consumer in tables(form, "consumer").filter(|consumer| consumer.contains_key("subscribe")) {
+        let name = consumer.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let config = config(consumer);
+        if is_static {
+            config.insert("group.instance.id".into(), text(name));
+        }
+        if new_protocol {
+            config.insert("group.protocol".into(), text("consumer"));
+            // Brokers say these.
+            config.remove("session.timeout.ms");
+            config.remove("heartbeat.interval.ms");
+        } else if let Some(assignor) = assignor {
+            let class = format!("org.apache.kafka.clients.consumer.{assignor}");
+            config.insert("partition.assignment.strategy".into(), text(class));
+        }
+    }
+}
+
+/// How consumers end when they are stopped, and what they do while a worker works.
+fn endings(mut dice: Dice, form: &mut Form) {
+    for consumer in tables(form, "consumer").filter(|consumer| consumer.contains_key("subscribe")) {
+        if dice.chance(1, 4) {
+            consumer.insert("on-stop".into(), text(*dice.pick(&["wakeup", "break"])));
+        }
+        if consumer.contains_key("hand-over") && dice.chance(1, 2) {
+            consumer.insert("pause".into(), Value::Boolean(true));
+        }
+        if consumer.contains_key("commit-mode") && dice.chance(1, 3) {
+            consumer.insert("commit-failure".into(), text("repeat"));
+        }
+    }
+}
+
+/// Nothing is taken from the segment that is written to. Since 4.1 segments are never smaller than a mebibyte, but may be younger.
+fn small_segments(dice: &mut Dice, topic: &mut Table) {
+    set(topic, "segment.ms", *dice.pick(&[100, 1_000]));
+}
+
+fn tables<'f>(form: &'f mut Form, kind: &str) -> impl Iterator<Item = &'f mut Table> {
+    form.sections_mut(kind).iter_mut().filter_map(Value::as_table_mut)
+}
+
+fn cluster(form: &mut Form) -> &mut Table {
+    let cluster = form.0.entry("cluster").or_insert_with(|| Value::Table(table([])));
+    cluster.as_table_mut().expect("a drawn plan has a cluster")
+}
+
+fn config(of: &mut Table) -> &mut Table {
+    let config = of.entry("config").or_insert_with(|| Value::Table(table([])));
+    config.as_table_mut().expect("a drawn configuration is a table")
+}
+
+fn set(of: &mut Table, key: &str, value: i64) {
+    config(of).insert(key.into(), Value::Integer(value));
+}
