@@ -272,9 +272,9 @@ impl Contract {
                 Some(Cause::StoppedByRecord) => {
                     Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
                 }
-                Some(Cause::ConsumerGaveUp) => {
-                    Permitted::yes("the program heard it, and a consumer that `poll()` has thrown this from never joins again")
-                }
+                Some(Cause::ConsumerGaveUp) => Permitted::yes(
+                    "the program heard it, and a consumer that `poll()` has thrown this from never joins again",
+                ),
                 Some(Cause::SentAgainForEver) => {
                     Permitted::yes("what failed is the application's to repeat, and it repeats it without an end")
                 }

@@ -412,7 +412,9 @@ impl<'a> Lineage<'a> {
         }
         // Two requests may have left in one breath: the one that the chain of causes leads to comes first.
         [at].into_iter().chain(self.said_together(at)).find_map(|other| match &self.events[other].fact {
-            Fact::BatchSent { batch, partition: to, .. } if to == partition && batches.binary_search(&(client, *batch)).is_ok() => {
+            Fact::BatchSent { batch, partition: to, .. }
+                if to == partition && batches.binary_search(&(client, *batch)).is_ok() =>
+            {
                 self.transmission(other, true)
             }
             _ => None,

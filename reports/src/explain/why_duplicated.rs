@@ -6,13 +6,13 @@
 use ackproof_core::fact::{Fact, ForgottenReason, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
 
-use super::{Enough, Tale};
 use super::cause::Cause;
 use super::lineage::{At, Lineage, Origin};
 use super::renumbered::renumbered;
 use super::steps::step;
 use super::story::Mark;
 use super::telling::Telling;
+use super::{Enough, Tale};
 use crate::anomaly::Anomaly;
 
 /// A copy: its append, and where that came from.

@@ -62,18 +62,20 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
     Some(Tale::new(cause, told.chain([step(lineage, second).mark(Mark::Again)]).collect()))
 }
 
-/// Where a group's generations began anew between two moments.
+/// Where a group's generations began anew between two moments: they are counted from the start again, or the one that there was has
+/// nobody of those who were in it.
 fn began_anew(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At> {
-    let generation_at = |at: At| match &lineage.events[at].fact {
-        Fact::GroupStateChanged { group: of, generation, .. } if of == group => Some(*generation),
+    let state_at = |at: At| match &lineage.events[at].fact {
+        Fact::GroupStateChanged { group: of, generation, members, .. } if of == group => Some((*generation, members)),
         _ => None,
     };
-    let mut last = (0..from).rev().find_map(generation_at)?;
+    let mut last = (0..from).rev().find_map(state_at)?;
     (from..to).find(|at| {
-        let generation = generation_at(*at);
-        let back = generation.is_some_and(|generation| generation < last);
-        last = generation.unwrap_or(last);
-        back
+        let Some((generation, members)) = state_at(*at) else { return false };
+        let (before, were_in_it) = std::mem::replace(&mut last, (generation, members));
+        let strangers =
+            !members.is_empty() && !were_in_it.is_empty() && !members.iter().any(|it| were_in_it.contains(it));
+        generation < before || generation == before && strangers
     })
 }
 

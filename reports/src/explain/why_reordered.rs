@@ -5,13 +5,13 @@
 use ackproof_core::fact::{Fact, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
 
-use super::{Enough, Tale};
 use super::cause::Cause;
 use super::lineage::{At, BatchLine, Lineage, Origin};
 use super::renumbered::renumbered;
 use super::story::Mark;
 use super::telling::Telling;
 use super::why_duplicated::{attempt_of, sequence};
+use super::{Enough, Tale};
 use crate::anomaly::{Anomaly, Kind};
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'_>) -> Tale {

@@ -108,7 +108,9 @@ fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Op
         });
         // An error of the group, not of a partition.
         match last {
-            Some((at, Event { fact: Fact::PollFailed { partition, .. }, .. })) if partition.partition < 0 => places.push(at),
+            Some((at, Event { fact: Fact::PollFailed { partition, .. }, .. })) if partition.partition < 0 => {
+                places.push(at)
+            }
             Some(_) | None => return None,
         }
     }

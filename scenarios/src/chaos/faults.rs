@@ -58,7 +58,8 @@ fn besides(mut dice: Dice, shape: &Shape, steps: &mut Vec<Table>) {
         steps.push(step);
     }
     if dice.chance(1, 12) && !shape.topics.is_empty() {
-        let records = table([("partition", text(partition(&mut dice, shape))), ("all-committed", Value::Boolean(true))]);
+        let records =
+            table([("partition", text(partition(&mut dice, shape))), ("all-committed", Value::Boolean(true))]);
         let mut step = table([("name", text("records deleted")), ("delete-records", Value::Table(records))]);
         trigger(&mut dice, shape, steps, &mut step);
         steps.push(step);

@@ -2,6 +2,8 @@
 //! group, consumers that end politely.
 //!
 //! Each is drawn from a stream of its own, so that a new one changes no world that does not have it.
+//!
+//! Not modelled: tombstones are not drawn. Two of one key are one to the judges, who know records by what they say.
 
 use toml::{Table, Value};
 
@@ -23,7 +25,8 @@ fn forgetful(mut dice: Dice, form: &mut Form) {
         return;
     }
     for topic in tables(form, "topic") {
-        let (key, value) = *dice.pick(&[("retention.bytes", 1_000), ("retention.bytes", 5_000), ("retention.ms", 5_000)]);
+        let (key, value) =
+            *dice.pick(&[("retention.bytes", 1_000), ("retention.bytes", 5_000), ("retention.ms", 5_000)]);
         set(topic, key, value);
         small_segments(&mut dice, topic);
     }
@@ -46,9 +49,6 @@ fn compacted(mut dice: Dice, form: &mut Form) {
     }
     for producer in tables(form, "producer") {
         producer.insert("key".into(), text("k{n%5}"));
-        if dice.chance(1, 5) {
-            producer.insert("tombstones".into(), Value::Boolean(true));
-        }
     }
     set(cluster(form), "log.cleaner.backoff.ms", 1_000);
 }
