@@ -310,13 +310,13 @@ fn gr_06_one_generation_with_two_owners() {
 /// The log of the groups was lost: the coordinator that took over knew of no generation, and began with the first.
 #[test]
 fn gr_06_generations_that_begin_anew() {
-    let in_state = |generation| Fact::GroupStateChanged {
+    let in_state = |(generation, members): (i32, &[&str])| Fact::GroupStateChanged {
         group: "billing".into(),
         state: "CompletingRebalance".into(),
         generation,
-        members: Vec::new(),
+        members: members.iter().map(|member| (*member).to_owned()).collect(),
     };
-    let coordinated = |generations: [i32; 2]| {
+    let coordinated = |generations: [(i32, &[&str]); 2]| {
         let mut run = Run::default();
         run.say(NodeId::Broker(3), in_state(generations[0]));
         for event in written().events {
@@ -326,8 +326,12 @@ fn gr_06_generations_that_begin_anew() {
         assigned(&mut run, C2, 1, 0, ResetReason::Committed);
         kinds(&ended(run), &group(|_| {}), Kind::TwoOwners)
     };
-    assert_eq!(coordinated([1, 0]), [(Some(Cause::GroupForgotten), Answer::Yes)]);
-    assert_eq!(coordinated([1, 1]), [(Some(Cause::AssignedTwice), Answer::No)]);
+    let (forgotten, twice) = ([(Some(Cause::GroupForgotten), Answer::Yes)], [(Some(Cause::AssignedTwice), Answer::No)]);
+    assert_eq!(coordinated([(1, &[]), (0, &[])]), forgotten);
+    assert_eq!(coordinated([(1, &[]), (1, &[])]), twice);
+    // A generation of nobody but strangers is another one; one that somebody joined is not.
+    assert_eq!(coordinated([(1, &["c1"]), (1, &["c2"])]), forgotten);
+    assert_eq!(coordinated([(1, &["c1"]), (1, &["c1", "c2"])]), twice);
 }
 
 /// In another generation, after the first one gave it up, after it ended: a partition has one owner.
