@@ -4,12 +4,14 @@
 //! Not modelled: transactions promise nothing here yet.
 
 mod groups;
+mod sequences;
 
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::explain::Cause;
 use crate::invariants::{Broken, Invariant};
+use sequences::{permits_renumbering, permits_taking_for_another};
 
 /// Everything that a verdict depends on besides the facts, built by the caller from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,9 @@ pub struct ProducerContract {
     pub retries: u32,
     /// `max.in.flight.requests.per.connection`.
     pub max_in_flight: u32,
+    /// Whether it begins a new epoch where a sequence is lost (KIP-360; clients since 2.5), and uses none twice.
+    #[serde(default)]
+    pub bumps_epoch: bool,
     /// Whether it is the Scala producer of 0.8.
     pub legacy: Option<LegacyKind>,
     /// What the application does when a record fails.
@@ -353,6 +358,9 @@ impl Contract {
                 Some(_) => Permitted::no("acks=all promises a copy on every in-sync replica"),
                 None => Permitted::unknown("it depends on acks, which is not known"),
             },
+            Cause::AcknowledgedForAnother => {
+                permits_taking_for_another(anomaly.record.and_then(|record| self.producer(record.client)))
+            }
             Cause::IsrShrunkToLeader => match topic.map(|topic| topic.min_insync_replicas) {
                 Some(..=1) => Permitted::yes("min.insync.replicas=1 lets the leader alone stand for all"),
                 Some(replicas) => Permitted::no(format!("min.insync.replicas={replicas} promises that many copies")),
@@ -459,6 +467,7 @@ impl Contract {
             (_, Some(producer)) if producer.idempotence => {
                 Permitted::no("enable.idempotence=true promises each send() once in the log")
             }
+            (Some(Cause::RequestDeliveredTwice), Some(_)) => repeated_by_network(),
             (_, Some(producer)) if producer.retries == 0 => Permitted::no("retries=0 sends a batch once"),
             (_, Some(_)) => Permitted::yes("without idempotence the broker cannot tell a retry from a new record"),
         }
@@ -473,6 +482,9 @@ impl Contract {
         }
         if producer.idempotence {
             return Permitted::no("enable.idempotence=true promises the order of send()");
+        }
+        if anomaly.cause == Some(Cause::RequestDeliveredTwice) {
+            return repeated_by_network();
         }
         if anomaly.cause == Some(Cause::LateRequestAppended) {
             return Permitted::yes("without idempotence the broker cannot tell that a request is late");
@@ -522,19 +534,10 @@ impl Contract {
     }
 }
 
-/// Where the Java client gives up what idempotence promises: no setting but the number of requests in flight has a part in it.
-fn permits_renumbering(cause: Cause, producer: &ProducerContract) -> Permitted {
-    match cause {
-        Cause::BatchForgottenByRestart if producer.max_in_flight <= 1 => {
-            Permitted::no("a leader knows the last batch of a producer when it is started again")
-        }
-        Cause::BatchForgottenByRestart => Permitted::yes(
-            "a leader that is started again knows only a producer's last batch, and max.in.flight.requests.per.connection lets others be unanswered",
-        ),
-        _ => Permitted::yes(
-            "a batch that fails for good begins a new epoch, and what is in flight behind it begins anew: KAFKA-14034, open",
-        ),
-    }
+fn repeated_by_network() -> Permitted {
+    Permitted::yes(
+        "without idempotence the broker cannot tell a request that something between repeated from a new one",
+    )
 }
 
 /// Whether a loss of unknown mechanism is within the contract.

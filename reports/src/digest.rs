@@ -239,7 +239,17 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::LogLoaded { partition, log_start, log_end, clean } => {
             d.put(12u64).put(partition).put(log_start.0).put(log_end.0).put(*clean);
         }
-        Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence, crc } => {
+        Fact::Appended {
+            partition,
+            role,
+            base_offset,
+            last_offset,
+            leader_epoch,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            crc,
+        } => {
             d.put(13u64)
                 .put(partition)
                 .put(*role)
@@ -247,11 +257,12 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
                 .put(last_offset.0)
                 .put(leader_epoch.0)
                 .put(*producer_id)
+                .put(producer_epoch.0)
                 .put(base_sequence.0)
                 .put(*crc);
         }
-        Fact::DuplicateDetected { partition, base_offset, producer_id, base_sequence } => {
-            d.put(14u64).put(partition).put(base_offset.0).put(*producer_id).put(base_sequence.0);
+        Fact::DuplicateDetected { partition, base_offset, producer_id, producer_epoch, base_sequence } => {
+            d.put(14u64).put(partition).put(base_offset.0).put(*producer_id).put(producer_epoch.0).put(base_sequence.0);
         }
         Fact::AppendRefused { partition, error } => {
             d.put(15u64).put(partition).put(error.0);
@@ -400,11 +411,21 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::RecordBatched { record, partition, batch } => {
             d.put(33u64).put(*record).put(partition).put(*batch);
         }
-        Fact::BatchSent { batch, partition, attempt, producer_id, base_sequence, broker } => {
-            d.put(34u64).put(*batch).put(partition).put(*attempt).put(*producer_id).put(base_sequence.0).put(*broker);
+        Fact::BatchSent { batch, partition, attempt, producer_id, producer_epoch, base_sequence, broker } => {
+            d.put(34u64)
+                .put(*batch)
+                .put(partition)
+                .put(*attempt)
+                .put(*producer_id)
+                .put(producer_epoch.0)
+                .put(base_sequence.0)
+                .put(*broker);
         }
         Fact::BatchRetried { batch, partition, reason } => {
             d.put(35u64).put(*batch).put(partition).put(*reason);
+        }
+        Fact::BatchFailedAgain { batch, partition, error } => {
+            d.put(130u64).put(*batch).put(partition).put(error.0);
         }
         Fact::RecordAcknowledged { record, partition, offset, acks } => {
             d.put(36u64).put(*record).put(partition).put(offset.0).put(*acks);

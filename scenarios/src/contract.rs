@@ -1,7 +1,7 @@
 //! What a scenario's configuration promises, in the judge's words.
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
-use ackproof_core::config::{AutoOffsetReset, LegacyProducerType, LogConfig, ProducerConfig};
+use ackproof_core::config::{AutoOffsetReset, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig};
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::types::{NodeId, StrBytes, TopicName};
 use ackproof_reports::NodeNames;
@@ -33,6 +33,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
                 idempotence: false,
                 retries: config.message_send_max_retries,
                 max_in_flight: 1,
+                bumps_epoch: false,
                 legacy: Some(match config.producer_type {
                     LegacyProducerType::Sync => LegacyKind::Sync,
                     LegacyProducerType::Async => LegacyKind::Async,
@@ -81,6 +82,7 @@ fn java_producer(client: u32, name: &str, config: &ProducerConfig) -> ProducerCo
         idempotence: config.enable_idempotence,
         retries: config.retries,
         max_in_flight: u32::try_from(config.max_in_flight_requests_per_connection).unwrap_or(u32::MAX),
+        bumps_epoch: config.version >= KafkaVersion::new(2, 5),
         legacy: None,
         on_error: OnError::Ignore,
         ending: Ending::Closes,

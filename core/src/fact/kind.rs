@@ -69,6 +69,7 @@ impl Fact {
             Fact::RecordBatched { .. } => "record-batched",
             Fact::BatchSent { .. } => "batch-sent",
             Fact::BatchRetried { .. } => "batch-retried",
+            Fact::BatchFailedAgain { .. } => "batch-failed-again",
             Fact::RecordAcknowledged { .. } => "record-acknowledged",
             Fact::RecordFailed { .. } => "record-failed",
             Fact::RecordAbandoned { .. } => "record-abandoned",

@@ -16,7 +16,8 @@ pub use reasons::{ForgottenReason, LogStartReason, RemovalReason, ResetReason, R
 
 use crate::protocol::ErrorCode;
 use crate::types::{
-    BrokerEpoch, ConnectionId, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence, TopicPartition,
+    BrokerEpoch, ConnectionId, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, RecordId, Sequence,
+    TopicPartition,
 };
 
 /// What happened.
@@ -103,6 +104,8 @@ pub enum Fact {
         leader_epoch: LeaderEpoch,
         /// Producer id, or -1.
         producer_id: i64,
+        /// Its epoch, or -1.
+        producer_epoch: ProducerEpoch,
         /// Sequence of the first record, or -1.
         base_sequence: Sequence,
         /// Its checksum, by which copies of it are compared.
@@ -116,6 +119,8 @@ pub enum Fact {
         base_offset: Offset,
         /// Producer id.
         producer_id: i64,
+        /// Its epoch.
+        producer_epoch: ProducerEpoch,
         /// Sequence of the first record.
         base_sequence: Sequence,
     },
@@ -548,6 +553,8 @@ pub enum Fact {
         attempt: u32,
         /// Producer id, or -1.
         producer_id: i64,
+        /// Its epoch, or -1.
+        producer_epoch: ProducerEpoch,
         /// Sequence of the first record, or -1.
         base_sequence: Sequence,
         /// To which broker.
@@ -561,6 +568,15 @@ pub enum Fact {
         partition: TopicPartition,
         /// Why.
         reason: RetryReason,
+    },
+    /// A batch that had expired on its way failed once more, and that too is held against its sequences (clients before 3.6).
+    BatchFailedAgain {
+        /// The batch.
+        batch: u64,
+        /// The partition.
+        partition: TopicPartition,
+        /// How its request ended.
+        error: ErrorCode,
     },
     /// The callback of a record said: written.
     RecordAcknowledged {

@@ -152,6 +152,7 @@ impl UnifiedLog {
             partition: self.partition.clone(),
             base_offset: first.first_offset,
             producer_id: sent.producer_id(),
+            producer_epoch: sent.producer_epoch(),
             base_sequence: sent.base_sequence(),
         });
         AppendInfo {
@@ -249,6 +250,7 @@ impl UnifiedLog {
             last_offset: batch.last_offset(),
             leader_epoch: batch.partition_leader_epoch(),
             producer_id: batch.producer_id(),
+            producer_epoch: batch.producer_epoch(),
             base_sequence: batch.base_sequence(),
             crc: batch.crc(),
         });

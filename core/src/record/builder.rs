@@ -33,7 +33,7 @@ impl ProducerState {
     /// A producer without idempotence.
     pub const NONE: ProducerState = ProducerState {
         producer_id: -1,
-        producer_epoch: ProducerEpoch(-1),
+        producer_epoch: ProducerEpoch::NONE,
         base_sequence: Sequence::NONE,
         transactional: false,
     };

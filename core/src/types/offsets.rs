@@ -71,6 +71,11 @@ impl LeaderEpoch {
     }
 }
 
+impl ProducerEpoch {
+    /// Without a producer id there is no epoch.
+    pub const NONE: ProducerEpoch = ProducerEpoch(-1);
+}
+
 impl Sequence {
     /// A record without a sequence.
     pub const NONE: Sequence = Sequence(-1);

@@ -33,6 +33,8 @@ causes! {
     // ---- lost ----
     AcknowledgedBeforeReplicated = "acknowledged-before-replicated",
         "the leader acknowledged the record before its successor had a copy";
+    AcknowledgedForAnother = "acknowledged-for-another",
+        "the client gave the record's batch the sequence of one that it had given up, and the leader took it for that one";
     AcknowledgedWithoutAsking = "acknowledged-without-asking",
         "at acks=0 the client reported success once the record was on its way; nobody answered for it";
     IsrShrunkToLeader = "isr-shrunk-to-leader",
@@ -102,7 +104,7 @@ causes! {
     DuplicateNotRecognised = "duplicate-not-recognised",
         "the leader appended a sequence number that it had appended before";
     SequenceReset = "sequence-reset",
-        "the client sent the batch again under another producer id or sequence";
+        "the client sent the batch again under another producer id, epoch or sequence";
     RenumberedInFlight = "renumbered-in-flight",
         "another batch of the partition failed for good, and the client sent this one again under a new epoch and sequence";
     BatchForgottenByRestart = "batch-forgotten-by-restart",

@@ -146,6 +146,7 @@ impl Fate {
         let taken = holding.and_then(|holding| holding.taken);
         if is_new && (self.decision.is_none() || self.is_reopened(lineage, partition, at)) {
             let election = election(lineage, partition, at, leader, epoch);
+            let election = unclean_before(lineage, partition, election.unwrap_or(at)).or(election);
             let unclean = election.is_some_and(|election| {
                 matches!(lineage.events[election].fact, Fact::LeaderElected { clean: false, .. })
             });
@@ -219,4 +220,21 @@ impl Fate {
     pub(super) fn last_taken(&self) -> Option<Taken> {
         self.holders.values().filter_map(|holding| holding.taken).max_by_key(|taken| taken.gone)
     }
+}
+
+/// The unclean election that a clean one followed before anybody had led: it had decided already who is in the ISR.
+fn unclean_before(lineage: &Lineage<'_>, partition: &TopicPartition, elected: At) -> Option<At> {
+    let structure = &lineage.partitions.get(partition)?.structure;
+    let end = structure.partition_point(|at| *at < elected);
+    let mut newest_led = LeaderEpoch::NONE;
+    for at in structure[..end].iter().rev() {
+        match &lineage.events[*at].fact {
+            Fact::BecameLeader { leader_epoch, .. } => newest_led = newest_led.max(*leader_epoch),
+            // Somebody led meanwhile, and the ISR is whom it let in.
+            Fact::LeaderElected { leader_epoch, .. } if *leader_epoch <= newest_led => return None,
+            Fact::LeaderElected { clean: false, .. } => return Some(*at),
+            _ => {}
+        }
+    }
+    None
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ackproof_core::fact::{Event, Fact, Role};
-use ackproof_core::types::{NodeId, RecordId, TopicPartition};
+use ackproof_core::types::{NodeId, ProducerEpoch, RecordId, Sequence, TopicPartition};
 
 use super::nodes::FaultLine;
 use super::steps::one_sentence;
@@ -17,11 +17,23 @@ use super::steps::one_sentence;
 /// The place of an event in the trace.
 pub(crate) type At = usize;
 
+/// By what a leader knows an idempotent batch: producer id, its epoch, the sequence of the first record.
+pub(crate) type Identity = (i64, ProducerEpoch, Sequence);
+
+/// A batch. A program that starts again counts its batches from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BatchName {
+    pub client: u32,
+    /// How often its process had started.
+    pub life: usize,
+    pub number: u64,
+}
+
 /// What happened to a record.
 #[derive(Debug, Default)]
 pub(crate) struct RecordLine {
     pub sent: Option<At>,
-    pub batch: Option<u64>,
+    pub batch: Option<BatchName>,
     pub told: Option<At>,
     pub resends: Vec<RecordId>,
 }
@@ -40,7 +52,7 @@ pub(crate) struct PartitionLine {
     appends: BTreeMap<i64, Vec<At>>,
     /// The most offsets that one append spans.
     span: i64,
-    /// Elections, ISRs, truncations, loads.
+    /// Elections, ISRs as decided and as leaders heard of them, truncations, loads.
     pub structure: Vec<At>,
     /// Refused appends.
     pub refused: Vec<At>,
@@ -61,10 +73,8 @@ pub(crate) struct PartitionLine {
 pub(crate) struct Origin {
     /// The transmission.
     pub sent: At,
-    /// The client.
-    pub client: u32,
-    /// Its batch.
-    pub batch: u64,
+    /// The batch.
+    pub batch: BatchName,
     /// 1 for the first time.
     pub attempt: u32,
     /// Whether the chain of causes says so.
@@ -76,7 +86,7 @@ pub(crate) struct Origin {
 pub(crate) struct Lineage<'a> {
     pub events: &'a [Event],
     pub records: BTreeMap<RecordId, RecordLine>,
-    pub batches: BTreeMap<(u32, u64), BatchLine>,
+    pub batches: BTreeMap<BatchName, BatchLine>,
     pub partitions: BTreeMap<&'a TopicPartition, PartitionLine>,
     pub nodes: BTreeMap<NodeId, Vec<At>>,
     pub resets: BTreeMap<(u32, &'a TopicPartition), Vec<At>>,
@@ -95,13 +105,13 @@ pub(crate) struct Lineage<'a> {
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
     pub consequences: BTreeMap<At, Vec<At>>,
     pub(super) faults: BTreeMap<u32, FaultLine>,
-    /// Where leaders recognised a batch, by producer id and sequence.
-    recognised: BTreeMap<(&'a TopicPartition, i64, i32), Vec<At>>,
+    /// Where leaders recognised a batch.
+    recognised: BTreeMap<(&'a TopicPartition, Identity), Vec<At>>,
     /// What clients warned of.
     warnings: BTreeMap<u32, Vec<At>>,
     /// The batches of records that were asked for: of one that is sent again for minutes there are thousands, and as many
     /// duplicates that ask.
-    families: RefCell<BTreeMap<RecordId, Rc<[(u32, u64)]>>>,
+    families: RefCell<BTreeMap<RecordId, Rc<[BatchName]>>>,
     /// What each broker had read of the metadata log and did not go by yet.
     pub(super) held_back: BTreeMap<NodeId, Vec<At>>,
     /// Where disks said that something was synced, and it was not.
@@ -180,6 +190,13 @@ impl<'a> Lineage<'a> {
         }
     }
 
+    /// The batch that a client calls so at a moment.
+    pub(crate) fn batch_name(&self, client: u32, number: u64, at: At) -> BatchName {
+        let life = self.nodes.get(&NodeId::Client(client)).into_iter().flatten();
+        let starts = life.filter(|start| **start < at && matches!(self.events[**start].fact, Fact::NodeStarted));
+        BatchName { client, life: starts.count(), number }
+    }
+
     fn is_transmission(&self, at: At) -> bool {
         matches!(self.events[at].fact, Fact::BatchSent { .. })
     }
@@ -205,15 +222,21 @@ impl<'a> Lineage<'a> {
                 }
             }
             Fact::RecordBatched { record, batch, .. } => {
-                self.records.entry(*record).or_default().batch = Some(*batch);
+                self.records.entry(*record).or_default().batch = Some(self.batch_name(client, *batch, at));
             }
             Fact::RecordAcknowledged { record, .. }
             | Fact::RecordFailed { record, .. }
             | Fact::RecordAbandoned { record, .. } => {
                 self.records.entry(*record).or_default().told.get_or_insert(at);
             }
-            Fact::BatchSent { batch, .. } => self.batches.entry((client, *batch)).or_default().sent.push(at),
-            Fact::BatchRetried { batch, .. } => self.batches.entry((client, *batch)).or_default().retried.push(at),
+            Fact::BatchSent { batch, .. } => {
+                let name = self.batch_name(client, *batch, at);
+                self.batches.entry(name).or_default().sent.push(at);
+            }
+            Fact::BatchRetried { batch, .. } => {
+                let name = self.batch_name(client, *batch, at);
+                self.batches.entry(name).or_default().retried.push(at);
+            }
             Fact::ClientWarned { .. } => {
                 self.warnings.entry(client).or_default().push(at);
             }
@@ -274,8 +297,10 @@ impl<'a> Lineage<'a> {
                 line.appends.entry(base_offset.0).or_default().push(at);
                 line.span = line.span.max(last_offset.0.saturating_sub(base_offset.0));
             }
-            Fact::DuplicateDetected { partition, producer_id, base_sequence, .. } => {
-                self.recognised.entry((partition, *producer_id, base_sequence.0)).or_default().push(at);
+            Fact::DuplicateDetected { partition, .. } => {
+                if let Some(identity) = self.identity(at) {
+                    self.recognised.entry((partition, identity)).or_default().push(at);
+                }
             }
             Fact::AppendRefused { partition, .. } => {
                 self.partitions.entry(partition).or_default().refused.push(at);
@@ -285,6 +310,7 @@ impl<'a> Lineage<'a> {
             | Fact::PartitionOffline { partition, .. }
             | Fact::EligibleLeadersChanged { partition, .. }
             | Fact::BecameLeader { partition, .. }
+            | Fact::IsrAdopted { partition, .. }
             | Fact::Truncated { partition, .. }
             | Fact::LogLoaded { partition, .. } => {
                 self.partitions.entry(partition).or_default().structure.push(at);
@@ -337,6 +363,15 @@ impl<'a> Lineage<'a> {
         appends
     }
 
+    /// Whether a leader had appended the same transmission before.
+    pub(crate) fn was_appended(&self, partition: &TopicPartition, origin: Origin, before: At) -> bool {
+        let Some(line) = self.partitions.get(partition) else { return false };
+        let earlier = line.appends.values().flatten().copied().filter(|at| *at < before);
+        let by_leader = |at: &At| matches!(&self.events[*at].fact, Fact::Appended { role: Role::Leader, .. });
+        let same = |at| self.origin(at, partition, &[origin.batch]) == Some(origin);
+        earlier.filter(by_leader).any(same)
+    }
+
     /// The append by a leader that what stands at an offset in the end comes from. An old leader that comes to itself late
     /// may append at the same offset after it: that one is gone.
     pub(crate) fn surviving_append(&self, partition: &TopicPartition, offset: i64) -> Option<At> {
@@ -373,9 +408,9 @@ impl<'a> Lineage<'a> {
     }
 
     /// Where an append (or a refusal) came from. `batches` are those that it may have been, sorted.
-    pub(crate) fn origin(&self, at: At, partition: &TopicPartition, batches: &[(u32, u64)]) -> Option<Origin> {
+    pub(crate) fn origin(&self, at: At, partition: &TopicPartition, batches: &[BatchName]) -> Option<Origin> {
         // A request that waited in its connection is looked at when the one before it is answered, and what led to that is not
-        // what led to it: producer id and sequence tell the two apart.
+        // what led to it: producer id, epoch and sequence tell the two apart.
         let identity = self.identity(at);
         let is_its = |origin: &Origin| identity.is_none() || self.identity(origin.sent) == identity;
         let near = |cause: At| self.transmission_near(cause, partition, batches).filter(is_its);
@@ -394,18 +429,20 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    /// The producer id and the sequence of a batch that is sent or appended; none without idempotence.
-    fn identity(&self, at: At) -> Option<(i64, i32)> {
+    /// The identity of a batch that is sent, appended or recognised; none without idempotence.
+    pub(crate) fn identity(&self, at: At) -> Option<Identity> {
         match &self.events[at].fact {
-            Fact::Appended { producer_id, base_sequence, .. } | Fact::BatchSent { producer_id, base_sequence, .. } => {
-                (*producer_id >= 0).then_some((*producer_id, base_sequence.0))
+            Fact::Appended { producer_id, producer_epoch, base_sequence, .. }
+            | Fact::BatchSent { producer_id, producer_epoch, base_sequence, .. }
+            | Fact::DuplicateDetected { producer_id, producer_epoch, base_sequence, .. } => {
+                (*producer_id >= 0).then_some((*producer_id, *producer_epoch, *base_sequence))
             }
             _ => None,
         }
     }
 
     /// The transmission at an event, or one said in the same breath: a request carries the batches of many partitions.
-    fn transmission_near(&self, at: At, partition: &TopicPartition, batches: &[(u32, u64)]) -> Option<Origin> {
+    fn transmission_near(&self, at: At, partition: &TopicPartition, batches: &[BatchName]) -> Option<Origin> {
         let NodeId::Client(client) = self.events[at].node else { return None };
         if !self.is_transmission(at) {
             return None;
@@ -413,7 +450,7 @@ impl<'a> Lineage<'a> {
         // Two requests may have left in one breath: the one that the chain of causes leads to comes first.
         [at].into_iter().chain(self.said_together(at)).find_map(|other| match &self.events[other].fact {
             Fact::BatchSent { batch, partition: to, .. }
-                if to == partition && batches.binary_search(&(client, *batch)).is_ok() =>
+                if to == partition && batches.binary_search(&self.batch_name(client, *batch, other)).is_ok() =>
             {
                 self.transmission(other, true)
             }
@@ -424,7 +461,8 @@ impl<'a> Lineage<'a> {
     fn transmission(&self, at: At, certain: bool) -> Option<Origin> {
         match (&self.events[at].fact, self.events[at].node) {
             (Fact::BatchSent { batch, attempt, .. }, NodeId::Client(client)) => {
-                Some(Origin { sent: at, client, batch: *batch, attempt: *attempt, certain })
+                let batch = self.batch_name(client, *batch, at);
+                Some(Origin { sent: at, batch, attempt: *attempt, certain })
             }
             _ => None,
         }
@@ -438,11 +476,11 @@ impl<'a> Lineage<'a> {
     }
 
     /// The batches that a logical record was in, its own and those of its resends, sorted.
-    pub(crate) fn batches_of(&self, record: RecordId) -> Rc<[(u32, u64)]> {
+    pub(crate) fn batches_of(&self, record: RecordId) -> Rc<[BatchName]> {
         let mut families = self.families.borrow_mut();
         let family = families.entry(record).or_insert_with(|| {
-            let batch = |attempt: RecordId| Some((attempt.client, self.records.get(&attempt)?.batch?));
-            let batches: BTreeSet<(u32, u64)> = self.attempts(record).into_iter().filter_map(batch).collect();
+            let attempts = self.attempts(record).into_iter();
+            let batches: BTreeSet<BatchName> = attempts.filter_map(|attempt| self.records.get(&attempt)?.batch).collect();
             batches.into_iter().collect()
         });
         Rc::clone(family)
@@ -460,6 +498,15 @@ impl<'a> Lineage<'a> {
         attempts
     }
 
+    /// The attempt of a record that was acknowledged; the first one if none was.
+    pub(crate) fn acknowledged(&self, record: RecordId) -> RecordId {
+        let is_told = |attempt: &RecordId| {
+            let told = self.records.get(attempt).and_then(|line| line.told);
+            told.is_some_and(|told| matches!(self.events[told].fact, Fact::RecordAcknowledged { .. }))
+        };
+        self.attempts(record).into_iter().find(is_told).unwrap_or(record)
+    }
+
     /// The ISR at a moment, as last said before it.
     pub(crate) fn isr(&self, partition: &TopicPartition, at: At) -> Option<&'a [i32]> {
         let structure = &self.partitions.get(partition)?.structure;
@@ -471,6 +518,18 @@ impl<'a> Lineage<'a> {
             | Fact::IsrChanged { to: isr, .. } => Some(isr.as_slice()),
             _ => None,
         })
+    }
+
+    /// The ISR that a leader went by at a moment, whatever the controller had decided that it had not heard of.
+    pub(crate) fn leader_isr(&self, partition: &TopicPartition, leader: i32, at: At) -> Option<&'a [i32]> {
+        let structure = &self.partitions.get(partition)?.structure;
+        let end = structure.partition_point(|other| *other <= at);
+        let said = structure[..end].iter().rev().filter(|at| self.events[**at].node == NodeId::Broker(leader));
+        let mut own = said.filter_map(|at| match &self.events[*at].fact {
+            Fact::BecameLeader { isr, .. } | Fact::IsrAdopted { isr, .. } => Some(isr.as_slice()),
+            _ => None,
+        });
+        own.next().or_else(|| self.isr(partition, at))
     }
 
     /// The last refusal of what a client sent to a broker at acks=0, in a stretch of the trace.
@@ -495,17 +554,19 @@ impl<'a> Lineage<'a> {
     }
 
     /// The refusal of a transmission of these batches, the last one before a moment.
-    pub(crate) fn last_refusal(&self, partition: &TopicPartition, batch: (u32, u64), before: At) -> Option<At> {
+    pub(crate) fn last_refusal(&self, partition: &TopicPartition, batch: BatchName, before: At) -> Option<At> {
         let refused = &self.partitions.get(partition)?.refused;
         let end = refused.partition_point(|at| *at < before);
         refused[..end].iter().rev().copied().find(|at| self.origin(*at, partition, &[batch]).is_some())
     }
 
-    /// How often leaders recognised the batch of a transmission before a moment.
-    pub(crate) fn recognised(&self, sent: At, until: At) -> usize {
-        let Fact::BatchSent { partition, producer_id, base_sequence, .. } = &self.events[sent].fact else { return 0 };
-        let found = self.recognised.get(&(partition, *producer_id, base_sequence.0)).map_or(&[][..], Vec::as_slice);
-        found.partition_point(|at| *at < until) - found.partition_point(|at| *at < sent)
+    /// Where leaders recognised the batch of a transmission before a moment.
+    pub(crate) fn recognised(&self, sent: At, until: At) -> &[At] {
+        let Fact::BatchSent { partition, .. } = &self.events[sent].fact else { return &[] };
+        let Some(identity) = self.identity(sent) else { return &[] };
+        let found = self.recognised.get(&(partition, identity)).map_or(&[][..], Vec::as_slice);
+        let (from, to) = (found.partition_point(|at| *at < sent), found.partition_point(|at| *at < until));
+        found.get(from..to).unwrap_or_default()
     }
 
     /// The last thing that a client said of its idempotence before a moment, in one sentence.

@@ -12,6 +12,7 @@ mod nodes;
 mod renumbered;
 pub(crate) mod steps;
 pub mod story;
+mod taken_for_another;
 mod telling;
 mod why_delivery;
 mod why_dropped;

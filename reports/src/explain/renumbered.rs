@@ -1,4 +1,4 @@
-//! Why an idempotent producer's batch came once more under another sequence, which no leader recognises.
+//! Why an idempotent producer's batch came once more under another epoch or sequence, which no leader recognises.
 //!
 //! Source: KIP-360, KAFKA-14034 (`TransactionManager.startSequencesAtBeginning`): a producer that cannot go on in its epoch begins
 //! a new one, and numbers anew what the partition has in flight, whether or not it was written. `ProducerStateManager`: a
@@ -6,28 +6,23 @@
 
 use ackproof_core::fact::Fact;
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::TopicPartition;
+use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::cause::Cause;
-use super::lineage::{At, Lineage};
+use super::lineage::{At, BatchName, Lineage};
 
 /// Why a batch (of a client) was renumbered before an append of it, and the event that decided it.
 pub(super) fn renumbered(
     lineage: &Lineage<'_>,
     partition: &TopicPartition,
-    batch: (u32, u64),
+    batch: BatchName,
     append: At,
 ) -> Option<(Cause, At)> {
     let first = *lineage.batches.get(&batch)?.sent.first()?;
-    let (Fact::BatchSent { base_sequence: before, .. }, Fact::Appended { base_sequence: after, producer_id, .. }) =
-        (&lineage.events[first].fact, &lineage.events[append].fact)
-    else {
-        return None;
-    };
-    if *producer_id < 0 || before == after {
+    if lineage.identity(first)? == lineage.identity(append)? {
         return None;
     }
-    forgotten(lineage, partition, first, append).or_else(|| failed(lineage, partition, batch.0, first, append))
+    forgotten(lineage, partition, first, append).or_else(|| failed(lineage, partition, batch.client, first, append))
 }
 
 /// A leader whose log was loaded meanwhile did not know the sequence.
@@ -55,6 +50,10 @@ fn failed(lineage: &Lineage<'_>, partition: &TopicPartition, client: u32, from: 
     let is_one = |at: &At| match &lineage.events[*at].fact {
         Fact::RecordFailed { record, partition: Some(of), error, .. } => {
             record.client == client && of == partition && *error != ErrorCode::CLIENT_EXPIRED_UNSENT
+        }
+        // What had expired on its way before 3.6 fails once more with its request.
+        Fact::BatchFailedAgain { partition: of, .. } => {
+            lineage.events[*at].node == NodeId::Client(client) && of == partition
         }
         _ => false,
     };

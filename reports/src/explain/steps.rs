@@ -34,6 +34,7 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         | Fact::ControlledShutdownBegan { .. }
         | Fact::BrokerFenced { .. } => decision(lineage, at, event),
         Fact::Appended { .. }
+        | Fact::DuplicateDetected { .. }
         | Fact::AppendRefused { .. }
         | Fact::FetchRefused { .. }
         | Fact::Truncated { .. }
@@ -123,6 +124,9 @@ fn log(event: &Event) -> (Actor, String, String) {
             };
             (Actor::with_role(event.node, format!("{role}, epoch {leader_epoch}")), what, String::new())
         }
+        Fact::DuplicateDetected { base_offset, base_sequence, .. } => {
+            (plain, format!("has sequence {base_sequence} already"), format!("at offset {base_offset}"))
+        }
         Fact::FetchRefused { offset, error: ErrorCode::CORRUPT_MESSAGE, .. } => {
             (plain, "refused what the leader sent".to_owned(), format!("a broken batch, from offset {offset}"))
         }
@@ -184,16 +188,21 @@ fn client(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
         Fact::RecordSent { resend_of: Some(of), .. } => {
             (plain, "send() again".to_owned(), format!("the application repeats record {}", of.number))
         }
-        Fact::BatchSent { batch, attempt, broker, base_sequence, producer_id, .. } => {
+        Fact::BatchSent { batch, attempt, broker, producer_id, producer_epoch, base_sequence, .. } => {
             let what = match attempt {
                 0 | 1 => format!("sent batch {batch}"),
                 _ => format!("sent batch {batch} again"),
             };
+            // Most producers never leave their first epoch.
+            let epoch = if producer_epoch.0 > 0 { format!(" epoch {producer_epoch}") } else { String::new() };
             let note = match *producer_id >= 0 {
-                true => format!("attempt {attempt}, producer id {producer_id}, sequence {base_sequence}"),
+                true => format!("attempt {attempt}, producer id {producer_id}{epoch}, sequence {base_sequence}"),
                 false => format!("attempt {attempt}"),
             };
             (Actor::speaking(event.node, NodeId::Broker(*broker)), what, note)
+        }
+        Fact::BatchFailedAgain { batch, error, .. } => {
+            (plain, format!("counted batch {batch} as failed once more"), exception(*error).0)
         }
         Fact::BatchRetried { batch, reason, .. } => {
             let why = match reason {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ackproof_core::fact::Fact;
 use ackproof_core::types::{NodeId, TopicPartition};
 
-use super::lineage::{At, Lineage};
+use super::lineage::{At, BatchName, Lineage};
 use super::steps::step;
 use super::story::{Mark, Step};
 
@@ -52,19 +52,19 @@ impl<'l, 'a> Telling<'l, 'a> {
     }
 
     /// The transmissions of a batch before a moment: the first, and all others in one line.
-    pub(super) fn transmissions(&mut self, batch: (u32, u64), until: At) {
+    pub(super) fn transmissions(&mut self, batch: BatchName, until: At) {
         let Some(line) = self.lineage.batches.get(&batch) else { return };
         let end = line.sent.partition_point(|at| *at < until);
         let (Some(first), Some(last)) = (line.sent[..end].first(), line.sent[..end].last()) else { return };
         let again = end - 1;
-        let recognised = self.lineage.recognised(*first, until);
+        let recognised = self.lineage.recognised(*first, until).len();
         self.tell(*first);
         if again == 0 {
             return;
         }
         let step = self.tell(*last);
         if again > 1 {
-            step.what = format!("sent batch {} again {again} times", batch.1);
+            step.what = format!("sent batch {} again {again} times", batch.number);
             step.note = format!("attempts 2 to {}", again + 1);
         }
         match recognised {

@@ -34,7 +34,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
 
 /// Why an older record of a key took effect after a newer one: its key had moved, or it was delivered again.
 pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    let newer = anomaly.other_record.and_then(|record| lineage.records.get(&record)?.told);
+    let newer = anomaly.other_record.and_then(|record| lineage.records.get(&lineage.acknowledged(record))?.told);
     let is_elsewhere = newer.is_some_and(|told| match &lineage.events[told].fact {
         Fact::RecordAcknowledged { partition, .. } => Some(partition) != Tale::partition(anomaly).as_ref(),
         _ => false,

@@ -19,7 +19,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     let Some(record) = anomaly.record else { return Tale::unknown() };
     let Some(line) = lineage.records.get(&record) else { return Tale::unknown() };
     let Some(told) = line.told else { return Tale::told_only(lineage, record) };
-    let batch = line.batch.and_then(|batch| lineage.batches.get(&(record.client, batch)));
+    let batch = line.batch.and_then(|batch| lineage.batches.get(&batch));
     let legacy = contract.producer(record.client).and_then(|producer| producer.legacy);
     let given_up = lineage.warned_just_before(record.client, told).filter(|_| legacy == Some(LegacyKind::Async));
     let cause = match &lineage.events[told].fact {
@@ -34,9 +34,9 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     };
     let mut telling = Telling::new(lineage);
     telling.tell_all(line.sent);
-    if let Some(number) = line.batch {
-        telling.transmissions((record.client, number), told);
-        telling.tell_all(batch.and_then(|batch| batch.retried.last().copied()));
+    if let Some(batch) = line.batch {
+        telling.transmissions(batch, told);
+        telling.tell_all(lineage.batches.get(&batch).and_then(|batch| batch.retried.last().copied()));
     }
     let is_abandoned = matches!(lineage.events[told].fact, Fact::RecordAbandoned { .. });
     let why_abandoned = given_up.or_else(|| {

@@ -36,9 +36,10 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
         (Cause::DuplicateNotRecognised, Some(_)) => Cause::ProducerForgotten,
         (cause, _) => cause,
     };
-    let renumbered = first.origin.filter(|_| cause == Cause::SequenceReset).and_then(|origin| {
-        renumbered(lineage, &partition, (origin.client, origin.batch), first.append.max(second.append))
-    });
+    let renumbered = first
+        .origin
+        .filter(|_| cause == Cause::SequenceReset)
+        .and_then(|origin| renumbered(lineage, &partition, origin.batch, first.append.max(second.append)));
     let cause = renumbered.map_or(cause, |(cause, _)| cause);
     let blamed = matches!(cause, Cause::ProducerForgotten | Cause::ProducerForgottenWithItsRecords);
     let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
@@ -81,7 +82,7 @@ fn resends(telling: &mut Telling<'_, '_>, lineage: &Lineage<'_>, record: RecordI
         telling.tell_all(line.sent.filter(|sent| *sent < end));
         telling.tell_all(told);
         if let Some(batch) = line.batch {
-            telling.transmissions((attempt.client, batch), told.unwrap_or(end));
+            telling.transmissions(batch, told.unwrap_or(end));
         }
         let failed = told.filter(|told| matches!(lineage.events[*told].fact, Fact::RecordFailed { .. }));
         if let (Some(sent), Some(failed)) = (line.sent, failed) {
@@ -92,7 +93,7 @@ fn resends(telling: &mut Telling<'_, '_>, lineage: &Lineage<'_>, record: RecordI
 
 /// Where the leader that appended the second copy had forgotten the producer since the first.
 fn forgotten(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied, second: Copied) -> Option<At> {
-    let (id, _) = sequence(lineage, second.append)?;
+    let (id, ..) = lineage.identity(second.append)?;
     let places = lineage.partitions.get(partition)?.forgotten.iter().copied();
     places.filter(|at| (first.append..second.append).contains(at)).find(|at| {
         lineage.events[*at].node == lineage.events[second.append].node
@@ -112,13 +113,12 @@ fn copied(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, o
 
 fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied) -> Cause {
     let (Some(one), Some(two)) = (first.origin, second.origin) else { return Cause::Unknown };
-    if (one.client, one.batch) != (two.client, two.batch) {
+    if one.batch != two.batch {
         let resent = lineage.records.get(&record).is_some_and(|line| !line.resends.is_empty());
         return if resent { Cause::ResentByApplication } else { Cause::Unknown };
     }
     let certain = one.certain && two.certain;
-    let (one_sequence, two_sequence) = (sequence(lineage, first.append), sequence(lineage, second.append));
-    match (one_sequence, two_sequence) {
+    match (lineage.identity(first.append), lineage.identity(second.append)) {
         (Some(one), Some(two)) if one == two => return Cause::DuplicateNotRecognised,
         (Some(_), Some(_)) => return Cause::SequenceReset,
         _ => {}
@@ -138,7 +138,7 @@ fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied)
 
 /// From which transmission of its batch an append came, where there were several: `from attempt 1, given up by the client`.
 pub(super) fn attempt_of(lineage: &Lineage<'_>, origin: Origin) -> String {
-    let Some(line) = lineage.batches.get(&(origin.client, origin.batch)) else { return String::new() };
+    let Some(line) = lineage.batches.get(&origin.batch) else { return String::new() };
     if !origin.certain || line.sent.len() < 2 {
         return String::new();
     }
@@ -149,18 +149,10 @@ pub(super) fn attempt_of(lineage: &Lineage<'_>, origin: Origin) -> String {
     format!("from attempt {}{}", origin.attempt, if given_up { ", which the client had given up" } else { "" })
 }
 
-/// Producer id and sequence of an append; none without idempotence.
-pub(super) fn sequence(lineage: &Lineage<'_>, append: At) -> Option<(i64, i32)> {
-    match &lineage.events[append].fact {
-        Fact::Appended { producer_id, base_sequence, .. } if *producer_id >= 0 => Some((*producer_id, base_sequence.0)),
-        _ => None,
-    }
-}
-
 /// The last time that the client decided to send the batch again, before both copies were there.
 fn retry_before(lineage: &Lineage<'_>, first: Copied, second: Copied) -> Option<At> {
     let origin = second.origin?;
-    let line = lineage.batches.get(&(origin.client, origin.batch))?;
+    let line = lineage.batches.get(&origin.batch)?;
     let end = first.append.max(second.append);
     line.retried.iter().rev().copied().find(|at| *at < end)
 }

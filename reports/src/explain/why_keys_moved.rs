@@ -15,6 +15,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(record), Some(later), Some(topic)) = (anomaly.record, anomaly.other_record, &anomaly.topic) else {
         return Tale::unknown();
     };
+    let (record, later) = (lineage.acknowledged(record), lineage.acknowledged(later));
     let sent = |record: RecordId| lineage.records.get(&record).and_then(|line| line.sent);
     let (Some(before), Some(after)) = (sent(record), sent(later)) else { return Tale::unknown() };
     // Its producer may have heard of the new partitions late, and sent both after they were there.

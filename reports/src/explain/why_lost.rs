@@ -18,9 +18,10 @@ use ackproof_core::types::{LeaderEpoch, NodeId, RecordId, TopicPartition};
 use super::Tale;
 use super::cause::Cause;
 use super::fate::{Decision, Fate, Taken, fate};
-use super::lineage::{At, Lineage, Origin};
+use super::lineage::{At, Lineage, Origin, REACH};
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
+use super::taken_for_another;
 use crate::anomaly::{Anomaly, Kind};
 use crate::contract::Contract;
 
@@ -36,14 +37,17 @@ pub(super) struct Promise {
     pub(super) epoch: LeaderEpoch,
     pub(super) crc: u32,
     pub(super) leader: i32,
-    /// The ISR when the leader appended it.
+    /// The ISR that the leader went by when it appended it.
     pub(super) isr_then: Vec<i32>,
-    /// The ISR that the promise stands on: when the client was told.
+    /// The ISR that the promise stands on: when the leader answered, or else when the client was told.
     pub(super) isr: Vec<i32>,
 }
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
+    if let Some(tale) = taken_for_another::explain(lineage, record, &partition) {
+        return tale;
+    }
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
         Some(promise) => {
             let mut tale = follow(lineage, record, &partition, &promise);
@@ -136,7 +140,7 @@ pub(crate) fn explain_from(lineage: &Lineage<'_>, record: RecordId, partition: &
 
 /// The append that the acknowledgement speaks of: the last one by a leader before it, at its offset. Of a record that was sent
 /// again another copy may be meant than the acknowledged one; and at acks=0 the client is told before a broker has heard of
-/// the record, and hears of no offset.
+/// the record, and hears of no offset. What nobody was told of somebody may have read: then it was there before.
 fn promise(
     lineage: &Lineage<'_>,
     record: RecordId,
@@ -157,19 +161,33 @@ fn promise(
     });
     let offset = acknowledged.map_or(offset, |(_, _, acked)| Some(acked))?;
     let appends = lineage.leader_appends(partition, offset);
-    let before = |at: &&At| acknowledged.is_none_or(|(_, told, _)| **at < told);
+    let seen = acknowledged.map(|(_, told, _)| told).or_else(|| first_read(lineage, record, partition, offset));
+    let before = |at: &&At| seen.is_none_or(|seen| **at < seen);
     let batches = lineage.batches_of(record);
     let origin = |at: At| lineage.origin(at, partition, &batches).filter(|origin| origin.certain);
     let own = appends.iter().rev().filter(before).find_map(|at| Some((*at, Some(origin(*at)?))));
     let (append, origin) = own.or_else(|| Some((*appends.iter().rev().find(before)?, None)))?;
     let sent_by = |origin: Origin| {
-        attempts.iter().copied().find(|attempt| {
-            attempt.client == origin.client
-                && lineage.records.get(attempt).and_then(|line| line.batch) == Some(origin.batch)
-        })
+        attempts
+            .iter()
+            .copied()
+            .find(|attempt| lineage.records.get(attempt).and_then(|line| line.batch) == Some(origin.batch))
     };
     let attempt = acknowledged.map(|(attempt, _, _)| attempt).or_else(|| sent_by(origin?)).unwrap_or(record);
     promised_by(lineage, attempt, partition, offset, append)
+}
+
+/// Where a consumer got the record at an offset for the first time.
+fn first_read(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, offset: i64) -> Option<At> {
+    let Fact::RecordSent { key, value, .. } = &lineage.events[lineage.records.get(&record)?.sent?].fact else {
+        return None;
+    };
+    let polls = lineage.polls.get(partition)?.get(&offset)?;
+    let is_it = |at: &At| match &lineage.events[*at].fact {
+        Fact::Polled { key: read, value: other, .. } => (read, other) == (key, value),
+        _ => false,
+    };
+    polls.iter().copied().find(is_it)
 }
 
 fn promised_by(
@@ -188,9 +206,24 @@ fn promised_by(
         Fact::RecordAcknowledged { acks, .. } => Some(*acks),
         _ => None,
     });
-    let isr = |at: At| lineage.isr(partition, at).unwrap_or_default().to_vec();
-    let (isr_then, isr) = (isr(append), isr(told.unwrap_or(append)));
+    let isr = |at: At| lineage.leader_isr(partition, leader, at).unwrap_or_default().to_vec();
+    let answered = told.map(|told| answered(lineage, record.client, partition, append, told).unwrap_or(told));
+    let (isr_then, isr) = (isr(append), isr(answered.unwrap_or(append)));
     Some(Promise { append, told, acks, offset, epoch: *leader_epoch, crc: *crc, leader, isr_then, isr })
+}
+
+/// Where the leader answered for what it had appended. The answer may be long on its way, and the ISR another one by then.
+fn answered(lineage: &Lineage<'_>, client: u32, partition: &TopicPartition, append: At, told: At) -> Option<At> {
+    let Fact::Appended { base_offset: appended, .. } = &lineage.events[append].fact else { return None };
+    let is_it = |at: &At| match &lineage.events[*at].fact {
+        Fact::ProduceAnswered { partition: of, to, base_offset, .. } => {
+            lineage.events[*at].node == lineage.events[append].node
+                && (of, *to, base_offset) == (partition, NodeId::Client(client), appended)
+        }
+        _ => false,
+    };
+    let by_cause = lineage.causes(told).take(REACH).find(is_it);
+    by_cause.or_else(|| (append..told).rev().find(is_it))
 }
 
 fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, promise: &Promise) -> Tale {

@@ -1,6 +1,7 @@
 //! Why a record stands after one that its producer sent later.
 //!
-//! Source: `failure-catalog.md` CR-02 (a retry is overtaken in flight), NC-02 (a late request after its retry).
+//! Source: `failure-catalog.md` CR-02 (a retry is overtaken in flight), NC-02 (a late request after its retry). What lies
+//! between client and broker may also deliver a request twice.
 
 use ackproof_core::fact::{Fact, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
@@ -10,7 +11,7 @@ use super::lineage::{At, BatchLine, Lineage, Origin};
 use super::renumbered::renumbered;
 use super::story::Mark;
 use super::telling::Telling;
-use super::why_duplicated::{attempt_of, sequence};
+use super::why_duplicated::attempt_of;
 use super::{Enough, Tale};
 use crate::anomaly::{Anomaly, Kind};
 
@@ -24,21 +25,21 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     let (Some((late, Some(from))), Some((ahead, ahead_from))) = (late, ahead) else {
         return Tale::told_only(lineage, record);
     };
-    let Some(batch) = lineage.batches.get(&(from.client, from.batch)) else { return Tale::unknown() };
+    let Some(batch) = lineage.batches.get(&from.batch) else { return Tale::unknown() };
     let retry = batch.retried.iter().rev().copied().find(|at| *at < late);
     let failed = lineage
         .records
         .get(&record)
         .and_then(|line| line.told)
         .filter(|told| *told < late && matches!(lineage.events[*told].fact, Fact::RecordFailed { .. }));
-    let cause = match (cause(lineage, anomaly.kind, batch, from, late, ahead_from), failed) {
+    let cause = match (cause(lineage, (anomaly.kind, &partition), batch, from, late, ahead_from), failed) {
         (Cause::Unknown, Some(_)) if from.certain => Cause::LateRequestAppended,
         (cause, _) => cause,
     };
-    let renumbered = renumbered(lineage, &partition, (from.client, from.batch), late);
+    let renumbered = renumbered(lineage, &partition, from.batch, late);
     let cause = renumbered.map_or(cause, |(cause, _)| cause);
     let start = batch.sent.first().map_or(from.sent, |first| from.sent.min(*first));
-    let warned = lineage.idempotence_warning(from.client, start);
+    let warned = lineage.idempotence_warning(from.batch.client, start);
     let told = |steps| Tale { warned: warned.map(|(_, warning)| warning.to_owned()), ..Tale::new(cause, steps) };
     if enough(cause) {
         return told(Vec::new());
@@ -49,7 +50,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     telling.tell_all(ahead_from.map(|origin| origin.sent));
     if let Some(retry) = retry {
         telling.tell(retry);
-        telling.tell_all(lineage.last_refusal(&partition, (from.client, from.batch), retry));
+        telling.tell_all(lineage.last_refusal(&partition, from.batch, retry));
         telling.faults(start, retry);
     }
     let is_late = cause == Cause::LateRequestAppendedAfterRetry;
@@ -75,9 +76,20 @@ fn copied(
     Some((append, lineage.origin(append, partition, &lineage.batches_of(record))))
 }
 
-fn cause(lineage: &Lineage<'_>, kind: Kind, batch: &BatchLine, from: Origin, late: At, ahead: Option<Origin>) -> Cause {
-    if kind == Kind::ReplayReorder && sequence(lineage, late).is_some() {
+fn cause(
+    lineage: &Lineage<'_>,
+    (kind, partition): (Kind, &TopicPartition),
+    batch: &BatchLine,
+    from: Origin,
+    late: At,
+    ahead: Option<Origin>,
+) -> Cause {
+    if kind == Kind::ReplayReorder && lineage.identity(late).is_some() {
         return Cause::DuplicateNotRecognised;
+    }
+    // Nobody sent it again, and yet it is there once more.
+    if kind == Kind::ReplayReorder && from.certain && lineage.was_appended(partition, from, late) {
+        return Cause::RequestDeliveredTwice;
     }
     // The client had sent the batch again before this, older, transmission was appended.
     let given_up = batch.sent.iter().any(|sent| *sent > from.sent && *sent < late);

@@ -144,7 +144,7 @@ fn sent_for_ever(lineage: &Lineage<'_>, client: u32, contract: &Contract) -> Opt
     let mut telling = Telling::new(lineage);
     telling.tell_all(line.sent.into_iter().chain(line.told));
     if let (Some(batch), Some(told)) = (line.batch, line.told) {
-        telling.transmissions((client, batch), told);
+        telling.transmissions(batch, told);
     }
     Some(Tale::new(Cause::SentAgainForEver, telling.into_steps()))
 }

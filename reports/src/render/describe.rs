@@ -55,20 +55,28 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             format!("{who} loaded {partition} from {log_start} to {log_end} after {stop} stop")
         }
         Fact::Appended {
-            partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence, ..
+            partition,
+            role,
+            base_offset,
+            last_offset,
+            leader_epoch,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            ..
         } => {
             let offsets = match base_offset == last_offset {
                 true => format!("offset {base_offset}"),
                 false => format!("offsets {base_offset}..{last_offset}"),
             };
             let producer = match *producer_id >= 0 {
-                true => format!(", producer id {producer_id} sequence {base_sequence}"),
+                true => format!(", producer id {producer_id} epoch {producer_epoch} sequence {base_sequence}"),
                 false => String::new(),
             };
             format!("{who} appended {offsets} of {partition} as {}, epoch {leader_epoch}{producer}", role_name(*role))
         }
-        Fact::DuplicateDetected { partition, base_offset, producer_id, base_sequence } => format!(
-            "{who} has sequence {base_sequence} of producer id {producer_id} already, at offset {base_offset} of {partition}"
+        Fact::DuplicateDetected { partition, base_offset, producer_id, producer_epoch, base_sequence } => format!(
+            "{who} has sequence {base_sequence} of producer id {producer_id} epoch {producer_epoch} already, at offset {base_offset} of {partition}"
         ),
         Fact::AppendRefused { partition, error } => format!("{who} refused a batch for {partition}: {error}"),
         Fact::ProduceAnswered { partition, to, base_offset, acks, error } => {
@@ -275,15 +283,18 @@ fn client(event: &Event, who: &str) -> Option<String> {
         Fact::RecordBatched { record, partition, batch } => {
             format!("{who} put record {} into batch {batch} for {partition}", record.number)
         }
-        Fact::BatchSent { batch, partition, attempt, producer_id, base_sequence, broker } => {
+        Fact::BatchSent { batch, partition, attempt, producer_id, producer_epoch, base_sequence, broker } => {
             let producer = match *producer_id >= 0 {
-                true => format!(", producer id {producer_id} sequence {base_sequence}"),
+                true => format!(", producer id {producer_id} epoch {producer_epoch} sequence {base_sequence}"),
                 false => String::new(),
             };
             format!("{who} sent batch {batch} for {partition} to broker {broker}, attempt {attempt}{producer}")
         }
         Fact::BatchRetried { batch, partition, reason } => {
             format!("{who} will send batch {batch} for {partition} again: {}", retry_reason(*reason))
+        }
+        Fact::BatchFailedAgain { batch, partition, error } => {
+            format!("{who} counted batch {batch} for {partition}, which had expired, as failed once more: {error}")
         }
         Fact::RecordAcknowledged { record, partition, offset, acks } => match offset.0 >= 0 {
             true => format!(

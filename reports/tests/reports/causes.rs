@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, Sequence, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
@@ -157,12 +157,19 @@ fn bounced_with(isr: &[i32], dark: &[i32]) -> Run {
     // The offset is given away in the epoch in which it was given out; a copy of that is no copy of the first record.
     for broker in 1..=3 {
         let role = if broker == 1 { Role::Leader } else { Role::Follower };
-        let (base_offset, last_offset, leader_epoch) = (Offset(0), Offset(0), LeaderEpoch(4));
-        let (producer_id, base_sequence, crc) = (-1, Sequence::NONE, 77);
-        let partition = orders();
         run.say(
             NodeId::Broker(broker),
-            Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, producer_id, base_sequence, crc },
+            Fact::Appended {
+                partition: orders(),
+                role,
+                base_offset: Offset(0),
+                last_offset: Offset(0),
+                leader_epoch: LeaderEpoch(4),
+                producer_id: -1,
+                producer_epoch: ProducerEpoch::NONE,
+                base_sequence: Sequence::NONE,
+                crc: 77,
+            },
         );
     }
     run.ends_with(1, &[]);
@@ -462,6 +469,31 @@ fn one_request_appended_twice() {
     run.acked(0, 0, -1);
     run.ends_with(1, &["a", "a"]);
     check(&run, &acks(-1), Kind::Duplicate, Cause::RequestDeliveredTwice, &[], Answer::Yes);
+    // Whoever sends a batch once only has no part in it.
+    let once = with_producer(acks(-1), |producer| producer.retries = 0);
+    check(&run, &once, Kind::Duplicate, Cause::RequestDeliveredTwice, &[], Answer::Yes);
+}
+
+#[test]
+fn one_request_appended_twice_behind_a_later_one() {
+    let repeated = |twice: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let (first, second) = (run.transmits(1, 1, 1), run.transmits(2, 1, 1));
+        run.appends(first, 1, 4, 0);
+        run.appends(second, 1, 4, 1);
+        run.appends(if twice { first } else { 0 }, 1, 4, 2);
+        run.ends_with(1, &["a", "b", "a"]);
+        run
+    };
+    let once = with_producer(acks(-1), |producer| producer.retries = 0);
+    let replayed = Kind::ReplayReorder;
+    check(&repeated(true), &once, replayed, Cause::RequestDeliveredTwice, &[], Answer::Yes);
+    check(&repeated(false), &once, replayed, Cause::Unknown, &[], Answer::No);
 }
 
 #[test]
@@ -699,6 +731,111 @@ fn cr_03_renumbered_because_another_batch_failed() {
     for innocent in [None, Some(ErrorCode::CLIENT_EXPIRED_UNSENT)] {
         check(&renumbered(innocent), &idempotent, duplicate, Cause::SequenceReset, &[], Answer::No);
     }
+}
+
+/// The only batch in flight behind the one that failed had sequence 0, and begins the new epoch with it.
+#[test]
+fn cr_03_one_sequence_in_two_epochs_is_not_one_sequence_twice() {
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    let again_in = |epoch: i16| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        run.sent(1, "b");
+        run.batched(1, 2);
+        let first = run.transmits_under(2, 1, 1, (7, 0, 0));
+        run.failed(0, ErrorCode::REQUEST_TIMED_OUT);
+        run.retries(2, RetryReason::RequestTimeout);
+        run.appends_under(first, 1, 4, 0, (7, 0, 0));
+        let second = run.transmits_under(2, 2, 1, (7, epoch, 0));
+        run.appends_under(second, 1, 4, 1, (7, epoch, 0));
+        run.acked(1, 1, -1);
+        run.ends_with(1, &["b", "b"]);
+        run
+    };
+    check(&again_in(1), &idempotent, Kind::Duplicate, Cause::RenumberedInFlight, &[], Answer::Yes);
+    check(&again_in(0), &idempotent, Kind::Duplicate, Cause::DuplicateNotRecognised, &[], Answer::No);
+}
+
+/// Batch 1 expires before batch 2 is sent; its request ends afterwards, and it fails once more.
+#[test]
+fn cr_03_renumbered_because_an_expired_batch_failed_again() {
+    let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
+    let history = |fails_again: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        run.transmits_under(1, 1, 1, (7, 0, 0));
+        run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        let first = run.transmits_under(2, 1, 1, (7, 1, 0));
+        if fails_again {
+            let error = ErrorCode::NETWORK_EXCEPTION;
+            run.say(P1, Fact::BatchFailedAgain { batch: 1, partition: orders(), error });
+        }
+        run.retries(2, RetryReason::RequestTimeout);
+        run.appends_under(first, 1, 4, 0, (7, 1, 0));
+        let second = run.transmits_under(2, 2, 1, (7, 2, 0));
+        run.appends_under(second, 1, 4, 1, (7, 2, 0));
+        run.acked(1, 1, -1);
+        run.ends_with(1, &["b", "b"]);
+        run
+    };
+    check(&history(true), &idempotent, Kind::Duplicate, Cause::RenumberedInFlight, &[], Answer::Yes);
+    check(&history(false), &idempotent, Kind::Duplicate, Cause::SequenceReset, &[], Answer::No);
+}
+
+/// KAFKA-14397: batch 1 fails at delivery.timeout.ms, and batch 2 gets the sequence under which it is appended.
+#[test]
+fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
+    let of = |bumps_epoch: bool| {
+        with_producer(acks(-1), |producer| (producer.idempotence, producer.bumps_epoch) = (true, bumps_epoch))
+    };
+    let recognised = |run: &mut Run, sent: u64| {
+        let found = Fact::DuplicateDetected {
+            partition: orders(),
+            base_offset: Offset(0),
+            producer_id: 7,
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: Sequence(0),
+        };
+        run.because(sent, NodeId::Broker(1), found);
+    };
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, value) in [(0, "a"), (1, "b")] {
+        run.sent(number, value);
+        run.batched(number, number + 1);
+    }
+    let first = run.transmits_under(1, 1, 1, (7, 0, 0));
+    run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    run.appends_under(first, 1, 4, 0, (7, 0, 0));
+    let second = run.transmits_under(2, 1, 1, (7, 0, 0));
+    recognised(&mut run, second);
+    run.acked(1, 0, -1);
+    run.ends_with(1, &["a"]);
+    let (lost, cause) = (Kind::LostWrite, Cause::AcknowledgedForAnother);
+    check(&run, &of(false), lost, cause, &[], Answer::Yes);
+    check(&run, &of(true), lost, cause, &[], Answer::No);
+    check(&run, &of(false), Kind::InconsistentOffsets, cause, &[], Answer::Yes);
+
+    // Its own first transmission is what the leader recognises.
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let first = run.transmits_under(1, 1, 1, (7, 0, 0));
+    run.appends_under(first, 1, 4, 0, (7, 0, 0));
+    run.retries(1, RetryReason::RequestTimeout);
+    let second = run.transmits_under(1, 2, 1, (7, 0, 0));
+    recognised(&mut run, second);
+    run.acked(0, 0, -1);
+    run.elected(2, 5, &[2, 3], true, 0);
+    run.ends_with(2, &[]);
+    check(&run, &of(false), lost, Cause::AcknowledgedBeforeReplicated, &[], Answer::No);
 }
 
 /// Batches 1 and 2 are written; the leader is started again, and knows only batch 2 of the producer.

@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, RetryReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, Offset, Sequence};
+use ackproof_core::types::{NodeId, Offset, ProducerEpoch, Sequence};
 use ackproof_reports::contract::{LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Cause, Contract};
@@ -135,8 +135,13 @@ fn a_resend_shows_that_idempotence_recognised_all_but_it() {
     for attempt in 2..=4 {
         run.retries(1, RetryReason::RequestTimeout);
         let again = run.at(u64::from(attempt) * 1_000).transmits_as(1, attempt, 1, 7);
-        let (base_offset, base_sequence) = (Offset(0), Sequence(1));
-        let found = Fact::DuplicateDetected { partition: orders(), base_offset, producer_id: 7, base_sequence };
+        let found = Fact::DuplicateDetected {
+            partition: orders(),
+            base_offset: Offset(0),
+            producer_id: 7,
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: Sequence(1),
+        };
         run.because(again, BROKER_1, found);
     }
     run.at(5_000).failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);

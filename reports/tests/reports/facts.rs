@@ -8,7 +8,7 @@ use ackproof_core::fact::{
 };
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
-    BrokerEpoch, ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence,
+    BrokerEpoch, ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, RecordId, Sequence,
 };
 use ackproof_reports::Digest;
 use ackproof_reports::render::describe::describe;
@@ -43,6 +43,7 @@ pub fn all() -> Vec<Fact> {
             last_offset: o(18),
             leader_epoch: epoch,
             producer_id: 7,
+            producer_epoch: ProducerEpoch(2),
             base_sequence: Sequence(3),
             crc: 0xfeed_beef,
         },
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Fact> {
             partition: partition.clone(),
             base_offset: o(17),
             producer_id: 7,
+            producer_epoch: ProducerEpoch(2),
             base_sequence: Sequence(3),
         },
         Fact::AppendRefused { partition: partition.clone(), error },
@@ -141,9 +143,11 @@ pub fn all() -> Vec<Fact> {
             partition: partition.clone(),
             attempt: 2,
             producer_id: 7,
+            producer_epoch: ProducerEpoch(2),
             base_sequence: Sequence(3),
             broker: 1,
         },
+        Fact::BatchFailedAgain { batch: 9, partition: partition.clone(), error },
         Fact::BatchRetried { batch: 9, partition: partition.clone(), reason: RetryReason::Error(error) },
         Fact::RecordAcknowledged { record: p1(42), partition: partition.clone(), offset: o(17), acks: -1 },
         Fact::RecordFailed { record: p1(42), partition: Some(partition.clone()), error, definite: false },

@@ -1,7 +1,7 @@
 //! Every invariant with a guilty and an innocent history, and what excuses a guilty one.
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
-use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, Sequence};
+use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, Sequence};
 use ackproof_reports::{Answer, Broken, Invariant};
 
 use crate::run::{CONTROLLER, Run, acks, orders, with_topic};
@@ -107,7 +107,7 @@ fn an_ordinary_life_breaks_nothing() {
     run.follows(1, 5, 2, 2);
     run.copies(1, 5, 2);
     run.proposes(2, &[2, 3], &[2, 3, 1]);
-    run.isr(&[2, 3], &[2, 3, 1]);
+    run.isr_decided(&[2, 3], &[2, 3, 1]);
     run.adopts(2, &[2, 3, 1]);
     run.written(2, 5, 3, &[3, 1]);
     run.high_watermark(2, Role::Leader, 3, 4);
@@ -160,7 +160,7 @@ fn monotonic_epochs() {
         Fact::IsrChanged { partition: orders(), from: vec![1, 2, 3], to: vec![1, 2], partition_epoch },
     );
     let mut innocent = Run::started();
-    innocent.isr(&[1, 2, 3], &[1, 2]);
+    innocent.isr_decided(&[1, 2, 3], &[1, 2]);
     check(Invariant::MonotonicEpochs, &guilty, at, &innocent);
 }
 
@@ -168,28 +168,28 @@ fn monotonic_epochs() {
 fn replication_quorum_superset() {
     // The controller lets a replica in that the leader has not asked for.
     let mut guilty = Run::started();
-    guilty.isr(&[1, 2, 3], &[1, 2]);
+    guilty.isr_decided(&[1, 2, 3], &[1, 2]);
     guilty.adopts(1, &[1, 2]);
-    let at = guilty.isr(&[1, 2], &[1, 2, 3]);
+    let at = guilty.isr_decided(&[1, 2], &[1, 2, 3]);
     let mut innocent = Run::started();
-    innocent.isr(&[1, 2, 3], &[1, 2]);
+    innocent.isr_decided(&[1, 2, 3], &[1, 2]);
     innocent.adopts(1, &[1, 2]);
     innocent.proposes(1, &[1, 2], &[1, 2, 3]);
-    innocent.isr(&[1, 2], &[1, 2, 3]);
+    innocent.isr_decided(&[1, 2], &[1, 2, 3]);
     innocent.adopts(1, &[1, 2, 3]);
     check(Invariant::ReplicationQuorumSuperset, &guilty, at, &innocent);
 
     // The leader takes its own proposal for refused, and it was not.
     let forgets = |partition_epochs: &[i32]| {
         let mut run = Run::started();
-        run.isr(&[1, 2, 3], &[1, 2]);
+        run.isr_decided(&[1, 2, 3], &[1, 2]);
         run.adopts(1, &[1, 2]);
         run.proposes(1, &[1, 2], &[1, 2, 3]);
         for partition_epoch in partition_epochs {
             let partition_epoch = PartitionEpoch(*partition_epoch);
             run.say(NodeId::Broker(1), Fact::IsrAdopted { partition: orders(), isr: vec![1, 2], partition_epoch });
         }
-        run.isr(&[1, 2], &[1, 2, 3]);
+        run.isr_decided(&[1, 2], &[1, 2, 3]);
         run
     };
     let guilty = forgets(&[10]);
@@ -208,7 +208,7 @@ fn weak_and_strong_isr() {
     let at = guilty.high_watermark(1, Role::Leader, 0, 1);
     let mut innocent = Run::started();
     innocent.written(1, 4, 0, &[2]);
-    innocent.isr(&[1, 2, 3], &[1, 2]);
+    innocent.isr_decided(&[1, 2, 3], &[1, 2]);
     innocent.adopts(1, &[1, 2]);
     innocent.high_watermark(1, Role::Leader, 0, 1);
     check(Invariant::WeakIsr, &guilty, at, &innocent);
@@ -220,10 +220,10 @@ fn weak_and_strong_isr() {
 fn strong_isr_is_about_the_isr_of_the_controller() {
     // The leader does not count broker 3, the controller does: the mutant of KIP-497.
     let mut guilty = Run::started();
-    guilty.isr(&[1, 2, 3], &[1, 2]);
+    guilty.isr_decided(&[1, 2, 3], &[1, 2]);
     guilty.adopts(1, &[1, 2]);
     guilty.proposes(1, &[1, 2], &[1, 2, 3]);
-    guilty.isr(&[1, 2], &[1, 2, 3]);
+    guilty.isr_decided(&[1, 2], &[1, 2, 3]);
     guilty.written(1, 4, 0, &[2]);
     let at = guilty.high_watermark(1, Role::Leader, 0, 1);
     check(Invariant::StrongIsr, &guilty, at, &two_committed());
@@ -245,7 +245,7 @@ fn leader_completeness() {
     // Broker 3 lags and is elected.
     let lagging = |isr: &[i32]| {
         let mut run = Run::started();
-        run.isr(&[1, 2, 3], &[1, 2]);
+        run.isr_decided(&[1, 2, 3], &[1, 2]);
         run.adopts(1, &[1, 2]);
         run.written(1, 4, 0, &[2]);
         run.high_watermark(1, Role::Leader, 0, 1);
@@ -265,7 +265,7 @@ fn log_matching() {
         let mut run = Run::started();
         run.copies(3, epoch_of_third, 0);
         run.written(1, 4, 0, &[2]);
-        run.isr(&[1, 2, 3], &[1, 2]);
+        run.isr_decided(&[1, 2, 3], &[1, 2]);
         run.adopts(1, &[1, 2]);
         run.high_watermark(1, Role::Leader, 0, 1);
         run.high_watermark(3, Role::Follower, 0, 1);
@@ -334,6 +334,7 @@ fn what_was_removed_or_rewritten_by_a_rule_is_not_missed() {
         last_offset: Offset(1),
         leader_epoch: LeaderEpoch(4),
         producer_id: -1,
+        producer_epoch: ProducerEpoch::NONE,
         base_sequence: Sequence::NONE,
         crc: 99,
     };
@@ -371,7 +372,7 @@ fn consistent_read() {
     // A consumer has read what only broker 1 has, and broker 2 leads.
     let history = |leader: i32, log_end: i64| {
         let mut run = Run::started();
-        run.isr(&[1, 2, 3], &[1, 3]);
+        run.isr_decided(&[1, 2, 3], &[1, 3]);
         run.adopts(1, &[1, 3]);
         run.written(1, 4, 0, &[3]);
         run.high_watermark(1, Role::Leader, 0, 1);
@@ -436,7 +437,7 @@ fn metadata_log_matching() {
 /// Broker 1 loses its two committed records with its power and comes back as the only one in sync.
 fn lost_with_power() -> Run {
     let mut run = two_committed();
-    run.isr(&[1, 2, 3], &[1]);
+    run.isr_decided(&[1, 2, 3], &[1]);
     run.adopts(1, &[1]);
     run.lost_power(1);
     run.loaded(1, 0);
@@ -462,7 +463,7 @@ fn a_loss_of_power_does_not_excuse_a_leader_that_others_in_sync_could_replace() 
     // Broker 1 is back before anybody has taken its place, with a shorter log.
     let leads_on = |isr: &[i32]| {
         let mut run = two_committed();
-        run.isr(&[1, 2, 3], isr);
+        run.isr_decided(&[1, 2, 3], isr);
         run.lost_power(1);
         run.loaded(1, 0);
         run.registered(1);
@@ -478,7 +479,7 @@ fn a_loss_of_power_does_not_excuse_a_leader_that_others_in_sync_could_replace() 
 #[test]
 fn whose_machine_lost_power_too_could_have_replaced_nobody_for_certain() {
     let mut run = two_committed();
-    run.isr(&[1, 2, 3], &[1, 3]);
+    run.isr_decided(&[1, 2, 3], &[1, 3]);
     run.lost_power(1);
     run.say(NodeId::Broker(3), Fact::PowerLost { unsynced_bytes: 900, lost_bytes: 0 });
     run.loaded(1, 0);
@@ -533,7 +534,7 @@ fn one_loss_of_power_does_not_excuse_the_loss_of_every_copy_where_two_are_promis
 #[test]
 fn an_unclean_election_excuses_what_follows_from_it() {
     let mut run = Run::started();
-    run.isr(&[1, 2, 3], &[1]);
+    run.isr_decided(&[1, 2, 3], &[1]);
     run.adopts(1, &[1]);
     run.written(1, 4, 0, &[]);
     run.high_watermark(1, Role::Leader, 0, 1);
@@ -548,7 +549,7 @@ fn an_unclean_election_excuses_what_follows_from_it() {
 #[test]
 fn a_harmed_disk_excuses_what_it_lost() {
     let mut run = two_committed();
-    run.isr(&[1, 2, 3], &[1]);
+    run.isr_decided(&[1, 2, 3], &[1]);
     run.adopts(1, &[1]);
     run.killed(NodeId::Broker(1));
     run.say(NodeId::Broker(1), Fact::DiskHarmed { what: "emptied the disk of broker 1".into() });

@@ -8,7 +8,7 @@ use ackproof_reports::explain::{Mark, Step};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Story};
 
-use crate::run::{CONTROLLER, Run, acks, names, orders, p1, with_topic};
+use crate::run::{CONTROLLER, P1, Run, acks, names, orders, p1, with_topic};
 
 /// The first story of a kind.
 #[track_caller]
@@ -349,6 +349,147 @@ fn inconsistent_offsets_of_a_copy_that_was_not_the_acknowledged_one() {
     run.ends_with(1, &["a", "b"]);
     let story = story(&run, &acks(-1), Kind::InconsistentOffsets);
     assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower), "{:?}", lines(&story));
+}
+
+/// The process dies with batch 1 on its way; started again, it counts its batches anew, and batch 1 is another one.
+#[test]
+fn inconsistent_offsets_across_two_lives_of_a_producer() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2], true, 0);
+    run.say(P1, Fact::NodeStarted);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.appends(sent, 1, 4, 0);
+    run.copies(2, 4, 0);
+    run.polled(0, "a");
+    run.killed(P1);
+    run.abandoned(0, false);
+    run.lost_power(1);
+    run.lost_power(2);
+    run.loaded(2, 0);
+    run.elected(2, 5, &[2], true, 0);
+    run.loaded(1, 0);
+    run.say(P1, Fact::NodeStarted);
+    run.sent(1, "b");
+    run.batched(1, 1);
+    let sent = run.transmits(1, 1, 2);
+    run.appends(sent, 2, 5, 0);
+    run.acked(1, 0, -1);
+    run.ends_with(2, &["b"]);
+    let story = story(&run, &acks(-1), Kind::InconsistentOffsets);
+    assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower));
+    assert_eq!(story.anomaly.permitted.answer, Answer::Yes);
+}
+
+/// Record 0 fails without an answer and is read; it goes with the power, and record 1 of another producer has its offset.
+#[test]
+fn inconsistent_offsets_of_what_was_only_read() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2], true, 0);
+    // No chain of causes: the request waited in its connection.
+    run.sent(0, "a");
+    run.batched(0, 1);
+    run.transmits(1, 1, 1);
+    run.appends(0, 1, 4, 0);
+    run.polled(0, "a");
+    run.failed(0, ErrorCode::NETWORK_EXCEPTION);
+    run.lost_power(1);
+    run.loaded(1, 0);
+    run.elected(1, 5, &[1], true, 0);
+    run.sent_and_appended(1, "b", 1, 5, 0);
+    run.acked(1, 0, -1);
+    run.ends_with(1, &["b"]);
+    let story = story(&run, &acks(-1), Kind::InconsistentOffsets);
+    assert_eq!(story.anomaly.cause, Some(Cause::UnsyncedDataLostWithPower), "{:?}", lines(&story));
+}
+
+/// The leader answers while broker 2 is in sync too; by the time the client hears of it the ISR has shrunk, before the answer or after.
+#[test]
+fn a_promise_stands_on_the_isr_of_the_answer() {
+    let answered = |late: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        run.copies(2, 4, 0);
+        let (partition, to, base_offset) = (orders(), P1, Offset(0));
+        let answer = Fact::ProduceAnswered { partition, to, base_offset, acks: -1, error: ErrorCode::NONE };
+        if late {
+            run.isr(&[1, 2], &[1]);
+            run.say(NodeId::Broker(1), answer);
+        } else {
+            run.say(NodeId::Broker(1), answer);
+            run.isr(&[1, 2], &[1]);
+        }
+        run.acked(0, 0, -1);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.elected(1, 5, &[1], true, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(1, &[]);
+        run
+    };
+    let two = with_topic(acks(-1), |topic| topic.min_insync_replicas = 2);
+    let told = story(&answered(false), &two, Kind::LostWrite).anomaly;
+    assert_eq!((told.cause, told.permitted.answer), (Some(Cause::UnsyncedDataLostWithPower), Answer::Yes));
+    let told = story(&answered(true), &two, Kind::LostWrite).anomaly;
+    assert_eq!((told.cause, told.permitted.answer), (Some(Cause::IsrShrunkToLeader), Answer::No));
+}
+
+/// Broker 1 is elected although it lacks the record, loses power before it leads, and is elected again as the only one in sync.
+#[test]
+fn an_unclean_election_of_somebody_who_came_to_lead_only_after_the_next_one() {
+    let history = |led: bool| {
+        let mut run = Run::default();
+        run.elected(2, 4, &[2], true, 0);
+        run.sent_and_appended(0, "a", 2, 4, 0);
+        run.acked(0, 0, -1);
+        if led {
+            run.elected(1, 5, &[1], false, 0);
+        } else {
+            run.elects(1, 5, &[1], false);
+        }
+        run.lost_power(1);
+        run.offline(&[1]);
+        run.loaded(1, 0);
+        run.elected(1, 7, &[1], true, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(1, &[]);
+        run
+    };
+    for led in [false, true] {
+        let told = story(&history(led), &unclean(), Kind::LostWrite).anomaly;
+        assert_eq!((told.cause, told.permitted.answer), (Some(Cause::UncleanElection), Answer::Yes), "led {led}");
+    }
+}
+
+/// What the controller has decided the leader has not heard.
+#[test]
+fn a_promise_stands_on_the_isr_that_the_leader_went_by() {
+    let promised = |heard: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        if heard {
+            run.isr(&[1, 2], &[1]);
+        } else {
+            run.isr_decided(&[1, 2], &[1]);
+        }
+        run.copies(2, 4, 0);
+        run.acked(0, 0, -1);
+        run.lost_power(2);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.elected(1, 5, &[1], true, 0);
+        run.loaded(2, 0);
+        run.ends_with(1, &[]);
+        run
+    };
+    let two = with_topic(acks(-1), |topic| topic.min_insync_replicas = 2);
+    let told = story(&promised(false), &two, Kind::LostWrite).anomaly;
+    assert_eq!((told.cause, told.permitted.answer), (Some(Cause::UnsyncedDataLostWithPower), Answer::Yes));
+    let told = story(&promised(true), &two, Kind::LostWrite).anomaly;
+    assert_eq!((told.cause, told.permitted.answer), (Some(Cause::IsrShrunkToLeader), Answer::No));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What operators do, as the judge and the reader see it.
 
 use ackproof_core::fact::{Fact, ResetReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::render::topics::topics;
 use ackproof_reports::{Answer, Cause, Kind};
 
-use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, p1, payload};
+use crate::run::{C1, CONTROLLER, P1, Run, acks, group, orders, p1, payload};
 
 fn deleted(run: &mut Run) {
     run.say(CONTROLLER, Fact::TopicDeleted { topic: "orders".into() });
@@ -154,6 +155,48 @@ fn grown(grows: bool, partitions: [i32; 2]) -> Run {
     }
     run.say(CONTROLLER, Fact::RunEnded { quiescent: true });
     run
+}
+
+/// Record b fails before the topic grows, and is sent again afterwards: it is in the new partition.
+#[test]
+fn mc_14_a_key_that_moved_between_two_attempts() {
+    let history = |grows: bool| {
+        let elsewhere = TopicPartition::of("orders", 1);
+        let mut run = Run::default();
+        created(&mut run);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent_with_key(number, "k", value);
+            run.batched(number, number + 1);
+        }
+        run.acked(0, 0, -1);
+        run.failed(1, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        if grows {
+            run.say(
+                CONTROLLER,
+                Fact::PartitionsAdded { topic: "orders".into(), first: 1, replicas: vec![vec![2, 3, 1]] },
+            );
+        }
+        run.resent(2, 1, "b");
+        run.say(P1, Fact::RecordBatched { record: p1(2), partition: elsewhere.clone(), batch: 3 });
+        run.say(
+            P1,
+            Fact::RecordAcknowledged { record: p1(2), partition: elsewhere.clone(), offset: Offset(0), acks: -1 },
+        );
+        for (value, partition) in [("b", &elsewhere), ("a", &orders())] {
+            let (partition, offset, key, value) = (partition.clone(), Offset(0), payload("k"), payload(value));
+            run.say(C1, Fact::Polled { partition: partition.clone(), offset, key, value });
+            run.say(C1, Fact::Processed { group: Some("billing".into()), partition, offset });
+        }
+        run.surveyed_with_key(&orders(), 1, &[(Some("k"), "a")]);
+        run.surveyed_with_key(&elsewhere, 1, &[(Some("k"), "b")]);
+        run.say(CONTROLLER, Fact::RunEnded { quiescent: true });
+        run
+    };
+    for (grows, cause) in [(true, Cause::KeysMoved), (false, Cause::Unknown)] {
+        let (judgement, _) = history(grows).explain(&group(|_| {}));
+        let found: Vec<_> = judgement.of_kind(Kind::EffectReorder).map(|anomaly| anomaly.cause).collect();
+        assert_eq!(found, [Some(cause)], "grows {grows}");
+    }
 }
 
 #[test]

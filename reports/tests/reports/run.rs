@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use ackproof_core::fact::{Event, Fact, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
-    ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, RecordId, Sequence, TopicPartition,
+    ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, RecordId, Sequence,
+    TopicPartition,
 };
 use ackproof_reports::contract::{ConsumerContract, Ending, OnError, ProducerContract, TopicContract};
 use ackproof_reports::{Contract, Explanation, Judge, Judgement, NodeNames, explain};
@@ -15,10 +16,14 @@ pub const P1: NodeId = NodeId::Client(1);
 pub const C1: NodeId = NodeId::Client(2);
 pub const CONTROLLER: NodeId = NodeId::Controller(100);
 
+/// What a batch without idempotence has for producer id, epoch and sequence.
+const NOBODY: (i64, i16, i32) = (-1, -1, -1);
+
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     pub events: Vec<Event>,
     millis: u64,
+    leader: i32,
     leader_epoch: i32,
     partition_epoch: i32,
     keys: BTreeMap<String, String>,
@@ -51,6 +56,7 @@ pub fn acks(acks: i16) -> Contract {
             idempotence: false,
             retries: i32::MAX as u32,
             max_in_flight: 5,
+            bumps_epoch: true,
             legacy: None,
             on_error: OnError::Ignore,
             ending: Ending::Closes,
@@ -123,7 +129,7 @@ impl Run {
             Fact::RecordSent {
                 record: p1(number),
                 topic: "orders".into(),
-                key: None,
+                key: self.keys.get(value).and_then(|key| payload(key)),
                 value: payload(value),
                 resend_of: Some(p1(of)),
             },
@@ -139,8 +145,16 @@ impl Run {
     }
 
     pub fn transmits_as(&mut self, batch: u64, attempt: u32, broker: i32, producer_id: i64) -> u64 {
-        let base_sequence = if producer_id < 0 { Sequence::NONE } else { Sequence(batch as i32) };
-        self.say(P1, Fact::BatchSent { batch, partition: orders(), attempt, producer_id, base_sequence, broker })
+        let identity = if producer_id < 0 { NOBODY } else { (producer_id, 0, batch as i32) };
+        self.transmits_under(batch, attempt, broker, identity)
+    }
+
+    /// With this producer id, epoch and sequence.
+    pub fn transmits_under(&mut self, batch: u64, attempt: u32, broker: i32, identity: (i64, i16, i32)) -> u64 {
+        let (producer_id, producer_epoch, base_sequence) =
+            (identity.0, ProducerEpoch(identity.1), Sequence(identity.2));
+        let partition = orders();
+        self.say(P1, Fact::BatchSent { batch, partition, attempt, producer_id, producer_epoch, base_sequence, broker })
     }
 
     pub fn retries(&mut self, batch: u64, reason: RetryReason) -> u64 {
@@ -149,10 +163,22 @@ impl Run {
 
     /// The leader appends what a transmission brought.
     pub fn appends(&mut self, cause: u64, broker: i32, epoch: i32, offset: i64) -> u64 {
-        self.appends_as(cause, broker, epoch, offset, -1, -1)
+        self.appends_under(cause, broker, epoch, offset, NOBODY)
     }
 
     pub fn appends_as(&mut self, cause: u64, broker: i32, epoch: i32, offset: i64, id: i64, sequence: i32) -> u64 {
+        self.appends_under(cause, broker, epoch, offset, (id, 0, sequence))
+    }
+
+    /// With this producer id, epoch and sequence.
+    pub fn appends_under(
+        &mut self,
+        cause: u64,
+        broker: i32,
+        epoch: i32,
+        offset: i64,
+        identity: (i64, i16, i32),
+    ) -> u64 {
         self.because(
             cause,
             NodeId::Broker(broker),
@@ -162,8 +188,9 @@ impl Run {
                 base_offset: Offset(offset),
                 last_offset: Offset(offset),
                 leader_epoch: LeaderEpoch(epoch),
-                producer_id: id,
-                base_sequence: Sequence(sequence),
+                producer_id: identity.0,
+                producer_epoch: ProducerEpoch(identity.1),
+                base_sequence: Sequence(identity.2),
                 crc: offset as u32,
             },
         )
@@ -188,6 +215,7 @@ impl Run {
                 last_offset: Offset(offset),
                 leader_epoch: LeaderEpoch(epoch),
                 producer_id: -1,
+                producer_epoch: ProducerEpoch::NONE,
                 base_sequence: Sequence::NONE,
                 crc: offset as u32,
             },
@@ -232,7 +260,18 @@ impl Run {
     }
 
     /// The controller changes the ISR.
+    /// The controller decides, and the leader hears of it.
     pub fn isr(&mut self, from: &[i32], to: &[i32]) -> u64 {
+        let decided = self.isr_decided(from, to);
+        let (leader, millis) = (NodeId::Broker(self.leader), self.millis);
+        let partition_epoch = PartitionEpoch(self.partition_epoch);
+        self.because(decided, leader, Fact::IsrAdopted { partition: orders(), isr: to.to_vec(), partition_epoch });
+        // In the same breath, as far as stories are concerned.
+        self.millis = millis;
+        decided
+    }
+
+    pub fn isr_decided(&mut self, from: &[i32], to: &[i32]) -> u64 {
         self.partition_epoch += 1;
         self.say(
             CONTROLLER,
@@ -257,19 +296,7 @@ impl Run {
 
     /// The controller elects, and the broker leads from its log end on.
     pub fn elected(&mut self, leader: i32, epoch: i32, isr: &[i32], clean: bool, log_end: i64) -> u64 {
-        self.leader_epoch = epoch;
-        self.partition_epoch += 1;
-        let elected = self.say(
-            CONTROLLER,
-            Fact::LeaderElected {
-                partition: orders(),
-                leader,
-                leader_epoch: LeaderEpoch(epoch),
-                partition_epoch: PartitionEpoch(self.partition_epoch),
-                isr: isr.to_vec(),
-                clean,
-            },
-        );
+        let elected = self.elects(leader, epoch, isr, clean);
         self.because(
             elected,
             NodeId::Broker(leader),
@@ -278,6 +305,23 @@ impl Run {
                 leader_epoch: LeaderEpoch(epoch),
                 isr: isr.to_vec(),
                 log_end: Offset(log_end),
+            },
+        )
+    }
+
+    /// The controller elects.
+    pub fn elects(&mut self, leader: i32, epoch: i32, isr: &[i32], clean: bool) -> u64 {
+        (self.leader, self.leader_epoch) = (leader, epoch);
+        self.partition_epoch += 1;
+        self.say(
+            CONTROLLER,
+            Fact::LeaderElected {
+                partition: orders(),
+                leader,
+                leader_epoch: LeaderEpoch(epoch),
+                partition_epoch: PartitionEpoch(self.partition_epoch),
+                isr: isr.to_vec(),
+                clean,
             },
         )
     }

@@ -137,6 +137,7 @@ impl Shop {
                 idempotence: self.acks != "1",
                 retries: u32::MAX,
                 max_in_flight: 5,
+                bumps_epoch: true,
                 legacy: None,
                 on_error: OnError::Resend,
                 ending: Ending::Closes,

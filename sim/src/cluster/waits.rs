@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::metadata::{MetadataImage, PartitionRegistration};
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicName, TopicPartition};
 
@@ -19,6 +20,12 @@ use crate::world::{App, Interference, NodeIndex, Process, SimMachine, World};
 impl World {
     /// What keeps the cluster from rest: one sentence each. Empty when everything has come to an end.
     pub(crate) fn pending(&self) -> Vec<String> {
+        self.pending_since(&BTreeMap::new())
+    }
+
+    /// The same, where a log that has got beyond one of these offsets waits for nothing: members that commit again and again
+    /// may keep the log of their group from rest for ever over a slow network, and yet everything comes to its end.
+    pub(crate) fn pending_since(&self, ends: &BTreeMap<TopicPartition, Offset>) -> Vec<String> {
         let mut waits = Vec::new();
         let Some(image) = self.controller_image() else {
             return vec!["no controller runs".to_owned()];
@@ -28,11 +35,19 @@ impl World {
             if !state.adding_replicas.is_empty() || !state.removing_replicas.is_empty() {
                 waits.push(format!("{partition}: the reassignment to {:?} is not complete", state.replicas));
             }
-            self.waits_of(partition, state, image, &mut waits);
+            self.waits_of((partition, state), image, ends.get(partition), &mut waits);
         }
         self.busy_programs(&mut waits);
         self.unsettled_groups(&mut waits);
         waits
+    }
+
+    /// Where the logs of the groups end.
+    pub(crate) fn ends_of_group_logs(&self) -> BTreeMap<TopicPartition, Offset> {
+        let partitions = self.controller_image().into_iter().flat_map(|image| &image.partitions);
+        let logs = partitions.filter(|(partition, _)| partition.topic.as_str() == GROUP_METADATA_TOPIC);
+        let end = |leader, log: &TopicPartition| Some((log.clone(), self.running_replica(leader, log)?.log_end));
+        logs.filter_map(|(log, state)| end(state.leader, log)).collect()
     }
 
     /// Programs that have something in hand, and those that an exception has ended.
@@ -126,15 +141,16 @@ impl World {
 
     fn waits_of(
         &self,
-        partition: &TopicPartition,
-        state: &PartitionRegistration,
+        (partition, state): (&TopicPartition, &PartitionRegistration),
         image: &MetadataImage,
+        moved_from: Option<&Offset>,
         waits: &mut Vec<String>,
     ) {
+        let has_moved = |offset: Offset| moved_from.is_some_and(|from| offset >= *from);
         // That nobody leads is for the survey to say.
         let Some(leader) = self.running_replica(state.leader, partition) else { return };
         let Some(leading) = self.find(NodeId::Broker(state.leader)) else { return };
-        if leader.high_watermark < leader.log_end {
+        if leader.high_watermark < leader.log_end && !has_moved(leader.high_watermark) {
             let (mark, end) = (leader.high_watermark, leader.log_end);
             waits.push(format!(
                 "{partition}: the high watermark {mark} of broker {} waits for the ISR {:?} to reach log end offset {end}",
@@ -146,7 +162,7 @@ impl World {
             let Some(follower) = self.running_replica(*replica, partition) else { continue };
             let Some(following) = self.find(NodeId::Broker(*replica)) else { continue };
             let why = self.between(following, leading).map(|why| format!(" ({why})")).unwrap_or_default();
-            if follower.log_end != leader.log_end {
+            if follower.log_end != leader.log_end && !has_moved(follower.log_end) {
                 waits.push(format!(
                     "{partition}: broker {replica} is at offset {} and waits for broker {} to answer its fetch: the leader is at {}{why}",
                     follower.log_end, state.leader, leader.log_end

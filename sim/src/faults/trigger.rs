@@ -115,7 +115,7 @@ impl Condition {
 mod tests {
     use super::*;
     use ackproof_core::fact::{Fact, Role};
-    use ackproof_core::types::{Instant, LeaderEpoch, Offset, RecordId, Sequence, TopicPartition};
+    use ackproof_core::types::{Instant, LeaderEpoch, Offset, ProducerEpoch, RecordId, Sequence, TopicPartition};
 
     fn appended(last_offset: i64) -> Event {
         Event {
@@ -130,6 +130,7 @@ mod tests {
                 last_offset: Offset(last_offset),
                 leader_epoch: LeaderEpoch(0),
                 producer_id: -1,
+                producer_epoch: ProducerEpoch::NONE,
                 base_sequence: Sequence::NONE,
                 crc: 0,
             },

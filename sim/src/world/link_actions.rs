@@ -4,7 +4,7 @@ use ackproof_core::fact::Observer;
 use ackproof_core::types::ConnectionId;
 
 use super::{End, LinkSpec, NodeIndex, World};
-use crate::faults::{LinkChange, Selector};
+use crate::faults::{Action, LinkChange, Selector};
 
 impl World {
     pub(super) fn cut(
@@ -65,29 +65,31 @@ impl World {
     /// Links behave otherwise for a while.
     pub(super) fn change_links(&mut self, number: usize, change: &LinkChange, cause: u64, observer: &mut dyn Observer) {
         let pairs = self.pairs(&change.from, &change.to, change.both_ways, number);
-        let mut before = Vec::new();
-        for (a, b) in &pairs {
-            let old = self.network.link_spec(*a, *b).clone();
-            let (latency_min, latency_max) = change.latency.unwrap_or((old.latency_min, old.latency_max));
-            let new = LinkSpec {
-                latency_min,
-                latency_max,
-                loss: change.loss.unwrap_or(old.loss),
-                bandwidth: change.bandwidth.or(old.bandwidth),
-            };
-            self.network.set_link(*a, *b, new);
-            before.push((*a, *b, old));
-        }
+        self.changed_links.push((number, pairs.clone()));
+        self.set_links(&pairs);
         if let Some((a, _)) = pairs.first() {
             self.hit(number, *a, "changed links of", cause, observer);
         }
-        self.changed_links.insert(number, before);
     }
 
-    /// Links are as they were before a step.
+    /// Links are as they would be without a step.
     pub(super) fn restore_links(&mut self, number: usize) {
-        for (a, b, spec) in self.changed_links.remove(&number).unwrap_or_default() {
-            self.network.set_link(a, b, spec);
+        let Some(place) = self.changed_links.iter().position(|(step, _)| *step == number) else { return };
+        let (_, pairs) = self.changed_links.remove(place);
+        self.set_links(&pairs);
+    }
+
+    /// A link is what the changes in force make of it, the latest last: several may be, and end in any order.
+    fn set_links(&mut self, pairs: &[(NodeIndex, NodeIndex)]) {
+        let steps = self.faults.steps().clone();
+        for pair in pairs {
+            let mut spec = self.spec.network.clone();
+            for (step, _) in self.changed_links.iter().filter(|(_, changed)| changed.contains(pair)) {
+                if let Action::Link(change) = &steps[*step].action {
+                    spec = change.of(&spec);
+                }
+            }
+            self.network.set_link(pair.0, pair.1, spec);
         }
     }
 
@@ -105,5 +107,18 @@ impl World {
         pairs.sort_unstable();
         pairs.dedup();
         pairs
+    }
+}
+
+impl LinkChange {
+    /// What it makes of a link.
+    fn of(&self, link: &LinkSpec) -> LinkSpec {
+        let (latency_min, latency_max) = self.latency.unwrap_or((link.latency_min, link.latency_max));
+        LinkSpec {
+            latency_min,
+            latency_max,
+            loss: self.loss.unwrap_or(link.loss),
+            bandwidth: self.bandwidth.or(link.bandwidth),
+        }
     }
 }

@@ -158,11 +158,6 @@ impl Network {
         self.link(from, to).spec = spec;
     }
 
-    /// How one direction of one link behaves.
-    pub fn link_spec(&self, from: NodeIndex, to: NodeIndex) -> &LinkSpec {
-        &self.links[from.0 as usize * self.nodes + to.0 as usize].spec
-    }
-
     /// Cuts one direction of a link, once more if it was cut already.
     pub fn cut(&mut self, from: NodeIndex, to: NodeIndex) {
         self.link(from, to).cuts += 1;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use ackproof_core::client::{Call, Completion};
 use ackproof_core::fact::{Event, Fact, Observer};
 use ackproof_core::protocol::Request;
-use ackproof_core::types::{Instant, NodeId, Prng, earliest};
+use ackproof_core::types::{Instant, NodeId, Offset, Prng, TopicPartition, earliest};
 use ackproof_core::{Context, Effect, Effects, Input};
 use bytes::Bytes;
 
 use super::message::Packet;
-use super::network::{End, LinkSpec, Network};
+use super::network::{End, Network};
 use super::node::{App, Blueprint, Deferred, Node, Process, Servers};
 use super::setup::Phase;
 use super::{Body, EventQueue, MessageRule, NodeClock, NodeIndex, SimDisk};
@@ -92,11 +92,13 @@ pub struct World {
     pub(super) targets: BTreeMap<usize, Vec<NodeIndex>>,
     /// The links that each step in force has cut.
     pub(super) cuts: BTreeMap<usize, Vec<(NodeIndex, NodeIndex)>>,
-    /// The links that each step in force has changed, with what they were like before.
-    pub(super) changed_links: BTreeMap<usize, Vec<(NodeIndex, NodeIndex, LinkSpec)>>,
+    /// The links that each step in force has changed, in the order in which they did.
+    pub(super) changed_links: Vec<(usize, Vec<(NodeIndex, NodeIndex)>)>,
     /// The disks as they were when a step happened to which disks will be rolled back.
     pub(super) snapshots: BTreeMap<usize, Vec<SimDisk>>,
     pub(super) phase: Phase,
+    /// Where the logs of the groups ended when half of the time to come to rest was over.
+    pub(super) ends_at_half_time: BTreeMap<TopicPartition, Offset>,
     pub(super) outcome: Outcome,
     pub(super) admin: NodeIndex,
     /// Whether programs outside the world may still make calls.
@@ -151,9 +153,10 @@ impl World {
             bound: BTreeMap::new(),
             targets: BTreeMap::new(),
             cuts: BTreeMap::new(),
-            changed_links: BTreeMap::new(),
+            changed_links: Vec::new(),
             snapshots: BTreeMap::new(),
             phase: Phase::Starting,
+            ends_at_half_time: BTreeMap::new(),
             outcome: Outcome::Running,
             admin,
             awaits_host: spec.clients.iter().any(|client| client.kind.is_external()),

@@ -109,6 +109,29 @@ fn a_link_gets_slow_and_recovers() {
 }
 
 #[test]
+fn links_that_were_slow_twice_at_once_recover_from_both() {
+    let slow = || {
+        Action::Link(LinkChange {
+            from: leader(),
+            to: everybody(),
+            both_ways: true,
+            latency: Some((Duration::from_millis(200), Duration::from_millis(300))),
+            loss: None,
+            bandwidth: None,
+        })
+    };
+    // The one that began first ends first.
+    let build = safe().records(1_000).step(lasting(2, when_appended(50, slow())));
+    let (_, facts) = build.step(lasting(4, when_appended(60, slow()))).run(1);
+    let last = |is: fn(&Fact) -> bool| {
+        facts.events.iter().rfind(|event| is(&event.fact)).map(|event| event.time).expect("there are some")
+    };
+    let sent = last(|fact| matches!(fact, Fact::RecordSent { .. }));
+    let answered = last(|fact| matches!(fact, Fact::RecordAcknowledged { .. }));
+    assert!(answered < sent + Duration::from_millis(100), "sent at {sent}, answered at {answered}");
+}
+
+#[test]
 fn racks_are_cut_and_lose_power_together() {
     let rack = |name: &str| Selector::Rack(name.to_owned());
     let build = safe().rack(1, "a").rack(2, "b").rack(3, "b");

@@ -30,7 +30,9 @@ use crate::fact::{Fact, RetryReason};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Response};
 use crate::record::{BatchBuilder, Compression, Header};
-use crate::types::{Duration, Instant, NodeId, Offset, Prng, Sequence, StrBytes, Timestamp, TopicName, TopicPartition};
+use crate::types::{
+    Duration, Instant, NodeId, Offset, Prng, ProducerEpoch, Sequence, StrBytes, Timestamp, TopicName, TopicPartition,
+};
 
 /// A record, and how far it got.
 #[derive(Clone, Debug)]
@@ -504,6 +506,7 @@ fn produce_request(
             partition: batch.partition.clone(),
             attempt,
             producer_id: -1,
+            producer_epoch: ProducerEpoch::NONE,
             base_sequence: Sequence::NONE,
             broker,
         });

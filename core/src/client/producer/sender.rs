@@ -236,7 +236,7 @@ impl Producer {
         let partition = batch.partition.clone();
         batch.maybe_written |= !error.is_definite();
         if batch.is_done() {
-            self.on_late_outcome(number, outcome.answer);
+            self.on_late_outcome(number, outcome.answer, ctx);
         } else if error == ErrorCode::MESSAGE_TOO_LARGE && batch.records_count() > 1 {
             self.accumulator.split(number, self.transactions.as_mut());
         } else if error.is_none() {
@@ -303,7 +303,7 @@ impl Producer {
     }
 
     /// The answer to a batch that had expired: only the sequences learn from it.
-    fn on_late_outcome(&mut self, number: u64, answer: Answer) {
+    fn on_late_outcome(&mut self, number: u64, answer: Answer, ctx: &mut Context<'_>) {
         let Some(batch) = self.accumulator.batches.remove(&number) else { return };
         let Some(transactions) = &mut self.transactions else { return };
         if answer.error.is_none() || answer.error == ErrorCode::DUPLICATE_SEQUENCE_NUMBER {
@@ -311,6 +311,7 @@ impl Producer {
         } else if self.config.version < KafkaVersion::new(3, 6) {
             // As if the batch had failed only now. Before 2.5 that lowers the sequences behind it, and loses records.
             let unused = batch.attempts < self.config.retries;
+            ctx.fact(Fact::BatchFailedAgain { batch: number, partition: batch.partition.clone(), error: answer.error });
             transactions.on_failed(&batch, answer.error, unused, &mut self.accumulator.batches);
         }
     }
@@ -433,6 +434,7 @@ fn batch_sent(batch: &ProducerBatch, node: NodeId) -> Fact {
         partition: batch.partition.clone(),
         attempt: batch.transmissions,
         producer_id: batch.producer.producer_id,
+        producer_epoch: batch.producer.producer_epoch,
         base_sequence: batch.producer.base_sequence,
         broker,
     }

@@ -25,7 +25,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    const NONE: Identity = Identity { id: -1, epoch: ProducerEpoch(-1) };
+    const NONE: Identity = Identity { id: -1, epoch: ProducerEpoch::NONE };
 
     fn of(batch: &ProducerBatch) -> Identity {
         Identity { id: batch.producer.producer_id, epoch: batch.producer.producer_epoch }

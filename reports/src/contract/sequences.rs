@@ -1,0 +1,32 @@
+//! Where the Java client loses count of its own sequences: holes of Kafka itself, with what permits them.
+
+use super::{Permitted, ProducerContract};
+use crate::explain::Cause;
+
+/// Where the Java client gives up what idempotence promises: no setting but the number of requests in flight has a part in it.
+pub(super) fn permits_renumbering(cause: Cause, producer: &ProducerContract) -> Permitted {
+    match cause {
+        Cause::BatchForgottenByRestart if producer.max_in_flight <= 1 => {
+            Permitted::no("a leader knows the last batch of a producer when it is started again")
+        }
+        Cause::BatchForgottenByRestart => Permitted::yes(
+            "a leader that is started again knows only a producer's last batch, and max.in.flight.requests.per.connection lets others be unanswered",
+        ),
+        _ => Permitted::yes(
+            "a batch that fails for good begins a new epoch, and what is in flight behind it begins anew: KAFKA-14034, open",
+        ),
+    }
+}
+
+/// What a batch that failed may have been written under is free for others only in the eyes of a client before 2.5.
+pub(super) fn permits_taking_for_another(producer: Option<&ProducerContract>) -> Permitted {
+    match producer {
+        Some(ProducerContract { bumps_epoch: true, .. }) => {
+            Permitted::no("a producer since 2.5 uses no sequence twice in one epoch")
+        }
+        Some(_) => Permitted::yes(
+            "before 2.5 the batches behind one that failed at delivery.timeout.ms get its sequences, written or not: KAFKA-14397",
+        ),
+        None => Permitted::unknown("it depends on the version of the producer, which is not known"),
+    }
+}

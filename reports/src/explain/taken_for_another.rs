@@ -1,0 +1,50 @@
+//! Why a record was acknowledged that no leader ever appended: its batch had the sequence of another one, and was taken for that.
+//!
+//! Source: KAFKA-14397 (open): a batch that fails at delivery.timeout.ms may have been written, and a client before 2.5 gives
+//! its sequence to the batches behind it all the same (`TransactionManager.adjustSequencesDueToFailedBatch`). Since 2.5
+//! (KIP-360) it begins a new epoch instead, in which no sequence was used before.
+
+use ackproof_core::fact::Fact;
+use ackproof_core::types::{RecordId, TopicPartition};
+
+use super::Tale;
+use super::cause::Cause;
+use super::lineage::{At, Lineage};
+use super::story::Mark;
+use super::telling::Telling;
+
+/// The story of a record whose acknowledgement speaks of another one.
+pub(super) fn explain(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition) -> Option<Tale> {
+    lineage.attempts(record).into_iter().find_map(|attempt| of_attempt(lineage, attempt, partition))
+}
+
+fn of_attempt(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition) -> Option<Tale> {
+    let line = lineage.records.get(&record)?;
+    let (told, own) = (line.told?, lineage.batches.get(&line.batch?)?);
+    let Fact::RecordAcknowledged { .. } = &lineage.events[told].fact else { return None };
+    let recognised = |sent: At| Some((sent, lineage.recognised(sent, told).last().copied()?));
+    let (sent, recognised) = own.sent.iter().rev().filter(|sent| **sent < told).find_map(|sent| recognised(*sent))?;
+    let Fact::DuplicateDetected { base_offset, .. } = &lineage.events[recognised].fact else { return None };
+    let appends = lineage.leader_appends(partition, base_offset.0);
+    let append =
+        appends.into_iter().rev().find(|at| *at < recognised && lineage.identity(*at) == lineage.identity(sent))?;
+    // Sent under this sequence before: by another batch only.
+    let under = |at: &At| *at < append && lineage.identity(*at) == lineage.identity(sent);
+    if own.sent.iter().any(under) {
+        return None;
+    }
+    let mut others = lineage.batches.iter().filter(|(name, _)| name.client == record.client);
+    let (other, first) = others.find_map(|(name, line)| Some((*name, line.sent.iter().copied().find(under)?)))?;
+    let failed = (first..sent).find(|at| match &lineage.events[*at].fact {
+        Fact::RecordFailed { record, .. } => lineage.records.get(record).and_then(|line| line.batch) == Some(other),
+        _ => false,
+    });
+    let again = (first..sent).rev().find(|at| match &lineage.events[*at].fact {
+        Fact::BatchFailedAgain { batch, .. } => lineage.batch_name(record.client, *batch, *at) == other,
+        _ => false,
+    });
+    let mut telling = Telling::new(lineage);
+    telling.tell_all([first, append, sent, recognised].into_iter().chain(failed).chain(again));
+    telling.mark(told, Mark::Promise);
+    Some(Tale::new(Cause::AcknowledgedForAnother, telling.into_steps()))
+}
