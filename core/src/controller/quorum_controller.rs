@@ -271,6 +271,11 @@ impl Controller {
             }
             // A controller does not listen to these.
             Request::Produce(_)
+            | Request::ShareGroupHeartbeat(_)
+            | Request::ShareFetch(_)
+            | Request::ShareAcknowledge(_)
+            | Request::ReadShareGroupState(_)
+            | Request::WriteShareGroupState(_)
             | Request::ListOffsets(_)
             | Request::Metadata(_)
             | Request::ApiVersions(_)
