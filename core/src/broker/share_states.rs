@@ -93,6 +93,11 @@ impl Broker {
     /// Leaderships of the topic have changed, or the topic has come into being.
     pub(super) fn apply_metadata_to_share_states(&mut self, delta: &MetadataDelta, ctx: &mut Context<'_>) {
         let name = share_state_topic();
+        if delta.topics.contains(&name) {
+            // Whatever has this name now, it is another topic.
+            self.share_states.loads.clear();
+            self.share_states.coordinator.resigned_from_all();
+        }
         let Some(topic) = self.metadata.image().topics.get(&name) else { return };
         self.share_states.coordinator.set_partitions(topic.partitions);
         for partition in delta.partitions.iter().filter(|partition| partition.topic == name) {

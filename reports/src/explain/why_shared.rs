@@ -161,14 +161,20 @@ impl Walk<'_> {
             Fact::ShareAcknowledgeRefused { first, last, .. } => (*first..=*last).contains(&self.offset),
             _ => false,
         });
+        let acknowledged = self
+            .changes()
+            .into_iter()
+            .rfind(|at| Some(*at) < loaded && matches!(self.change(*at), Some((ShareState::Acknowledged, _))));
         let cause = match (given_back.and_then(|at| self.change(at)), loaded > given_back) {
+            (_, true) if acknowledged.is_some() => Cause::GroupForgotten,
             (_, true) => Cause::AcquisitionForgotten,
             (Some((_, ShareReason::LockExpired)), _) => Cause::AcquisitionLockExpired,
             (Some(_), _) => Cause::ProcessedBeforeAcknowledged,
             (None, _) => Cause::Unknown,
         };
         let decided = if loaded > given_back { loaded } else { given_back };
-        let places = polls.into_iter().chain([first]).chain(decided).chain(refused.first().copied());
+        let places =
+            polls.into_iter().chain([first]).chain(acknowledged).chain(decided).chain(refused.first().copied());
         self.tale(cause, places, (second, Mark::Again))
     }
 }

@@ -143,6 +143,11 @@ impl ShareCoordinator {
         self.shards.remove(&partition);
     }
 
+    /// The same of all of them.
+    pub fn resigned_from_all(&mut self) {
+        self.shards.clear();
+    }
+
     fn shard(&mut self, key: &StateKey) -> Result<&mut BTreeMap<StateKey, Kept>, ErrorCode> {
         let partition = partition_for(&key.coordinator_key(), self.partitions);
         match self.shards.get_mut(&partition) {
