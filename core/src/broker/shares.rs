@@ -446,7 +446,7 @@ impl Broker {
                 first: run.first,
                 last: run.last,
                 delivery_count: run.delivery_count,
-                lock_ms: u64::try_from(lock.as_millis()).unwrap_or(u64::MAX),
+                lock_ms: lock.as_millis(),
             });
         }
         if acquired.is_empty() {

@@ -42,12 +42,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Offsets, who has them, and until when.
+type Held = Vec<(i64, (usize, u64))>;
+
 struct World {
     partition: SharePartition,
     limits: ShareLimits,
     log_start: i64,
     now: u64,
-    pending: Vec<super::StateWrite>,
+    /// What is being written, and who had what of it.
+    pending: Vec<(super::StateWrite, Held)>,
     /// Who has what, until when, by what members were told.
     held: BTreeMap<i64, (usize, u64)>,
     /// How often each offset was delivered in the life of this leader.
@@ -87,11 +91,19 @@ impl World {
         let types = vec![AcknowledgeType::of(said).expect("0 to 3")];
         let batch = Acknowledgement { first, last: first.plus(more), types };
         if let Ok(Some(write)) = self.partition.acknowledge(&name(member), &[batch]) {
-            for offset in write.batches.iter().flat_map(|batch| batch.first.0..=batch.last.0) {
-                assert_eq!(self.held.remove(&offset).map(|(holder, _)| holder), Some(member));
-            }
-            self.pending.push(write);
+            self.give(write, member);
         }
+    }
+
+    /// A member gives records away, unless that cannot be written.
+    fn give(&mut self, write: super::StateWrite, member: usize) {
+        let mut given = Vec::new();
+        for offset in write.batches.iter().flat_map(|batch| batch.first.0..=batch.last.0) {
+            let held = self.held.remove(&offset);
+            assert_eq!(held.map(|(holder, _)| holder), Some(member));
+            given.extend(held.map(|held| (offset, held)));
+        }
+        self.pending.push((write, given));
     }
 
     fn take(&mut self, step: &Step) {
@@ -100,13 +112,15 @@ impl World {
             Step::Say(member, from, more, said) => self.say(*member, *from, *more, *said),
             Step::Leave(member) => {
                 if let Some(write) = self.partition.release(&name(*member)) {
-                    self.held.retain(|_, (holder, _)| holder != member);
-                    self.pending.push(write);
+                    self.give(write, *member);
                 }
             }
             Step::Written(well) if !self.pending.is_empty() => {
-                let write = self.pending.remove(0);
+                let (write, given) = self.pending.remove(0);
                 self.partition.written(write.number, *well);
+                if !well {
+                    self.held.extend(given);
+                }
             }
             Step::Written(_) => {}
             Step::Wait(time) => {
@@ -116,7 +130,7 @@ impl World {
                         let is_last = change.delivery_count >= LIMIT;
                         assert_eq!(change.state == ShareState::Archived, is_last);
                     }
-                    self.pending.push(write);
+                    self.pending.push((write, Vec::new()));
                 }
             }
             Step::Cut(more) => {
@@ -125,7 +139,7 @@ impl World {
             }
             Step::FailOver => {
                 let start = self.partition.start_offset();
-                let batches: Vec<_> = self.pending.drain(..).flat_map(|write| write.batches).collect();
+                let batches: Vec<_> = self.pending.drain(..).flat_map(|(write, _)| write.batches).collect();
                 let above = |batch: &super::StateBatch| batch.first >= start;
                 let mut batches: Vec<_> = batches.into_iter().filter(above).collect();
                 batches.sort_by_key(|batch| batch.first);

@@ -1,3 +1,5 @@
+//! One partition of a share group, step by step.
+
 use super::share_partition::Fetched;
 use super::{AcknowledgeType, Acknowledgement, ShareLimits, SharePartition, StateBatch};
 use crate::fact::{ShareReason, ShareState};

@@ -42,7 +42,7 @@ pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<
             _ => false,
         })
     };
-    let decisive = of(older).last()?;
+    let decisive = of(older).next_back()?;
     let walk = Walk { lineage, line, offset: older };
     Some(walk.tale(Cause::SharedWithoutOrder, of(newer).chain(of(older)), (decisive, Mark::Again)))
 }

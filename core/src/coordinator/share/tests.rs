@@ -1,3 +1,5 @@
+//! What share groups have done, written and read again.
+
 use bytes::Bytes;
 use kafka_protocol::messages::GroupId;
 use proptest::prelude::*;

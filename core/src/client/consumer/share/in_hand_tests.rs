@@ -1,3 +1,5 @@
+//! What a share consumer has in hand, and what it says of it.
+
 use std::collections::BTreeMap;
 
 use super::in_hand::{InHand, runs};

@@ -19,7 +19,7 @@ use crate::machine::Context;
 use crate::protocol::{ErrorCode, Response};
 use crate::share::share_session::FINAL_EPOCH;
 use crate::share::{AcknowledgeType, Acknowledgement, Acquired};
-use crate::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
+use crate::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,9 +188,6 @@ impl ShareConsumer {
     fn send_fetch(&mut self, node: NodeId, partitions: BTreeSet<TopicPartition>, ctx: &mut Context<'_>) {
         let busy = self.is_busy(node);
         let session = self.sessions.entry(node).or_insert_with(ShareSessionHandler::new);
-        if session.not_before <= ctx.now() {
-            session.not_before = Instant::START;
-        }
         if busy || session.not_before > ctx.now() {
             return;
         }

@@ -361,6 +361,8 @@ impl Machine for ShareConsumer {
                     self.disconnected(&disconnection, ctx);
                 }
                 self.group.on_deadline(ctx);
+                let pauses = self.sessions.values_mut().map(|session| &mut session.not_before);
+                pauses.filter(|until| **until <= ctx.now()).for_each(|until| *until = Instant::START);
             }
             Input::Start | Input::Request { .. } | Input::MetadataLag(_) | Input::Stop => {}
         }
