@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`types`] are the words, [`machine`] is the contract, [`fact`] what a run leaves behind,
 //! [`storage`] the disk, [`protocol`] what nodes say to each other; then [`record`], [`log`], [`metadata`],
-//! [`replication`], [`controller`], [`broker`] and [`client`], each on top of those before it; [`store`] is what programs keep
+//! [`replication`], [`controller`], [`share`], [`broker`] and [`client`], each on top of those before it; [`store`] is what programs keep
 //! outside Kafka.
 //!
 //! Nothing in here knows a clock, a socket, a file, a thread or the operating system's randomness.
@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod protocol;
 pub mod record;
 pub mod replication;
+pub mod share;
 pub mod storage;
 pub mod store;
 pub mod types;

@@ -12,6 +12,8 @@ use ackproof_core::fact::{
 };
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
+mod shares;
+
 /// Takes facts and holds their digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u64);
@@ -575,6 +577,13 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
             d.payload(key.as_ref());
             d.payload(value.as_ref());
         }
+        Fact::SharePartitionLoaded { .. }
+        | Fact::ShareAcquired { .. }
+        | Fact::ShareStateChanged { .. }
+        | Fact::ShareAcknowledgeRefused { .. }
+        | Fact::SharePolled { .. }
+        | Fact::ShareAcknowledgeAnswered { .. }
+        | Fact::SharePartitionSurveyed { .. } => shares::absorb(d, fact),
         Fact::Stuck { what } => {
             d.put(44u64).put(what.as_str());
         }

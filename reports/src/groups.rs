@@ -22,6 +22,25 @@ pub struct GroupState {
     pub progress: Vec<MemberProgress>,
     /// The partitions that somebody has, or that something is committed for.
     pub partitions: Vec<GroupPartition>,
+    /// Of a share group: the partitions that leaders serve to it.
+    pub shared: Vec<SharedPartition>,
+}
+
+/// How far a share group is in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedPartition {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Its leader.
+    pub leader: NodeId,
+    /// Everything below is done with.
+    pub start: Offset,
+    /// Nothing from here on was handed out.
+    pub end: Offset,
+    /// How many records in between wait for a member.
+    pub available: u32,
+    /// How many of them a member has.
+    pub acquired: u32,
 }
 
 /// A member of a group of the consumer protocol.
@@ -76,6 +95,18 @@ pub(crate) fn observe(groups: &mut Vec<GroupState>, event: &Event) {
                 epochs: None,
                 progress: Vec::new(),
                 partitions: Vec::new(),
+                shared: Vec::new(),
+            });
+        }
+        Fact::SharePartitionSurveyed { group, partition, start, end, available, acquired } => {
+            let Some(state) = groups.iter_mut().find(|state| state.group == *group) else { return };
+            state.shared.push(SharedPartition {
+                partition: partition.clone(),
+                leader: event.node,
+                start: *start,
+                end: *end,
+                available: *available,
+                acquired: *acquired,
             });
         }
         Fact::GroupEpochsSurveyed { group, epoch, target_epoch } => {

@@ -532,7 +532,8 @@ impl Observer for History {
             Fact::RecordAbandoned { record, unsent } => {
                 self.told(*record, None, Outcome::Abandoned { unsent: *unsent }, event.time);
             }
-            Fact::Polled { partition, offset, key, value } => {
+            Fact::Polled { partition, offset, key, value }
+            | Fact::SharePolled { partition, offset, key, value, .. } => {
                 self.polled(partition, *offset, key.as_ref(), value.as_ref());
             }
             Fact::TopicCreated { topic, replicas } => {

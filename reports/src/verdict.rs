@@ -17,6 +17,7 @@ use crate::checkers::effect_order::EffectOrder;
 use crate::checkers::key_order::KeyOrder;
 use crate::checkers::nonmonotonic_commit::Commits;
 use crate::checkers::poll_order::PollOrder;
+use crate::checkers::share_delivery::ShareDelivery;
 use crate::checkers::stale_end_offset::EndOffsets;
 use crate::checkers::stale_key::StaleKeys;
 use crate::checkers::two_owners::Owners;
@@ -231,6 +232,7 @@ pub struct Judge {
     end_offsets: EndOffsets,
     invariants: Invariants,
     delivery: Delivery,
+    share_delivery: ShareDelivery,
     effects: EffectOrder,
     owners: Owners,
     commits: Commits,
@@ -260,7 +262,8 @@ impl Observer for Judge {
             Fact::GroupSurveyed { .. }
             | Fact::GroupEpochsSurveyed { .. }
             | Fact::GroupMemberSurveyed { .. }
-            | Fact::GroupPartitionSurveyed { .. } => {
+            | Fact::GroupPartitionSurveyed { .. }
+            | Fact::SharePartitionSurveyed { .. } => {
                 groups::observe(&mut self.groups, event);
             }
             _ => {
@@ -271,6 +274,7 @@ impl Observer for Judge {
                 self.end_offsets.observe(event);
                 self.invariants.observe(event);
                 self.delivery.observe(event);
+                self.share_delivery.observe(event);
                 self.effects.observe(event);
                 self.owners.observe(event);
                 self.commits.observe(event);
@@ -292,6 +296,7 @@ impl Judge {
             end_offsets: EndOffsets::default(),
             invariants: Invariants::default(),
             delivery: Delivery::default(),
+            share_delivery: ShareDelivery::default(),
             effects: EffectOrder::default(),
             owners: Owners::default(),
             commits: Commits::default(),
@@ -378,8 +383,10 @@ impl Judge {
         self.key_order.check(&ledger, findings);
         self.stale_keys.check(&self.history, findings);
         self.end_offsets.check(&self.contract, findings);
-        self.delivery.check(&self.history, &self.contract, findings);
-        self.effects.check(&ledger, &self.contract, findings);
+        let is_share = |group: &str| self.share_delivery.is_share(group);
+        self.delivery.check(&self.history, &self.contract, is_share, findings);
+        self.share_delivery.check(&self.history, &self.contract, findings);
+        self.effects.check(&ledger, &self.contract, is_share, findings);
         self.owners.check(findings);
         self.commits.check(&self.contract, findings);
         for (what, at) in &self.stuck {

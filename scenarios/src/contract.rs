@@ -1,8 +1,11 @@
 //! What a scenario's configuration promises, in the judge's words.
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
-use ackproof_core::config::{AutoOffsetReset, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig};
+use ackproof_core::config::{
+    AutoOffsetReset, GroupProtocol, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig,
+};
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
+use ackproof_core::coordinator::share::SHARE_GROUP_STATE_TOPIC;
 use ackproof_core::types::{NodeId, StrBytes, TopicName};
 use ackproof_reports::NodeNames;
 use ackproof_reports::contract::{
@@ -70,6 +73,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
     contract.topics = topics.map(|(topic, config)| topic_contract(scenario, topic, config)).collect();
     contract.topics.extend(created_topics(scenario));
     contract.topics.extend(groups_topic(scenario));
+    contract.topics.extend(share_state_topic(scenario));
     contract
 }
 
@@ -135,6 +139,7 @@ fn topic_contract(scenario: &Scenario, topic: &NewTopic, config: &LogConfig) -> 
                 let concerns = match resource {
                     ConfigResource::Topic(name) => *name == topic.name,
                     ConfigResource::Broker(_) => true,
+                    ConfigResource::Group(_) => false,
                 };
                 if concerns {
                     weaken(&mut contract, configs);
@@ -182,17 +187,32 @@ fn created_topics(scenario: &Scenario) -> Vec<TopicContract> {
 fn groups_topic(scenario: &Scenario) -> Option<TopicContract> {
     let grouped = |kind: &ClientKind| matches!(kind, ClientKind::Consumer(config, _) if config.group_id.is_some());
     scenario.clients.iter().find(|client| grouped(&client.kind))?;
-    let broker = scenario.cluster.brokers.first()?;
-    let topic = NewTopic {
-        name: TopicName(StrBytes::from_static_str(GROUP_METADATA_TOPIC)),
-        partitions: broker.groups.offsets_topic_num_partitions,
-        replication_factor: broker.groups.offsets_topic_replication_factor,
-        assignments: Vec::new(),
-        configs: Vec::new(),
-    };
-    let overrides = [("cleanup.policy".to_owned(), "compact".to_owned())].into();
+    let groups = &scenario.cluster.brokers.first()?.groups;
+    let replicas = (groups.offsets_topic_num_partitions, groups.offsets_topic_replication_factor);
+    Some(internal_topic(scenario, GROUP_METADATA_TOPIC, replicas, &[("cleanup.policy", "compact".to_owned())]))
+}
+
+/// The topic of what share groups have done, which a broker creates when the first of their members fetches.
+fn share_state_topic(scenario: &Scenario) -> Option<TopicContract> {
+    let shares = |kind: &ClientKind| matches!(kind, ClientKind::Consumer(config, _) if config.group_protocol == GroupProtocol::Share);
+    scenario.clients.iter().find(|client| shares(&client.kind))?;
+    let share = &scenario.cluster.brokers.first()?.groups.share;
+    let replicas = (share.state_topic_num_partitions, share.state_topic_replication_factor);
+    let min_isr = ("min.insync.replicas", share.state_topic_min_isr.to_string());
+    Some(internal_topic(scenario, SHARE_GROUP_STATE_TOPIC, replicas, &[("retention.ms", "-1".to_owned()), min_isr]))
+}
+
+fn internal_topic(
+    scenario: &Scenario,
+    name: &'static str,
+    (partitions, replication_factor): (i32, i16),
+    overrides: &[(&str, String)],
+) -> TopicContract {
+    let name = TopicName(StrBytes::from_static_str(name));
+    let topic = NewTopic { name, partitions, replication_factor, assignments: Vec::new(), configs: Vec::new() };
+    let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let config = scenario.cluster.controller.log.with_overrides(&overrides, scenario.cluster.controller.version);
-    Some(topic_contract(scenario, &topic, &config))
+    topic_contract(scenario, &topic, &config)
 }
 
 fn on_error(workload: Option<&ProducerWorkload>) -> OnError {

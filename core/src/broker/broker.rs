@@ -24,8 +24,11 @@ use super::fetch_session::FetchManager;
 use super::groups::Groups;
 use super::lifecycle::{BrokerLifecycleManager, BrokerState};
 use super::metadata_publisher::MetadataPublisher;
+use super::persister::Persister;
 use super::producer_ids::ProducerIdManager;
 use super::request_handlers::RequestHandlers;
+use super::share_states::ShareStates;
+use super::shares::Shares;
 use super::socket_server::{ReplyTo, SocketServer};
 use crate::config::BrokerConfig;
 use crate::coordinator::group::GroupCoordinator;
@@ -57,6 +60,9 @@ pub struct Broker {
     pub(super) client_ids: Arc<BTreeMap<NodeId, String>>,
     pub(super) producer_ids: ProducerIdManager,
     pub(super) groups: Groups,
+    pub(super) shares: Shares,
+    pub(super) persister: Persister,
+    pub(super) share_states: ShareStates,
     /// Topics whose creation a Metadata request has set off.
     pub(super) being_created: BTreeSet<TopicName>,
     /// Requests that the replicas have not answered yet, by token.
@@ -75,6 +81,8 @@ pub(super) enum Pending {
     DeleteRecords(ReplyTo),
     /// A write of the group coordinator.
     GroupRecords(u64),
+    /// A write of the share coordinator.
+    ShareState(u64),
 }
 
 impl Broker {
@@ -98,6 +106,9 @@ impl Broker {
             client_ids: Arc::default(),
             producer_ids: ProducerIdManager::default(),
             groups: Groups::new(&config),
+            shares: Shares::default(),
+            persister: Persister::default(),
+            share_states: ShareStates::new(&config),
             being_created: BTreeSet::new(),
             pending: ByToken::default(),
             next_token: 1,
@@ -169,6 +180,8 @@ impl Broker {
             line(self.assignments.pending(), "log director(ies) wait to be told to the controller"),
             line(self.forwarding.pending(), "forwarded request(s) wait for the controller"),
             line(self.groups.waiting(), "request(s) wait for the group coordinator"),
+            line(self.shares.waiting(), "request(s) of members of share groups wait"),
+            line(self.share_states.waiting(), "state(s) of share groups are being written"),
             line(self.producer_ids.waiting(), "request(s) wait for a block of producer ids"),
         ];
         lines.into_iter().flatten().collect()
@@ -193,6 +206,7 @@ impl Broker {
 
     pub(super) fn close_connection(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
         if self.sockets.closed(connection) {
+            self.close_share_sessions(connection);
             ctx.close(connection);
         }
     }
@@ -228,6 +242,11 @@ impl Broker {
             Request::Heartbeat(request) => self.handle_heartbeat(from, *request, ctx),
             Request::LeaveGroup(request) => self.handle_leave_group(from, *request, ctx),
             Request::ConsumerGroupHeartbeat(request) => self.handle_consumer_group_heartbeat(from, *request, ctx),
+            Request::ShareGroupHeartbeat(request) => self.handle_share_group_heartbeat(from, *request, ctx),
+            Request::ShareFetch(request) => self.handle_share_fetch(from, *request, ctx),
+            Request::ShareAcknowledge(request) => self.handle_share_acknowledge(from, *request, ctx),
+            Request::ReadShareGroupState(request) => self.handle_read_share_group_state(from, *request, ctx),
+            Request::WriteShareGroupState(request) => self.handle_write_share_group_state(from, *request, ctx),
             Request::OffsetCommit(request) => self.handle_offset_commit(from, *request, ctx),
             Request::OffsetFetch(request) => self.handle_offset_fetch(from, *request, ctx),
             // A broker does not speak them: what cannot be parsed closes the connection.
@@ -251,6 +270,8 @@ impl Broker {
             self.assignments.channel().on_connected(connection, ctx);
         } else if self.forwarding.owns(connection) {
             self.forwarding.on_connected(connection, ctx);
+        } else if self.persister.owns(connection) {
+            self.persister.on_connected(connection, ctx);
         } else {
             self.replicas.on_connected(connection, ctx);
         }
@@ -258,6 +279,7 @@ impl Broker {
 
     fn on_disconnected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
         if self.sockets.closed(connection) {
+            self.close_share_sessions(connection);
             return;
         }
         if self.metadata.owns(connection) {
@@ -270,6 +292,8 @@ impl Broker {
             self.assignments.channel().on_disconnected(connection, ctx);
         } else if self.forwarding.owns(connection) {
             self.forwarding.on_disconnected(connection, ctx);
+        } else if self.persister.owns(connection) {
+            self.persister.on_disconnected(connection, ctx);
         } else {
             self.replicas.on_disconnected(connection, ctx);
         }
@@ -294,11 +318,14 @@ impl Broker {
             self.assignments.channel().on_response(connection, correlation_id, response, ctx);
         } else if self.forwarding.owns(connection) {
             self.forwarding.on_response(connection, correlation_id, response, ctx);
+        } else if self.persister.owns(connection) {
+            self.on_persister_response(connection, correlation_id, response, ctx);
         }
     }
 
     fn on_deadline(&mut self, ctx: &mut Context<'_>) {
         for connection in self.sockets.close_idle() {
+            self.close_share_sessions(connection);
             ctx.close(connection);
         }
         self.readable.extend(self.sockets.unthrottle(ctx.now()));
@@ -309,6 +336,9 @@ impl Broker {
         self.forwarding.on_deadline(ctx);
         self.replicas.on_deadline(ctx);
         self.on_groups_deadline(ctx);
+        self.on_shares_deadline(ctx);
+        self.persister.on_deadline(ctx);
+        self.on_share_states_deadline(ctx);
     }
 
     /// Hands on, between the parts, what the input has led to, until nothing is left.
@@ -321,7 +351,12 @@ impl Broker {
                 self.serve(from, request, ctx);
             } else if let Some((purpose, outcome)) = self.forwarding.take_outcome() {
                 self.on_forwarded(purpose, outcome, ctx);
-            } else if !self.settle_groups(ctx) && !self.settle_isr_proposals(ctx) && !self.settle_lifecycle(ctx) {
+            } else if !self.settle_groups(ctx)
+                && !self.settle_shares(ctx)
+                && !self.settle_share_states(ctx)
+                && !self.settle_isr_proposals(ctx)
+                && !self.settle_lifecycle(ctx)
+            {
                 break;
             }
         }
@@ -354,6 +389,9 @@ impl Broker {
             (Completed::Produce(completed), Some(Pending::GroupRecords(number))) => {
                 self.group_records_written(number, completed, ctx);
             }
+            (Completed::Produce(completed), Some(Pending::ShareState(number))) => {
+                self.share_record_written(number, &completed);
+            }
             (Completed::Fetch(completed), Some(Pending::Fetch(pending))) => {
                 self.finish_fetch(pending, completed.results, ctx);
             }
@@ -370,6 +408,8 @@ impl Broker {
         if acts && let Some(delta) = self.metadata.take_delta() {
             self.replicas.apply_metadata(self.metadata.image(), &delta, ctx);
             self.apply_metadata_to_groups(&delta, ctx);
+            self.apply_metadata_to_shares(&delta);
+            self.apply_metadata_to_share_states(&delta, ctx);
         }
     }
 
@@ -427,6 +467,7 @@ impl Broker {
         self.alter_partition.channel().shutdown(ctx);
         self.assignments.channel().shutdown(ctx);
         self.forwarding.shutdown(ctx);
+        self.persister.shutdown(ctx);
         self.lifecycle.channel().shutdown(ctx);
         ctx.exit();
     }
@@ -500,6 +541,9 @@ impl Machine for Broker {
             self.sockets.next_deadline(),
             self.handlers.next_deadline(),
             self.groups.next_deadline(),
+            self.shares.next_deadline(),
+            self.persister.next_deadline(),
+            self.share_states.next_deadline(),
         ])
     }
 }

@@ -202,6 +202,11 @@ fn says_not_controller(response: &Response) -> bool {
         | Response::LeaveGroup(_)
         | Response::SyncGroup(_)
         | Response::ConsumerGroupHeartbeat(_)
+        | Response::ShareGroupHeartbeat(_)
+        | Response::ShareFetch(_)
+        | Response::ShareAcknowledge(_)
+        | Response::ReadShareGroupState(_)
+        | Response::WriteShareGroupState(_)
         | Response::InitProducerId(_)
         | Response::Store(_)
         | Response::OffsetForLeaderEpoch(_) => false,

@@ -42,6 +42,7 @@ pub(super) enum Asked {
     Join(ReplyTo),
     Sync(ReplyTo),
     Heartbeat(ReplyTo),
+    ShareHeartbeat(ReplyTo),
     Commit { reply_to: ReplyTo, partitions: Vec<TopicPartition>, unknown: Vec<TopicPartition> },
 }
 
@@ -71,6 +72,8 @@ impl Groups {
                 expires_syncs: config.version >= SYNCS_EXPIRE,
                 consumer_session_timeout: groups.group_consumer_session_timeout_ms,
                 consumer_heartbeat_interval: groups.group_consumer_heartbeat_interval_ms,
+                share_session_timeout: groups.share.session_timeout_ms,
+                share_heartbeat_interval: groups.share.heartbeat_interval_ms,
                 assignors: groups.group_consumer_assignors.clone(),
             },
             groups.offsets_topic_num_partitions,
@@ -158,7 +161,7 @@ impl Broker {
     }
 
     /// What a partition of the topic holds; none if the log is gone with its directory, or breaks off in the middle.
-    fn read_group_log(&self, name: &TopicPartition, ctx: &mut Context<'_>) -> Option<Vec<Record>> {
+    pub(super) fn read_group_log(&self, name: &TopicPartition, ctx: &mut Context<'_>) -> Option<Vec<Record>> {
         let mut records = Vec::new();
         let log = self.replicas.log(name)?;
         let (mut from, end) = (log.log_start_offset(), log.log_end_offset());
@@ -207,6 +210,9 @@ impl Broker {
             (Answer::Heartbeat(_, result), Some(Asked::Heartbeat(to))) => {
                 self.finish_consumer_group_heartbeat(to, result, ctx);
             }
+            (Answer::Heartbeat(_, result), Some(Asked::ShareHeartbeat(to))) => {
+                self.finish_share_group_heartbeat(to, result, ctx);
+            }
             (Answer::Commit(_, error), Some(Asked::Commit { reply_to, partitions, unknown })) => {
                 self.finish_offset_commit(reply_to, partitions, unknown, error, ctx);
             }
@@ -248,23 +254,35 @@ impl Broker {
 
     /// The topic is created when somebody asks for a coordinator first.
     pub(super) fn create_group_metadata_topic(&mut self, name: TopicName, ctx: &mut Context<'_>) {
+        let groups = &self.config.groups;
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("segment.bytes", groups.offsets_topic_segment_bytes.to_string()),
+        ];
+        let topic = CreatableTopic::default()
+            .with_name(name)
+            .with_num_partitions(groups.offsets_topic_num_partitions)
+            .with_replication_factor(groups.offsets_topic_replication_factor);
+        self.create_internal_topic(topic, configs, ctx);
+    }
+
+    /// A topic in which a coordinator keeps something; once for all who want it.
+    pub(super) fn create_internal_topic(
+        &mut self,
+        topic: CreatableTopic,
+        configs: impl IntoIterator<Item = (&'static str, String)>,
+        ctx: &mut Context<'_>,
+    ) {
+        let name = topic.name.clone();
         if !self.being_created.insert(name.clone()) {
             return;
         }
-        let groups = &self.config.groups;
-        let config = |name: &str, value: String| {
+        let config = |(name, value): (&'static str, String)| {
             CreatableTopicConfig::default()
-                .with_name(StrBytes::from_string(name.to_owned()))
+                .with_name(StrBytes::from_static_str(name))
                 .with_value(Some(StrBytes::from_string(value)))
         };
-        let topic = CreatableTopic::default()
-            .with_name(name.clone())
-            .with_num_partitions(groups.offsets_topic_num_partitions)
-            .with_replication_factor(groups.offsets_topic_replication_factor)
-            .with_configs(vec![
-                config("cleanup.policy", "compact".to_owned()),
-                config("segment.bytes", groups.offsets_topic_segment_bytes.to_string()),
-            ]);
+        let topic = topic.with_configs(configs.into_iter().map(config).collect());
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
         self.forwarding.send(Forwarded::AutoCreation(vec![name]), request, ctx);
     }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`broker`] is the machine and dispatches by API; `apis` has one file per API key; `socket_server` is
 //! the order in which requests are served, `fetch_session` what fetchers need not repeat; `lifecycle`,
-//! `groups` is the group coordinator's surroundings; `alter_partition`, `producer_ids` and `metadata_publisher` are what a broker and its controller say to each other,
+//! `groups` is the group coordinator's surroundings, `shares` what leaders know of share groups; `alter_partition`, `producer_ids` and `metadata_publisher` are what a broker and its controller say to each other,
 //! over `controller_channel`s. The replicas themselves are [`crate::replication`].
 
 mod alter_partition;
@@ -17,8 +17,11 @@ mod fetch_session_cache;
 mod groups;
 pub mod lifecycle;
 mod metadata_publisher;
+mod persister;
 mod producer_ids;
 mod request_handlers;
+mod share_states;
+mod shares;
 mod socket_server;
 #[cfg(test)]
 mod test_cluster;

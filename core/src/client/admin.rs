@@ -105,6 +105,7 @@ impl AdminClient {
             | Call::ReturnFromCallback
             | Call::Worked(..)
             | Call::Store(_)
+            | Call::Acknowledge(..)
             | Call::Seek(..)
             | Call::Poll { .. } => {}
         }

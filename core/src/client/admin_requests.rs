@@ -63,6 +63,7 @@ pub(super) fn request_of(call: &Call) -> Option<Request> {
         | Call::Worked(..)
         | Call::Store(_)
         | Call::ReturnFromCallback
+        | Call::Acknowledge(..)
         | Call::Seek(..)
         | Call::Poll { .. } => None,
     }
@@ -164,6 +165,7 @@ fn alter_configs(resource: &ConfigResource, configs: &[(String, Option<String>)]
         ConfigResource::Broker(id) => {
             (ConfigRecord::BROKER, StrBytes::from_string(id.map_or(String::new(), |id| id.to_string())))
         }
+        ConfigResource::Group(group) => (ConfigRecord::GROUP, StrBytes::from_string(group.clone())),
     };
     let configs = configs.iter().map(|(name, value)| {
         AlterableConfig::default()
@@ -218,6 +220,7 @@ pub(super) fn words(call: &Call) -> Option<String> {
                 ConfigResource::Topic(topic) => format!("topic {}", topic.as_str()),
                 ConfigResource::Broker(Some(id)) => format!("broker {id}"),
                 ConfigResource::Broker(None) => "all brokers".to_owned(),
+                ConfigResource::Group(group) => format!("group {group}"),
             };
             let configs = set(&mut configs.iter().map(|(name, value)| (name.as_str(), value.clone())));
             format!("alter the configuration of {of}: {configs}")

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::TopicPattern;
 use crate::protocol::ErrorCode;
+use crate::share::AcknowledgeType;
 use crate::store::{StoreRequest, StoreResponse};
 use crate::types::{Duration, Offset, RecordId, Timestamp, TopicName, TopicPartition};
 
@@ -109,6 +110,8 @@ pub enum Call {
         /// Whether it is tried until it succeeds or cannot.
         sync: bool,
     },
+    /// `shareConsumer.acknowledge(record, type)`.
+    Acknowledge(TopicPartition, Offset, AcknowledgeType),
     /// Not a method of Kafka's: the application says what became of its work on a record.
     Worked(TopicPartition, Offset, Work),
     /// Not a method of Kafka's: the program asks the store that it has outside Kafka. Answered by `StoreAnswered`.
@@ -199,6 +202,8 @@ pub enum ConfigResource {
     Topic(TopicName),
     /// A broker; none is all of them.
     Broker(Option<i32>),
+    /// A group.
+    Group(String),
 }
 
 /// What the application hears.

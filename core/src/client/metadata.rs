@@ -174,6 +174,11 @@ impl ClientMetadata {
         self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name)
     }
 
+    /// The id of a topic, if it is known.
+    pub fn topic_id(&self, topic: &TopicName) -> Option<Uuid> {
+        self.topics.get(topic).map(|topic| topic.id)
+    }
+
     /// The partitions of `topic`, by number. `None` if it is not known.
     pub fn partitions(&self, topic: &TopicName) -> Option<&[PartitionMetadata]> {
         self.topics.get(topic).map(|t| t.partitions.as_slice())

@@ -20,7 +20,7 @@ pub use backoff::ExponentialBackoff;
 pub use call::{
     AdminCall, Call, Completion, ConfigResource, ConsumerRecord, NewTopic, ProducerRecord, RecordMetadata, Work,
 };
-pub use consumer::Consumer;
+pub use consumer::{Consumer, ShareConsumer};
 pub use legacy::LegacyProducer;
 pub use metadata::{ClientMetadata, ClientMetadataConfig, PartitionMetadata};
 pub use network_client::{DisconnectReason, Disconnection, Expect, NetworkClient, NetworkClientConfig, RequestToken};

@@ -113,6 +113,7 @@ pub(super) const SCHEMA: Schema =
 const V2_3: KafkaVersion = KafkaVersion::new(2, 3);
 const V2_5: KafkaVersion = KafkaVersion::new(2, 5);
 const V4_0: KafkaVersion = KafkaVersion::new(4, 0);
+const V4_1: KafkaVersion = KafkaVersion::new(4, 1);
 /// Kafka's `Long.MAX_VALUE`.
 const LONG_MAX: Option<&str> = Some("9223372036854775807");
 
@@ -202,6 +203,23 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("group.consumer.min.heartbeat.interval.ms", Kind::INT, Some("5000"), "The least that group.consumer.heartbeat.interval.ms may be.").since(3, 7).floor(1),
     Definition::new("group.consumer.max.heartbeat.interval.ms", Kind::INT, Some("15000"), "The most that group.consumer.heartbeat.interval.ms may be.").since(3, 7).floor(1),
     Definition::new("group.consumer.assignors", Kind::Text, Some("org.apache.kafka.coordinator.group.assignor.UniformAssignor,org.apache.kafka.coordinator.group.assignor.RangeAssignor"), "The assignors of the consumer protocol, the default first.").since(3, 7).later(&[(V4_0, "uniform,range")]),
+    Definition::new("group.share.session.timeout.ms", Kind::INT, Some("45000"), "After how long without a heartbeat a member is out of its share group.").since(3, 9).floor(1),
+    Definition::new("group.share.min.session.timeout.ms", Kind::INT, Some("45000"), "The least that group.share.session.timeout.ms may be.").since(3, 9).floor(1),
+    Definition::new("group.share.max.session.timeout.ms", Kind::INT, Some("60000"), "The most that group.share.session.timeout.ms may be.").since(3, 9).floor(1),
+    Definition::new("group.share.heartbeat.interval.ms", Kind::INT, Some("5000"), "How often members of a share group are told to send a heartbeat.").since(3, 9).floor(1),
+    Definition::new("group.share.min.heartbeat.interval.ms", Kind::INT, Some("5000"), "The least that group.share.heartbeat.interval.ms may be.").since(3, 9).floor(1),
+    Definition::new("group.share.max.heartbeat.interval.ms", Kind::INT, Some("15000"), "The most that group.share.heartbeat.interval.ms may be.").since(3, 9).floor(1),
+    Definition::new("group.share.delivery.count.limit", Kind::between(2, 10), Some("5"), "How often a record is delivered to a share group before it is archived.").since(3, 9),
+    Definition::new("group.share.record.lock.duration.ms", Kind::between(1000, 3_600_000), Some("30000"), "For how long a member of a share group has a record before others may have it.").since(3, 9),
+    Definition::new("group.share.min.record.lock.duration.ms", Kind::between(1000, 30000), Some("15000"), "The least that a share group may have for it.").since(3, 9),
+    Definition::new("group.share.max.record.lock.duration.ms", Kind::between(30000, 3_600_000), Some("60000"), "The most that a share group may have for it.").since(3, 9),
+    Definition::new("group.share.partition.max.record.locks", Kind::between(100, 10000), Some("200"), "How many records of a partition a share group has in flight.").later(&[(V4_1, "2000")]).since(3, 9),
+    Definition::new("group.share.max.share.sessions", Kind::int(1), Some("2000"), "How many share sessions a broker keeps.").since(4, 1),
+    Definition::new("share.coordinator.state.topic.num.partitions", Kind::int(1), Some("50"), "How many partitions __share_group_state has.").since(4, 0),
+    Definition::new("share.coordinator.state.topic.replication.factor", Kind::INT, Some("3"), "How many replicas __share_group_state has; with fewer brokers share groups get nothing.").since(4, 0).floor(1),
+    Definition::new("share.coordinator.state.topic.min.isr", Kind::INT, Some("2"), "How many replicas of __share_group_state must be in sync for a write.").since(4, 0).floor(1),
+    Definition::new("share.coordinator.write.timeout.ms", Kind::int(1), Some("5000"), "How long the share coordinator waits for the replicas.").since(4, 0),
+    Definition::new("share.coordinator.snapshot.update.records.per.snapshot", Kind::int(0), Some("500"), "How many updates the share coordinator writes between two snapshots.").since(4, 0),
     Definition::new("offsets.topic.num.partitions", Kind::int(1), Some("50"), "How many partitions __consumer_offsets has."),
     Definition::new("offsets.topic.replication.factor", Kind::INT, Some("3"), "How many replicas __consumer_offsets has; with fewer brokers there are no groups.").floor(1),
     Definition::new("offsets.topic.segment.bytes", Kind::int(1), Some("104857600"), "The size at which a segment of __consumer_offsets is full."),

@@ -26,6 +26,17 @@ pub enum GroupProtocol {
     Classic,
     /// The coordinator divides them (KIP-848).
     Consumer,
+    /// Members share them (KIP-932). It is no value of the property: a share consumer is another class.
+    Share,
+}
+
+/// `share.acknowledgement.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcknowledgementMode {
+    /// The next `poll()` accepts what the last one returned.
+    Implicit,
+    /// The application says of each record what became of it.
+    Explicit,
 }
 
 /// The configuration of a `KafkaConsumer`.
@@ -45,6 +56,8 @@ pub struct ConsumerConfig {
     pub group_instance_id: Option<String>,
     /// `group.protocol`.
     pub group_protocol: GroupProtocol,
+    /// `share.acknowledgement.mode`.
+    pub share_acknowledgement_mode: AcknowledgementMode,
     /// `group.remote.assignor`.
     pub group_remote_assignor: Option<String>,
     /// `session.timeout.ms`.
@@ -105,6 +118,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition::new("heartbeat.interval.ms", Kind::int(0), Some("3000"), "How often a member sends a heartbeat."),
     Definition::new("max.poll.interval.ms", Kind::int(1), Some("300000"), "After how long without poll() a consumer leaves its group."),
     Definition::new("partition.assignment.strategy", Kind::Text, Some("org.apache.kafka.clients.consumer.RangeAssignor"), "Who of the group reads what: assignors, best first.").later(&[(KafkaVersion::new(3, 0), "org.apache.kafka.clients.consumer.RangeAssignor,org.apache.kafka.clients.consumer.CooperativeStickyAssignor")]),
+    Definition::new("share.acknowledgement.mode", Kind::Choice(&["implicit", "explicit"]), Some("implicit"), "Whether the next poll() of a share consumer accepts what the last one returned, or the application acknowledges each record.").since(4, 1),
     Definition::new("auto.offset.reset", Kind::Choice(&["latest", "earliest", "none"]), Some("latest"), "Where to read from when there is no position: from now on, from the start, or not at all."),
     Definition::new("enable.auto.commit", Kind::Boolean, Some("true"), "Whether poll() commits what the poll before returned."),
     Definition::new("auto.commit.interval.ms", Kind::int(0), Some("5000"), "How often poll() commits."),
@@ -135,12 +149,35 @@ impl ConsumerConfig {
         overrides: &[Property],
     ) -> Result<Resolved<ConsumerConfig>, Vec<ConfigProblem>> {
         let mut values = Values::read(SCHEMA, version, overrides);
+        values.without_effect("share.acknowledgement.mode", "this is no share consumer");
+        Self::of(values)
+    }
+
+    /// The same of a share consumer. What its group or the brokers decide it must not set (`ShareConsumerConfig`).
+    pub fn resolve_share(
+        version: KafkaVersion,
+        overrides: &[Property],
+    ) -> Result<Resolved<ConsumerConfig>, Vec<ConfigProblem>> {
+        let mut values = Values::read(SCHEMA, version, overrides);
+        for name in NOT_OF_SHARE_GROUPS {
+            if values.is_set(name) {
+                values.refuse(name, format!("{name} cannot be set when using a share group."));
+            }
+        }
+        let mut resolved = Self::of(values)?;
+        resolved.config.group_protocol = GroupProtocol::Share;
+        resolved.config.enable_auto_commit = false;
+        Ok(resolved)
+    }
+
+    fn of(mut values: Values) -> Result<Resolved<ConsumerConfig>, Vec<ConfigProblem>> {
+        let version = values.version;
         let group_id = values.opt_text("group.id");
         let partition_assignment_strategy = assignors(&mut values);
         let group_protocol = group_protocol(&mut values);
         match group_protocol {
             GroupProtocol::Classic => check_heartbeats(&mut values),
-            GroupProtocol::Consumer => check_classic_settings(&mut values),
+            GroupProtocol::Consumer | GroupProtocol::Share => check_classic_settings(&mut values),
         }
         let (reconnect_backoff_ms, reconnect_backoff_max_ms) = super::reconnect_backoff(&values);
         let config = ConsumerConfig {
@@ -152,6 +189,10 @@ impl ConsumerConfig {
             group_id,
             group_instance_id: values.opt_text("group.instance.id"),
             group_protocol,
+            share_acknowledgement_mode: match values.text("share.acknowledgement.mode").as_str() {
+                "explicit" => AcknowledgementMode::Explicit,
+                _ => AcknowledgementMode::Implicit,
+            },
             group_remote_assignor: values.opt_text("group.remote.assignor").filter(|_| version >= CONSUMER_PROTOCOL),
             session_timeout_ms: values.millis("session.timeout.ms"),
             heartbeat_interval_ms: values.millis("heartbeat.interval.ms"),
@@ -180,6 +221,18 @@ impl ConsumerConfig {
         values.resolved(config)
     }
 }
+
+const NOT_OF_SHARE_GROUPS: [&str; 9] = [
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "group.instance.id",
+    "group.protocol",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+];
 
 /// Early access to the consumer protocol.
 const CONSUMER_PROTOCOL: KafkaVersion = KafkaVersion::new(3, 7);

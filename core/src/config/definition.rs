@@ -57,6 +57,10 @@ impl Kind {
     pub(super) const fn int(min: i64) -> Kind {
         Kind::Number { of: "INT", min, max: i32::MAX as i64 }
     }
+    /// A 32-bit number from `min` to `max`.
+    pub(super) const fn between(min: i64, max: i64) -> Kind {
+        Kind::Number { of: "INT", min, max }
+    }
     /// Any 64-bit number from `min`.
     pub(super) const fn long(min: i64) -> Kind {
         Kind::Number { of: "LONG", min, max: i64::MAX }

@@ -1,11 +1,11 @@
 //! What a broker's properties say of consumer groups.
 //!
 //! Kafka: `GroupCoordinatorConfig`, `OffsetConfig`.
-//! Not modelled: properties of share groups, `group.max.size`, `group.consumer.max.size`; conversions of groups with members
+//! What they say of share groups is in `shares`. Not modelled: `group.max.size`, `group.consumer.max.size`; conversions of groups with members
 //! (`group.consumer.migration.policy`).
 
 use super::values::Values;
-use super::{KafkaVersion, ServerAssignor};
+use super::{KafkaVersion, ServerAssignor, ShareConfig};
 use crate::types::Duration;
 
 /// The part of a broker's configuration that its group coordinator looks at.
@@ -23,6 +23,8 @@ pub struct GroupsConfig {
     pub group_consumer_session_timeout_ms: Duration,
     /// `group.consumer.heartbeat.interval.ms`.
     pub group_consumer_heartbeat_interval_ms: Duration,
+    /// What concerns share groups.
+    pub share: ShareConfig,
     /// `group.consumer.assignors`, the default first.
     pub group_consumer_assignors: Vec<ServerAssignor>,
     /// `offsets.topic.num.partitions`.
@@ -47,8 +49,9 @@ const ASSIGNORS: &str = "group.consumer.assignors";
 
 /// Kafka: the constructor of `GroupCoordinatorConfig`.
 pub(super) fn check(values: &mut Values) {
-    for what in ["session.timeout", "heartbeat.interval"] {
-        let name = |which: &str| format!("group.consumer.{which}{what}.ms");
+    let kinds = ["consumer", "share"].into_iter();
+    for (kind, what) in kinds.flat_map(|kind| [(kind, "session.timeout"), (kind, "heartbeat.interval")]) {
+        let name = |which: &str| format!("group.{kind}.{which}{what}.ms");
         let (it, min, max) = (name(""), name("min."), name("max."));
         let mut at_least = |larger: &str, smaller: &str| {
             if values.number(larger) < values.number(smaller) {
@@ -60,18 +63,20 @@ pub(super) fn check(values: &mut Values) {
         at_least(&it, &min);
         at_least(&max, &it);
     }
-    let (interval, session) = ("group.consumer.heartbeat.interval.ms", "group.consumer.session.timeout.ms");
-    if values.number(interval) >= values.number(session) {
-        let at_fault = if values.is_set(interval) { interval } else { session };
-        values.refuse(at_fault, format!("{interval} must be less than {session}"));
+    for kind in ["consumer", "share"] {
+        let (interval, session) =
+            (&*format!("group.{kind}.heartbeat.interval.ms"), &*format!("group.{kind}.session.timeout.ms"));
+        if values.number(interval) >= values.number(session) {
+            let at_fault = if values.is_set(interval) { interval } else { session };
+            values.refuse(at_fault, format!("{interval} must be less than {session}"));
+        }
     }
+    super::shares::check(values, PROTOCOLS);
     if assignors(values).is_empty() {
         values.refuse(ASSIGNORS, "an assignor is one of uniform, range, or their classes; others are not modelled");
     }
-    for protocol in ["share", "streams"] {
-        if values.text(PROTOCOLS).split(',').any(|word| word == protocol) {
-            values.notice(format!("{PROTOCOLS} names {protocol}, and such groups are not modelled"));
-        }
+    if values.text(PROTOCOLS).split(',').any(|word| word == "streams") {
+        values.notice(format!("{PROTOCOLS} names streams, and such groups are not modelled"));
     }
 }
 
@@ -92,6 +97,7 @@ pub(super) fn build(values: &Values) -> GroupsConfig {
             && values.text(PROTOCOLS).split(',').any(|word| word == "consumer"),
         group_consumer_session_timeout_ms: values.millis("group.consumer.session.timeout.ms"),
         group_consumer_heartbeat_interval_ms: values.millis("group.consumer.heartbeat.interval.ms"),
+        share: super::shares::build(values, PROTOCOLS),
         group_consumer_assignors: assignors(values),
         offsets_topic_num_partitions: values.int("offsets.topic.num.partitions"),
         offsets_topic_replication_factor: i16::try_from(values.number("offsets.topic.replication.factor"))

@@ -83,17 +83,14 @@ pub(super) const BROKER: &[NoEffect] = &[
             remote.log.storage.manager.impl.prefix remote.log.storage.system.enable",
     },
     NoEffect {
-        why: "groups of any size, and groups that change their protocol only while they are empty; share groups are not \
-            modelled; a coordinator has no threads and buffers here",
+        why: "groups of any size, and groups that change their protocol only while they are empty; a coordinator has no \
+            threads and buffers here",
         names: "group.consumer.max.size group.consumer.migration.policy group.coordinator.append.linger.ms \
             group.coordinator.new.enable group.coordinator.threads group.max.size \
-            group.share.delivery.count.limit group.share.enable \
-            group.share.heartbeat.interval.ms group.share.max.groups \
-            group.share.max.heartbeat.interval.ms group.share.max.record.lock.duration.ms \
-            group.share.max.session.timeout.ms group.share.max.size \
-            group.share.min.heartbeat.interval.ms group.share.min.record.lock.duration.ms \
-            group.share.min.session.timeout.ms group.share.partition.max.record.locks \
-            group.share.record.lock.duration.ms group.share.session.timeout.ms offset.metadata.max.bytes \
+            group.share.enable group.share.max.groups group.share.max.size group.share.persister.class.name \
+            share.coordinator.append.linger.ms share.coordinator.load.buffer.size \
+            share.coordinator.state.topic.compression.codec share.coordinator.state.topic.segment.bytes \
+            share.coordinator.threads offset.metadata.max.bytes \
             offsets.commit.required.acks offsets.load.buffer.size \
             offsets.topic.compression.codec ",
     },

@@ -48,6 +48,7 @@ fn config_altered(before: &MetadataImage, record: &ConfigRecord) -> Option<Fact>
     Some(Fact::ConfigAltered {
         resource: match name {
             _ if is_topic => format!("topic {name}"),
+            _ if record.resource_type == ConfigRecord::GROUP => format!("group {name}"),
             "" => "all brokers".to_owned(),
             _ => format!("broker {name}"),
         },

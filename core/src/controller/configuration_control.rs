@@ -19,7 +19,7 @@ use kafka_protocol::messages::{
 use super::replication_control::ReplicationControl;
 use super::topic_creation::{Refusal, settle};
 use super::{Decision, topic_configs};
-use crate::config::{MetadataMode, dynamic};
+use crate::config::{MetadataMode, dynamic, validate_group_property};
 use crate::metadata::MetadataRecord;
 use crate::metadata::records::{ClientQuotaRecord, ConfigRecord, QuotaEntity};
 use crate::protocol::ErrorCode;
@@ -78,6 +78,7 @@ impl ReplicationControl<'_> {
                 }
                 self.image.broker_configs.get(name)
             }
+            ConfigRecord::GROUP => self.image.group_configs.get(name),
             other => {
                 return Err((ErrorCode::INVALID_REQUEST, format!("Unable to alter a resource of type {other}.")));
             }
@@ -87,7 +88,7 @@ impl ReplicationControl<'_> {
             let before = present.and_then(|present| present.get(config.name.as_str())).map(String::as_str);
             let value = new_value(config, before)?;
             if let Some(value) = &value {
-                check_value(resource.resource_type, config.name.as_str(), value)?;
+                self.check_value(resource.resource_type, config.name.as_str(), value)?;
             }
             if value.as_deref() == before {
                 continue;
@@ -100,6 +101,17 @@ impl ReplicationControl<'_> {
             }));
         }
         Ok(records)
+    }
+
+    fn check_value(&self, resource_type: i8, name: &str, value: &str) -> Result<(), Refusal> {
+        let (error, checked) = match resource_type {
+            ConfigRecord::BROKER => (ErrorCode::INVALID_REQUEST, dynamic::validate(name, value)),
+            ConfigRecord::GROUP => {
+                (ErrorCode::INVALID_CONFIG, validate_group_property(&self.config.groups.share, name, value))
+            }
+            _ => (ErrorCode::INVALID_CONFIG, topic_configs::validate(name, value)),
+        };
+        checked.map_err(|why| (error, why))
     }
 
     /// What a change of properties, which the image has by now, leads to at once. KRaft's controller elects uncleanly only
@@ -177,13 +189,6 @@ fn new_value(config: &AlterableConfig, before: Option<&str>) -> Result<Option<St
             Err((ErrorCode::INVALID_REQUEST, format!("Null value not supported for : {name}")))
         }
         (other, _) => Err((ErrorCode::INVALID_REQUEST, format!("Unknown operation type {other}"))),
-    }
-}
-
-fn check_value(resource_type: i8, name: &str, value: &str) -> Result<(), Refusal> {
-    match resource_type {
-        ConfigRecord::BROKER => dynamic::validate(name, value).map_err(|why| (ErrorCode::INVALID_REQUEST, why)),
-        _ => topic_configs::validate(name, value).map_err(|why| (ErrorCode::INVALID_CONFIG, why)),
     }
 }
 

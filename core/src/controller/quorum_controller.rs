@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
-    FetchRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, FetchRequest, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
 };
 
 use super::Decision;
@@ -239,11 +240,7 @@ impl Controller {
                 let decision = self.replication().assign_replicas_to_dirs(&request);
                 self.carry_out(decision, ctx)?.into()
             }
-            Request::CreateTopics(request) => {
-                let creation = TopicCreation { image: &self.image, config: &self.config };
-                let decision = creation.create_topics(&request, ctx.rng());
-                self.carry_out(decision, ctx)?.into()
-            }
+            Request::CreateTopics(request) => self.create_topics(&request, ctx)?.into(),
             Request::CreatePartitions(request) => {
                 let decision = create_partitions(&self.image, &request, ctx.rng());
                 self.carry_out(decision, ctx)?.into()
@@ -271,6 +268,11 @@ impl Controller {
             }
             // A controller does not listen to these.
             Request::Produce(_)
+            | Request::ShareGroupHeartbeat(_)
+            | Request::ShareFetch(_)
+            | Request::ShareAcknowledge(_)
+            | Request::ReadShareGroupState(_)
+            | Request::WriteShareGroupState(_)
             | Request::ListOffsets(_)
             | Request::Metadata(_)
             | Request::ApiVersions(_)
@@ -298,6 +300,16 @@ impl Controller {
     fn carry_out<R>(&mut self, decision: Decision<R>, ctx: &mut Context<'_>) -> Result<R, Failed> {
         self.commit(&decision.records, ctx)?;
         Ok(decision.response)
+    }
+
+    fn create_topics(
+        &mut self,
+        request: &CreateTopicsRequest,
+        ctx: &mut Context<'_>,
+    ) -> Result<CreateTopicsResponse, Failed> {
+        let creation = TopicCreation { image: &self.image, config: &self.config };
+        let decision = creation.create_topics(request, ctx.rng());
+        self.carry_out(decision, ctx)
     }
 
     fn alter_configs(

@@ -4,3 +4,4 @@
 //! coordinator that takes over will find.
 
 pub mod group;
+pub mod share;

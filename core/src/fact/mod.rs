@@ -12,7 +12,10 @@ mod reasons;
 
 pub use event::{Event, Observer};
 pub use payload::Payload;
-pub use reasons::{ForgottenReason, LogStartReason, RemovalReason, ResetReason, RetryReason, Role, TruncationReason};
+pub use reasons::{
+    ForgottenReason, LogStartReason, RemovalReason, ResetReason, RetryReason, Role, ShareReason, ShareState,
+    TruncationReason,
+};
 
 use crate::protocol::ErrorCode;
 use crate::types::{
@@ -402,6 +405,72 @@ pub enum Fact {
         partition: i32,
     },
 
+    // ---- share groups: said by the leader of the partition ----
+    /// A leader knows what a share group has done with a partition so far.
+    SharePartitionLoaded {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Everything below is done with (SPSO).
+        start: Offset,
+        /// Whether that was written before; if not, `share.auto.offset.reset` has decided.
+        known: bool,
+        /// How many records are in flight.
+        in_flight: u32,
+    },
+    /// A member of a share group has got records.
+    ShareAcquired {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Who.
+        member: String,
+        /// The first.
+        first: Offset,
+        /// The last.
+        last: Offset,
+        /// The how many-th delivery of each it is.
+        delivery_count: u16,
+        /// For how long, in milliseconds.
+        lock_ms: u64,
+    },
+    /// Records are something else to a share group now.
+    ShareStateChanged {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Who had them.
+        member: String,
+        /// The first.
+        first: Offset,
+        /// The last.
+        last: Offset,
+        /// What they are.
+        state: ShareState,
+        /// How often they were delivered.
+        delivery_count: u16,
+        /// Why.
+        reason: ShareReason,
+    },
+    /// A leader did not take what a member of a share group says of records.
+    ShareAcknowledgeRefused {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Who.
+        member: String,
+        /// The first.
+        first: Offset,
+        /// The last.
+        last: Offset,
+        /// Why.
+        error: ErrorCode,
+    },
+
     // ---- controller ----
     /// A broker registered.
     BrokerRegistered {
@@ -715,6 +784,34 @@ pub enum Fact {
         /// The topic that has it now: one for retries, or for dead letters. Without one nobody has it.
         to: Option<String>,
     },
+    /// The application got a record of a share group from `poll()`.
+    SharePolled {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The how many-th delivery it is.
+        delivery_count: u16,
+        /// The key.
+        key: Option<Payload>,
+        /// The value.
+        value: Option<Payload>,
+    },
+    /// A member of a share group heard what became of what it had said of records.
+    ShareAcknowledgeAnswered {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The first.
+        first: Offset,
+        /// The last.
+        last: Offset,
+        /// The error, or `NONE`.
+        error: ErrorCode,
+    },
     /// A store outside Kafka has written how far a program has come, in a transaction with what else was in it.
     StoreWrote {
         /// The number of the transaction.
@@ -842,6 +939,21 @@ pub enum Fact {
         host: String,
         /// Its `client.id`.
         client_id: String,
+    },
+    /// What a share group has done with a partition at the end, by the word of its leader: the node of this fact.
+    SharePartitionSurveyed {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Everything below is done with (SPSO).
+        start: Offset,
+        /// Nothing from here on was handed out (SPEO).
+        end: Offset,
+        /// How many in between wait for a member.
+        available: u32,
+        /// How many of them a member has.
+        acquired: u32,
     },
     /// A record in the surviving log: that of the leader, or of every replica if there is no leader.
     RecordSurveyed {

@@ -96,3 +96,35 @@ pub enum RemovalReason {
     /// It did not give up in time what it had to (KIP-848).
     DidNotRevoke,
 }
+
+/// What a record is to a share group (KIP-932).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShareState {
+    /// Any member may have it.
+    Available,
+    /// A member has it.
+    Acquired,
+    /// A member has processed it.
+    Acknowledged,
+    /// It is delivered to nobody any more.
+    Archived,
+}
+
+/// Why a record is something else to a share group than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShareReason {
+    /// Its member has accepted it.
+    Accepted,
+    /// Its member has given it back.
+    Released,
+    /// Its member has rejected it.
+    Rejected,
+    /// There was no record at its offset.
+    Gap,
+    /// Its member has said nothing of it for `group.share.record.lock.duration.ms`.
+    LockExpired,
+    /// The session of its member is over.
+    SessionClosed,
+}

@@ -2,7 +2,7 @@
 //!
 //! Kafka: `MetadataImage`, `MetadataDelta`; the timeline maps of the control managers.
 //! Invariant: an image is a function of the records replayed, in order, and of nothing else.
-//! Not modelled: snapshots; configuration of anything but topics and brokers.
+//! Not modelled: snapshots; configuration of anything but topics, brokers and groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,6 +126,8 @@ pub struct MetadataImage {
     pub topic_configs: BTreeMap<TopicName, BTreeMap<String, String>>,
     /// What was set for brokers while they ran, by their ids; the empty name is for all.
     pub broker_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// Properties of groups, by their names.
+    pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
     /// Limits for clients, in bytes per second.
     pub client_quotas: BTreeMap<QuotaEntity, BTreeMap<String, i64>>,
     /// The first producer id that nobody has.
@@ -143,6 +145,7 @@ impl Default for MetadataImage {
             partitions: BTreeMap::new(),
             topic_configs: BTreeMap::new(),
             broker_configs: BTreeMap::new(),
+            group_configs: BTreeMap::new(),
             client_quotas: BTreeMap::new(),
             next_producer_id: 0,
             last_applied: Offset::NONE,
@@ -332,6 +335,7 @@ impl MetadataImage {
         match record.resource_type {
             ConfigRecord::TOPIC => {}
             ConfigRecord::BROKER => return self.configure_broker(record, delta),
+            ConfigRecord::GROUP => return self.configure_group(record),
             _ => return,
         }
         let topic = TopicName(record.resource_name.clone());
@@ -357,6 +361,18 @@ impl MetadataImage {
             self.broker_configs.remove(&broker);
         }
         delta.broker_configs.insert(broker);
+    }
+
+    fn configure_group(&mut self, record: &ConfigRecord) {
+        let group = record.resource_name.as_str().to_owned();
+        let overrides = self.group_configs.entry(group.clone()).or_default();
+        match &record.value {
+            Some(value) => overrides.insert(record.name.as_str().to_owned(), value.as_str().to_owned()),
+            None => overrides.remove(record.name.as_str()),
+        };
+        if overrides.is_empty() {
+            self.group_configs.remove(&group);
+        }
     }
 
     fn limit_client(&mut self, record: &ClientQuotaRecord, delta: &mut MetadataDelta) {

@@ -197,10 +197,10 @@ impl PartitionChangeRecord {
     }
 }
 
-/// Type 4. Resources other than topics and brokers are kept by Kafka, but not by this model.
+/// Type 4. Resources other than topics, brokers and groups are kept by Kafka, but not by this model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigRecord {
-    /// `ConfigResource.Type.id`: 2 is a topic, 4 a broker.
+    /// `ConfigResource.Type.id`: 2 is a topic, 4 a broker, 32 a group.
     pub resource_type: i8,
     /// The resource's name: a topic, a broker's id, or nothing for all brokers.
     pub resource_name: StrBytes,
@@ -215,6 +215,8 @@ impl ConfigRecord {
     pub const TOPIC: i8 = 2;
     /// The resource type of brokers.
     pub const BROKER: i8 = 4;
+    /// The resource type of groups.
+    pub const GROUP: i8 = 32;
 }
 
 /// Type 9.

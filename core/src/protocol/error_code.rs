@@ -194,6 +194,16 @@ error_codes! {
     UNSUPPORTED_ASSIGNOR = 112, Fatal, Definite;
     /// The member commits, or asks, in another epoch than it is in (KIP-848).
     STALE_MEMBER_EPOCH = 113, Fatal, Definite;
+    /// A record is not in the hands of this member, or not any more (KIP-932).
+    INVALID_RECORD_STATE = 121, Fatal, Definite;
+    /// The leader knows of no such share session (KIP-932).
+    SHARE_SESSION_NOT_FOUND = 122, Retriable, Definite;
+    /// The share session is in another epoch (KIP-932).
+    INVALID_SHARE_SESSION_EPOCH = 123, Retriable, Definite;
+    /// The state of a share-partition has been set anew since (KIP-932).
+    FENCED_STATE_EPOCH = 124, Fatal, Definite;
+    /// The leader keeps no more share sessions (KIP-932).
+    SHARE_SESSION_LIMIT_REACHED = 133, Retriable, Definite;
     /// Client: `delivery.timeout.ms` (or the legacy equivalent) passed. Nothing is known of the record.
     CLIENT_DELIVERY_TIMEOUT = -1001, Fatal, Indefinite;
     /// Client: the record waited for its first transmission until the timeout; it never left.
@@ -216,6 +226,8 @@ error_codes! {
     CLIENT_REQUEST_TIMEOUT = -1010, Retriable, Indefinite;
     /// Client: another thread has called `wakeup()` (`WakeupException`). A commit that it met may have been sent.
     CLIENT_WAKEUP = -1011, Fatal, Indefinite;
+    /// Client: the call is not possible now (`IllegalStateException`): a share consumer polls before it has acknowledged everything.
+    CLIENT_ILLEGAL_STATE = -1012, Fatal, Definite;
 }
 
 impl ErrorCode {

@@ -114,6 +114,16 @@ messages! {
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse),
     /// Key 68: be, stay or cease to be a member of a group, and hear what is to be read (KIP-848).
     ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse),
+    /// Key 76: be, stay or cease to be a member of a share group, and hear what is to be read (KIP-932).
+    ShareGroupHeartbeat(ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse),
+    /// Key 78: records for a member of a share group (KIP-932).
+    ShareFetch(ShareFetchRequest, ShareFetchResponse),
+    /// Key 79: what a member of a share group has done with records (KIP-932).
+    ShareAcknowledge(ShareAcknowledgeRequest, ShareAcknowledgeResponse),
+    /// Key 84: what is kept of a share-partition, for its leader (KIP-932).
+    ReadShareGroupState(ReadShareGroupStateRequest, ReadShareGroupStateResponse),
+    /// Key 85: what the leader of a share-partition wants kept (KIP-932).
+    WriteShareGroupState(WriteShareGroupStateRequest, WriteShareGroupStateResponse),
     /// Key 73: in which log directories a broker's replicas lie (KIP-858).
     AssignReplicasToDirs(AssignReplicasToDirsRequest, AssignReplicasToDirsResponse),
     /// Key 67: a block of producer ids for a broker (KIP-730).

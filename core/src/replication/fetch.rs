@@ -109,6 +109,31 @@ impl ReplicaManager {
         self.purgatory.park_fetch(token, DelayedFetch { params, expires, entries, available });
     }
 
+    /// In which epoch this broker leads a partition, or why it does not.
+    pub fn leadership(&self, name: &TopicPartition) -> Result<LeaderEpoch, ErrorCode> {
+        let partition = self.hosted(name)?;
+        partition.leader().map(|_| partition.leader_epoch).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+    }
+
+    /// What a log has that is committed, from an offset on; whole batches.
+    pub fn read_committed(
+        &mut self,
+        name: &TopicPartition,
+        from: Offset,
+        (max_bytes, min_one_batch): (usize, bool),
+        ctx: &mut Context<'_>,
+    ) -> Result<Bytes, ErrorCode> {
+        let log = self.logs.get(name).ok_or(ErrorCode::KAFKA_STORAGE_ERROR)?;
+        let up_to = log.high_watermark();
+        let read = log.read(from, up_to, max_bytes, min_one_batch, ctx);
+        read.inspect_err(|error| {
+            if *error == ErrorCode::KAFKA_STORAGE_ERROR {
+                self.logs.blame(name);
+                self.storage_failed(ctx);
+            }
+        })
+    }
+
     /// The connection on which a fetch came is gone: nobody waits for it any more. A produce request goes on waiting,
     /// its records are in the log.
     pub fn cancel(&mut self, token: u64) {

@@ -158,7 +158,14 @@ impl Delivery {
         all.groups
     }
 
-    pub(crate) fn check(&self, history: &History, contract: &Contract, findings: &mut Findings) {
+    /// Share groups are judged by `share_delivery`.
+    pub(crate) fn check(
+        &self,
+        history: &History,
+        contract: &Contract,
+        is_share: impl Fn(&str) -> bool,
+        findings: &mut Findings,
+    ) {
         let says: BTreeSet<&str> = contract
             .consumers
             .iter()
@@ -168,7 +175,7 @@ impl Delivery {
         let with_stores = (!self.written.is_empty()).then(|| self.with_stores());
         for (group, partitions) in with_stores.as_ref().unwrap_or(&self.groups) {
             let said = partitions.values().any(|progress| progress.of_former > 0 || !progress.processed.is_empty());
-            if !said && !says.contains(group.as_str()) {
+            if is_share(group) || (!said && !says.contains(group.as_str())) {
                 continue;
             }
             for (partition, progress) in partitions {

@@ -68,13 +68,21 @@ impl EffectOrder {
         effects.extend(offsets.iter().map(|offset| Effect { partition: number, offset: offset.0, client, at }));
     }
 
-    pub(crate) fn check(&self, ledger: &Ledger<'_>, contract: &Contract, findings: &mut Findings) {
+    /// A share group keeps no order: it matters only where an older record overwrites a newer one.
+    pub(crate) fn check(
+        &self,
+        ledger: &Ledger<'_>,
+        contract: &Contract,
+        is_share: impl Fn(&str) -> bool,
+        findings: &mut Findings,
+    ) {
         if self.groups.is_empty() {
             return;
         }
         let places = self.places(ledger);
         for (group, effects) in &self.groups {
-            if !contract.versions(group) {
+            let is_promised_nothing = is_share(group) && !contract.keeps_last_value(group);
+            if !contract.versions(group) && !is_promised_nothing {
                 check(ledger, group, effects, &places, contract.keeps_last_value(group), findings);
             }
         }

@@ -1,6 +1,6 @@
 //! Checkers: one property per file, with its published name and source.
 //!
-//! [`poll_order`], [`key_order`], [`delivery`], [`effect_order`], [`two_owners`], [`nonmonotonic_commit`], [`stale_key`] and [`stale_end_offset`] judge
+//! [`poll_order`], [`key_order`], [`delivery`], [`share_delivery`], [`effect_order`], [`two_owners`], [`nonmonotonic_commit`], [`stale_key`] and [`stale_end_offset`] judge
 //! while the run goes on; the others read the ledger once, when it is over.
 
 pub mod delivery;
@@ -8,6 +8,7 @@ pub mod effect_order;
 pub mod key_order;
 pub mod nonmonotonic_commit;
 pub mod poll_order;
+pub mod share_delivery;
 pub mod stale_end_offset;
 pub mod stale_key;
 pub mod two_owners;

@@ -41,7 +41,13 @@ impl Contract {
             Some(Cause::SwallowedByProgram) => {
                 Permitted::yes("the program catches what it cannot process, and commits it like everything else")
             }
-            Some(Cause::CommittedBeforeProcessed) | None
+            Some(Cause::DeliveryLimitReached) => Permitted::yes(
+                "group.share.delivery.count.limit is how often a record is delivered; after that it is archived, and nobody gets it",
+            ),
+            Some(Cause::RejectedByProgram) => {
+                Permitted::yes("the program rejects what it cannot process: nobody of its group is to get it again")
+            }
+            Some(Cause::CommittedBeforeProcessed | Cause::AcknowledgedBeforeProcessed) | None
                 if members().any(|member| member.commits_before_processing) =>
             {
                 Permitted::yes("the program commits what it has not processed: at most once")
@@ -58,6 +64,12 @@ pub(super) fn permits_duplicate_delivery(anomaly: &Anomaly) -> Permitted {
         }
         Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
         Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
+        Some(Cause::AcquisitionLockExpired) => Permitted::yes(
+            "a lock that expires gives the record to somebody else, whatever its member is doing: at least once",
+        ),
+        Some(Cause::AcquisitionForgotten | Cause::ProcessedBeforeAcknowledged) => {
+            Permitted::yes("delivery is at least once: what was not acknowledged is delivered again")
+        }
         Some(_) | None => Permitted::yes("delivery is at least once: what was not committed is delivered again"),
     }
 }
@@ -86,6 +98,7 @@ pub(super) fn permits_nonmonotonic_commit(anomaly: &Anomaly) -> Permitted {
 
 pub(super) fn permits_effect_reorder(anomaly: &Anomaly) -> Permitted {
     match anomaly.cause {
+        Some(Cause::SharedWithoutOrder) => Permitted::yes("a share group promises no order"),
         Some(Cause::KeysMoved) => Permitted::yes("order is kept within a partition, and more partitions move keys"),
         Some(Cause::Unknown) | None => {
             Permitted::no("a program that works on what poll() returns in its order keeps the order of each key")

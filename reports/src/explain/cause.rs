@@ -174,6 +174,20 @@ causes! {
         "a leader lost what it had appended, led on in the same epoch and appended something else, and nothing tells the two apart";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
+    AcquisitionLockExpired = "acquisition-lock-expired",
+        "a member of the share group kept the record for longer than group.share.record.lock.duration.ms, and the leader gave it to somebody else";
+    AcquisitionForgotten = "acquisition-forgotten",
+        "the partition got another leader, and that one does not know in whose hands the record was";
+    ProcessedBeforeAcknowledged = "processed-before-acknowledged",
+        "the record had been processed and not acknowledged when the share session of its member ended";
+    AcknowledgedBeforeProcessed = "acknowledged-before-processed",
+        "a member of the share group accepted the record before anybody had processed it";
+    DeliveryLimitReached = "delivery-limit-reached",
+        "the record was delivered group.share.delivery.count.limit times without being accepted, and the leader archived it";
+    RejectedByProgram = "rejected-by-program",
+        "a member of the share group rejected the record, and the leader archived it";
+    SharedWithoutOrder = "shared-without-order",
+        "members of a share group have records of one partition at the same time, and each works at its own pace";
     // ---- neither ----
     Unknown = "unknown",
         "the facts do not tell";

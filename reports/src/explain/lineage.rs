@@ -100,6 +100,8 @@ pub(crate) struct Lineage<'a> {
     pub removals: BTreeMap<&'a str, Vec<At>>,
     /// The clients that a group had.
     pub members: BTreeMap<&'a str, BTreeSet<NodeId>>,
+    /// Groups whose members share partitions.
+    pub share_groups: BTreeSet<&'a str>,
     /// Where stores have started.
     pub store_loads: Vec<At>,
     /// What became of transmissions at acks=0, by their place: appends, refusals, lost messages.
@@ -137,6 +139,7 @@ impl<'a> Lineage<'a> {
             epochs: BTreeSet::new(),
             removals: BTreeMap::new(),
             members: BTreeMap::new(),
+            share_groups: BTreeSet::new(),
             store_loads: Vec::new(),
             consequences: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -261,6 +264,14 @@ impl<'a> Lineage<'a> {
             | Fact::StoreWrote { group, partition, .. }
             | Fact::StoreRefused { group, partition, .. }
             | Fact::OffsetCommitted { group, partition, .. } => (group, std::slice::from_ref(partition)),
+            Fact::SharePartitionLoaded { group, partition, .. }
+            | Fact::ShareAcquired { group, partition, .. }
+            | Fact::ShareStateChanged { group, partition, .. }
+            | Fact::ShareAcknowledgeRefused { group, partition, .. }
+            | Fact::SharePolled { group, partition, .. } => {
+                self.share_groups.insert(group);
+                (group, std::slice::from_ref(partition))
+            }
             Fact::PartitionsAssigned { group, partitions, .. } | Fact::PartitionsRevoked { group, partitions, .. } => {
                 (group, partitions.as_slice())
             }

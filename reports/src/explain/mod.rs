@@ -10,6 +10,7 @@ mod fate;
 pub(crate) mod lineage;
 mod nodes;
 mod renumbered;
+mod share_steps;
 pub(crate) mod steps;
 pub mod story;
 mod taken_for_another;
@@ -25,6 +26,7 @@ mod why_read;
 mod why_removed;
 mod why_reordered;
 mod why_rewritten;
+mod why_shared;
 mod why_stale;
 mod why_stuck;
 
@@ -185,8 +187,12 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: E
         Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
         Kind::Misrouted => why_misrouted::explain(lineage, anomaly),
         Kind::StaleEndOffset => why_stale::explain(lineage, anomaly),
-        Kind::LostDelivery | Kind::DuplicateDelivery => why_delivery::explain(lineage, anomaly),
-        Kind::EffectReorder => why_delivery::explain_order(lineage, anomaly),
+        Kind::LostDelivery | Kind::DuplicateDelivery => {
+            why_shared::explain(lineage, anomaly).unwrap_or_else(|| why_delivery::explain(lineage, anomaly))
+        }
+        Kind::EffectReorder => {
+            why_shared::explain_order(lineage, anomaly).unwrap_or_else(|| why_delivery::explain_order(lineage, anomaly))
+        }
         Kind::TwoOwners | Kind::NonmonotonicCommit => why_group::explain(lineage, anomaly, contract),
         Kind::Phantom => match anomaly.record {
             Some(record) => Tale::told_only(lineage, record),

@@ -243,6 +243,9 @@ fn client(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
 
 /// What a group and its members do.
 fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
+    if let Some(told) = super::share_steps::share(event) {
+        return told;
+    }
     let plain = Actor::node(event.node);
     let in_which = |group: &str, number: i32| {
         let word = if lineage.epochs.contains(group) { "epoch" } else { "generation" };

@@ -241,7 +241,9 @@ impl ClusterView {
     }
 
     fn take_from_client(&mut self, fact: &Fact) -> Option<(usize, Change)> {
-        let Fact::Polled { partition, offset, .. } = fact else { return None };
+        let (Fact::Polled { partition, offset, .. } | Fact::SharePolled { partition, offset, .. }) = fact else {
+            return None;
+        };
         let index = self.partition(partition);
         let partition = &mut self.partitions[index];
         partition.consumed = partition.consumed.max(offset.0.saturating_add(1));

@@ -6,6 +6,7 @@ use ackproof_core::fact::{
 };
 use ackproof_core::types::TopicPartition;
 
+use super::describe_shares::shares;
 use crate::explain::steps::set;
 use crate::names::NodeNames;
 
@@ -18,6 +19,7 @@ pub fn describe(event: &Event, names: &NodeNames) -> String {
     world(event, names, &who)
         .or_else(|| broker(event, names, &who))
         .or_else(|| coordinator(event, &who))
+        .or_else(|| shares(&who, &event.fact))
         .or_else(|| forgotten(event, &who))
         .or_else(|| controller(event, &who))
         .or_else(|| client(event, &who))

@@ -1,13 +1,13 @@
 //! The consumer groups at the end of a run, as `kafka-consumer-groups --describe` shows them.
 //!
 //! Kafka: `ConsumerGroupCommand.printOffsets`, with the coordinator and the state that `--state` prints in front. Of groups of the
-//! consumer protocol also what `--state --verbose` and `--members --verbose` say of their epochs (KIP-1099, 4.0).
+//! consumer protocol and of share groups also what `--state --verbose` and `--members --verbose` say of their epochs (KIP-1099, 4.0).
 
 use std::collections::BTreeMap;
 
-use ackproof_core::types::TopicPartition;
+use ackproof_core::types::{NodeId, TopicPartition};
 
-use crate::groups::{GroupPartition, GroupState, MemberProgress};
+use crate::groups::{GroupPartition, GroupState, MemberProgress, SharedPartition};
 use crate::verdict::Judgement;
 
 const OFFSETS: [&str; 9] =
@@ -25,12 +25,18 @@ const MEMBERS: [&str; 9] = [
     "TARGET-ASSIGNMENT",
 ];
 
+const SHARED: [&str; 9] =
+    ["GROUP", "TOPIC", "PARTITION", "LEADER", "START-OFFSET", "END-OFFSET", "AVAILABLE", "ACQUIRED", "LOG-END-OFFSET"];
+
 /// A table of every group; ends with a line break. Empty without groups.
 pub fn groups(judgement: &Judgement) -> String {
     let mut out = String::new();
     for group in &judgement.groups {
         out.push_str(&headline(group));
-        out.push_str(&table(OFFSETS, &rows(group, judgement)));
+        let is_share = !group.shared.is_empty();
+        let rows = if is_share { Vec::new() } else { rows(group, judgement) };
+        out.push_str(&table(OFFSETS, &rows));
+        out.push_str(&table(SHARED, &shared(group, judgement)));
         out.push_str(&table(MEMBERS, &members(group)));
     }
     out
@@ -103,6 +109,28 @@ fn members(group: &GroupState) -> Vec<[String; 9]> {
         ]
     };
     group.progress.iter().map(row).collect()
+}
+
+/// The partitions of a share group, as their leaders have them.
+fn shared(group: &GroupState, judgement: &Judgement) -> Vec<[String; 9]> {
+    let row = |state: &SharedPartition| {
+        let leader = match state.leader {
+            NodeId::Broker(id) => id.to_string(),
+            other => other.to_string(),
+        };
+        [
+            group.group.clone(),
+            state.partition.topic.to_string(),
+            state.partition.partition.to_string(),
+            leader,
+            state.start.to_string(),
+            state.end.to_string(),
+            state.available.to_string(),
+            state.acquired.to_string(),
+            or_dash(log_end(&state.partition, judgement)),
+        ]
+    };
+    group.shared.iter().map(row).collect()
 }
 
 /// Partitions by topic: `orders:0,1;payments:0`.

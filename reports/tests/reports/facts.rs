@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ackproof_core::fact::{
     Event, Fact, ForgottenReason, LogStartReason, Observer, Payload, RemovalReason, ResetReason, RetryReason, Role,
-    TruncationReason,
+    ShareReason, ShareState, TruncationReason,
 };
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
@@ -173,6 +173,63 @@ pub fn all() -> Vec<Fact> {
             epoch: 3,
             assigned: vec![partition.clone()],
             target: vec![partition.clone()],
+        },
+        Fact::SharePartitionLoaded {
+            group: "workers".into(),
+            partition: partition.clone(),
+            start: o(17),
+            known: true,
+            in_flight: 3,
+        },
+        Fact::ShareAcquired {
+            group: "workers".into(),
+            partition: partition.clone(),
+            member: "m-1".into(),
+            first: o(17),
+            last: o(18),
+            delivery_count: 1,
+            lock_ms: 30_000,
+        },
+        Fact::ShareStateChanged {
+            group: "workers".into(),
+            partition: partition.clone(),
+            member: "m-1".into(),
+            first: o(17),
+            last: o(18),
+            state: ShareState::Archived,
+            delivery_count: 5,
+            reason: ShareReason::Released,
+        },
+        Fact::ShareAcknowledgeRefused {
+            group: "workers".into(),
+            partition: partition.clone(),
+            member: "m-1".into(),
+            first: o(17),
+            last: o(18),
+            error,
+        },
+        Fact::SharePolled {
+            group: "workers".into(),
+            partition: partition.clone(),
+            offset: o(17),
+            delivery_count: 2,
+            key: key.clone(),
+            value: value.clone(),
+        },
+        Fact::ShareAcknowledgeAnswered {
+            group: "workers".into(),
+            partition: partition.clone(),
+            first: o(17),
+            last: o(18),
+            error,
+        },
+        Fact::SharePartitionSurveyed {
+            group: "workers".into(),
+            partition: partition.clone(),
+            start: o(17),
+            end: o(20),
+            available: 1,
+            acquired: 2,
         },
         Fact::PartitionsResumed { partitions: vec![partition.clone()] },
         Fact::WokenUp { call: "poll()".into() },

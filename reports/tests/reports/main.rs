@@ -13,6 +13,7 @@ mod operators;
 mod refusals;
 mod removals;
 mod run;
+mod shares;
 mod stuck;
 mod texts;
 mod traces;

@@ -5,7 +5,7 @@
 //!
 //! Not modelled: properties of one client or broker alone; values between those of the list.
 
-use ackproof_core::config::Toggles;
+use ackproof_core::config::{GroupProtocol, Toggles};
 use ackproof_sim::{ClientKind, workload};
 
 use crate::document::{
@@ -80,6 +80,8 @@ const SETTINGS: &[(u32, Setting)] = &[
     (PROMISE_OF_TOPIC, Topic("retention.ms", "-1")),
     (PROMISE_OF_TOPIC, Topic("retention.bytes", "-1")),
     (PROMISE_OF_TOPIC, Topic("cleanup.policy", "delete")),
+    (LIMIT, Cluster("group.share.record.lock.duration.ms", "60000")),
+    (LIMIT, Cluster("group.share.delivery.count.limit", "10")),
     (LIMIT, Producer("delivery.timeout.ms", "300000")),
     (LIMIT, Producer("request.timeout.ms", "120000")),
     (LIMIT, Producer("max.block.ms", "300000")),
@@ -156,6 +158,9 @@ impl Setting {
             Setting::OnError(_) | Setting::AtEnd(_) => {
                 has(|kind| matches!(kind, ClientKind::Producer(..) | ClientKind::LegacyProducer(..)))
             }
+            Cluster(name, _) if name.starts_with("group.share.") => has(
+                |kind| matches!(kind, ClientKind::Consumer(config, _) if config.group_protocol == GroupProtocol::Share),
+            ),
             Topic(..) | Cluster(..) | ReplicationFactor(_) | Setting::Toggle(..) | Version(_) => true,
         }
     }

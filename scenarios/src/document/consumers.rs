@@ -87,6 +87,10 @@ pub enum Then {
     Block,
     /// It sends the record to another topic and goes on.
     HandOn,
+    /// A member of a share group gives it back: it is delivered again, to whichever member.
+    Release,
+    /// A member of a share group rejects it: it is delivered to nobody any more.
+    Reject,
 }
 
 /// Where the effects of a consuming program go.
@@ -138,6 +142,16 @@ pub enum OnStop {
     Break,
 }
 
+/// What a consumer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsumerKind {
+    /// `KafkaConsumer` (the default): it reads partitions.
+    Java,
+    /// `KafkaShareConsumer`: a member of a share group, which gets records (KIP-932).
+    Share,
+}
+
 /// A process that reads: partitions that it names, or that its group gives it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -146,6 +160,8 @@ pub struct Consumer {
     pub name: Written<String>,
     /// What it reads; with `subscribe = "pattern"` a regular expression.
     pub topic: Written<String>,
+    /// What it is: `java` if not given.
+    pub kind: Option<Written<ConsumerKind>>,
     /// Which partitions; all if not given.
     #[schemars(with = "Option<Partitions>")]
     pub partitions: Option<Written<Value>>,
@@ -197,6 +213,17 @@ pub struct Consumer {
     pub fails: Option<Written<Fails>>,
     /// What it does about a record that it could not process.
     pub on_failure: Option<Written<OnFailure>>,
+}
+
+/// Properties of a group, which brokers go by.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Group {
+    /// Its `group.id`.
+    pub name: Written<String>,
+    /// Properties by Kafka's names: `share.auto.offset.reset`, `share.record.lock.duration.ms`.
+    #[serde(default)]
+    pub config: Properties,
 }
 
 /// A store outside Kafka, in which programs keep how far they have come.

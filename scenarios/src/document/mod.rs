@@ -26,8 +26,8 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 pub use clients::{AtEnd, Client, ClientKind, OnError, Producer, ProducerKind};
 pub use cluster::{Assignments, Broker, Cluster, Controller, Disk, Network, Replicas, Requests, Topic};
 pub use consumers::{
-    ByPattern, Commit, CommitFailure, CommitMode, Consumer, Fails, OnFailure, OnStop, Persistence, Sink, Store,
-    StoreKind, Subscribe, Then,
+    ByPattern, Commit, CommitFailure, CommitMode, Consumer, ConsumerKind, Fails, Group, OnFailure, OnStop, Persistence,
+    Sink, Store, StoreKind, Subscribe, Then,
 };
 pub use expect::{
     Counts, Expect, ExpectedAnomaly, ExpectedInvariant, Fix, FixedCluster, FixedConsumer, FixedProducer, FixedTopic,
@@ -72,6 +72,8 @@ pub struct Document {
     pub producer: Vec<Written<Producer>>,
     /// The consumers.
     pub consumer: Vec<Written<Consumer>>,
+    /// Properties of groups.
+    pub group: Vec<Written<Group>>,
     /// The clients that a test of your own uses.
     pub client: Vec<Written<Client>>,
     /// The stores outside Kafka.
@@ -120,7 +122,7 @@ impl Document {
 }
 
 /// The keys of a scenario file.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "format",
     "title",
     "catalog",
@@ -132,6 +134,7 @@ const KEYS: [&str; 17] = [
     "topic",
     "producer",
     "consumer",
+    "group",
     "client",
     "store",
     "step",
@@ -161,6 +164,7 @@ impl Reader<'_> {
                 "topic" => document.topic = self.many(&key, value),
                 "producer" => document.producer = self.many(&key, value),
                 "consumer" => document.consumer = self.many(&key, value),
+                "group" => document.group = self.many(&key, value),
                 "client" => document.client = self.many(&key, value),
                 "store" => document.store = self.many(&key, value),
                 "step" => document.step = self.many(&key, value),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::cluster::{Assignments, Replicas};
 use super::values::{PartitionName, Properties, Value, Written};
 
-/// `kafka-configs --alter`: properties change while everything runs. Of `topic`, `broker` and `client` one is given.
+/// `kafka-configs --alter`: properties change while everything runs. Of `topic`, `broker`, `group` and `client` one is given.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AlterConfig {
@@ -15,6 +15,8 @@ pub struct AlterConfig {
     /// Properties of this broker, by its id; "all" for all of them.
     #[schemars(with = "Option<Value>")]
     pub broker: Option<Written<Value>>,
+    /// Properties of this group.
+    pub group: Option<Written<String>>,
     /// Limits of this client (`producer_byte_rate`, `consumer_byte_rate`); "all" for those without limits of their own.
     pub client: Option<Written<String>>,
     /// Properties that are set, by Kafka's names.

@@ -88,6 +88,7 @@ fn is_of_the_world(fact: &Fact) -> bool {
             | Fact::GroupEpochsSurveyed { .. }
             | Fact::GroupMemberSurveyed { .. }
             | Fact::GroupPartitionSurveyed { .. }
+            | Fact::SharePartitionSurveyed { .. }
             | Fact::RecordSurveyed { .. }
             | Fact::Stuck { .. }
             | Fact::RunEnded { .. }

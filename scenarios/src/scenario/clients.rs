@@ -10,7 +10,7 @@ use ackproof_sim::{ClientKind, ClientSpec};
 use super::reading::Reading;
 use super::selector::is_free_name;
 use crate::diagnostics::Diagnostic;
-use crate::document::{self, Client, Fix, FixedProducer, Producer, ProducerKind, Written};
+use crate::document::{self, Client, ConsumerKind, Fix, FixedProducer, Producer, ProducerKind, Written};
 use crate::library::Place;
 
 /// More records than this are not simulated.
@@ -75,9 +75,10 @@ impl Reading<'_> {
             document::ClientKind::Producer => {
                 ClientKind::Producer(Arc::new(self.producer_config(version, &settings, &written.name)?), None)
             }
-            document::ClientKind::Consumer => {
-                ClientKind::Consumer(Arc::new(self.consumer_config(version, toggles, &settings, &written.name)?), None)
-            }
+            document::ClientKind::Consumer => ClientKind::Consumer(
+                Arc::new(self.consumer_config(version, toggles, &settings, (&written.name, ConsumerKind::Java))?),
+                None,
+            ),
             document::ClientKind::Admin => {
                 if let Some(setting) = settings.iter().next() {
                     let found = Diagnostic::error(

@@ -72,6 +72,7 @@ impl Reading<'_> {
             brokers.push(Arc::new(config));
         }
         self.names.brokers = ids.iter().copied().collect();
+        self.names.has_share_groups = brokers.iter().all(|broker: &Arc<BrokerConfig>| broker.groups.share.enabled);
         self.names.log_dirs =
             brokers.iter().flat_map(|broker: &Arc<BrokerConfig>| broker.log_dirs.iter().cloned()).collect();
         self.names.racks = brokers.iter().filter_map(|broker: &Arc<BrokerConfig>| broker.broker_rack.clone()).collect();

@@ -10,7 +10,7 @@ use ackproof_core::config::{
 use super::reading::Reading;
 use super::settings::Settings;
 use crate::diagnostics::Diagnostic;
-use crate::document::{Properties, Value, Written};
+use crate::document::{ConsumerKind, Properties, Value, Written};
 
 impl Reading<'_> {
     /// The configuration of a broker or controller.
@@ -72,11 +72,13 @@ impl Reading<'_> {
         version: KafkaVersion,
         toggles: [&Properties; 2],
         settings: &Settings,
-        name: &Written<String>,
+        (name, kind): (&Written<String>, ConsumerKind),
     ) -> Option<ConsumerConfig> {
         let settings = settings.clone().over("client.id", name, self.source, &name.span());
-        let mut config =
-            self.resolved(&settings, &name.span(), |properties| ConsumerConfig::resolve(version, properties))?;
+        let mut config = self.resolved(&settings, &name.span(), |properties| match kind {
+            ConsumerKind::Java => ConsumerConfig::resolve(version, properties),
+            ConsumerKind::Share => ConsumerConfig::resolve_share(version, properties),
+        })?;
         for (name, value) in self.switches(toggles) {
             let _ = config.toggles.set(&name, &value.to_string());
         }

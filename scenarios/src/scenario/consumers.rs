@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ackproof_core::client::TopicPattern;
-use ackproof_core::config::{ConsumerConfig, KafkaVersion};
+use ackproof_core::config::{AcknowledgementMode, ConsumerConfig, KafkaVersion};
 use ackproof_core::types::{Duration, TopicPartition};
 use ackproof_sim::workload::{
     CommitMode, CommitPolicy, ConsumerWorkload, HandOn, OnCommitFailure, OnFailure, OnStop, Poison, Sink, Source, Then,
@@ -11,7 +11,7 @@ use ackproof_sim::workload::{
 use ackproof_sim::{ClientKind, ClientSpec};
 
 use super::reading::Reading;
-use crate::document::{self, ByPattern, Consumer, Fix, FixedConsumer, Subscribe, Value, Written};
+use crate::document::{self, ByPattern, Consumer, ConsumerKind, Fix, FixedConsumer, Subscribe, Value, Written};
 use crate::library::Place;
 
 impl Reading<'_> {
@@ -26,10 +26,20 @@ impl Reading<'_> {
         let settings = self.file(place, written.config_file.as_ref());
         let fix = fix.consumer.clone().unwrap_or_default();
         let settings = settings.under(self.table(&written.config)).under(self.table(&fix.config));
-        let config = self.consumer_config(version, toggles, &settings, &written.name);
+        let kind = written.kind.as_deref().copied().unwrap_or(ConsumerKind::Java);
+        let config = self.consumer_config(version, toggles, &settings, (&written.name, kind));
+        if kind == ConsumerKind::Share {
+            self.check_share_consumer(written, version, config.as_ref());
+        }
         let source = self.source(written, config.as_ref());
         self.check_commits(written, config.as_ref());
+        let acknowledges = config.as_ref().is_some_and(|config| {
+            kind == ConsumerKind::Share && config.share_acknowledgement_mode == AcknowledgementMode::Explicit
+        });
         let on_failure = fix.on_failure.as_ref().or(written.on_failure.as_ref());
+        if let Some(on_failure) = on_failure {
+            self.check_acknowledging(on_failure, acknowledges);
+        }
         let on_failure = self.on_failure(on_failure, version, &written.name);
         let sink = fix.sink.as_ref().or(written.sink.as_ref());
         let commit = match fix.commit.as_ref().or(written.commit.as_ref()).map(|written| **written) {
@@ -56,6 +66,7 @@ impl Reading<'_> {
             },
             store: self.store_use(written, sink, config.as_ref(), commit),
             commit,
+            acknowledges,
             commit_mode: self.commit_mode(written, &fix),
             poison: written.fails.as_ref().map(poison),
             on_failure: on_failure?,
@@ -64,6 +75,53 @@ impl Reading<'_> {
         let kind = ClientKind::Consumer(Arc::new(config?), Some(Arc::new(workload)));
         let starts_after = self.time(written.starts_after.as_ref(), Duration::ZERO);
         Some(ClientSpec { name: written.name.to_string(), kind, starts_after })
+    }
+
+    /// A member of a share group: its version has such groups, it subscribes, and has nothing to do with positions.
+    fn check_share_consumer(&mut self, written: &Consumer, version: KafkaVersion, config: Option<&ConsumerConfig>) {
+        let span = written.kind.as_ref().map_or(written.name.span(), Written::span);
+        if version < KafkaVersion::new(4, 0) {
+            let found = self.error(span.clone(), format!("Kafka {version} has no share groups"));
+            self.report(found.remedy("they came with kafka = \"4.0\" (early access) and \"4.1\" (preview)"));
+        }
+        if !self.names.has_share_groups {
+            let found = self.error(span.clone(), "the brokers of this cluster have no share groups");
+            let remedy =
+                "write [cluster] config = { \"group.coordinator.rebalance.protocols\" = \"classic,consumer,share\" }";
+            self.report(found.remedy(format!("{remedy}, which is what share.version=1 means")));
+        }
+        if written.subscribe.as_deref() != Some(&Subscribe::Topic(true)) {
+            let found = self.error(span, "a share consumer subscribes to a topic by its name");
+            self.report(found.remedy("add subscribe = true"));
+        }
+        let unknown = [
+            ("store", written.store.as_ref().map(Written::span)),
+            ("pause", written.pause.as_ref().map(Written::span)),
+            ("commit-failure", written.commit_failure.as_ref().map(Written::span)),
+        ];
+        for (key, span) in unknown {
+            if let Some(span) = span {
+                let found = self.error(span, format!("`{key}` goes with positions, and a share consumer has none"));
+                self.report(found.remedy(format!("leave out `{key}`")));
+            }
+        }
+        let is_explicit = |config: &ConsumerConfig| config.share_acknowledgement_mode == AcknowledgementMode::Explicit;
+        if let Some(hand_over) = &written.hand_over
+            && **hand_over
+            && config.is_some_and(is_explicit)
+        {
+            let found = self.error(hand_over.span(), "poll() throws while records are not acknowledged");
+            self.report(found.remedy("let the loop process them, or use share.acknowledgement.mode=implicit"));
+        }
+    }
+
+    fn check_acknowledging(&mut self, written: &Written<document::OnFailure>, acknowledges: bool) {
+        let Some(then) = &written.then else { return };
+        if matches!(**then, document::Then::Release | document::Then::Reject) && !acknowledges {
+            let found = self.error(then.span(), "only a share consumer that acknowledges each record can do that");
+            let remedy = "write kind = \"share\" and config = { \"share.acknowledgement.mode\" = \"explicit\" }";
+            self.report(found.remedy(remedy));
+        }
     }
 
     /// Whether it names its partitions, or its group does.
@@ -176,6 +234,8 @@ impl Reading<'_> {
         let then = match then {
             document::Then::Skip => Then::Skip,
             document::Then::Block => Then::Block,
+            document::Then::Release => Then::Release,
+            document::Then::Reject => Then::Reject,
             document::Then::Crash => {
                 Then::Crash(written.restart_after.as_ref().map(|after| self.time(Some(after), Duration::ZERO)))
             }

@@ -136,6 +136,8 @@ fn consumer_as_table(consumer: &FixedConsumer, mut put: impl FnMut(&str, Value))
         Then::Skip => "skip",
         Then::Block => "block",
         Then::HandOn => "hand-on",
+        Then::Release => "release",
+        Then::Reject => "reject",
     });
     let as_failure = |word| Value::Table(Table::from_iter([("then".to_owned(), text(word))]));
     then.into_iter().for_each(|word| put("on-failure", as_failure(word)));
@@ -194,6 +196,8 @@ fn program(consumer: &FixedConsumer) -> Vec<String> {
         None | Some(Then::Crash) => "a program that ends at a record that it cannot process".to_owned(),
         Some(Then::Skip) => "a program that skips what it cannot process".to_owned(),
         Some(Then::Block) => "a program that tries a record until it succeeds".to_owned(),
+        Some(Then::Release) => "a program that gives back what it cannot process".to_owned(),
+        Some(Then::Reject) => "a program that rejects what it cannot process".to_owned(),
         Some(Then::HandOn) => match &on_failure.topic {
             Some(topic) => format!("records that cannot be processed sent to {}", topic.as_str()),
             None => "records that cannot be processed sent to another topic".to_owned(),

@@ -86,6 +86,8 @@ pub struct Scenario {
     pub topics: Vec<NewTopic>,
     /// The configuration of each topic, with the defaults of the brokers.
     pub topic_configs: Vec<LogConfig>,
+    /// What is set for groups.
+    pub groups: Vec<(String, Vec<(String, String)>)>,
     /// The clients, in the order of their numbers.
     pub clients: Vec<ClientSpec>,
     /// What is done to the cluster.
@@ -165,6 +167,7 @@ impl Scenario {
             network: self.cluster.network.clone(),
             disk: self.cluster.disk.clone(),
             topics: self.topics.clone(),
+            groups: self.groups.clone(),
             clients: self.clients.clone(),
             steps: self.steps.iter().map(|step| step.decide(&rng)).collect(),
             time_limit: self.time_limit,
@@ -208,6 +211,7 @@ impl Reading<'_> {
         self.names_of_operations(document);
         self.names.topics_at_start = at_start;
         let clients = self.clients(place, document, cluster.version, fix);
+        let groups = self.groups(&document.group);
         let steps = self.steps(document);
         let mut expect = expect?;
         expect.mutated = document.mutation.is_some();
@@ -223,6 +227,7 @@ impl Reading<'_> {
             cluster,
             topics,
             topic_configs,
+            groups,
             clients,
             steps: steps?,
             expect,

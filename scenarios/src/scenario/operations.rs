@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
-use ackproof_core::config::{BrokerConfig, KafkaVersion, Property};
-use ackproof_core::types::{Offset, StrBytes, TopicName};
+use ackproof_core::config::{BrokerConfig, KafkaVersion, Property, validate_group_property};
+use ackproof_core::types::{Duration, Offset, StrBytes, TopicName};
 use ackproof_sim::faults::Action;
 
 use super::reading::Reading;
 use crate::diagnostics::Diagnostic;
 use crate::document::operations::{AddPartitions, AlterConfig, DeleteRecords, Reassign};
-use crate::document::{Assignments, Document, Properties, Replicas, Topic, Value, Written};
+use crate::document::{Assignments, Document, Group, Properties, Replicas, Topic, Value, Written};
 
 /// The limits of a client.
 const QUOTAS: [&str; 2] = ["consumer_byte_rate", "producer_byte_rate"];
@@ -44,24 +44,53 @@ impl Reading<'_> {
             self.report(found.remedy("add `set = { \"min.insync.replicas\" = 1 }` or `remove = [\"retention.ms\"]`"));
             return None;
         }
-        match (&it.topic, &it.broker, &it.client) {
-            (Some(topic), None, None) => {
+        match (&it.topic, &it.broker, &it.client, &it.group) {
+            (Some(topic), None, None, None) => {
                 let topic = self.topic_name(topic)?;
                 self.check_topic_properties(&it.set);
                 Some(configs(ConfigResource::Topic(topic), it))
             }
-            (None, Some(broker), None) => {
+            (None, Some(broker), None, None) => {
                 let broker = match &**broker {
                     Value::Text(text) if text == "all" => None,
                     value => Some(self.broker_id(value, broker.span())?),
                 };
                 Some(configs(ConfigResource::Broker(broker), it))
             }
-            (None, None, Some(client)) => self.client_quotas(client, it),
+            (None, None, Some(client), None) => self.client_quotas(client, it),
+            (None, None, None, Some(group)) => {
+                self.check_group_properties(&it.set);
+                Some(configs(ConfigResource::Group(group.to_string()), it))
+            }
             _ => {
                 let found = self.error(span, "whose configuration is it?");
-                self.report(found.remedy("give exactly one of `topic = ..`, `broker = ..` and `client = ..`"));
+                self.report(
+                    found.remedy("give exactly one of `topic = ..`, `broker = ..`, `group = ..` and `client = ..`"),
+                );
                 None
+            }
+        }
+    }
+
+    /// What is set for groups at the start.
+    pub fn groups(&mut self, written: &[Written<Group>]) -> Vec<(String, Vec<(String, String)>)> {
+        let mut groups = Vec::new();
+        for group in written {
+            self.check_group_properties(&group.config);
+            let config = group.config.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            groups.push((group.name.to_string(), config.collect()));
+        }
+        groups
+    }
+
+    /// The bounds that a broker may set otherwise are looked at by the controller.
+    fn check_group_properties(&mut self, set: &Properties) {
+        let Ok(broker) = BrokerConfig::resolve(KafkaVersion::new(4, 1), &[]) else { return };
+        let mut share = broker.config.groups.share;
+        share.record_lock_range_ms = (Duration::from_millis(1000), Duration::from_millis(3_600_000));
+        for (name, value) in set {
+            if let Err(why) = validate_group_property(&share, name, &value.to_string()) {
+                self.report(self.error(value.span(), why));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
+use ackproof_core::coordinator::share::SHARE_GROUP_STATE_TOPIC;
 use ackproof_core::types::{Duration, TopicPartition};
 
 use super::amounts::{self, Between, Count};
@@ -21,6 +22,8 @@ pub(super) struct Names {
     pub brokers: Vec<i32>,
     /// Their log directories.
     pub log_dirs: BTreeSet<String>,
+    /// Whether they have share groups.
+    pub has_share_groups: bool,
     /// Their racks.
     pub racks: BTreeSet<String>,
     /// The topics and how many partitions each has, with all that steps make.
@@ -98,8 +101,8 @@ impl Reading<'_> {
             self.report(found.remedy("write topic-number, like \"orders-0\""));
             return None;
         };
-        // The topic of the groups has as many partitions as its brokers say; a step about another one never happens.
-        let of_groups = (topic == GROUP_METADATA_TOPIC).then_some(i32::MAX);
+        // The topics of the groups have as many partitions as their brokers say; a step about another one never happens.
+        let of_groups = [GROUP_METADATA_TOPIC, SHARE_GROUP_STATE_TOPIC].contains(&topic).then_some(i32::MAX);
         let Some(partitions) = self.names.topics.get(topic).copied().or(of_groups) else {
             let found = self.error(span, format!("there is no topic `{topic}`"));
             self.report(found.nearest(topic, self.names.topics.keys().map(String::as_str)));

@@ -131,7 +131,9 @@ fn pattern(event: &Event) -> Option<Table> {
         Fact::OffsetCommitted { group, partition, offset, .. } => {
             vec![of(partition), ("group", text(group)), ("offset", at_least(offset.0))]
         }
-        Fact::Processed { partition, offset, .. } | Fact::Polled { partition, offset, .. } => {
+        Fact::Processed { partition, offset, .. }
+        | Fact::Polled { partition, offset, .. }
+        | Fact::SharePolled { partition, offset, .. } => {
             vec![of(partition), ("offset", at_least(offset.0))]
         }
         Fact::PartitionsAssigned { group, .. } => vec![("group", text(group))],

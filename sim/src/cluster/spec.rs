@@ -26,6 +26,8 @@ pub struct ClusterSpec {
     pub disk: DiskSpec,
     /// Topics created before the clients start.
     pub topics: Vec<NewTopic>,
+    /// What is set for groups before the clients start.
+    pub groups: Vec<(String, Vec<(String, String)>)>,
     /// Producers and consumers.
     pub clients: Vec<ClientSpec>,
     /// What is done to the cluster.
@@ -96,6 +98,7 @@ impl ClusterSpec {
             network: LinkSpec::default(),
             disk: DiskSpec::default(),
             topics: Vec::new(),
+            groups: Vec::new(),
             clients: Vec::new(),
             steps: Vec::new(),
             time_limit: Duration::from_secs(600),

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use ackproof_core::coordinator::group::consumer::ConsumerGroupMember;
 use ackproof_core::coordinator::group::consumer::records::MemberMetadata;
+use ackproof_core::coordinator::group::consumer::{ConsumerGroupMember, ModernProtocol};
 use ackproof_core::coordinator::group::member::Member as ClassicMember;
 use ackproof_core::coordinator::group::{Group, GroupCoordinator, GroupId};
 use ackproof_core::fact::{Fact, Observer};
@@ -30,11 +30,36 @@ impl World {
                 facts.extend(describe(&described(coordinator, group)).into_iter().map(|fact| (node, fact)));
             }
         }
+        facts.extend(self.described_share_partitions());
         let Some(controller) = self.find(self.servers().controllers[0]) else { return facts };
         for group in self.groups_of_clients() {
             let coordinated = self.coordinators().any(|(_, coordinator)| coordinator.coordinates(&group));
             if !coordinated {
                 facts.push((controller, unknown(&group)));
+            }
+        }
+        facts
+    }
+
+    /// How far share groups are with each partition, by the word of its leader.
+    fn described_share_partitions(&self) -> Vec<(NodeIndex, Fact)> {
+        let mut facts = Vec::new();
+        for (index, node) in (0..).map(NodeIndex).zip(self.nodes()) {
+            let Some(SimMachine::Broker(broker)) = node.machine.as_ref().filter(|_| node.is_alive()) else { continue };
+            for (group, partition, state) in broker.share_partitions() {
+                let (available, acquired) = state.in_flight();
+                let count = |records: usize| u32::try_from(records).unwrap_or(u32::MAX);
+                facts.push((
+                    index,
+                    Fact::SharePartitionSurveyed {
+                        group: group.to_string(),
+                        partition: partition.clone(),
+                        start: state.start_offset(),
+                        end: state.end_offset(),
+                        available: count(available),
+                        acquired: count(acquired),
+                    },
+                ));
             }
         }
         facts
@@ -108,8 +133,13 @@ fn described<'a>(coordinator: &GroupCoordinator, group: &'a Group) -> Described<
             let is_empty = consumer.written.members.is_empty();
             Described {
                 group,
-                state: consumer.written.name(),
-                assignor: if is_empty { "" } else { coordinator.assignor_of(consumer).name() }.to_owned(),
+                state: consumer.state_name(),
+                assignor: match consumer.protocol {
+                    _ if is_empty => "",
+                    ModernProtocol::Consumer => coordinator.assignor_of(consumer).name(),
+                    ModernProtocol::Share => "simple",
+                }
+                .to_owned(),
                 members: consumer.written.members.iter().map(member).collect(),
             }
         }
@@ -143,7 +173,9 @@ fn describe(described: &Described<'_>) -> Vec<Fact> {
     for (partition, committed) in described.group.offsets().iter() {
         partitions.entry(partition.clone()).or_default().0 = Some(committed.offset);
     }
-    for (id, member) in &described.members {
+    // Of a share group no partition is one member's.
+    let is_share = matches!(described.group, Group::Consumer(group) if group.protocol == ModernProtocol::Share);
+    for (id, member) in described.members.iter().filter(|_| !is_share) {
         for partition in &member.assigned {
             partitions.entry(partition.clone()).or_default().1 = Some(id);
         }

@@ -15,7 +15,7 @@ use ackproof_core::metadata::{MetadataImage, PartitionRegistration};
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicName, TopicPartition};
 
 use crate::faults::{Action, StepState};
-use crate::world::{App, Interference, NodeIndex, Process, SimMachine, World};
+use crate::world::{AnyConsumer, App, Interference, NodeIndex, Process, SimMachine, World};
 
 impl World {
     /// What keeps the cluster from rest: one sentence each. Empty when everything has come to an end.
@@ -39,6 +39,7 @@ impl World {
         }
         self.busy_programs(&mut waits);
         self.unsettled_groups(&mut waits);
+        self.unsettled_share_groups(&mut waits);
         waits
     }
 
@@ -98,7 +99,7 @@ impl World {
         let Some(image) = self.controller_image() else { return };
         for node in self.nodes().iter().filter(|node| node.is_alive()) {
             let Some(SimMachine::Consumer(process)) = &node.machine else { continue };
-            let consumer = &process.consumer;
+            let AnyConsumer::Plain(consumer) = &process.consumer else { continue };
             let Some((group, settled)) = consumer.membership() else { continue };
             if !settled {
                 waits.push(format!("{} waits for a rebalance of group {group}", node.name));
@@ -185,7 +186,8 @@ impl World {
     ) {
         for (index, node) in (0..).map(NodeIndex).zip(self.nodes()) {
             let Some(SimMachine::Consumer(process)) = &node.machine else { continue };
-            for (_, position) in process.consumer.positions().filter(|(read, _)| *read == partition) {
+            let AnyConsumer::Plain(consumer) = &process.consumer else { continue };
+            for (_, position) in consumer.positions().filter(|(read, _)| *read == partition) {
                 if position != end {
                     let why = self.between(index, leading).map(|why| format!(" ({why})")).unwrap_or_default();
                     // It will be told at its next fetch that the log does not reach so far.
@@ -194,7 +196,7 @@ impl World {
                         "{} is at offset {position} of {partition}, which ends at {end}{ahead}{why}",
                         node.name
                     ));
-                } else if node.process == Process::Running && !process.consumer.has_heard_of(partition, epoch) {
+                } else if node.process == Process::Running && !consumer.has_heard_of(partition, epoch) {
                     waits.push(format!("{} has not heard of the leader of {partition} in epoch {epoch}", node.name));
                 }
             }

@@ -14,11 +14,12 @@
 //!
 //! A program that is told to stop may catch that: `wakeup()` ends the loop, and `close()` is the last that it calls.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ackproof_core::client::{Call, Completion, ConsumerRecord, ProducerRecord, Work};
 use ackproof_core::protocol::ErrorCode;
+use ackproof_core::share::AcknowledgeType;
 use ackproof_core::store::StoreResponse;
 use ackproof_core::types::{Duration, Instant, Offset, RecordId, TopicName, TopicPartition};
 
@@ -64,6 +65,8 @@ pub struct ConsumerApp {
     next_done: Instant,
     /// How often the first of them could not be processed.
     attempts: u32,
+    /// The same of records that were given back, until then.
+    given_back: BTreeMap<(TopicPartition, Offset), u32>,
     /// Under which number it was sent to another topic, where the answer is outstanding.
     handed_on: Option<RecordId>,
     /// Under which number it was sent first, where that failed.
@@ -120,6 +123,7 @@ impl ConsumerApp {
             records: VecDeque::new(),
             next_done: now,
             attempts: 0,
+            given_back: BTreeMap::new(),
             handed_on: None,
             sent_first: None,
             sends,
@@ -177,7 +181,7 @@ impl ConsumerApp {
     pub fn restarts_after(&self) -> Option<Duration> {
         match self.workload.on_failure.then {
             Then::Crash(after) => after.filter(|_| self.doing == Doing::Crashed),
-            Then::Skip | Then::Block | Then::HandOn(_) => None,
+            Then::Skip | Then::Block | Then::HandOn(_) | Then::Release | Then::Reject => None,
         }
     }
 
@@ -278,18 +282,23 @@ impl ConsumerApp {
     fn work(&mut self, now: Instant) -> Option<Call> {
         let record = self.records.front()?;
         let poison = self.workload.poison.as_ref();
-        if self.is_cut_off || poison.is_some_and(|poison| poison.spoils(record, self.attempts)) {
+        if self.is_cut_off || poison.is_some_and(|poison| poison.spoils(record, self.failed(record))) {
             return Some(self.could_not(now));
         }
         let (partition, offset) = (record.partition.clone(), record.offset);
         let is_stored = self.store.as_mut().is_some_and(|store| store.takes(&partition, offset));
-        self.next_record(now)?;
+        self.next_record(AcknowledgeType::Accept, now)?;
         // A result that is stored with the row is there when the store has written it.
         if is_stored { self.next_call(now) } else { Some(Call::Worked(partition, offset, Work::Done)) }
     }
 
+    /// How often a record could not be processed.
+    fn failed(&self, record: &ConsumerRecord) -> u32 {
+        self.attempts + self.given_back.get(&(record.partition.clone(), record.offset)).copied().unwrap_or(0)
+    }
+
     /// The first record is done with: its effect is there, or somebody else has it, or nobody.
-    fn next_record(&mut self, now: Instant) -> Option<(TopicPartition, Offset)> {
+    fn next_record(&mut self, said: AcknowledgeType, now: Instant) -> Option<(TopicPartition, Offset)> {
         let ConsumerRecord { partition, offset, .. } = self.records.pop_front()?;
         self.attempts = 0;
         self.sent_first = None;
@@ -299,6 +308,9 @@ impl ConsumerApp {
             self.records.clear();
             self.commit_after = false;
         }
+        if self.workload.acknowledges {
+            self.queued.push_back(Call::Acknowledge(partition.clone(), offset, said));
+        }
         if self.workload.commit == CommitPolicy::AfterEach {
             self.commit(Some(vec![(partition.clone(), offset.next())]), now);
         }
@@ -306,9 +318,10 @@ impl ConsumerApp {
     }
 
     fn could_not(&mut self, now: Instant) -> Call {
-        let record = &self.records[0];
         self.attempts += 1;
-        let call = Call::Worked(record.partition.clone(), record.offset, Work::Failed(self.attempts));
+        let record = &self.records[0];
+        let failed = self.failed(record);
+        let call = Call::Worked(record.partition.clone(), record.offset, Work::Failed(failed));
         let workload = self.workload.clone();
         let OnFailure { retries, backoff, then } = &workload.on_failure;
         self.next_done = now + (*backoff).max(BACKOFF_LEAST);
@@ -319,6 +332,14 @@ impl ConsumerApp {
             Then::Block => {}
             Then::Crash(_) => self.doing = Doing::Crashed,
             Then::Skip => self.give_up(None, now),
+            Then::Release => {
+                if let Some(place) = self.next_record(AcknowledgeType::Release, now) {
+                    self.given_back.insert(place, failed);
+                }
+            }
+            Then::Reject => {
+                self.next_record(AcknowledgeType::Reject, now);
+            }
             Then::HandOn(to) => {
                 let record = self.send(to);
                 self.handed_on = Some(record).filter(|_| to.waits);
@@ -333,7 +354,7 @@ impl ConsumerApp {
     /// It goes on without the first record.
     fn give_up(&mut self, to: Option<TopicName>, now: Instant) {
         let place = self.queued.len();
-        let Some((partition, offset)) = self.next_record(now) else { return };
+        let Some((partition, offset)) = self.next_record(AcknowledgeType::Accept, now) else { return };
         self.queued.insert(place, Call::Worked(partition, offset, Work::GivenUp(to)));
     }
 
@@ -362,7 +383,7 @@ impl ConsumerApp {
         self.handed_on = None;
         let to = match &self.workload.on_failure.then {
             Then::HandOn(to) => to.topic.clone(),
-            Then::Crash(_) | Then::Skip | Then::Block => return,
+            Then::Crash(_) | Then::Skip | Then::Block | Then::Release | Then::Reject => return,
         };
         match result {
             Ok(()) => self.give_up(Some(to), now),

@@ -134,6 +134,10 @@ pub enum Then {
     Block,
     /// It is sent to another topic, and the loop goes on.
     HandOn(HandOn),
+    /// Of a share group: it is given back, and delivered again.
+    Release,
+    /// Of a share group: it is delivered to nobody any more.
+    Reject,
 }
 
 /// How records are sent to a topic for retries, or for dead letters.
@@ -175,6 +179,8 @@ pub struct ConsumerWorkload {
     pub poison: Option<Poison>,
     /// What it does about them.
     pub on_failure: OnFailure,
+    /// Whether it says of each record of its share group what became of it.
+    pub acknowledges: bool,
     /// Where the effects go.
     pub sink: Sink,
     /// Where it keeps how far it has come, if not with its group.
@@ -198,6 +204,7 @@ impl ConsumerWorkload {
             on_stop: OnStop::Exit,
             poison: None,
             on_failure: OnFailure::default(),
+            acknowledges: false,
             sink: Sink::Append,
             store: None,
             commit: CommitPolicy::Never,
@@ -209,7 +216,7 @@ impl ConsumerWorkload {
     pub fn producer(&self) -> Option<&Arc<ProducerConfig>> {
         match &self.on_failure.then {
             Then::HandOn(to) => Some(&to.producer),
-            Then::Crash(_) | Then::Skip | Then::Block => None,
+            Then::Crash(_) | Then::Skip | Then::Block | Then::Release | Then::Reject => None,
         }
     }
 }

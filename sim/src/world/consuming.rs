@@ -5,19 +5,44 @@
 
 use std::sync::Arc;
 
-use ackproof_core::client::{Call, Consumer, Producer};
-use ackproof_core::config::ConsumerConfig;
+use ackproof_core::client::{Call, Consumer, Producer, ShareConsumer};
+use ackproof_core::config::{ConsumerConfig, GroupProtocol};
 use ackproof_core::store::StoreClient;
 use ackproof_core::types::{ConnectionId, Instant, NodeId, earliest};
 use ackproof_core::{Context, Input, Machine};
 
 use crate::workload::ConsumerWorkload;
 
+/// The two kinds of consumer.
+#[derive(Clone, Debug)]
+pub enum AnyConsumer {
+    /// It reads partitions.
+    Plain(Box<Consumer>),
+    /// It gets records, as a member of a share group.
+    Share(Box<ShareConsumer>),
+}
+
+impl Machine for AnyConsumer {
+    fn handle(&mut self, input: Input, ctx: &mut Context<'_>) {
+        match self {
+            AnyConsumer::Plain(consumer) => consumer.handle(input, ctx),
+            AnyConsumer::Share(consumer) => consumer.handle(input, ctx),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            AnyConsumer::Plain(consumer) => consumer.next_deadline(),
+            AnyConsumer::Share(consumer) => consumer.next_deadline(),
+        }
+    }
+}
+
 /// A process that consumes.
 #[derive(Clone, Debug)]
 pub struct ConsumingProcess {
     /// Its consumer.
-    pub consumer: Consumer,
+    pub consumer: AnyConsumer,
     /// Its producer, where it has one.
     pub producer: Option<Producer>,
     /// Its store, where it has one.
@@ -35,7 +60,13 @@ enum Client {
 impl ConsumingProcess {
     /// A process with a consumer alone, of which `client` is the number.
     pub fn new(config: Arc<ConsumerConfig>, bootstrap: &[NodeId], client: u32) -> Self {
-        Self { consumer: Consumer::new(config, bootstrap.to_vec(), client), producer: None, store: None }
+        let consumer = match config.group_protocol {
+            GroupProtocol::Classic | GroupProtocol::Consumer => {
+                AnyConsumer::Plain(Box::new(Consumer::new(config, bootstrap.to_vec(), client)))
+            }
+            GroupProtocol::Share => AnyConsumer::Share(Box::new(ShareConsumer::new(config, bootstrap.to_vec()))),
+        };
+        Self { consumer, producer: None, store: None }
     }
 
     /// With what a program has beside its consumer.

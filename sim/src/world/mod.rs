@@ -20,7 +20,7 @@ mod run;
 mod setup;
 
 pub use clock::{NodeClock, RUN_STARTS_AT};
-pub use consuming::ConsumingProcess;
+pub use consuming::{AnyConsumer, ConsumingProcess};
 pub use disk::{Damage, DiskFault, DiskFaults, DiskSpec, Extent, Keep, PowerLoss, SimDisk};
 pub use event_queue::EventQueue;
 pub use message::{Body, Corruption, Direction, Interference, MessageFilter, MessageRule, Packet};

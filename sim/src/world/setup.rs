@@ -1,7 +1,7 @@
 //! How a run begins and ends: the cluster gets ready, clients start, everything comes to rest, the disks are surveyed.
 
 use ackproof_core::Input;
-use ackproof_core::client::{Call, Completion};
+use ackproof_core::client::{AdminCall, Call, Completion, ConfigResource};
 use ackproof_core::fact::{Fact, Observer};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, Instant, NodeId, Prng};
@@ -124,11 +124,21 @@ impl World {
                 .collect();
             if refused.is_empty() {
                 self.phase = Phase::FillingIsr;
+                self.configure_groups(observer);
             } else {
                 let what = format!("the topics could not be created: {}", refused.join(", "));
                 self.emit(self.admin, 0, Fact::Stuck { what }, observer);
                 self.end(Outcome::TimeLimit, observer);
             }
+        }
+    }
+
+    /// What is set for groups is there before anybody joins them.
+    fn configure_groups(&mut self, observer: &mut dyn Observer) {
+        for (group, configs) in self.spec.groups.clone() {
+            let configs = configs.into_iter().map(|(name, value)| (name, Some(value))).collect();
+            let call = AdminCall::AlterConfigs { resource: ConfigResource::Group(group), configs };
+            self.input(self.admin, Input::Call(Call::Admin(call)), 0, observer);
         }
     }
 

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeart
 use super::super::broker::Broker;
 use super::super::groups::{Asked, client_host_of};
 use super::super::socket_server::ReplyTo;
-use crate::coordinator::group::consumer::Partitions;
+use crate::coordinator::group::consumer::{ModernProtocol, Partitions};
 use crate::coordinator::group::{HeartbeatRequest, HeartbeatResult};
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
@@ -29,6 +29,7 @@ impl Broker {
             return self.finish_consumer_group_heartbeat(reply_to, refused, ctx);
         }
         let request = HeartbeatRequest {
+            protocol: ModernProtocol::Consumer,
             client_id: self.client_id_of(&request.group_id, reply_to.from),
             client_host: client_host_of(reply_to.from),
             group: request.group_id,

@@ -16,6 +16,9 @@ mod offset_commit;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod share_acknowledge;
+mod share_fetch;
+mod share_group_heartbeat;
 mod sync_group;
 
 pub(super) use fetch::PendingFetch;

@@ -86,7 +86,7 @@ impl ConsumerCoordinator {
     }
 
     /// Whether its coordinator has not answered a commit, or the good-bye.
-    fn waits_for_last_answers(&self) -> bool {
+    pub(super) fn waits_for_last_answers(&self) -> bool {
         self.node.is_some() && self.is_under_way(|purpose| matches!(purpose, Purpose::Commit(_) | Purpose::Leave))
     }
 }

@@ -159,6 +159,7 @@ impl Consumer {
             }
             Call::Close { timeout } => self.begin_close(ctx.now() + timeout, ctx),
             Call::Send(_)
+            | Call::Acknowledge(..)
             | Call::Flush
             | Call::Store(_)
             | Call::CreateTopics(_)

@@ -195,7 +195,10 @@ impl ConsumerCoordinator {
         ctx: &mut Context<'_>,
     ) {
         self.leave_unless_polled(ctx);
-        let in_poll = polling && !self.in_callback;
+        // A member of a share group has nothing to commit and nobody to call back: it follows whatever the application does, and
+        // only one that has left because nobody polls waits for the poll.
+        let is_stale = self.modern.as_ref().is_some_and(|me| me.state == MemberState::Stale);
+        let in_poll = (polling && !self.in_callback) || (self.is_share() && !is_stale);
         let Some(me) = &mut self.modern else { return };
         match me.state {
             MemberState::Unsubscribed if in_poll => me.state = MemberState::Joining,
@@ -249,8 +252,7 @@ impl ConsumerCoordinator {
         if gone.is_empty() {
             return;
         }
-        let group = self.group.to_string();
-        ctx.fact(Fact::PartitionsRevoked { group, partitions: gone.clone(), lost: true });
+        self.say_given_up(&gone, true, ctx);
         subscription.retain(&BTreeSet::new());
         self.call_back(GroupEvent::Lost(gone));
     }
@@ -341,10 +343,17 @@ impl ConsumerCoordinator {
         if gone.is_empty() {
             return;
         }
-        let group = self.group.to_string();
-        ctx.fact(Fact::PartitionsRevoked { group, partitions: gone.clone(), lost: false });
+        self.say_given_up(&gone, false, ctx);
         subscription.retain(kept);
         self.call_back(GroupEvent::Revoked(gone));
+    }
+
+    /// That it has a partition says nothing of its records where others may have it as well.
+    fn say_given_up(&self, partitions: &[TopicPartition], lost: bool, ctx: &mut Context<'_>) {
+        if !self.is_share() {
+            let (group, partitions) = (self.group.to_string(), partitions.to_vec());
+            ctx.fact(Fact::PartitionsRevoked { group, partitions, lost });
+        }
     }
 
     fn take_over_all(
@@ -355,6 +364,9 @@ impl ConsumerCoordinator {
     ) {
         let is_new = |partition: &&TopicPartition| !subscription.partitions.contains_key(*partition);
         let added: Vec<TopicPartition> = named.iter().filter(is_new).cloned().collect();
+        if self.is_share() {
+            return subscription.assign(named, false);
+        }
         ctx.fact(Fact::PartitionsAssigned {
             group: self.group.to_string(),
             member: self.member_id.to_string(),

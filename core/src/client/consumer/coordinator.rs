@@ -149,7 +149,7 @@ impl ConsumerCoordinator {
             topics: BTreeSet::new(),
             pattern: None,
             state: MemberState::Unjoined,
-            modern: (config.group_protocol == GroupProtocol::Consumer).then(ConsumerMembership::new),
+            modern: (config.group_protocol != GroupProtocol::Classic).then(ConsumerMembership::new),
             generation: -1,
             member_id: StrBytes::default(),
             assignor: None,
@@ -167,6 +167,11 @@ impl ConsumerCoordinator {
             in_callback: false,
             config,
         }
+    }
+
+    /// Whether it is a member of a share group.
+    pub fn is_share(&self) -> bool {
+        self.config.group_protocol == GroupProtocol::Share
     }
 
     /// Whether the group says what it reads.
@@ -394,6 +399,9 @@ impl ConsumerCoordinator {
             }
             (Purpose::ConsumerHeartbeat { life }, Response::ConsumerGroupHeartbeat(response)) => {
                 self.consumer_heartbeat_answered(life, *response, ctx);
+            }
+            (Purpose::ConsumerHeartbeat { life }, Response::ShareGroupHeartbeat(response)) => {
+                self.consumer_heartbeat_answered(life, group_wire::of_share_group(*response), ctx);
             }
             (Purpose::Commit(commit), Response::OffsetCommit(response)) => {
                 self.commit_answered(commit, &response, ctx);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions as HeldTopic;
-use kafka_protocol::messages::consumer_group_heartbeat_response::Assignment;
+use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition as AssignedTopic;
 use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition as OwnedTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -15,9 +15,10 @@ use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartiti
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerProtocolAssignment, ConsumerProtocolSubscription, FindCoordinatorRequest,
-    FindCoordinatorResponse, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
-    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ConsumerProtocolAssignment,
+    ConsumerProtocolSubscription, FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest,
+    JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse,
+    ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
@@ -166,6 +167,9 @@ pub(super) fn leave(me: &ConsumerCoordinator) -> Request {
 
 /// The heartbeat of the consumer protocol: what has not been said yet, or everything.
 pub(super) fn consumer_heartbeat(me: &ConsumerCoordinator, everything: bool) -> Request {
+    if me.is_share() {
+        return share_heartbeat(me, everything);
+    }
     let request = ConsumerGroupHeartbeatRequest::default()
         .with_group_id(me.group.clone())
         .with_member_id(me.member_id.clone())
@@ -189,8 +193,45 @@ pub(super) fn consumer_heartbeat(me: &ConsumerCoordinator, everything: bool) -> 
         .into()
 }
 
+/// That of a share group.
+fn share_heartbeat(me: &ConsumerCoordinator, everything: bool) -> Request {
+    let request = ShareGroupHeartbeatRequest::default()
+        .with_group_id(me.group.clone())
+        .with_member_id(me.member_id.clone())
+        .with_subscribed_topic_names(None);
+    let Some(modern) = &me.modern else { return request.into() };
+    let is_news = everything || modern.said.topics.as_ref() != Some(&me.topics);
+    let topics = is_news.then(|| me.topics.iter().cloned().collect());
+    request.with_member_epoch(modern.epoch).with_subscribed_topic_names(topics).into()
+}
+
+/// The answer to it, as if it were one to a ConsumerGroupHeartbeat.
+pub(super) fn of_share_group(response: ShareGroupHeartbeatResponse) -> ConsumerGroupHeartbeatResponse {
+    let assignment = response.assignment.map(|assignment| {
+        let topics = assignment
+            .topic_partitions
+            .into_iter()
+            .map(|topic| TopicPartitions::default().with_topic_id(topic.topic_id).with_partitions(topic.partitions));
+        Assignment::default().with_topic_partitions(topics.collect())
+    });
+    ConsumerGroupHeartbeatResponse::default()
+        .with_error_code(response.error_code)
+        .with_member_id(response.member_id)
+        .with_member_epoch(response.member_epoch)
+        .with_heartbeat_interval_ms(response.heartbeat_interval_ms)
+        .with_assignment(assignment)
+}
+
 /// The last heartbeat.
 pub(super) fn consumer_leave(me: &ConsumerCoordinator, epoch: i32) -> Request {
+    if me.is_share() {
+        return ShareGroupHeartbeatRequest::default()
+            .with_group_id(me.group.clone())
+            .with_member_id(me.member_id.clone())
+            .with_member_epoch(epoch)
+            .with_subscribed_topic_names(None)
+            .into();
+    }
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(me.group.clone())
         .with_member_id(me.member_id.clone())

@@ -152,6 +152,10 @@ impl ConsumerCoordinator {
     }
 
     pub fn call_back(&mut self, event: GroupEvent) {
+        if self.is_share() {
+            // There are no rebalance callbacks.
+            return;
+        }
         self.in_callback = true;
         self.events.push_back(event);
     }

@@ -1,7 +1,7 @@
 //! The consumer: positions, fetches, `poll()`; and its side of a group.
 //!
 //! Reading order: `subscription_state`, `consumer`, `fetching`; then `coordinator`, `membership` (of the classic
-//! protocol), `consumer_membership` (of KIP-848), `commits` and `closing`.
+//! protocol), `consumer_membership` (of KIP-848), `commits` and `closing`. `share` is the consumer of share groups.
 
 mod closing;
 mod commits;
@@ -15,6 +15,8 @@ mod group_wire;
 mod grouped;
 mod membership;
 mod requests;
+mod share;
 mod subscription_state;
 
 pub use consumer::Consumer;
+pub use share::ShareConsumer;

@@ -107,6 +107,7 @@ impl LegacyProducer {
             | Call::ReturnFromCallback
             | Call::Worked(..)
             | Call::Store(_)
+            | Call::Acknowledge(..)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)

@@ -167,6 +167,7 @@ impl Producer {
             | Call::ReturnFromCallback
             | Call::Worked(..)
             | Call::Store(_)
+            | Call::Acknowledge(..)
             | Call::Seek(..)
             | Call::Poll { .. }
             | Call::CreateTopics(_)

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kafka_protocol::messages::GroupId;
 
-use super::consumer::Partitions;
+use super::consumer::{ModernProtocol, Partitions};
 use super::offsets::CommittedOffset;
 use super::records::GroupRecord;
 use crate::protocol::ErrorCode;
@@ -130,9 +130,11 @@ pub struct CommitRequest {
     pub offsets: Vec<(TopicPartition, CommittedOffset)>,
 }
 
-/// ConsumerGroupHeartbeat. What has not changed since the last one is left out.
+/// ConsumerGroupHeartbeat, or ShareGroupHeartbeat. What has not changed since the last one is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeartbeatRequest {
+    /// Which of them.
+    pub protocol: ModernProtocol,
     /// The group.
     pub group: GroupId,
     /// The member, or empty.

@@ -12,7 +12,7 @@ use kafka_protocol::messages::GroupId;
 
 use super::api::{Answer, CommitRequest, GroupToken, MemberIdentity};
 use super::classic_group::{ClassicGroup, GroupState};
-use super::consumer::{ConsumerGroup, ConsumerGroupState};
+use super::consumer::{ConsumerGroup, ConsumerGroupState, ModernProtocol};
 use super::coordinator::{Group, GroupCoordinator, Purpose};
 use super::offsets::CommittedOffset;
 use super::records::GroupRecord;
@@ -61,6 +61,10 @@ impl GroupCoordinator {
                 if let Some(member) = group.members.get_mut(&identity.member_id) {
                     member.heard_of(ctx.now());
                 }
+            }
+            // A share group has no offsets of its own.
+            Group::Consumer(group) if group.protocol == ModernProtocol::Share => {
+                return Err(ErrorCode::GROUP_ID_NOT_FOUND);
             }
             Group::Consumer(group) if checks_generation => may_commit_as_consumer(group, &identity)?,
             Group::Consumer(_) => {}

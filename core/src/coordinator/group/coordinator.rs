@@ -7,7 +7,7 @@
 //! Invariants: an answer that a write stands behind is given after the write, never before. What a coordinator that takes
 //! over finds in the log is what this one has answered.
 //!
-//! Not modelled: share groups, transactional commits, `group.max.size`; of the coordinator of 4.0 its event loop, that it
+//! Not modelled: transactional commits, `group.max.size`; of the coordinator of 4.0 its event loop, that it
 //! gathers writes (`group.coordinator.append.linger.ms`), and that it appends whatever the ISR and waits for the high
 //! watermark: here a write that too few replicas could take is refused.
 
@@ -18,7 +18,7 @@ use kafka_protocol::messages::GroupId;
 
 use super::api::{Answer, GroupToken, HeartbeatResult, JoinResult, MemberIdentity, SyncResult, Write};
 use super::classic_group::{ClassicGroup, GroupState};
-use super::consumer::ConsumerGroup;
+use super::consumer::{ConsumerGroup, ModernProtocol};
 use super::member::Member;
 use super::offsets::GroupOffsets;
 use super::partition_for;
@@ -51,6 +51,10 @@ pub struct GroupConfig {
     pub consumer_session_timeout: Duration,
     /// `group.consumer.heartbeat.interval.ms`.
     pub consumer_heartbeat_interval: Duration,
+    /// `group.share.session.timeout.ms`.
+    pub share_session_timeout: Duration,
+    /// `group.share.heartbeat.interval.ms`.
+    pub share_heartbeat_interval: Duration,
     /// `group.consumer.assignors`: at least one, and the first is for groups that want none in particular.
     pub assignors: Vec<ServerAssignor>,
 }
@@ -60,7 +64,7 @@ pub struct GroupConfig {
 pub enum Group {
     /// JoinGroup, SyncGroup: the members divide the partitions.
     Classic(ClassicGroup),
-    /// ConsumerGroupHeartbeat: the coordinator divides them (KIP-848).
+    /// ConsumerGroupHeartbeat: the coordinator divides them (KIP-848). ShareGroupHeartbeat: it lets members share them (KIP-932).
     Consumer(ConsumerGroup),
 }
 
@@ -232,6 +236,16 @@ impl GroupCoordinator {
             Some(Group::Consumer(group)) => Ok(group),
             Some(Group::Classic(_)) | None => Err(ErrorCode::GROUP_ID_NOT_FOUND),
         }
+    }
+
+    /// The same, and they speak this one.
+    pub(super) fn modern_group_mut(
+        &mut self,
+        group: &GroupId,
+        protocol: ModernProtocol,
+    ) -> Result<&mut ConsumerGroup, ErrorCode> {
+        let found = self.consumer_group_mut(group)?;
+        if found.protocol == protocol { Ok(found) } else { Err(ErrorCode::GROUP_ID_NOT_FOUND) }
     }
 
     pub(super) fn partition_of(&self, group: &GroupId) -> i32 {

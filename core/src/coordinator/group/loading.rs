@@ -12,7 +12,7 @@ use kafka_protocol::messages::GroupId;
 
 use super::api::{Answer, GroupToken, HeartbeatResult, JoinResult, SyncResult};
 use super::classic_group::{ClassicGroup, GroupState};
-use super::consumer::{ConsumerGroup, ConsumerGroupRecord};
+use super::consumer::{ConsumerGroup, ConsumerGroupRecord, ModernProtocol};
 use super::coordinator::{Group, GroupCoordinator, Purpose, Shard};
 use super::member::Member;
 use super::offsets::GroupOffsets;
@@ -60,7 +60,11 @@ impl GroupCoordinator {
         }
         for group in groups.values_mut() {
             if let Group::Consumer(group) = group {
-                group.start_clocks(self.config.consumer_session_timeout, ctx.now());
+                let session_timeout = match group.protocol {
+                    ModernProtocol::Consumer => self.config.consumer_session_timeout,
+                    ModernProtocol::Share => self.config.share_session_timeout,
+                };
+                group.start_clocks(session_timeout, ctx.now());
             }
         }
         ctx.fact(Fact::GroupsLoaded { partition, groups: u32::try_from(groups.len()).unwrap_or(u32::MAX) });
@@ -105,8 +109,11 @@ impl GroupCoordinator {
         if let (Ok(base), Some(Shard::Active(_, groups))) = (result, self.shards.get_mut(&partition)) {
             for (index, record) in (0..).zip(records) {
                 // Members and generations are in memory already; of them the log holds a copy.
-                let known =
-                    matches!(&record, GroupRecord::Group { metadata: Some(_), .. } | GroupRecord::Consumer { .. });
+                let known = match &record {
+                    GroupRecord::Group { metadata, .. } => metadata.is_some(),
+                    GroupRecord::Consumer { .. } | GroupRecord::Share { .. } => true,
+                    GroupRecord::OffsetCommit { .. } => false,
+                };
                 say_committed(&record, generation, ctx);
                 if !known {
                     replay(groups, record, Offset(base.0 + index), ctx.now(), ctx.wall_clock());
@@ -257,7 +264,10 @@ pub(super) fn replay(
                 group.offsets = offsets;
             }
         }
-        GroupRecord::Consumer { group: id, record } => replay_consumer(groups, &id, &record),
+        GroupRecord::Consumer { group: id, record } => {
+            replay_consumer(groups, &id, ModernProtocol::Consumer, &record);
+        }
+        GroupRecord::Share { group: id, record } => replay_consumer(groups, &id, ModernProtocol::Share, &record),
     }
 }
 
@@ -272,16 +282,22 @@ fn is_nothing(group: &Group) -> bool {
 
 /// A record of the consumer protocol makes a group that only kept offsets one of that protocol; when the last one is
 /// taken back, it is none any more.
-fn replay_consumer(groups: &mut BTreeMap<GroupId, Group>, id: &GroupId, record: &ConsumerGroupRecord) {
+fn replay_consumer(
+    groups: &mut BTreeMap<GroupId, Group>,
+    id: &GroupId,
+    protocol: ModernProtocol,
+    record: &ConsumerGroupRecord,
+) {
     if !groups.contains_key(id) {
-        groups.insert(id.clone(), Group::Consumer(ConsumerGroup::new(id.clone(), GroupOffsets::default())));
+        let group = ConsumerGroup::new(id.clone(), protocol, GroupOffsets::default());
+        groups.insert(id.clone(), Group::Consumer(group));
     }
     let Some(group) = groups.get_mut(id) else { return };
     if let Group::Classic(classic) = group
         && classic.protocol_type.is_none()
     {
         let offsets = std::mem::take(&mut classic.offsets);
-        *group = Group::Consumer(ConsumerGroup::new(id.clone(), offsets));
+        *group = Group::Consumer(ConsumerGroup::new(id.clone(), protocol, offsets));
     }
     if let Group::Consumer(consumer) = group {
         consumer.load(record);

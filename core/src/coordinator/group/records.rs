@@ -3,18 +3,18 @@
 //! Kafka: `OffsetCommitKey` (version 1) and `OffsetCommitValue` (3), `GroupMetadataKey` (2) and `GroupMetadataValue` (2, and 3
 //! since static membership, 2.3). A record without a value takes back what the key names.
 //!
-//! Records of the consumer protocol (keys 3 to 8) are in `consumer::records`.
+//! Records of the consumer protocol (keys 3 to 8) and of share groups (keys 9 to 14) are in `consumer::records`.
 //!
 //! Not modelled: `expireTimestamp` (version 1 of the value, for a commit with a retention time of its own: it is read
-//! and left out of account), records of share groups, and values of version 4 (transactional, flexible), which no release
+//! and left out of account), and values of version 4 (transactional, flexible), which no release
 //! writes by default.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::GroupId;
 use thiserror::Error;
 
-use super::consumer::records::{CURRENT_MEMBER_ASSIGNMENT, ConsumerGroupRecord, GROUP_METADATA, MEMBER_METADATA};
-use super::consumer::records::{PARTITION_METADATA, TARGET_ASSIGNMENT_MEMBER, TARGET_ASSIGNMENT_METADATA};
+use super::consumer::ModernProtocol;
+use super::consumer::records::{ConsumerGroupRecord, key_of};
 use super::offsets::CommittedOffset;
 use crate::metadata::WireError;
 use crate::types::{LeaderEpoch, Offset, StrBytes, Timestamp, TopicName, TopicPartition};
@@ -47,6 +47,13 @@ pub enum GroupRecord {
     },
     /// Something of a group of the consumer protocol.
     Consumer {
+        /// The group.
+        group: GroupId,
+        /// What.
+        record: ConsumerGroupRecord,
+    },
+    /// Something of a share group.
+    Share {
         /// The group.
         group: GroupId,
         /// What.
@@ -130,16 +137,8 @@ impl GroupRecord {
                 put_string(&mut key, group);
                 (key.freeze(), metadata.as_ref().map(|metadata| group_value(metadata, static_membership)))
             }
-            GroupRecord::Consumer { group, record } => {
-                let (version, member) = record.key();
-                let mut key = BytesMut::new();
-                key.put_i16(version);
-                put_string(&mut key, group);
-                if let Some(member) = member {
-                    put_string(&mut key, member);
-                }
-                (key.freeze(), record.value())
-            }
+            GroupRecord::Consumer { group, record } => modern(ModernProtocol::Consumer, group, record),
+            GroupRecord::Share { group, record } => modern(ModernProtocol::Share, group, record),
         }
     }
 
@@ -158,19 +157,27 @@ impl GroupRecord {
                 let group = GroupId(key.string("a group id")?);
                 Ok(GroupRecord::Group { group, metadata: value.map(parse_group).transpose()? })
             }
-            version @ (GROUP_METADATA | PARTITION_METADATA | TARGET_ASSIGNMENT_METADATA) => {
+            version => {
+                let (protocol, names_member) =
+                    key_of(version).ok_or(GroupRecordError::UnknownVersion("a key", version))?;
                 let group = GroupId(key.string("a group id")?);
-                let record = ConsumerGroupRecord::parse(version, StrBytes::default(), value)?;
-                Ok(GroupRecord::Consumer { group, record })
+                let member = if names_member { key.string("a member id")? } else { StrBytes::default() };
+                Ok(protocol.record(&group, ConsumerGroupRecord::parse(version, member, value)?))
             }
-            version @ (MEMBER_METADATA | TARGET_ASSIGNMENT_MEMBER | CURRENT_MEMBER_ASSIGNMENT) => {
-                let group = GroupId(key.string("a group id")?);
-                let record = ConsumerGroupRecord::parse(version, key.string("a member id")?, value)?;
-                Ok(GroupRecord::Consumer { group, record })
-            }
-            version => Err(GroupRecordError::UnknownVersion("a key", version)),
         }
     }
+}
+
+/// A record of a group whose coordinator decides who reads what.
+fn modern(protocol: ModernProtocol, group: &GroupId, record: &ConsumerGroupRecord) -> (Bytes, Option<Bytes>) {
+    let (version, member) = record.key(protocol);
+    let mut key = BytesMut::new();
+    key.put_i16(version);
+    put_string(&mut key, group);
+    if let Some(member) = member {
+        put_string(&mut key, member);
+    }
+    (key.freeze(), record.value(protocol))
 }
 
 fn offset_value(committed: &CommittedOffset) -> Bytes {

@@ -193,7 +193,9 @@ impl Said {
                 GroupRecord::Group { group, metadata: None } => {
                     said.generations.remove(&group);
                 }
-                GroupRecord::Consumer { .. } => panic!("nobody speaks the consumer protocol here"),
+                GroupRecord::Consumer { .. } | GroupRecord::Share { .. } => {
+                    panic!("nobody speaks these protocols here")
+                }
             }
         }
         said.offsets.retain(|_, offsets| !offsets.is_empty());
@@ -221,9 +223,10 @@ fn as_record(group: &ClassicGroup) -> GroupMetadataRecord {
     let assignments = group.members.values().map(|member| (member.id.clone(), member.assignment.clone())).collect();
     match group.to_record(&assignments) {
         GroupRecord::Group { metadata: Some(metadata), .. } => metadata,
-        GroupRecord::Group { metadata: None, .. } | GroupRecord::OffsetCommit { .. } | GroupRecord::Consumer { .. } => {
-            panic!("it is a generation")
-        }
+        GroupRecord::Group { metadata: None, .. }
+        | GroupRecord::OffsetCommit { .. }
+        | GroupRecord::Consumer { .. }
+        | GroupRecord::Share { .. } => panic!("it is a generation"),
     }
 }
 

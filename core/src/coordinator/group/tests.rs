@@ -37,6 +37,8 @@ fn config() -> GroupConfig {
         expire_when_empty: true,
         checks_generation: true,
         expires_syncs: true,
+        share_session_timeout: Duration::from_secs(45),
+        share_heartbeat_interval: Duration::from_secs(5),
         consumer_session_timeout: Duration::from_secs(45),
         consumer_heartbeat_interval: Duration::from_secs(5),
         assignors: vec![ServerAssignor::Uniform, ServerAssignor::Range],

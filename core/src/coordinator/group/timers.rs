@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use kafka_protocol::messages::GroupId;
 
 use super::classic_group::{ClassicGroup, GroupState};
-use super::consumer::{Topics, expired_offsets_of_consumers};
+use super::consumer::{ModernProtocol, Topics, expired_offsets_of_consumers};
 use super::coordinator::{Group, GroupCoordinator, Purpose, Shard};
 use super::records::GroupRecord;
 use crate::fact::RemovalReason;
@@ -148,6 +148,8 @@ impl GroupCoordinator {
 fn may_go(group: &Group) -> bool {
     match group {
         Group::Classic(group) => group.state == GroupState::Empty && group.generation > 0,
+        // A share group stays until somebody deletes it.
+        Group::Consumer(group) if group.protocol == ModernProtocol::Share => false,
         Group::Consumer(group) => group.state.members.is_empty() && !group.state.is_blank(),
     }
 }

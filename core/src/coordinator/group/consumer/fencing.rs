@@ -7,13 +7,12 @@ use std::collections::BTreeSet;
 
 use kafka_protocol::messages::GroupId;
 
-use super::group::ConsumerGroup;
+use super::group::{ConsumerGroup, ModernProtocol};
 use super::heartbeat::{Plan, Topics};
 use super::records::{ConsumerGroupRecord, CurrentAssignment};
 use super::{LEAVE_GROUP_STATIC_EPOCH, Partitions};
 use crate::coordinator::group::api::{GroupToken, HeartbeatRequest, HeartbeatResult};
 use crate::coordinator::group::coordinator::{Group, GroupCoordinator, Purpose};
-use crate::coordinator::group::records::GroupRecord;
 use crate::fact::RemovalReason;
 use crate::machine::Context;
 use crate::protocol::ErrorCode;
@@ -44,7 +43,7 @@ impl GroupCoordinator {
         if request.group.is_empty() || request.member_id.is_empty() || (comes_back && request.instance_id.is_none()) {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        let group = self.consumer_group_mut(&request.group)?;
+        let group = self.modern_group_mut(&request.group, request.protocol)?;
         let mut plan = Plan::of(group);
         if let Some(instance) = &request.instance_id {
             let owner = plan.state.static_member(instance).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
@@ -95,7 +94,7 @@ impl GroupCoordinator {
     }
 
     fn write_plan(&mut self, id: &GroupId, plan: Plan) {
-        let record = |record: &ConsumerGroupRecord| GroupRecord::Consumer { group: id.clone(), record: record.clone() };
+        let record = |record: &ConsumerGroupRecord| plan.protocol.record(id, record.clone());
         let number =
             self.write(id, plan.records.iter().map(record).collect(), Purpose::Housekeeping { group: id.clone() });
         if let Ok(group) = self.consumer_group_mut(id) {
@@ -116,7 +115,7 @@ impl GroupCoordinator {
     pub(in super::super) fn close_consumer_group(&mut self, id: &GroupId, now: Timestamp) -> Result<(), ErrorCode> {
         let groups = self.groups_of_mut(id)?;
         let Some(Group::Consumer(group)) = groups.get_mut(id) else { return Ok(()) };
-        if !group.state.members.is_empty() {
+        if !group.state.members.is_empty() || group.protocol == ModernProtocol::Share {
             return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         }
         let is_in_the_log = !group.is_blank();
@@ -125,7 +124,7 @@ impl GroupCoordinator {
         classic.offsets = offsets;
         groups.insert(id.clone(), Group::Classic(classic));
         if is_in_the_log {
-            let record = |record| GroupRecord::Consumer { group: id.clone(), record };
+            let record = |record| ModernProtocol::Consumer.record(id, record);
             self.write(id, tombstones().into_iter().map(record).collect(), Purpose::Housekeeping { group: id.clone() });
         }
         Ok(())

@@ -10,12 +10,33 @@ use kafka_protocol::messages::GroupId;
 use super::records::{ConsumerGroupRecord, MemberState};
 use super::state::ConsumerGroupState;
 use crate::coordinator::group::offsets::GroupOffsets;
+use crate::coordinator::group::records::GroupRecord;
 use crate::fact::{Fact, RemovalReason};
 use crate::machine::Context;
 use crate::types::{Duration, Instant, StrBytes};
 
 /// Until the end of a session is tried again whose record could not be written (`CoordinatorTimer`).
 const RETRY: Duration = Duration::from_millis(500);
+
+/// What the members of a group speak whose coordinator decides who reads what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ModernProtocol {
+    /// ConsumerGroupHeartbeat: a partition has one member (KIP-848).
+    Consumer,
+    /// ShareGroupHeartbeat: a partition may have several (KIP-932).
+    Share,
+}
+
+impl ModernProtocol {
+    /// A record of a group that speaks it.
+    pub(in super::super) fn record(self, group: &GroupId, record: ConsumerGroupRecord) -> GroupRecord {
+        let group = group.clone();
+        match self {
+            ModernProtocol::Consumer => GroupRecord::Consumer { group, record },
+            ModernProtocol::Share => GroupRecord::Share { group, record },
+        }
+    }
+}
 
 /// When a member is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +52,8 @@ pub struct Clocks {
 pub struct ConsumerGroup {
     /// `group.id`.
     pub id: GroupId,
+    /// What its members speak.
+    pub protocol: ModernProtocol,
     /// With everything that has been decided.
     pub state: ConsumerGroupState,
     /// As far as it is written.
@@ -47,9 +70,10 @@ pub struct ConsumerGroup {
 
 impl ConsumerGroup {
     /// A group of which nothing is known but, perhaps, how far it has come.
-    pub fn new(id: GroupId, offsets: GroupOffsets) -> Self {
+    pub fn new(id: GroupId, protocol: ModernProtocol, offsets: GroupOffsets) -> Self {
         Self {
             id,
+            protocol,
             state: ConsumerGroupState::default(),
             written: ConsumerGroupState::default(),
             pending: VecDeque::new(),
@@ -75,18 +99,27 @@ impl ConsumerGroup {
     /// It is in the log: who watches hears of it now.
     pub fn written(&mut self, write: u64, ctx: &mut Context<'_>) {
         let Some(records) = self.take(write) else { return };
-        let before = (self.written.name(), self.written.epoch);
+        let before = (self.state_name(), self.written.epoch);
         for record in &records {
             self.say(record, ctx);
             self.written.replay(record);
         }
-        if before != (self.written.name(), self.written.epoch) {
+        if before != (self.state_name(), self.written.epoch) {
             ctx.fact(Fact::GroupStateChanged {
                 group: self.id.to_string(),
-                state: self.written.name().to_owned(),
+                state: self.state_name().to_owned(),
                 generation: self.written.epoch,
                 members: self.written.members.keys().map(ToString::to_string).collect(),
             });
+        }
+    }
+
+    /// As `kafka-consumer-groups` or `kafka-share-groups` prints it, as far as it is written.
+    pub fn state_name(&self) -> &'static str {
+        match self.protocol {
+            ModernProtocol::Consumer => self.written.name(),
+            ModernProtocol::Share if self.written.members.is_empty() => "Empty",
+            ModernProtocol::Share => "Stable",
         }
     }
 

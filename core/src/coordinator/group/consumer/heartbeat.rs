@@ -13,12 +13,14 @@ use super::reconcile::Step;
 use super::records::{ConsumerGroupRecord, MemberMetadata, SubscribedTopic};
 use super::state::{ConsumerGroupMember, ConsumerGroupState};
 use super::{
-    ConsumerGroup, JOIN_GROUP_EPOCH, LEAVE_GROUP_EPOCH, LEAVE_GROUP_STATIC_EPOCH, Partitions, assignors, is_subset,
+    ConsumerGroup, JOIN_GROUP_EPOCH, LEAVE_GROUP_EPOCH, LEAVE_GROUP_STATIC_EPOCH, ModernProtocol, Partitions,
+    assignors, is_subset, simple,
 };
 use crate::config::ServerAssignor;
 use crate::coordinator::group::api::{Answer, GroupToken, HeartbeatRequest, HeartbeatResult};
 use crate::coordinator::group::classic_group::ClassicGroup;
 use crate::coordinator::group::coordinator::{Group, GroupCoordinator, Purpose};
+use crate::coordinator::group::offsets::GroupOffsets;
 use crate::coordinator::group::records::GroupRecord;
 use crate::machine::Context;
 use crate::metadata::TopicImage;
@@ -31,13 +33,14 @@ pub type Topics = BTreeMap<TopicName, TopicImage>;
 /// What is being decided: records, and what the group is with them.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
+    pub protocol: ModernProtocol,
     pub state: ConsumerGroupState,
     pub records: Vec<ConsumerGroupRecord>,
 }
 
 impl Plan {
     pub fn of(group: &ConsumerGroup) -> Self {
-        Self { state: group.state.clone(), records: Vec::new() }
+        Self { protocol: group.protocol, state: group.state.clone(), records: Vec::new() }
     }
 
     pub fn say(&mut self, record: ConsumerGroupRecord) {
@@ -68,7 +71,13 @@ impl Plan {
         if self.state.epoch <= self.state.target_epoch {
             return;
         }
-        for (id, partitions) in assignors::target(self.state.preferred_assignor().unwrap_or(otherwise), &self.state) {
+        let target = match self.protocol {
+            ModernProtocol::Consumer => {
+                assignors::target(self.state.preferred_assignor().unwrap_or(otherwise), &self.state)
+            }
+            ModernProtocol::Share => simple::target(&self.state),
+        };
+        for (id, partitions) in target {
             if self.state.target.get(&id) != Some(&partitions) {
                 self.say(ConsumerGroupRecord::TargetMember(id, Some(partitions)));
             }
@@ -84,7 +93,10 @@ impl Plan {
         }
         let (target_epoch, target) = (self.state.target_epoch, self.state.target_of(id));
         let step = Step { current: &member.current, target_epoch, target: &target, owned };
-        let next = step.next(|topic, partition| self.state.is_held(topic, partition));
+        let next = match self.protocol {
+            ModernProtocol::Consumer => step.next(|topic, partition| self.state.is_held(topic, partition)),
+            ModernProtocol::Share => step.at_once(),
+        };
         if next != member.current {
             self.say(ConsumerGroupRecord::CurrentMember(id.clone(), Some(next)));
         }
@@ -121,11 +133,17 @@ impl GroupCoordinator {
     ) -> Result<(), ErrorCode> {
         self.check_request(&request)?;
         let joins = request.epoch == JOIN_GROUP_EPOCH;
-        let (session_timeout, interval) =
-            (self.config.consumer_session_timeout, self.config.consumer_heartbeat_interval);
+        let (session_timeout, interval) = match request.protocol {
+            ModernProtocol::Consumer => (self.config.consumer_session_timeout, self.config.consumer_heartbeat_interval),
+            ModernProtocol::Share => (self.config.share_session_timeout, self.config.share_heartbeat_interval),
+        };
         let default_assignor = self.config.assignors[0];
-        let former = if joins { self.open_consumer_group(&request.group, ctx.wall_clock())? } else { Vec::new() };
-        let group = self.consumer_group_mut(&request.group)?;
+        let former = match (joins, request.protocol) {
+            (true, ModernProtocol::Consumer) => self.open_consumer_group(&request.group, ctx.wall_clock())?,
+            (true, ModernProtocol::Share) => self.open_share_group(&request.group)?,
+            (false, _) => Vec::new(),
+        };
+        let group = self.modern_group_mut(&request.group, request.protocol)?;
         let mut plan = Plan::of(group);
         let id = if request.member_id.is_empty() { kafka_uuid::random(ctx.rng()) } else { request.member_id.clone() };
         let before = find_member(&mut plan, &id, &request)?;
@@ -163,13 +181,15 @@ impl GroupCoordinator {
     fn check_request(&self, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
         self.groups_of(&request.group)?;
         let is_first = request.epoch == JOIN_GROUP_EPOCH;
-        let lacks_something = request.rebalance_timeout_ms.is_none()
-            || request.owned.as_ref().is_none_or(|owned| !owned.is_empty())
+        let is_share = request.protocol == ModernProtocol::Share;
+        let lacks_timeout = request.rebalance_timeout_ms.is_none();
+        let lacks_something = (lacks_timeout || request.owned.as_ref().is_none_or(|owned| !owned.is_empty()))
+            && !is_share
             || request.topics.as_ref().is_none_or(Vec::is_empty);
         if request.group.is_empty() || request.epoch < 0 || (is_first && lacks_something) {
             return Err(ErrorCode::INVALID_REQUEST);
         }
-        if !is_first && request.member_id.is_empty() {
+        if (is_share || !is_first) && request.member_id.is_empty() {
             return Err(ErrorCode::INVALID_REQUEST);
         }
         let is_known = |name: &StrBytes| self.config.assignors.iter().any(|assignor| assignor.name() == name.as_str());
@@ -189,9 +209,17 @@ impl GroupCoordinator {
         }
         let is_in_the_log = classic.protocol_type.is_some();
         let offsets = std::mem::take(&mut classic.offsets);
-        *group = Group::Consumer(ConsumerGroup::new(id.clone(), offsets));
+        *group = Group::Consumer(ConsumerGroup::new(id.clone(), ModernProtocol::Consumer, offsets));
         let tombstone = GroupRecord::Group { group: id.clone(), metadata: None };
         Ok(if is_in_the_log { vec![tombstone] } else { Vec::new() })
+    }
+
+    /// The same for a share group. A group of another kind never becomes one.
+    fn open_share_group(&mut self, id: &GroupId) -> Result<Vec<GroupRecord>, ErrorCode> {
+        let groups = self.groups_of_mut(id)?;
+        let new = || Group::Consumer(ConsumerGroup::new(id.clone(), ModernProtocol::Share, GroupOffsets::default()));
+        groups.entry(id.clone()).or_insert_with(new);
+        Ok(Vec::new())
     }
 
     /// What was decided counts from now on, and is answered when it is written. What needs no record is answered when
@@ -205,7 +233,7 @@ impl GroupCoordinator {
         result: HeartbeatResult,
     ) {
         let partition = self.partition_of(id);
-        let own = plan.records.iter().map(|record| GroupRecord::Consumer { group: id.clone(), record: record.clone() });
+        let own = plan.records.iter().map(|record| plan.protocol.record(id, record.clone()));
         records.extend(own);
         if records.is_empty() {
             let last = self.under_way.iter().rev().find(|(_, (of, ..))| *of == partition).map(|(number, _)| *number);
@@ -274,7 +302,8 @@ fn replace_member(
 fn check_epoch(member: &ConsumerGroupMember, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
     let current = &member.current;
     let has_no_more = || request.owned.as_ref().is_some_and(|owned| is_subset(owned, &current.assigned));
-    let comes_again = request.epoch == current.previous_epoch && has_no_more();
+    let is_share = request.protocol == ModernProtocol::Share;
+    let comes_again = request.epoch == current.previous_epoch && (is_share || has_no_more());
     if request.epoch == current.epoch || (request.epoch < current.epoch && comes_again) {
         Ok(())
     } else {

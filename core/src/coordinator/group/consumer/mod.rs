@@ -1,7 +1,8 @@
 //! Groups of the consumer protocol (KIP-848): the coordinator decides who reads what, and each member follows at its own pace.
+//! Share groups (KIP-932) are the same but for what a member must do to follow, which is nothing: partitions have several members.
 //!
 //! Reading order: [`records`] is what is written, [`state`] what a prefix of it means, [`reconcile`] the next step of one
-//! member, [`assignors`] who is to have what, [`group`] a group with what is being written and its clocks; `heartbeat` and
+//! member, [`assignors`] and `simple` who is to have what, [`group`] a group with what is being written and its clocks; `heartbeat` and
 //! `fencing` are what the coordinator decides.
 //!
 //! ```text
@@ -25,9 +26,10 @@ pub mod state;
 
 mod fencing;
 mod heartbeat;
+mod simple;
 
 pub(super) use fencing::expired_offsets as expired_offsets_of_consumers;
-pub use group::ConsumerGroup;
+pub use group::{ConsumerGroup, ModernProtocol};
 pub use heartbeat::Topics;
 pub use records::ConsumerGroupRecord;
 pub use state::{ConsumerGroupMember, ConsumerGroupState};

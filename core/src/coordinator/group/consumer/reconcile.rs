@@ -48,6 +48,11 @@ impl Step<'_> {
         }
     }
 
+    /// Where a member of a share group stands: it has at once what it is to have.
+    pub fn at_once(self) -> CurrentAssignment {
+        self.at(self.target_epoch, MemberState::Stable, self.target.clone(), Partitions::new())
+    }
+
     /// Whether it may still have one of these. One that says nothing may have all.
     fn owns_one_of(&self, partitions: &Partitions) -> bool {
         self.owned.is_none_or(|owned| overlap(owned, partitions))

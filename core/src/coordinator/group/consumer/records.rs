@@ -2,7 +2,8 @@
 //!
 //! Kafka: `ConsumerGroupMetadataKey` (3), `ConsumerGroupPartitionMetadataKey` (4), `ConsumerGroupMemberMetadataKey` (5),
 //! `ConsumerGroupTargetAssignmentMetadataKey` (6), `ConsumerGroupTargetAssignmentMemberKey` (7),
-//! `ConsumerGroupCurrentMemberAssignmentKey` (8), and the values of version 0, which are flexible.
+//! `ConsumerGroupCurrentMemberAssignmentKey` (8), and the values of version 0, which are flexible. Those of share groups have keys of their own:
+//! `ShareGroupPartitionMetadataKey` (9) to `ShareGroupCurrentMemberAssignmentKey` (14).
 //!
 //! Not modelled: members that speak the classic protocol in such a group (`ClassicMemberMetadata` is read and left out of
 //! account), subscriptions by regular expression, racks, the hash that 4.1 writes instead of topics (KIP-1101).
@@ -12,18 +13,42 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
-use super::Partitions;
+use super::{ModernProtocol, Partitions};
 use crate::metadata::WireError;
 use crate::metadata::wire::{Reader, put_ids, put_list, put_nullable_string, put_string, put_varint};
 use crate::types::{StrBytes, TopicName};
 
 /// The version of a key says what it is.
-pub(in super::super) const GROUP_METADATA: i16 = 3;
-pub(in super::super) const PARTITION_METADATA: i16 = 4;
-pub(in super::super) const MEMBER_METADATA: i16 = 5;
-pub(in super::super) const TARGET_ASSIGNMENT_METADATA: i16 = 6;
-pub(in super::super) const TARGET_ASSIGNMENT_MEMBER: i16 = 7;
-pub(in super::super) const CURRENT_MEMBER_ASSIGNMENT: i16 = 8;
+const GROUP_METADATA: i16 = 3;
+const PARTITION_METADATA: i16 = 4;
+const MEMBER_METADATA: i16 = 5;
+const TARGET_ASSIGNMENT_METADATA: i16 = 6;
+const TARGET_ASSIGNMENT_MEMBER: i16 = 7;
+const CURRENT_MEMBER_ASSIGNMENT: i16 = 8;
+/// The same of share groups.
+const SHARE_PARTITION_METADATA: i16 = 9;
+const SHARE_MEMBER_METADATA: i16 = 10;
+const SHARE_GROUP_METADATA: i16 = 11;
+const SHARE_TARGET_ASSIGNMENT_METADATA: i16 = 12;
+const SHARE_TARGET_ASSIGNMENT_MEMBER: i16 = 13;
+const SHARE_CURRENT_MEMBER_ASSIGNMENT: i16 = 14;
+
+/// What speaks who has written a record with this key, and whether the key names a member; none if it is no such record.
+pub(in super::super) fn key_of(version: i16) -> Option<(ModernProtocol, bool)> {
+    match version {
+        GROUP_METADATA | PARTITION_METADATA | TARGET_ASSIGNMENT_METADATA => Some((ModernProtocol::Consumer, false)),
+        MEMBER_METADATA | TARGET_ASSIGNMENT_MEMBER | CURRENT_MEMBER_ASSIGNMENT => {
+            Some((ModernProtocol::Consumer, true))
+        }
+        SHARE_GROUP_METADATA | SHARE_PARTITION_METADATA | SHARE_TARGET_ASSIGNMENT_METADATA => {
+            Some((ModernProtocol::Share, false))
+        }
+        SHARE_MEMBER_METADATA | SHARE_TARGET_ASSIGNMENT_MEMBER | SHARE_CURRENT_MEMBER_ASSIGNMENT => {
+            Some((ModernProtocol::Share, true))
+        }
+        _ => None,
+    }
+}
 
 /// A record of one group. One without a value takes back what its key names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,27 +150,37 @@ pub struct CurrentAssignment {
 
 impl ConsumerGroupRecord {
     /// The version of its key, and the member that it is about.
-    pub(in super::super) fn key(&self) -> (i16, Option<&StrBytes>) {
-        match self {
-            ConsumerGroupRecord::Epoch(_) => (GROUP_METADATA, None),
-            ConsumerGroupRecord::PartitionMetadata(_) => (PARTITION_METADATA, None),
-            ConsumerGroupRecord::Member(member, _) => (MEMBER_METADATA, Some(member)),
-            ConsumerGroupRecord::TargetEpoch(_) => (TARGET_ASSIGNMENT_METADATA, None),
-            ConsumerGroupRecord::TargetMember(member, _) => (TARGET_ASSIGNMENT_MEMBER, Some(member)),
-            ConsumerGroupRecord::CurrentMember(member, _) => (CURRENT_MEMBER_ASSIGNMENT, Some(member)),
+    pub(in super::super) fn key(&self, protocol: ModernProtocol) -> (i16, Option<&StrBytes>) {
+        let ((consumer, share), member) = match self {
+            ConsumerGroupRecord::Epoch(_) => ((GROUP_METADATA, SHARE_GROUP_METADATA), None),
+            ConsumerGroupRecord::PartitionMetadata(_) => ((PARTITION_METADATA, SHARE_PARTITION_METADATA), None),
+            ConsumerGroupRecord::Member(member, _) => ((MEMBER_METADATA, SHARE_MEMBER_METADATA), Some(member)),
+            ConsumerGroupRecord::TargetEpoch(_) => {
+                ((TARGET_ASSIGNMENT_METADATA, SHARE_TARGET_ASSIGNMENT_METADATA), None)
+            }
+            ConsumerGroupRecord::TargetMember(member, _) => {
+                ((TARGET_ASSIGNMENT_MEMBER, SHARE_TARGET_ASSIGNMENT_MEMBER), Some(member))
+            }
+            ConsumerGroupRecord::CurrentMember(member, _) => {
+                ((CURRENT_MEMBER_ASSIGNMENT, SHARE_CURRENT_MEMBER_ASSIGNMENT), Some(member))
+            }
+        };
+        match protocol {
+            ModernProtocol::Consumer => (consumer, member),
+            ModernProtocol::Share => (share, member),
         }
     }
 
     /// Its value; none is a tombstone.
-    pub(in super::super) fn value(&self) -> Option<Bytes> {
+    pub(in super::super) fn value(&self, protocol: ModernProtocol) -> Option<Bytes> {
         let mut out = BytesMut::new();
         out.put_i16(0);
         match self {
             ConsumerGroupRecord::Epoch(epoch) | ConsumerGroupRecord::TargetEpoch(epoch) => out.put_i32((*epoch)?),
             ConsumerGroupRecord::PartitionMetadata(topics) => put_topics(&mut out, topics.as_ref()?),
-            ConsumerGroupRecord::Member(_, metadata) => put_member(&mut out, metadata.as_ref()?),
+            ConsumerGroupRecord::Member(_, metadata) => put_member(&mut out, metadata.as_ref()?, protocol),
             ConsumerGroupRecord::TargetMember(_, partitions) => put_partitions(&mut out, partitions.as_ref()?),
-            ConsumerGroupRecord::CurrentMember(_, current) => put_current(&mut out, current.as_ref()?),
+            ConsumerGroupRecord::CurrentMember(_, current) => put_current(&mut out, current.as_ref()?, protocol),
         }
         no_tags(&mut out);
         Some(out.freeze())
@@ -165,17 +200,25 @@ impl ConsumerGroupRecord {
         }
         let value = value.as_mut();
         match version {
-            GROUP_METADATA => Ok(ConsumerGroupRecord::Epoch(value.map(|v| v.i32("a group epoch")).transpose()?)),
-            PARTITION_METADATA => Ok(ConsumerGroupRecord::PartitionMetadata(value.map(read_topics).transpose()?)),
+            GROUP_METADATA | SHARE_GROUP_METADATA => {
+                Ok(ConsumerGroupRecord::Epoch(value.map(|v| v.i32("a group epoch")).transpose()?))
+            }
+            PARTITION_METADATA | SHARE_PARTITION_METADATA => {
+                Ok(ConsumerGroupRecord::PartitionMetadata(value.map(read_topics).transpose()?))
+            }
             MEMBER_METADATA => Ok(ConsumerGroupRecord::Member(member, value.map(read_member).transpose()?)),
-            TARGET_ASSIGNMENT_METADATA => {
+            SHARE_MEMBER_METADATA => Ok(ConsumerGroupRecord::Member(member, value.map(read_share_member).transpose()?)),
+            TARGET_ASSIGNMENT_METADATA | SHARE_TARGET_ASSIGNMENT_METADATA => {
                 Ok(ConsumerGroupRecord::TargetEpoch(value.map(|v| v.i32("an assignment epoch")).transpose()?))
             }
-            TARGET_ASSIGNMENT_MEMBER => {
+            TARGET_ASSIGNMENT_MEMBER | SHARE_TARGET_ASSIGNMENT_MEMBER => {
                 Ok(ConsumerGroupRecord::TargetMember(member, value.map(read_partitions).transpose()?))
             }
             CURRENT_MEMBER_ASSIGNMENT => {
                 Ok(ConsumerGroupRecord::CurrentMember(member, value.map(read_current).transpose()?))
+            }
+            SHARE_CURRENT_MEMBER_ASSIGNMENT => {
+                Ok(ConsumerGroupRecord::CurrentMember(member, value.map(read_share_current).transpose()?))
             }
             _ => Err(WireError::OutOfRange("the version of a key")),
         }
@@ -233,7 +276,13 @@ fn read_topics(value: &mut Reader) -> Result<BTreeMap<TopicName, SubscribedTopic
     Ok(topics.into_iter().collect())
 }
 
-fn put_member(out: &mut BytesMut, member: &MemberMetadata) {
+fn put_member(out: &mut BytesMut, member: &MemberMetadata, protocol: ModernProtocol) {
+    if protocol == ModernProtocol::Share {
+        put_nullable_string(out, None);
+        put_string(out, &member.client_id);
+        put_string(out, &member.client_host);
+        return put_list(out, &member.topics, |out, topic| put_string(out, topic));
+    }
     put_nullable_string(out, member.instance_id.as_deref());
     put_nullable_string(out, None);
     put_string(out, &member.client_id);
@@ -256,12 +305,32 @@ fn read_member(value: &mut Reader) -> Result<MemberMetadata, WireError> {
     Ok(MemberMetadata { instance_id, client_id, client_host, topics, rebalance_timeout_ms, assignor })
 }
 
-fn put_current(out: &mut BytesMut, current: &CurrentAssignment) {
+fn read_share_member(value: &mut Reader) -> Result<MemberMetadata, WireError> {
+    value.nullable_string("a rack")?;
+    let client_id = value.string("a client id")?;
+    let client_host = value.string("a client host")?;
+    let topics = value.list("topics", |topic| topic.string("a topic").map(TopicName))?;
+    Ok(MemberMetadata { client_id, client_host, topics, rebalance_timeout_ms: -1, ..MemberMetadata::default() })
+}
+
+fn put_current(out: &mut BytesMut, current: &CurrentAssignment, protocol: ModernProtocol) {
     out.put_i32(current.epoch);
     out.put_i32(current.previous_epoch);
     out.put_i8(current.state.value());
     put_partitions(out, &current.assigned);
-    put_partitions(out, &current.pending_revocation);
+    if protocol == ModernProtocol::Consumer {
+        put_partitions(out, &current.pending_revocation);
+    }
+}
+
+fn read_share_current(value: &mut Reader) -> Result<CurrentAssignment, WireError> {
+    Ok(CurrentAssignment {
+        epoch: value.i32("a member epoch")?,
+        previous_epoch: value.i32("a member epoch")?,
+        state: MemberState::of(value.i8("the state of a member")?)?,
+        assigned: read_partitions(value)?,
+        pending_revocation: Partitions::new(),
+    })
 }
 
 fn read_current(value: &mut Reader) -> Result<CurrentAssignment, WireError> {

@@ -35,6 +35,7 @@ impl Follower {
     pub fn request(&self) -> HeartbeatRequest {
         let says_all = self.epoch == JOIN_GROUP_EPOCH || self.says_all;
         HeartbeatRequest {
+            protocol: ModernProtocol::Consumer,
             group: group_id(),
             member_id: self.id.clone(),
             epoch: self.epoch,

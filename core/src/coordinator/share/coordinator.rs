@@ -1,0 +1,253 @@
+//! All share-partitions whose partition of `__share_group_state` one broker leads.
+//!
+//! Kafka: `ShareCoordinatorService`, `ShareCoordinatorShard`. Driven by the broker as the group coordinator is: what is to be written is
+//! taken with [`ShareCoordinator::take_writes`], [`ShareCoordinator::written`] says what became of it, answers are taken with
+//! [`ShareCoordinator::take_answers`].
+//!
+//! Invariants: a write is answered when it is replicated. What is read is what was written, never what was only decided. Who leads a partition
+//! in a former epoch writes nothing once somebody has read or written in a later one.
+//!
+//! Not modelled: InitializeShareGroupState and DeleteShareGroupState (4.1: state epochs begin with the group; here they are all 0),
+//! that old records of the topic are deleted, `share.coordinator.append.linger.ms`, `share.coordinator.threads`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::records::{StateKey, StateRecord};
+use super::state::{KeptState, combine};
+use crate::coordinator::group::partition_for;
+use crate::protocol::ErrorCode;
+use crate::share::StateBatch;
+use crate::types::{LeaderEpoch, Offset};
+
+/// What the leader of a partition wants to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateUpdate {
+    /// Of which life of the group it speaks.
+    pub state_epoch: i32,
+    /// In which it leads.
+    pub leader_epoch: LeaderEpoch,
+    /// All before are done with; -1 if that has not changed.
+    pub start_offset: Offset,
+    /// Records behind, ascending.
+    pub batches: Vec<StateBatch>,
+}
+
+/// Something that is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWritten {
+    /// Its number.
+    pub number: u64,
+    /// Where.
+    pub partition: i32,
+    /// What.
+    pub record: StateRecord,
+}
+
+/// A partition of the topic that this broker leads.
+#[derive(Clone, Debug)]
+enum Shard {
+    /// Its log is being read.
+    Loading(LeaderEpoch),
+    Active(LeaderEpoch, BTreeMap<StateKey, Kept>),
+}
+
+/// One share-partition.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    written: Option<KeptState>,
+    /// What is being written, by the number of the write: the state once it is.
+    decided: VecDeque<(u64, StateRecord, KeptState)>,
+    /// The highest epoch in which somebody has read or written.
+    leader_epoch: LeaderEpoch,
+}
+
+impl Kept {
+    fn latest(&self) -> Option<&KeptState> {
+        self.decided.back().map(|(_, _, state)| state).or(self.written.as_ref())
+    }
+}
+
+/// The coordinator.
+#[derive(Clone, Debug)]
+pub struct ShareCoordinator {
+    partitions: i32,
+    updates_per_snapshot: u32,
+    shards: BTreeMap<i32, Shard>,
+    writes: Vec<StateWritten>,
+    answers: Vec<(u64, ErrorCode)>,
+    under_way: BTreeMap<u64, (u64, i32, StateKey)>,
+    next_write: u64,
+}
+
+impl ShareCoordinator {
+    /// A coordinator of no partition yet.
+    pub fn new(partitions: i32, updates_per_snapshot: u32) -> Self {
+        Self {
+            partitions,
+            updates_per_snapshot,
+            shards: BTreeMap::new(),
+            writes: Vec::new(),
+            answers: Vec::new(),
+            under_way: BTreeMap::new(),
+            next_write: 1,
+        }
+    }
+
+    /// The topic has this many partitions.
+    pub fn set_partitions(&mut self, partitions: i32) {
+        self.partitions = partitions;
+    }
+
+    /// What is to be written.
+    pub fn take_writes(&mut self) -> Vec<StateWritten> {
+        std::mem::take(&mut self.writes)
+    }
+
+    /// Which updates are written, or why not.
+    pub fn take_answers(&mut self) -> Vec<(u64, ErrorCode)> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// The broker leads a partition now; its log is to be read. False if that epoch is known already.
+    pub fn elected(&mut self, partition: i32, epoch: LeaderEpoch) -> bool {
+        match self.shards.get_mut(&partition) {
+            Some(Shard::Loading(known) | Shard::Active(known, _)) if *known >= epoch => false,
+            // It led before and went on leading.
+            Some(Shard::Active(known, _)) => {
+                *known = epoch;
+                false
+            }
+            Some(Shard::Loading(_)) | None => {
+                self.shards.insert(partition, Shard::Loading(epoch));
+                true
+            }
+        }
+    }
+
+    /// What the log of a partition says, oldest first.
+    pub fn loaded(&mut self, partition: i32, records: impl IntoIterator<Item = StateRecord>) {
+        let Some(Shard::Loading(epoch)) = self.shards.get(&partition) else { return };
+        let epoch = *epoch;
+        let mut all: BTreeMap<StateKey, Kept> = BTreeMap::new();
+        for record in records {
+            let kept = all.entry(record.key.clone()).or_default();
+            let state = KeptState::replay(kept.written.take(), &record);
+            kept.leader_epoch = kept.leader_epoch.max(state.leader_epoch);
+            kept.written = Some(state);
+        }
+        self.shards.insert(partition, Shard::Active(epoch, all));
+    }
+
+    /// The broker does not lead a partition any more. Who waits for a write hears what became of it.
+    pub fn resigned(&mut self, partition: i32) {
+        self.shards.remove(&partition);
+    }
+
+    /// The same of all of them.
+    pub fn resigned_from_all(&mut self) {
+        self.shards.clear();
+    }
+
+    fn shard(&mut self, key: &StateKey) -> Result<&mut BTreeMap<StateKey, Kept>, ErrorCode> {
+        let partition = partition_for(&key.coordinator_key(), self.partitions);
+        match self.shards.get_mut(&partition) {
+            None => Err(ErrorCode::NOT_COORDINATOR),
+            Some(Shard::Loading(_)) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+            Some(Shard::Active(_, all)) => Ok(all),
+        }
+    }
+
+    /// What is written of a share-partition, asked by who leads it in this epoch; none if nothing is.
+    pub fn read(&mut self, key: &StateKey, leader_epoch: LeaderEpoch) -> Result<Option<KeptState>, ErrorCode> {
+        let Some(kept) = self.shard(key)?.get_mut(key) else { return Ok(None) };
+        if kept.leader_epoch > leader_epoch {
+            return Err(ErrorCode::FENCED_LEADER_EPOCH);
+        }
+        let Some(written) = &kept.written else { return Ok(None) };
+        kept.leader_epoch = leader_epoch;
+        Ok(Some(written.clone()))
+    }
+
+    /// Something has changed. It is answered under `token` when it is written; an error is the answer at once.
+    pub fn write(&mut self, token: u64, key: &StateKey, update: StateUpdate) -> Result<(), ErrorCode> {
+        let limit = self.updates_per_snapshot;
+        let number = self.next_write;
+        let kept = self.shard(key)?.entry(key.clone()).or_default();
+        if kept.leader_epoch > update.leader_epoch {
+            return Err(ErrorCode::FENCED_LEADER_EPOCH);
+        }
+        if kept.latest().is_some_and(|state| state.state_epoch > update.state_epoch) {
+            return Err(ErrorCode::FENCED_STATE_EPOCH);
+        }
+        kept.leader_epoch = update.leader_epoch;
+        let record = next_record(key, kept.latest(), update, limit);
+        let state = KeptState::replay(kept.latest().cloned(), &record);
+        kept.decided.push_back((number, record.clone(), state));
+        let partition = partition_for(&key.coordinator_key(), self.partitions);
+        self.next_write += 1;
+        self.under_way.insert(number, (token, partition, key.clone()));
+        self.writes.push(StateWritten { number, partition, record });
+        Ok(())
+    }
+
+    /// A write is replicated; or is not, as far as is known.
+    pub fn written(&mut self, number: u64, error: ErrorCode) {
+        let Some((token, partition, key)) = self.under_way.remove(&number) else { return };
+        if let Some(Shard::Active(_, all)) = self.shards.get_mut(&partition)
+            && let Some(kept) = all.get_mut(&key)
+            && let Some(at) = kept.decided.iter().position(|(of, _, _)| *of == number)
+            && let Some((_, record, _)) = kept.decided.remove(at)
+        {
+            if error.is_none() {
+                kept.written = Some(KeptState::replay(kept.written.take(), &record));
+            }
+            let mut state = kept.written.clone();
+            for (_, record, after) in &mut kept.decided {
+                *after = KeptState::replay(state, record);
+                state = Some(after.clone());
+            }
+        }
+        self.answers.push((token, write_error(error)));
+    }
+}
+
+/// The whole the first time, and each time that there was enough of what has changed.
+fn next_record(
+    key: &StateKey,
+    before: Option<&KeptState>,
+    update: StateUpdate,
+    updates_per_snapshot: u32,
+) -> StateRecord {
+    let key = key.clone();
+    let StateUpdate { state_epoch, leader_epoch, start_offset, batches } = update;
+    let snapshot_of = Some(state_epoch);
+    match before {
+        None => StateRecord { key, snapshot_epoch: 0, snapshot_of, leader_epoch, start_offset, batches },
+        Some(before) if before.updates >= updates_per_snapshot => {
+            let start_offset = if start_offset == Offset(-1) { before.start_offset } else { start_offset };
+            let batches = combine(&before.batches, &batches, start_offset);
+            let snapshot_epoch = before.snapshot_epoch.wrapping_add(1);
+            StateRecord { key, snapshot_epoch, snapshot_of, leader_epoch, start_offset, batches }
+        }
+        Some(before) => StateRecord {
+            key,
+            snapshot_epoch: before.snapshot_epoch,
+            snapshot_of: None,
+            leader_epoch,
+            start_offset,
+            batches,
+        },
+    }
+}
+
+/// What a failed append means to who wanted it (`CoordinatorOperationExceptionHelper`).
+fn write_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        | ErrorCode::NOT_ENOUGH_REPLICAS
+        | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        | ErrorCode::REQUEST_TIMED_OUT => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::KAFKA_STORAGE_ERROR => ErrorCode::NOT_COORDINATOR,
+        other => other,
+    }
+}

@@ -1,0 +1,246 @@
+//! What share groups did with records: for each cause a guilty history and an innocent one.
+
+use ackproof_core::fact::{Fact, ShareReason, ShareState};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::{NodeId, Offset};
+use ackproof_reports::{Answer, Cause, Contract, Kind};
+
+use super::run::{C1, Run, group, orders};
+
+const C2: NodeId = NodeId::Client(3);
+const LEADER: NodeId = NodeId::Broker(1);
+
+fn loaded(run: &mut Run, start: i64, known: bool) {
+    let (group, partition, start) = ("billing".into(), orders(), Offset(start));
+    run.say(LEADER, Fact::SharePartitionLoaded { group, partition, start, known, in_flight: 0 });
+}
+
+fn polled(run: &mut Run, member: NodeId, offset: i64, delivery_count: u16) {
+    let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
+    run.say(member, Fact::SharePolled { group, partition, offset, delivery_count, key: None, value: None });
+}
+
+fn processed(run: &mut Run, member: NodeId, offset: i64) {
+    run.say(member, Fact::Processed { group: Some("billing".into()), partition: orders(), offset: Offset(offset) });
+}
+
+fn failed(run: &mut Run, member: NodeId, offset: i64) {
+    let (group, partition, offset) = (Some("billing".into()), orders(), Offset(offset));
+    run.say(member, Fact::ProcessingFailed { group, partition, offset, attempt: 1 });
+}
+
+fn changed(run: &mut Run, offset: i64, state: ShareState, reason: ShareReason) {
+    let (first, last) = (Offset(offset), Offset(offset));
+    let (group, member, partition) = ("billing".into(), "m".into(), orders());
+    run.say(
+        LEADER,
+        Fact::ShareStateChanged { group, partition, member, first, last, state, delivery_count: 1, reason },
+    );
+}
+
+fn accepted(run: &mut Run, offset: i64) {
+    changed(run, offset, ShareState::Acknowledged, ShareReason::Accepted);
+}
+
+/// Three records written and acknowledged; the group begins at `start`, and c1 gets what there is.
+fn written(start: i64) -> Run {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "b", "c"]) {
+        run.sent(number, value);
+        run.acked(number, number as i64, -1);
+    }
+    loaded(&mut run, start, false);
+    for offset in start..3 {
+        polled(&mut run, C1, offset, 1);
+    }
+    run
+}
+
+/// The last two records are processed and accepted.
+fn ended(mut run: Run) -> Run {
+    for offset in 1..3 {
+        processed(&mut run, C1, offset);
+        accepted(&mut run, offset);
+    }
+    run.ends_with(1, &["a", "b", "c"]);
+    run
+}
+
+fn of(kind: Kind, run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
+    let (judgement, _) = run.explain(contract);
+    let found = judgement.of_kind(kind);
+    found.map(|one| (one.offset.map_or(-1, |offset| offset.0), one.cause, one.permitted.answer)).collect()
+}
+
+fn lost(run: &Run) -> Vec<(i64, Option<Cause>, Answer)> {
+    of(Kind::LostDelivery, run, &group(|_| {}))
+}
+
+fn twice(run: &Run) -> Vec<(i64, Option<Cause>, Answer)> {
+    of(Kind::DuplicateDelivery, run, &group(|_| {}))
+}
+
+#[test]
+fn everything_is_processed_and_accepted_in_any_order() {
+    let mut run = written(0);
+    for offset in [2, 0, 1] {
+        processed(&mut run, C1, offset);
+        accepted(&mut run, offset);
+    }
+    run.ends_with(1, &["a", "b", "c"]);
+    assert_eq!((lost(&run), twice(&run)), (vec![], vec![]));
+}
+
+#[test]
+fn gr_14_a_lock_expires() {
+    let stalls = |late: bool| {
+        let mut run = written(0);
+        changed(&mut run, 0, ShareState::Available, ShareReason::LockExpired);
+        polled(&mut run, C2, 0, 2);
+        processed(&mut run, C2, 0);
+        accepted(&mut run, 0);
+        if late {
+            processed(&mut run, C1, 0);
+            let (group, partition, first, last) = ("billing".into(), orders(), Offset(0), Offset(0));
+            let (member, error) = ("m".into(), ErrorCode::INVALID_RECORD_STATE);
+            run.say(LEADER, Fact::ShareAcknowledgeRefused { group, partition, member, first, last, error });
+        }
+        ended(run)
+    };
+    assert_eq!(twice(&stalls(true)), [(0, Some(Cause::AcquisitionLockExpired), Answer::Yes)]);
+    assert_eq!(lost(&stalls(true)), []);
+    assert_eq!(twice(&stalls(false)), [], "the first member has done nothing with it");
+    let upserts = group(|consumer| consumer.upserts = true);
+    assert_eq!(of(Kind::DuplicateDelivery, &stalls(true), &upserts), [], "an upsert takes each record once");
+}
+
+#[test]
+fn gr_14_a_record_is_archived_after_its_last_delivery() {
+    let gives_back = |times: u16, last: ShareState| {
+        let mut run = written(0);
+        for delivery in 1..=times {
+            failed(&mut run, C1, 0);
+            let is_last = delivery == times;
+            let state = if is_last { last } else { ShareState::Available };
+            changed(&mut run, 0, state, ShareReason::Released);
+            if !is_last {
+                polled(&mut run, C1, 0, delivery + 1);
+            }
+        }
+        ended(run)
+    };
+    let archived = gives_back(5, ShareState::Archived);
+    assert_eq!(lost(&archived), [(0, Some(Cause::DeliveryLimitReached), Answer::Yes)]);
+    assert_eq!(twice(&archived), []);
+    assert_eq!(lost(&gives_back(4, ShareState::Available)), [], "somebody may still get it");
+}
+
+#[test]
+fn gr_14_a_program_rejects_a_record() {
+    let ends = |reason: ShareReason| {
+        let mut run = written(0);
+        failed(&mut run, C1, 0);
+        match reason {
+            ShareReason::Rejected => changed(&mut run, 0, ShareState::Archived, reason),
+            _ => {
+                processed(&mut run, C1, 0);
+                accepted(&mut run, 0);
+            }
+        }
+        ended(run)
+    };
+    assert_eq!(lost(&ends(ShareReason::Rejected)), [(0, Some(Cause::RejectedByProgram), Answer::Yes)]);
+    assert_eq!(lost(&ends(ShareReason::Accepted)), [], "it succeeds the second time");
+}
+
+#[test]
+fn a_program_accepts_what_it_has_not_processed() {
+    let gave_up = |to: Option<&str>| {
+        let mut run = written(0);
+        failed(&mut run, C1, 0);
+        let (group, partition, to) = (Some("billing".into()), orders(), to.map(str::to_owned));
+        run.say(C1, Fact::GaveUp { group, partition, offset: Offset(0), to });
+        accepted(&mut run, 0);
+        ended(run)
+    };
+    assert_eq!(lost(&gave_up(None)), [(0, Some(Cause::SwallowedByProgram), Answer::Yes)]);
+    assert_eq!(lost(&gave_up(Some("orders-dlt"))), [], "the other topic has it");
+}
+
+#[test]
+fn accepted_by_the_next_poll_and_never_processed() {
+    let hands_over = |dies: bool| {
+        let mut run = written(0);
+        accepted(&mut run, 0);
+        if dies {
+            run.say(C1, Fact::NodeKilled);
+        } else {
+            processed(&mut run, C1, 0);
+        }
+        for offset in 1..3 {
+            polled(&mut run, C2, offset, 2);
+            processed(&mut run, C2, offset);
+            accepted(&mut run, offset);
+        }
+        run.ends_with(1, &["a", "b", "c"]);
+        run
+    };
+    let cause = Some(Cause::AcknowledgedBeforeProcessed);
+    assert_eq!(lost(&hands_over(true)), [(0, cause, Answer::No)]);
+    let at_most_once = group(|consumer| consumer.commits_before_processing = true);
+    assert_eq!(of(Kind::LostDelivery, &hands_over(true), &at_most_once), [(0, cause, Answer::Yes)]);
+    assert_eq!(lost(&hands_over(false)), []);
+}
+
+#[test]
+fn a_member_dies_with_what_it_has_done() {
+    let dies = |after_processing: bool| {
+        let mut run = written(0);
+        if after_processing {
+            processed(&mut run, C1, 0);
+        }
+        run.say(C1, Fact::NodeKilled);
+        for offset in 0..3 {
+            changed(&mut run, offset, ShareState::Available, ShareReason::SessionClosed);
+            polled(&mut run, C2, offset, 1);
+            processed(&mut run, C2, offset);
+            accepted(&mut run, offset);
+        }
+        run.ends_with(1, &["a", "b", "c"]);
+        run
+    };
+    assert_eq!(twice(&dies(true)), [(0, Some(Cause::ProcessedBeforeAcknowledged), Answer::Yes)]);
+    assert_eq!(twice(&dies(false)), []);
+}
+
+#[test]
+fn another_leader_knows_what_was_acknowledged_and_no_more() {
+    let fails_over = |acknowledged: bool| {
+        let mut run = written(0);
+        processed(&mut run, C1, 0);
+        if acknowledged {
+            accepted(&mut run, 0);
+        }
+        loaded(&mut run, 0, true);
+        polled(&mut run, C2, 0, 1);
+        processed(&mut run, C2, 0);
+        accepted(&mut run, 0);
+        ended(run)
+    };
+    assert_eq!(twice(&fails_over(false)), [(0, Some(Cause::AcquisitionForgotten), Answer::Yes)]);
+    assert_eq!(twice(&fails_over(true)), [(0, Some(Cause::GroupForgotten), Answer::Yes)]);
+}
+
+#[test]
+fn a_group_that_begins_at_the_end_never_gets_what_was_there() {
+    let begins = |start: i64, latest: bool| {
+        let mut run = written(start);
+        if start == 0 {
+            processed(&mut run, C1, 0);
+            accepted(&mut run, 0);
+        }
+        of(Kind::LostDelivery, &ended(run), &group(|consumer| consumer.resets_to_latest = latest))
+    };
+    assert_eq!(begins(1, true), [(0, Some(Cause::PositionReset), Answer::Yes)]);
+    assert_eq!(begins(0, true), []);
+}
