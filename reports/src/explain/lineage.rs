@@ -491,7 +491,8 @@ impl<'a> Lineage<'a> {
         let mut families = self.families.borrow_mut();
         let family = families.entry(record).or_insert_with(|| {
             let attempts = self.attempts(record).into_iter();
-            let batches: BTreeSet<BatchName> = attempts.filter_map(|attempt| self.records.get(&attempt)?.batch).collect();
+            let batches: BTreeSet<BatchName> =
+                attempts.filter_map(|attempt| self.records.get(&attempt)?.batch).collect();
             batches.into_iter().collect()
         });
         Rc::clone(family)
