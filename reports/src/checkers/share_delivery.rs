@@ -31,11 +31,36 @@ struct Shared {
     processed: BTreeMap<i64, Processing>,
     handed_on: BTreeSet<i64>,
     /// What leaders give to nobody any more.
-    done: BTreeSet<i64>,
+    done: Offsets,
     /// The group began here: what is below was never its.
     begin: i64,
     /// How many records of former topics of this name were processed.
     of_former: u64,
+}
+
+/// Offsets by ranges that do not overlap, each by its first one: a leader says it of thousands at once.
+#[derive(Clone, Debug, Default)]
+struct Offsets(BTreeMap<i64, i64>);
+
+impl Offsets {
+    fn insert(&mut self, first: i64, last: i64) {
+        let (mut first, mut last) = (first, last);
+        if first > last {
+            return;
+        }
+        while let Some((from, to)) = self.0.range(..=last).next_back().map(|(from, to)| (*from, *to)) {
+            if to < first {
+                break;
+            }
+            (first, last) = (first.min(from), last.max(to));
+            self.0.remove(&from);
+        }
+        self.0.insert(first, last);
+    }
+
+    fn contains(&self, offset: i64) -> bool {
+        self.0.range(..=offset).next_back().is_some_and(|(_, last)| offset <= *last)
+    }
 }
 
 /// What was done with one offset.
@@ -64,7 +89,7 @@ impl Observer for ShareDelivery {
                 ..
             } => {
                 if let Some(shared) = self.shared(group, partition) {
-                    shared.done.extend(first.0..=last.0);
+                    shared.done.insert(first.0, last.0);
                 }
             }
             Fact::Processed { group: Some(group), partition, offset } => {
@@ -131,7 +156,7 @@ impl Shared {
                 group: Some(group.to_owned()),
                 ..Anomaly::new(kind)
             };
-            let is_past = offset < self.begin || self.done.contains(&offset);
+            let is_past = offset < self.begin || self.done.contains(offset);
             match self.processed.get(&offset) {
                 None if self.handed_on.contains(&offset) => findings.counts.handed_on += 1,
                 None if is_past => {
@@ -153,5 +178,22 @@ impl Shared {
                 None | Some(_) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Offsets;
+
+    #[test]
+    fn ranges_are_put_together_where_they_overlap() {
+        let mut offsets = Offsets::default();
+        for (first, last) in [(10, 19), (30, 39), (5, 4), (15, 30), (50, i64::MAX)] {
+            offsets.insert(first, last);
+        }
+        assert_eq!(offsets.0.into_iter().collect::<Vec<_>>(), [(10, 39), (50, i64::MAX)]);
+        let mut offsets = Offsets::default();
+        offsets.insert(3, 7);
+        assert_eq!([2, 3, 7, 8].map(|offset| offsets.contains(offset)), [false, true, true, false]);
     }
 }
