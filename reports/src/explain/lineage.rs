@@ -379,8 +379,8 @@ impl<'a> Lineage<'a> {
         let Some(line) = self.partitions.get(partition) else { return false };
         let earlier = line.appends.values().flatten().copied().filter(|at| *at < before);
         let by_leader = |at: &At| matches!(&self.events[*at].fact, Fact::Appended { role: Role::Leader, .. });
-        let same = |at| self.origin(at, partition, &[origin.batch]) == Some(origin);
-        earlier.filter(by_leader).any(same)
+        let found = |at| self.origin(at, partition, &[origin.batch]);
+        earlier.filter(by_leader).filter_map(found).any(|found| found.certain && found.sent == origin.sent)
     }
 
     /// The append by a leader that what stands at an offset in the end comes from. An old leader that comes to itself late
@@ -438,6 +438,15 @@ impl<'a> Lineage<'a> {
             Some(own) => self.transmission(own, true),
             None => self.transmission(sent.max()?, false),
         }
+    }
+
+    /// Where the append of what is known to be a copy of a record came from. There is no doubt if it left its client once only.
+    pub(crate) fn origin_of_copy(&self, at: At, partition: &TopicPartition, record: RecordId) -> Option<Origin> {
+        let batches = self.batches_of(record);
+        let origin = self.origin(at, partition, &batches)?;
+        let sent = batches.iter().filter_map(|batch| self.batches.get(batch)).flat_map(|line| &line.sent);
+        let once = sent.filter(|sent| **sent < at).count() == 1;
+        Some(Origin { certain: origin.certain || once, ..origin })
     }
 
     /// The identity of a batch that is sent, appended or recognised; none without idempotence.

@@ -108,7 +108,7 @@ fn is_with_its_records(lineage: &Lineage<'_>, at: At) -> bool {
 /// The append that the record at an offset survives from.
 fn copied(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, offset: i64) -> Option<Copied> {
     let append = lineage.surviving_append(partition, offset)?;
-    Some(Copied { append, origin: lineage.origin(append, partition, &lineage.batches_of(record)) })
+    Some(Copied { append, origin: lineage.origin_of_copy(append, partition, record) })
 }
 
 fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied) -> Cause {

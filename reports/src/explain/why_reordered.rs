@@ -73,7 +73,7 @@ fn copied(
     offset: Option<i64>,
 ) -> Option<(At, Option<Origin>)> {
     let append = lineage.surviving_append(partition, offset?)?;
-    Some((append, lineage.origin(append, partition, &lineage.batches_of(record))))
+    Some((append, lineage.origin_of_copy(append, partition, record)))
 }
 
 fn cause(

@@ -474,6 +474,32 @@ fn one_request_appended_twice() {
     check(&run, &once, Kind::Duplicate, Cause::RequestDeliveredTwice, &[], Answer::Yes);
 }
 
+/// Two requests wait in the connection of a leader that does not answer; the client gives both up and sends the next one on a new
+/// connection. What led to the turn of the second is not what led to it, but it left its client once only.
+#[test]
+fn nc_02_a_late_request_that_waited_for_its_turn() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, value) in [(0, "a"), (1, "b"), (2, "c")] {
+        run.sent(number, value);
+        run.batched(number, number + 1);
+    }
+    let first = run.transmits(1, 1, 1);
+    run.transmits(2, 1, 1);
+    run.failed(0, ErrorCode::NETWORK_EXCEPTION);
+    run.failed(1, ErrorCode::NETWORK_EXCEPTION);
+    let third = run.transmits(3, 1, 1);
+    run.appends(third, 1, 4, 0);
+    run.acked(2, 0, -1);
+    run.appends(first, 1, 4, 1);
+    run.appends(first, 1, 4, 2);
+    run.ends_with(1, &["c", "a", "b"]);
+    let once = with_producer(acks(-1), |producer| producer.retries = 0);
+    let causes: Vec<_> = run.explain(&once).0.of_kind(Kind::Reorder).map(|anomaly| anomaly.cause).collect();
+    assert_eq!(causes, [Some(Cause::LateRequestAppended); 2]);
+    check(&run, &once, Kind::Reorder, Cause::LateRequestAppended, &[], Answer::Yes);
+}
+
 #[test]
 fn one_request_appended_twice_behind_a_later_one() {
     let repeated = |twice: bool| {
@@ -486,14 +512,20 @@ fn one_request_appended_twice_behind_a_later_one() {
         let (first, second) = (run.transmits(1, 1, 1), run.transmits(2, 1, 1));
         run.appends(first, 1, 4, 0);
         run.appends(second, 1, 4, 1);
-        run.appends(if twice { first } else { 0 }, 1, 4, 2);
+        let again = if twice {
+            first
+        } else {
+            run.retries(1, RetryReason::RequestTimeout);
+            run.transmits(1, 2, 1)
+        };
+        run.appends(again, 1, 4, 2);
         run.ends_with(1, &["a", "b", "a"]);
         run
     };
     let once = with_producer(acks(-1), |producer| producer.retries = 0);
     let replayed = Kind::ReplayReorder;
     check(&repeated(true), &once, replayed, Cause::RequestDeliveredTwice, &[], Answer::Yes);
-    check(&repeated(false), &once, replayed, Cause::Unknown, &[], Answer::No);
+    check(&repeated(false), &acks(-1), replayed, Cause::ResentAfterLostResponse, &[], Answer::Yes);
 }
 
 #[test]
