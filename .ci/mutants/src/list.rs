@@ -23,7 +23,6 @@ pub struct Mutant {
     pub module: usize,
     pub file: String,
     pub genre: Genre,
-    pub return_type: String,
     pub replacement: String,
     pub start: Position,
     /// File and what is changed, without line and column, so that it is the same after edits elsewhere; the second of
@@ -53,16 +52,10 @@ pub struct Position {
 #[derive(Deserialize)]
 struct Listed {
     file: String,
-    function: Option<Function>,
     genre: Genre,
     name: String,
     replacement: String,
     span: Span,
-}
-
-#[derive(Deserialize)]
-struct Function {
-    return_type: String,
 }
 
 #[derive(Deserialize)]
@@ -90,7 +83,6 @@ pub fn read(path: &Path) -> Result<Vec<Mutant>, String> {
             module,
             file: mutant.file,
             genre: mutant.genre,
-            return_type: mutant.function.map(|function| function.return_type).unwrap_or_default(),
             replacement: mutant.replacement,
             start: mutant.span.start,
             key,

@@ -13,11 +13,11 @@ use crate::list::Mutant;
 use crate::scratch::{Built, LeftOut, Scratch, said};
 
 /// The campaign.
-const WORLDS: &str = "0..100";
+const WORLDS: &str = "0..50";
 /// No test takes so long.
 const TEST_AT_MOST: Duration = Duration::from_secs(600);
 /// A scenario that takes longer, the first time, is left out and named.
-const SCENARIO_AT_MOST: Duration = Duration::from_secs(5);
+const SCENARIO_AT_MOST: Duration = Duration::from_secs(1);
 /// Mutants that nothing can overlook.
 const FATAL: &str = include_str!("../fatal.txt");
 
@@ -39,6 +39,18 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What noticed it.
     pub by: String,
+    /// How far it came.
+    #[serde(default)]
+    pub stage: Stage,
+}
+
+/// What a mutant has been run with, all before included.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    #[default]
+    Tests,
+    Campaign,
+    Scenarios,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,43 +83,68 @@ pub fn run(scratch: &Scratch, mutants: &[Mutant], again: bool, limit: Option<u64
     let (built, left_out) = scratch.build(mutants)?;
     let mut runner = Runner::new(scratch, built)?;
     let known = outcomes(scratch);
-    let open = mutants
-        .iter()
-        .filter(|mutant| !is_left_out(mutant, &left_out))
-        .filter(|mutant| known.get(&mutant.key).is_none_or(|outcome| again && !outcome.verdict.is_killed()));
-    let open: Vec<&Mutant> = open.collect();
+    let is_killed = |mutant: &&Mutant| known.get(&mutant.key).is_some_and(|outcome| outcome.verdict.is_killed());
+    let open: Vec<&Mutant> =
+        mutants.iter().filter(|mutant| !is_left_out(mutant, &left_out)).filter(|mutant| !is_killed(mutant)).collect();
     let path = scratch.folder.join("outcomes.ndjson");
     let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(said)?;
-    // What is quick for all of them first.
-    let mut survivors = Vec::new();
-    let out_of_time = || limit.is_some_and(|limit| started.elapsed() > Duration::from_secs(limit));
-    let mut say = |mutant: &Mutant, verdict: Verdict, by: String| {
-        let outcome = Outcome { key: mutant.key.clone(), verdict, by };
+    let in_time = || match limit.is_some_and(|limit| started.elapsed() > Duration::from_secs(limit)) {
+        true => Err("out of time: the next call goes on from here".to_owned()),
+        false => Ok(()),
+    };
+    let mut say = |mutant: &Mutant, verdict: Verdict, by: String, stage: Stage| {
+        let outcome = Outcome { key: mutant.key.clone(), verdict, by, stage };
         let line = serde_json::to_string(&outcome).expect("it is plain data");
         writeln!(file, "{line}").map_err(said)
     };
-    for (done, mutant) in open.iter().enumerate() {
-        if out_of_time() {
-            return Err("out of time: the rest goes on with the next call".to_owned());
-        }
-        match runner.tests(mutant.number)? {
-            Some(by) => say(mutant, Verdict::Test, by)?,
-            None => survivors.push(*mutant),
+    // What is quick for all of them first.
+    let total = open.len();
+    let mut left = Vec::new();
+    for (done, mutant) in open.into_iter().enumerate() {
+        in_time()?;
+        let before = known.get(&mutant.key).map(|outcome| (outcome.verdict, outcome.stage));
+        let by = if before.is_some() && !again { None } else { runner.tests(mutant.number)? };
+        match (by, before) {
+            (Some(by), _) => say(mutant, Verdict::Test, by, Stage::Tests)?,
+            (None, Some((verdict, stage))) => left.push((mutant, verdict, stage)),
+            (None, None) => {
+                say(mutant, Verdict::Survived, String::new(), Stage::Tests)?;
+                left.push((mutant, Verdict::Survived, Stage::Tests));
+            }
         }
         if done % 50 == 49 {
-            eprintln!("tests: {} of {}, {} survived", done + 1, open.len(), survivors.len());
+            eprintln!("tests: {} of {total}, {} survived", done + 1, left.len());
         }
     }
-    let total = survivors.len();
     runner.record_worlds()?;
-    for (done, mutant) in survivors.into_iter().enumerate() {
-        if out_of_time() {
-            return Err("out of time: the rest goes on with the next call".to_owned());
+    left.sort_by_key(|(mutant, ..)| mutant.module);
+    let total = left.len();
+    let mut still_left = Vec::new();
+    for (done, (mutant, mut verdict, stage)) in left.into_iter().enumerate() {
+        in_time()?;
+        if stage < Stage::Campaign {
+            let by;
+            (verdict, by) = runner.campaign(mutant.number)?;
+            say(mutant, verdict, by, Stage::Campaign)?;
         }
-        let (verdict, by) = runner.worlds(mutant.number)?;
-        say(mutant, verdict, by)?;
+        if !verdict.is_killed() {
+            still_left.push((mutant, verdict, stage));
+        }
         if done % 10 == 9 {
-            eprintln!("scenarios and worlds: {} of {total}", done + 1);
+            eprintln!("campaign: {} of {total}, {} survived", done + 1, still_left.len());
+        }
+    }
+    let total = still_left.len();
+    for (done, (mutant, verdict, stage)) in still_left.into_iter().enumerate() {
+        in_time()?;
+        if stage < Stage::Scenarios {
+            match runner.scenarios(mutant.number)? {
+                Some(by) => say(mutant, Verdict::Scenario, by, Stage::Scenarios)?,
+                None => say(mutant, verdict, String::new(), Stage::Scenarios)?,
+            }
+        }
+        if done % 10 == 9 {
+            eprintln!("scenarios: {} of {total}", done + 1);
         }
     }
     Ok(())
@@ -304,16 +341,11 @@ impl Runner {
         Ok(None)
     }
 
-    /// Scenarios, then the campaign.
-    fn worlds(&self, mutant: usize) -> Result<(Verdict, String), String> {
-        let reaching: Vec<&Case> =
-            self.scenarios.iter().filter(|case| case.reaches.binary_search(&mutant).is_ok()).collect();
-        if let Some(by) = self.some_scenarios(&reaching, mutant)? {
-            return Ok((Verdict::Scenario, by));
-        }
+    /// The campaign; whether anything reaches it is known here too.
+    fn campaign(&self, mutant: usize) -> Result<(Verdict, String), String> {
         if self.campaign.reaches.binary_search(&mutant).is_err() {
-            let reached =
-                !reaching.is_empty() || self.tests.iter().any(|case| case.reaches.binary_search(&mutant).is_ok());
+            let mut cases = self.tests.iter().chain(&self.scenarios);
+            let reached = cases.any(|case| case.reaches.binary_search(&mutant).is_ok());
             return Ok((if reached { Verdict::Survived } else { Verdict::Unreached }, String::new()));
         }
         let mut command = self.command(&self.built.program);
@@ -326,12 +358,18 @@ impl Runner {
         })
     }
 
-    /// Whether the campaign's lines are those without a mutant, but for the time that it took.
+    /// Whether the campaign's worlds are those without a mutant.
     fn said_the_same(&self) -> bool {
-        let digests = |text: &str| -> Vec<String> {
-            text.split("\"digest\":").skip(1).map(|rest| rest.chars().take(40).collect()).collect()
+        let worlds = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| line.starts_with("{\"events\"")).map(str::to_owned).collect()
         };
-        digests(&fs::read_to_string(self.folder.join("said")).unwrap_or_default()) == digests(&self.lines)
+        worlds(&fs::read_to_string(self.folder.join("said")).unwrap_or_default()) == worlds(&self.lines)
+    }
+
+    fn scenarios(&self, mutant: usize) -> Result<Option<String>, String> {
+        let reaching: Vec<&Case> =
+            self.scenarios.iter().filter(|case| case.reaches.binary_search(&mutant).is_ok()).collect();
+        self.some_scenarios(&reaching, mutant)
     }
 
     fn some_scenarios(&self, cases: &[&Case], mutant: usize) -> Result<Option<String>, String> {
@@ -361,7 +399,7 @@ impl Runner {
     }
 }
 
-const CAMPAIGN: [&str; 5] = ["chaos", "--seeds", WORLDS, "--format", "json"];
+const CAMPAIGN: [&str; 7] = ["chaos", "--seeds", WORLDS, "--format", "json", "--shrink", "0"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {

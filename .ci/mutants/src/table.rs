@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::list::{MODULES, Mutant};
-use crate::run::{Outcome, Verdict, outcomes};
+use crate::run::{Outcome, Stage, Verdict, outcomes};
 use crate::scratch::{LeftOut, Scratch, said};
 
 /// Survivors that no test can tell from the program, by reason: a line that begins with `= ` is a reason, those after it are mutants.
@@ -62,10 +62,12 @@ enum Column {
     Bytes,
     Survived,
     Unreached,
+    /// No test notices it; the campaign is still to come.
+    TestsOnly,
     NotRun,
 }
 
-const COLUMNS: [(Column, &str); 10] = [
+const COLUMNS: [(Column, &str); 11] = [
     (Column::Unviable, "not viable"),
     (Column::NotTried, "not tried"),
     (Column::Test, "test"),
@@ -75,6 +77,7 @@ const COLUMNS: [(Column, &str); 10] = [
     (Column::Bytes, "other bytes"),
     (Column::Survived, "survived"),
     (Column::Unreached, "unreached"),
+    (Column::TestsOnly, "survived the tests, no more run"),
     (Column::NotRun, "not run"),
 ];
 
@@ -87,12 +90,14 @@ impl Tables<'_> {
             return Column::NotTried;
         }
         let equivalent = self.equivalent.contains_key(mutant.key.as_str());
-        match self.outcomes.get(&mutant.key).map(|outcome| outcome.verdict) {
+        let outcome = self.outcomes.get(&mutant.key);
+        match outcome.map(|outcome| outcome.verdict) {
             None => Column::NotRun,
             Some(Verdict::Test) => Column::Test,
             Some(Verdict::Scenario) => Column::Scenario,
             Some(Verdict::Campaign) => Column::Campaign,
             Some(_) if equivalent => Column::Equivalent,
+            Some(_) if outcome.is_some_and(|outcome| outcome.stage == Stage::Tests) => Column::TestsOnly,
             Some(Verdict::Bytes) => Column::Bytes,
             Some(Verdict::Survived) => Column::Survived,
             Some(Verdict::Unreached) => Column::Unreached,
@@ -138,7 +143,7 @@ impl Tables<'_> {
         let count = |column: Column| found.iter().filter(|other| **other == column).count();
         let counts: Vec<String> = COLUMNS.iter().map(|(column, _)| count(*column).to_string()).collect();
         let killed = count(Column::Test) + count(Column::Scenario) + count(Column::Campaign);
-        let alive = count(Column::Bytes) + count(Column::Survived) + count(Column::Unreached);
+        let alive = [Column::Bytes, Column::Survived, Column::Unreached, Column::TestsOnly].map(count).iter().sum::<usize>();
         let per_mille = (killed * 1000).checked_div(killed + alive).unwrap_or(0);
         let score = format!("{}.{} %", per_mille / 10, per_mille % 10);
         let _ = writeln!(out, "| {name} | {} | {} | {score} |", found.len(), counts.join(" | "));
@@ -172,6 +177,7 @@ impl Tables<'_> {
                     Column::Bytes => " (other bytes)",
                     Column::Survived => "",
                     Column::Unreached => " (unreached)",
+                    Column::TestsOnly => " (tests only)",
                     _ => continue,
                 };
                 let _ = writeln!(out, "* `{}`{how}", mutant.key);
