@@ -103,6 +103,9 @@ pub(super) fn permits_effect_reorder(anomaly: &Anomaly) -> Permitted {
         Some(Cause::Unknown) | None => {
             Permitted::no("a program that works on what poll() returns in its order keeps the order of each key")
         }
+        Some(Cause::ProcessedAfterLosingPartition) => Permitted::yes(
+            "a member that goes on with what it had works beside the next one, unless onPartitionsRevoked waits for its workers",
+        ),
         Some(_) => Permitted::yes("what is delivered again comes after what is newer, and the last write wins"),
     }
 }

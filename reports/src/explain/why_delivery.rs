@@ -28,11 +28,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let walk = Walk { lineage, partition, offset, line, members, born };
     match anomaly.kind {
         Kind::DuplicateDelivery => walk.duplicated(),
+        Kind::EffectReorder => walk.reordered(anomaly.other_offset),
         _ => walk.lost(),
     }
 }
 
-/// Why an older record of a key took effect after a newer one: its key had moved, or it was delivered again.
+/// Why an older record of a key took effect after a newer one: its key had moved, it was delivered again, or two members worked
+/// side by side.
 pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let newer = anomaly.other_record.and_then(|record| lineage.records.get(&lineage.acknowledged(record))?.told);
     let is_elsewhere = newer.is_some_and(|told| match &lineage.events[told].fact {
@@ -42,7 +44,7 @@ pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     if is_elsewhere {
         return super::why_keys_moved::explain(lineage, anomaly);
     }
-    explain(lineage, &Anomaly { kind: Kind::DuplicateDelivery, ..anomaly.clone() })
+    explain(lineage, anomaly)
 }
 
 /// What happened to one partition of a group, and the offset in question.
@@ -220,6 +222,35 @@ impl Walk<'_> {
         let removed = taken.and_then(|taken| self.put_out(loser, taken));
         let told = [Some(first), commit, lost, end, removed, taken, reset, Some(second)];
         self.tale(cause, told, (Some(second), Mark::Again))
+    }
+
+    fn reordered(&self, newer: Option<Offset>) -> Tale {
+        let again = self.duplicated();
+        if again.cause != Cause::Unknown {
+            return again;
+        }
+        newer.and_then(|newer| self.beside_its_heir(newer)).unwrap_or(again)
+    }
+
+    /// A member (its workers) went on with what it had, beside the one that had been given the partition.
+    fn beside_its_heir(&self, newer: Offset) -> Option<Tale> {
+        let done = self.line.iter().copied().find(|at| self.is_done_by(*at))?;
+        let doer = self.doer(done);
+        let taken = self.taken_from(doer, done)?;
+        let is_newer = |at: &At| {
+            let effect = match self.fact(*at) {
+                Fact::Processed { offset, .. } => *offset == newer,
+                Fact::StoreWrote { results, .. } => results.contains(&newer),
+                _ => false,
+            };
+            effect && *at < done && self.doer(*at) != doer
+        };
+        let ahead = self.line.iter().copied().find(is_newer)?;
+        let of_doer = |at: &At| *at < done && self.lineage.events[*at].node == doer;
+        let polled = self.polls().into_iter().rev().find(of_doer);
+        let end = self.end_of_ownership(doer, polled.unwrap_or(0)).filter(|end| *end < done);
+        let told = [polled, end, Some(taken), Some(ahead), Some(done)];
+        Some(self.tale(Cause::ProcessedAfterLosingPartition, told, (Some(done), Mark::OutOfOrder)))
     }
 
     /// Whether the last commit before the second delivery names less than one before it.

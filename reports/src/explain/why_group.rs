@@ -86,11 +86,15 @@ fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Ta
         _ => None,
     };
     let told_at = anomaly.told_at?;
-    let is_it = |at: &At| {
-        lineage.events[*at].time == told_at && commit_at(*at).is_some_and(|(to, _)| Some(to) == anomaly.offset)
+    let commits: Vec<At> = line.iter().copied().filter(|at| commit_at(*at).is_some()).collect();
+    let offset = |at: At| commit_at(at).map(|(offset, _)| offset);
+    // Several may be written at one moment.
+    let is_it = |pair: &&[At]| {
+        lineage.events[pair[1]].time == told_at
+            && (offset(pair[0]), offset(pair[1])) == (anomaly.other_offset, anomaly.offset)
     };
-    let back = line.iter().copied().find(is_it)?;
-    let before = line.iter().rev().copied().find(|at| *at < back && commit_at(*at).is_some())?;
+    let pair = commits.windows(2).find(is_it)?;
+    let (before, back) = (pair[0], pair[1]);
     let (generation, newer) = (commit_at(back)?.1, commit_at(before)?.1);
     let former = generation >= 0 && generation < newer;
     let cause = if former { Cause::CommitOfFormerGeneration } else { Cause::CommitWentBack };

@@ -50,31 +50,31 @@ fn world(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
     })
 }
 
+/// Under which producer id, epoch and sequence a batch is sent or appended.
+fn producer(fact: &Fact) -> String {
+    match fact {
+        Fact::Appended { producer_id, producer_epoch, base_sequence, .. }
+        | Fact::BatchSent { producer_id, producer_epoch, base_sequence, .. }
+            if *producer_id >= 0 =>
+        {
+            format!(", producer id {producer_id} epoch {producer_epoch} sequence {base_sequence}")
+        }
+        _ => String::new(),
+    }
+}
+
 fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
     Some(match &event.fact {
         Fact::LogLoaded { partition, log_start, log_end, clean } => {
             let stop = if *clean { "clean" } else { "unclean" };
             format!("{who} loaded {partition} from {log_start} to {log_end} after {stop} stop")
         }
-        Fact::Appended {
-            partition,
-            role,
-            base_offset,
-            last_offset,
-            leader_epoch,
-            producer_id,
-            producer_epoch,
-            base_sequence,
-            ..
-        } => {
+        Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, .. } => {
             let offsets = match base_offset == last_offset {
                 true => format!("offset {base_offset}"),
                 false => format!("offsets {base_offset}..{last_offset}"),
             };
-            let producer = match *producer_id >= 0 {
-                true => format!(", producer id {producer_id} epoch {producer_epoch} sequence {base_sequence}"),
-                false => String::new(),
-            };
+            let producer = producer(&event.fact);
             format!("{who} appended {offsets} of {partition} as {}, epoch {leader_epoch}{producer}", role_name(*role))
         }
         Fact::DuplicateDetected { partition, base_offset, producer_id, producer_epoch, base_sequence } => format!(
@@ -285,11 +285,8 @@ fn client(event: &Event, who: &str) -> Option<String> {
         Fact::RecordBatched { record, partition, batch } => {
             format!("{who} put record {} into batch {batch} for {partition}", record.number)
         }
-        Fact::BatchSent { batch, partition, attempt, producer_id, producer_epoch, base_sequence, broker } => {
-            let producer = match *producer_id >= 0 {
-                true => format!(", producer id {producer_id} epoch {producer_epoch} sequence {base_sequence}"),
-                false => String::new(),
-            };
+        Fact::BatchSent { batch, partition, attempt, broker, .. } => {
+            let producer = producer(&event.fact);
             format!("{who} sent batch {batch} for {partition} to broker {broker}, attempt {attempt}{producer}")
         }
         Fact::BatchRetried { batch, partition, reason } => {

@@ -368,6 +368,18 @@ fn co_07_an_older_commit_of_the_same_member_is_written_last() {
     assert_eq!(of(Kind::NonmonotonicCommit, &run, &group(|_| {})), expected);
 }
 
+/// The log of the group was stuck, and three commits are written at one moment; only the last goes back.
+#[test]
+fn a_commit_that_went_back_among_others_at_one_moment() {
+    let mut run = written();
+    for offset in [1, 3, 1] {
+        committed(run.at(50), offset);
+    }
+    let run = ended(run);
+    let expected = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
+    assert_eq!(of(Kind::NonmonotonicCommit, &run, &group(|_| {})), expected);
+}
+
 /// A member that went back, and says so.
 #[test]
 fn a_member_that_sought_commits_where_it_is() {
@@ -582,6 +594,24 @@ fn effects_of_a_key_in_another_order_than_the_log_has_them() {
     let forbidden = (1, Some(Cause::Unknown), Answer::No);
     assert_eq!(reordered(&effects(&[0, 2, 1], &[]), &group(|_| {})), [forbidden]);
     assert_eq!(reordered(&effects(&[0, 1, 2], &[]), &group(|_| {})), []);
+}
+
+/// c1 has all three records; c2 is given the partition behind them, or c1 keeps it, and c1 works on.
+#[test]
+fn gr_01_workers_that_go_on_beside_the_next_member() {
+    let history = |taken: bool| {
+        let mut run = effects(&[0], &[]);
+        run.events.truncate(run.events.iter().position(|event| event.fact == Fact::NodeKilled).expect("c1 ends"));
+        if taken {
+            assigned(&mut run, C2, 2, 2, ResetReason::Committed);
+        }
+        processed(&mut run, if taken { C2 } else { C1 }, 2);
+        processed(&mut run, C1, 1);
+        ended(run)
+    };
+    let cause = |taken| reordered(&history(taken), &group(|_| {}));
+    assert_eq!(cause(true), [(1, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
+    assert_eq!(cause(false), [(1, Some(Cause::Unknown), Answer::No)]);
 }
 
 /// The log was cut below c1's position, and has other records there now: each is processed once.
