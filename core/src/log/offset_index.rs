@@ -166,6 +166,37 @@ mod tests {
         }
     }
 
+    /// Kafka's `OffsetIndex.sanityCheck`, and that its entries grow: a lookup is a binary search.
+    #[test]
+    fn entries_that_do_not_grow_or_fit_are_not_believed() {
+        const MAX: u32 = i32::MAX as u32;
+        let table: &[(&[(u32, u32)], bool)] = &[
+            (&[], true),
+            (&[(3, 497)], true),
+            (&[(3, 497), (4, 498)], true),
+            (&[(3, 497), (3, 498)], false),
+            (&[(3, 497), (2, 498)], false),
+            (&[(3, 497), (4, 497)], false),
+            (&[(3, 497), (4, 496)], false),
+            (&[(MAX, MAX)], true),
+            (&[(MAX + 1, MAX)], false),
+            (&[(MAX, MAX + 1)], false),
+        ];
+        for (entries, expected) in table {
+            let bytes = |(offset, position): &(u32, u32)| [offset.to_be_bytes(), position.to_be_bytes()].concat();
+            let content: Vec<u8> = entries.iter().flat_map(bytes).collect();
+            assert_eq!(parse(&content).1, *expected, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_eight_bytes_and_the_size_is_that_of_whole_entries() {
+        let index = index(&[(103, 497), (110, 1200), (111, 1300)], &mut MemoryStorage::default());
+        assert_eq!(index.size_in_bytes(), 24);
+        // `segment.index.bytes` is rounded down to whole entries.
+        assert_eq!([23, 24, 31, 32].map(|max| index.is_full(max)), [true, true, true, false]);
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_loading_panic(content in proptest::collection::vec(any::<u8>(), 0..80)) {

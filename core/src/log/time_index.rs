@@ -175,6 +175,26 @@ mod tests {
         assert_eq!(disk.content("x.timeindex").unwrap().len(), 12);
     }
 
+    #[test]
+    fn entries_that_do_not_grow_or_fit_are_not_believed() {
+        const MAX: u32 = i32::MAX as u32;
+        let table: &[(&[(i64, u32)], bool)] = &[
+            (&[], true),
+            (&[(1000, 3)], true),
+            (&[(1000, 3), (1001, 3)], true),
+            (&[(1000, 3), (1000, 4)], false),
+            (&[(1000, 3), (999, 4)], false),
+            (&[(1000, 3), (1001, 2)], false),
+            (&[(1000, MAX)], true),
+            (&[(1000, MAX + 1)], false),
+        ];
+        for (entries, expected) in table {
+            let bytes = |(time, offset): &(i64, u32)| [&time.to_be_bytes()[..], &offset.to_be_bytes()].concat();
+            let content: Vec<u8> = entries.iter().flat_map(bytes).collect();
+            assert_eq!(parse(&content).1, *expected, "{entries:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_loading_panic(content in proptest::collection::vec(any::<u8>(), 0..80)) {

@@ -140,4 +140,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_properties_are_those_of_kafka_and_one_says_of_what_it_is_full() {
+        let names = [Role::Leader, Role::Follower].map(|role| ReplicationThrottle::new(role).properties());
+        let leader = ("leader.replication.throttled.rate", "leader.replication.throttled.replicas");
+        let follower = ("follower.replication.throttled.rate", "follower.replication.throttled.replicas");
+        assert_eq!(names, [leader, follower]);
+        let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
+        let mut throttle = ReplicationThrottle::new(Role::Leader);
+        assert!(!throttle.is_set());
+        set(&mut image, &mut delta, ConfigRecord::BROKER, "", leader.0, "1000");
+        set(&mut image, &mut delta, ConfigRecord::TOPIC, "orders", leader.1, "*");
+        throttle.update(1, &image, &delta);
+        assert!(throttle.is_set());
+        // What goes to partitions that it does not concern is not counted.
+        throttle.record(&TopicPartition::of("payments", 0), 1_000_000, Instant::START);
+        assert!(!throttle.is_exceeded(&TopicPartition::of("orders", 0), Instant::START));
+        assert!(!throttle.is_exceeded(&TopicPartition::of("payments", 0), Instant::START));
+    }
 }

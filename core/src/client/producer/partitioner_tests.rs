@@ -121,3 +121,71 @@ fn round_robin_starts_at_the_first_and_takes_keys_too() {
     let went: Vec<i32> = (0..4).map(|_| partitioner.partition(&topic(), Some(b"k"), &all, &mut rng)).collect();
     assert_eq!(went, [0, 1, 2, 0]);
 }
+
+#[test]
+fn a_new_batch_goes_to_another_partition_if_there_is_one() {
+    let mut rng = Prng::new(5);
+    for (leaderless, choice) in [(&[1][..], true), (&[0, 1], false)] {
+        let mut partitioner = partitioner(2, 4);
+        let some = partitions(3, leaderless);
+        for _ in 0..20 {
+            let before = partitioner.partition(&topic(), None, &some, &mut rng);
+            partitioner.on_new_batch(&topic(), before, &some, &mut rng);
+            let after = partitioner.partition(&topic(), None, &some, &mut rng);
+            assert!(!leaderless.contains(&(after as usize)), "{after} has no leader");
+            assert_eq!(after != before, choice);
+        }
+    }
+}
+
+/// KIP-794: only who has no key, or ignores it, is placed by what batches hold.
+#[test]
+fn which_records_the_built_in_partitioner_places() {
+    let new = partitioner(3, 3);
+    assert_eq!((new.is_built_in(None), new.is_built_in(Some(b"k")), new.is_adaptive()), (true, false, true));
+    let old = partitioner(2, 4);
+    assert_eq!((old.is_built_in(None), old.is_built_in(Some(b"k")), old.is_adaptive()), (false, false, false));
+    let mut config = producer_config(KafkaVersion::new(3, 3));
+    config.partitioner_ignore_keys = true;
+    assert!(Partitioner::new(&config).is_built_in(Some(b"k")));
+}
+
+#[test]
+fn where_no_partition_has_a_leader_they_go_round_all() {
+    let mut partitioner = partitioner(2, 2);
+    let all = partitions(3, &[0, 1, 2]);
+    let mut rng = Prng::new(5);
+    let mut went: Vec<i32> = (0..3).map(|_| partitioner.partition(&topic(), None, &all, &mut rng)).collect();
+    went.sort_unstable();
+    assert_eq!(went, [0, 1, 2]);
+}
+
+/// How often each partition of three is chosen in a thousand.
+fn choices(queues: &[(i32, usize)], all: usize) -> [u32; 3] {
+    let mut partitioner = partitioner(3, 9);
+    let led = partitions(3, &[]);
+    let mut rng = Prng::new(5);
+    partitioner.update_load(&topic(), queues, all);
+    let mut chosen = [0; 3];
+    for _ in 0..1000 {
+        chosen[partitioner.partition(&topic(), None, &led, &mut rng) as usize] += 1;
+        partitioner.produced(&topic(), u64::MAX / 4, true, &led, &mut rng);
+    }
+    chosen
+}
+
+#[test]
+fn from_3_3_queues_say_something_if_they_differ_or_one_has_no_leader() {
+    let [first, second, third] = choices(&[(0, 6), (1, 0)], 2);
+    assert!(second > 5 * first && third == 0, "two that differ: {first} {second} {third}");
+    let [first, second, third] = choices(&[(0, 1), (1, 1)], 3);
+    assert!(first > 400 && second > 400 && third == 0, "two alike, the third has no leader: {first} {second} {third}");
+    let [first, second, third] = choices(&[(0, 1)], 1);
+    assert!(first < 400 && second > 250 && third > 250, "one alone says nothing: {first} {second} {third}");
+}
+
+#[test]
+fn a_key_has_its_place() {
+    assert_eq!(partition_for_key(b"21", 7), 3);
+    assert_eq!(partition_for_key(b"abc", 7), 479_470_107 % 7);
+}

@@ -1,6 +1,7 @@
 //! One producer, a broker played by the test: given calls and answers, which requests, callbacks and facts.
 
 use super::*;
+use crate::client::ProducerRecord;
 use crate::client::testing::producer_config;
 use crate::client::testing_cluster::Cluster;
 use crate::fact::RetryReason;
@@ -317,4 +318,36 @@ fn nothing_is_heard_of_sequences_without_idempotence() {
     let mut cluster = cluster(config(3, 9));
     cluster.send("orders", Some(0), 0..1);
     assert_eq!(sequences(&cluster), [(-1, -1, Sequence::NONE.0)]);
+}
+
+/// What the constructor of `ProducerRecord` does not let pass.
+#[test]
+fn a_record_of_no_partition_or_no_time_comes_back() {
+    let record = |number, partition, timestamp| ProducerRecord {
+        id: RecordId { client: 0, number },
+        resend_of: None,
+        topic: crate::types::TopicName(crate::types::StrBytes::from_static_str("orders")),
+        partition: Some(partition),
+        key: None,
+        value: None,
+        timestamp: Some(crate::types::Timestamp(timestamp)),
+        headers: Vec::new(),
+    };
+    let mut cluster = cluster(config(2, 2));
+    for record in [record(0, -1, 0), record(1, 0, -1), record(2, 0, 0)] {
+        cluster.call(Call::Send(Box::new(record)));
+    }
+    let refused = [ErrorCode::INVALID_PARTITIONS, ErrorCode::INVALID_TIMESTAMP];
+    assert_eq!(cluster.returned(), [(0, Err(refused[0])), (1, Err(refused[1])), (2, Ok(()))]);
+}
+
+/// A partition that the topic does not have is waited for: it may be news.
+#[test]
+fn a_partition_that_is_not_there_is_waited_for() {
+    let mut cluster = cluster(config(2, 2));
+    cluster.send("orders", Some(0), 0..1);
+    cluster.send("orders", Some(1000), 1..2);
+    assert_eq!(cluster.returned(), [(0, Ok(()))]);
+    cluster.run_for(Duration::from_secs(60));
+    assert_eq!(cluster.returned().last(), Some(&(1, Err(ErrorCode::CLIENT_METADATA_TIMEOUT))));
 }

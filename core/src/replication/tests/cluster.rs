@@ -42,6 +42,31 @@ pub(super) fn config(broker_id: i32, version: KafkaVersion, min_insync_replicas:
     }
 }
 
+/// A consumer's fetch that waits half a second for a byte.
+pub(super) fn consumers(token: u64) -> FetchParams {
+    FetchParams {
+        token,
+        replica_id: -1,
+        replica_epoch: BrokerEpoch(-1),
+        max_wait: Duration::from_millis(500),
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        isolation: IsolationLevel::ReadUncommitted,
+        client_rack: crate::types::StrBytes::default(),
+    }
+}
+
+/// What a consumer that knows no epochs asks for.
+pub(super) fn asking(offset: i64) -> FetchPartition {
+    FetchPartition {
+        fetch_offset: Offset(offset),
+        current_leader_epoch: None,
+        last_fetched_epoch: None,
+        log_start_offset: Offset::NONE,
+        max_bytes: 1 << 20,
+    }
+}
+
 /// What the controller does with proposals.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Controller {
@@ -80,7 +105,7 @@ pub(super) struct Cluster {
     pub(super) next_token: u64,
     pub(super) fetches: BTreeMap<u64, ReplyTo>,
     pub(super) produced: BTreeMap<u64, ProduceResult>,
-    pub(super) consumed: BTreeMap<u64, FetchResult>,
+    pub(super) consumed: BTreeMap<u64, Vec<FetchResult>>,
     pub(super) deleted: BTreeMap<u64, DeletedRecords>,
     pub(super) image: MetadataImage,
     pub(super) controller: Controller,
@@ -267,39 +292,36 @@ impl Cluster {
     pub(super) fn consume_in(&mut self, rack: &'static str, from: i32, offset: i64, min_bytes: i32) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
-        let params = FetchParams {
-            token,
-            replica_id: -1,
-            replica_epoch: BrokerEpoch(-1),
-            max_wait: Duration::from_millis(500),
-            min_bytes,
-            max_bytes: 1 << 20,
-            isolation: IsolationLevel::ReadUncommitted,
-            client_rack: crate::types::StrBytes::from_static_str(rack),
-        };
-        let ask = FetchPartition {
-            fetch_offset: Offset(offset),
-            current_leader_epoch: None,
-            last_fetched_epoch: None,
-            log_start_offset: Offset::NONE,
-            max_bytes: 1 << 20,
-        };
-        self.call(from, |replicas, ctx| replicas.fetch(params, vec![(orders(), ask)], ctx));
-        self.settle();
+        let client_rack = crate::types::StrBytes::from_static_str(rack);
+        let params = FetchParams { min_bytes, client_rack, ..consumers(token) };
+        self.fetch(from, params, &[asking(offset)]);
         token
+    }
+
+    /// A fetch that asks `orders-0` for several things at once.
+    pub(super) fn fetch(&mut self, from: i32, params: FetchParams, asks: &[FetchPartition]) {
+        let asks = asks.iter().map(|ask| (orders(), *ask)).collect();
+        self.call(from, |replicas, ctx| replicas.fetch(params, asks, ctx));
+        self.settle();
     }
 
     /// The values that a consumer's fetch brought, or its error; none while it waits.
     pub(super) fn consumed(&self, token: u64) -> Option<Result<String, ErrorCode>> {
-        self.consumed.get(&token).map(|result| match result.error {
+        self.consumed_each(token).map(|mut each| each.remove(0))
+    }
+
+    /// The same for every partition of a fetch.
+    pub(super) fn consumed_each(&self, token: u64) -> Option<Vec<Result<String, ErrorCode>>> {
+        let each = |result: &FetchResult| match result.error {
             ErrorCode::NONE => Ok(values(result.records.clone())),
             error => Err(error),
-        })
+        };
+        self.consumed.get(&token).map(|results| results.iter().map(each).collect())
     }
 
     /// Where a consumer's fetch was told to read instead.
     pub(super) fn sent_to(&self, token: u64) -> Option<i32> {
-        self.consumed.get(&token).and_then(|result| result.preferred_read_replica)
+        self.consumed.get(&token).and_then(|results| results[0].preferred_read_replica)
     }
 
     /// Each broker in a rack of its own: broker 1 in `rack-1`.
@@ -320,8 +342,13 @@ impl Cluster {
     }
 
     pub(super) fn list_latest(&mut self, id: i32) -> Result<i64, ErrorCode> {
+        self.list(id, ListOffsetsQuery::LATEST)
+    }
+
+    /// The first offset at a timestamp or after it, for a consumer; -1 if there is none.
+    pub(super) fn list(&mut self, id: i32, timestamp: i64) -> Result<i64, ErrorCode> {
         let query = ListOffsetsQuery {
-            timestamp: ListOffsetsQuery::LATEST,
+            timestamp,
             isolation: Some(IsolationLevel::ReadUncommitted),
             current_leader_epoch: None,
         };

@@ -1,8 +1,10 @@
 //! What a consumer gets to see, and when.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, asking, consumers};
 use crate::config::{BrokerConfig, ReplicaSelector};
 use crate::protocol::ErrorCode;
+use crate::replication::{FetchParams, FetchPartition};
+use crate::types::LeaderEpoch;
 
 fn records(values: &str) -> Option<Result<String, ErrorCode>> {
     Some(Ok(values.to_owned()))
@@ -116,4 +118,64 @@ fn since_3_4_no_consumer_is_sent_to_a_replica_out_of_sync() {
         let asked = cluster.consume_in("rack-2", 1, 0, 1);
         assert_eq!(cluster.sent_to(asked), sent_to, "{version:?}");
     }
+}
+
+/// KIP-74: the first batch of a response fits whatever the limits, and takes its room from those behind it.
+#[test]
+fn what_a_response_has_room_for() {
+    let plenty = 1 << 20;
+    for (response, partition, expected) in
+        [(plenty, plenty, ["a b", "b"]), (1, plenty, ["a", ""]), (plenty, 1, ["a", ""]), (0, 0, ["a", ""])]
+    {
+        let mut cluster = Cluster::of((3, 9), &[1], 1);
+        cluster.produce(1, 1, &["a"]);
+        cluster.produce(1, 1, &["b"]);
+        let asks = [0, 1].map(|offset| FetchPartition { max_bytes: partition, ..asking(offset) });
+        cluster.fetch(1, FetchParams { max_bytes: response, ..consumers(99) }, &asks);
+        let found = cluster.consumed_each(99).expect("it is answered at once");
+        assert_eq!(found, expected.map(|values| Ok(values.to_owned())), "{response} and {partition} bytes");
+    }
+}
+
+/// KIP-320: a consumer that says in which epoch it believes the leader to be is told if that is not so, and at once.
+#[test]
+fn a_consumer_of_another_epoch_is_told_so() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.elect(1, &[1, 2]);
+    cluster.publish();
+    for (epoch, expected) in
+        [(0, Some(Err(ErrorCode::FENCED_LEADER_EPOCH))), (1, None), (2, Some(Err(ErrorCode::UNKNOWN_LEADER_EPOCH)))]
+    {
+        let token = 100 + epoch as u64;
+        let ask = FetchPartition { current_leader_epoch: Some(LeaderEpoch(epoch)), ..asking(0) };
+        cluster.fetch(1, consumers(token), &[ask]);
+        assert_eq!(cluster.consumed(token), expected, "epoch {epoch}");
+    }
+}
+
+/// A fetch that asks for no bytes, or may not wait, is answered with what is there.
+#[test]
+fn who_does_not_want_to_wait_does_not() {
+    let mut cluster = Cluster::of((3, 9), &[1], 1);
+    cluster.fetch(1, FetchParams { min_bytes: 0, ..consumers(99) }, &[asking(0)]);
+    assert_eq!(cluster.consumed(99), records(""));
+    let impatient = FetchParams { max_wait: crate::types::Duration::from_millis(0), ..consumers(98) };
+    cluster.fetch(1, impatient, &[asking(0)]);
+    assert_eq!(cluster.consumed(98), records(""));
+    cluster.fetch(1, consumers(97), &[]);
+    assert_eq!(cluster.consumed_each(97), Some(Vec::new()), "a fetch of nothing");
+}
+
+/// What is there in each partition counts, once.
+#[test]
+fn bytes_of_several_partitions_add_up_while_a_fetch_waits() {
+    let mut cluster = Cluster::of((3, 9), &[1], 1);
+    cluster.produce(1, 1, &["a"]);
+    let sizes = FetchParams { min_bytes: 150, ..consumers(99) };
+    // The first finds one batch of some 70 bytes, the second nothing yet.
+    cluster.fetch(1, sizes, &[asking(0), asking(1)]);
+    assert_eq!(cluster.consumed_each(99), None);
+    cluster.produce(1, 1, &["b"]);
+    assert_eq!(cluster.consumed_each(99), Some(vec![Ok("a b".to_owned()), Ok("b".to_owned())]));
+    assert_eq!(cluster.waiting(1), (0, 0), "and nothing of it is left");
 }

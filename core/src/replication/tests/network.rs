@@ -162,9 +162,9 @@ impl Cluster {
             Completed::DeleteRecords(done) => {
                 self.deleted.insert(done.token, done.results[0].1);
             }
-            Completed::Fetch(mut done) => {
+            Completed::Fetch(done) => {
                 let Some(reply_to) = self.fetches.remove(&done.token) else {
-                    self.consumed.insert(done.token, done.results.remove(0).1);
+                    self.consumed.insert(done.token, done.results.into_iter().map(|(_, result)| result).collect());
                     return;
                 };
                 let topics = done.results.into_iter().map(|(partition, result)| {

@@ -153,3 +153,35 @@ fn a_follower_whose_disk_fails_ends_too() {
     cluster.advance(2_000);
     assert_eq!(cluster.answer(sent), WRITTEN, "the ISR is the leader alone by now");
 }
+
+/// KAFKA-5793: a producer that is refused is told where the log starts, unless the error says all there is to say.
+#[test]
+fn where_the_log_starts_is_told_beside_some_errors() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 2);
+    let elsewhere = cluster.produce(2, -1, &["a"]);
+    let odd = cluster.produce(1, 2, &["a"]);
+    let start = |cluster: &Cluster, token| (cluster.answer(token), cluster.produced[&token].log_start_offset.0);
+    assert_eq!(start(&cluster, elsewhere), (Some(ErrorCode::NOT_LEADER_OR_FOLLOWER), -1));
+    assert_eq!(start(&cluster, odd), (Some(ErrorCode::INVALID_REQUIRED_ACKS), 0));
+}
+
+#[test]
+fn a_timestamp_is_found_among_what_is_committed() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.isolate(2);
+    cluster.produce(1, 1, &["a"]);
+    assert_eq!(cluster.list(1, 0), Ok(-1), "it is in the log, but not committed");
+    cluster.heal();
+    cluster.advance(1_000);
+    assert_eq!(cluster.list(1, 0), Ok(0));
+    assert_eq!(cluster.list(1, 1_000), Ok(0), "its very timestamp");
+    assert_eq!(cluster.list(1, 1_001), Ok(-1), "nothing so late");
+    // A leader that does not know yet what was committed does not say that there is nothing (KIP-207).
+    cluster.produce(1, -1, &["b"]);
+    cluster.kill(1);
+    cluster.elect(2, &[1, 2]);
+    cluster.publish();
+    assert_eq!(cluster.list(2, 1_001), Err(ErrorCode::OFFSET_NOT_AVAILABLE));
+    cluster.advance(2_000);
+    assert_eq!(cluster.list(2, 1_001), Ok(-1));
+}
