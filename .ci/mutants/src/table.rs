@@ -143,7 +143,8 @@ impl Tables<'_> {
         let count = |column: Column| found.iter().filter(|other| **other == column).count();
         let counts: Vec<String> = COLUMNS.iter().map(|(column, _)| count(*column).to_string()).collect();
         let killed = count(Column::Test) + count(Column::Scenario) + count(Column::Campaign);
-        let alive = [Column::Bytes, Column::Survived, Column::Unreached, Column::TestsOnly].map(count).iter().sum::<usize>();
+        let alive =
+            [Column::Bytes, Column::Survived, Column::Unreached, Column::TestsOnly].map(count).iter().sum::<usize>();
         let per_mille = (killed * 1000).checked_div(killed + alive).unwrap_or(0);
         let score = format!("{}.{} %", per_mille / 10, per_mille % 10);
         let _ = writeln!(out, "| {name} | {} | {} | {score} |", found.len(), counts.join(" | "));

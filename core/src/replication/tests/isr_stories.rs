@@ -156,21 +156,3 @@ fn a_follower_outside_the_isr_joins_only_with_all_of_the_old_epochs() {
     };
     assert!(at("2: hears that 3 is at 2") < at("2: proposes ISR [2] -> [2, 3]"));
 }
-
-/// The controller's answer counts for the proposal that it answers, in the epochs in which it was made.
-#[test]
-fn metadata_that_is_older_than_what_a_replica_knows_changes_nothing() {
-    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
-    let old = cluster.image.partitions.clone();
-    cluster.elect(2, &[2, 1]);
-    cluster.publish();
-    let new = std::mem::replace(&mut cluster.image.partitions, old);
-    cluster.take_transcript();
-    cluster.publish();
-    assert_eq!(cluster.take_transcript(), [""; 0], "nobody changes its role");
-    cluster.image.partitions = new;
-    cluster.publish();
-    assert_eq!(cluster.take_transcript(), [""; 0], "nor for what it knows already");
-    let sent = cluster.produce(2, -1, &["a"]);
-    assert_eq!(cluster.answer(sent), Some(ErrorCode::NONE));
-}

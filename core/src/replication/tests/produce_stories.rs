@@ -185,17 +185,3 @@ fn a_timestamp_is_found_among_what_is_committed() {
     cluster.advance(2_000);
     assert_eq!(cluster.list(2, 1_001), Ok(-1));
 }
-
-/// A waiting producer hears of a disk that failed meanwhile, and the leader answers no more.
-#[test]
-fn who_waits_at_a_leader_whose_disk_fails_hears_of_it() {
-    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
-    cluster.isolate(2);
-    let waiting = cluster.produce(1, -1, &["a"]);
-    assert_eq!((cluster.answer(waiting), cluster.waiting(1)), (None, (1, 0)));
-    cluster.fail_disk(1);
-    let failed = cluster.produce(1, 1, &["b"]);
-    assert_eq!(cluster.answer(failed), Some(ErrorCode::KAFKA_STORAGE_ERROR));
-    assert_eq!(cluster.answer(waiting), Some(ErrorCode::KAFKA_STORAGE_ERROR));
-    assert_eq!(cluster.waiting(1), (0, 0));
-}
