@@ -80,7 +80,10 @@ fn calls(line: &str) -> Vec<Vec<String>> {
         // In a Cargo.toml it is the name of a dependency.
         Some((word, false)) if word == "ackproof" && is(place + 1, "=") => None,
         Some((word, false)) if word == "ackproof" || word.ends_with("/ackproof") => Some(place + 1),
-        Some((word, false)) if word == "cargo" && is(place + 1, "run") => {
+        // Another project's program, by its manifest, is not this one.
+        Some((word, false))
+            if word == "cargo" && is(place + 1, "run") && !words.iter().any(|it| it.0 == "--manifest-path") =>
+        {
             words.iter().position(|(word, _)| word == "--").map(|end| end + 1)
         }
         _ => None,
@@ -138,6 +141,7 @@ fn a_call_is_found_in_its_line() {
     let check = |line: &str, expected: &[&[&str]]| assert_eq!(calls(line), expected, "{line}");
     check("  ackproof run a.toml --seed 7   # why", &[&["run", "a.toml", "--seed", "7"]]);
     check("$ cargo run --release -- run 'a b' | less", &[&["run", "a b"]]);
+    check("cargo run --release --manifest-path .ci/mutants/Cargo.toml -- table", &[]);
     check("- ./ackproof chaos --seeds \"$A..${{ b }}\" > \"x\" || s=$?", &[&["chaos", "--seeds", "1..2"]]);
     check("#   sbatch --wrap 'ackproof merge x-*.ndjson'", &[&["merge", "x-*.ndjson"]]);
     check("path: target/release/ackproof", &[]);
