@@ -51,8 +51,7 @@ impl Digest {
             word.copy_from_slice(chunk);
             self.word(u64::from_le_bytes(word));
         }
-        let rest = words.remainder();
-        if !rest.is_empty() {
+        if let rest @ [_, ..] = words.remainder() {
             let mut word = [0; 8];
             word[..rest.len()].copy_from_slice(rest);
             self.word(u64::from_le_bytes(word));
@@ -60,12 +59,9 @@ impl Digest {
     }
 
     pub(crate) fn payload(&mut self, payload: Option<&Payload>) {
-        match payload {
-            Some(payload) => {
-                self.word(1);
-                self.bytes(&payload.0);
-            }
-            None => self.word(0),
+        self.word(payload.is_some().into());
+        if let Some(payload) = payload {
+            self.bytes(&payload.0);
         }
     }
 

@@ -12,7 +12,6 @@ use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::types::{NodeId, ProducerEpoch, RecordId, Sequence, TopicPartition};
 
 use super::nodes::FaultLine;
-use super::steps::one_sentence;
 
 /// The place of an event in the trace.
 pub(crate) type At = usize;
@@ -110,7 +109,7 @@ pub(crate) struct Lineage<'a> {
     /// Where leaders recognised a batch.
     recognised: BTreeMap<(&'a TopicPartition, Identity), Vec<At>>,
     /// What clients warned of.
-    warnings: BTreeMap<u32, Vec<At>>,
+    pub(super) warnings: BTreeMap<u32, Vec<At>>,
     /// The batches of records that were asked for: of one that is sent again for minutes there are thousands, and as many
     /// duplicates that ask.
     families: RefCell<BTreeMap<RecordId, Rc<[BatchName]>>>,
@@ -588,21 +587,5 @@ impl<'a> Lineage<'a> {
         let found = self.recognised.get(&(partition, identity)).map_or(&[][..], Vec::as_slice);
         let (from, to) = (found.partition_point(|at| *at < sent), found.partition_point(|at| *at < until));
         found.get(from..to).unwrap_or_default()
-    }
-
-    /// The last thing that a client said of its idempotence before a moment, in one sentence.
-    pub(crate) fn idempotence_warning(&self, client: u32, before: At) -> Option<(At, &'a str)> {
-        let mut warnings = self.warnings.get(&client)?.iter().rev().copied().filter(|at| *at < before);
-        warnings.find_map(|at| match &self.events[at].fact {
-            Fact::ClientWarned { what } if what.contains("dempotence") => Some((at, one_sentence(what))),
-            _ => None,
-        })
-    }
-
-    /// What a client warned of in the same breath, before it said this.
-    pub(crate) fn warned_just_before(&self, client: u32, at: At) -> Option<At> {
-        let warnings = self.warnings.get(&client)?;
-        let last = warnings[..warnings.partition_point(|warning| *warning < at)].last().copied();
-        last.filter(|warning| self.events[*warning].time == self.events[at].time)
     }
 }

@@ -1,9 +1,10 @@
-//! The trace, indexed: what became of nodes and of faults.
+//! The trace, indexed: what became of nodes and of faults, and what clients warned of.
 
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::types::NodeId;
 
 use super::lineage::{At, Lineage};
+use super::steps::one_sentence;
 
 /// What became of a fault of the plan.
 #[derive(Debug)]
@@ -137,4 +138,22 @@ fn is_lasting(witness: &Fact) -> bool {
 /// Whether a process ended with it.
 pub(super) fn is_death(fact: &Fact) -> bool {
     matches!(fact, Fact::NodeKilled | Fact::NodeStopped | Fact::PowerLost { .. })
+}
+
+impl<'a> Lineage<'a> {
+    /// The last thing that a client said of its idempotence before a moment, in one sentence.
+    pub(crate) fn idempotence_warning(&self, client: u32, before: At) -> Option<(At, &'a str)> {
+        let mut warnings = self.warnings.get(&client)?.iter().rev().copied().filter(|at| *at < before);
+        warnings.find_map(|at| match &self.events[at].fact {
+            Fact::ClientWarned { what } if what.contains("dempotence") => Some((at, one_sentence(what))),
+            _ => None,
+        })
+    }
+
+    /// What a client warned of in the same breath, before it said this.
+    pub(crate) fn warned_just_before(&self, client: u32, at: At) -> Option<At> {
+        let warnings = self.warnings.get(&client)?;
+        let last = warnings[..warnings.partition_point(|warning| *warning < at)].last().copied();
+        last.filter(|warning| self.events[*warning].time == self.events[at].time)
+    }
 }
