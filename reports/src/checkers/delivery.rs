@@ -24,7 +24,7 @@ use ackproof_core::fact::{Event, Fact, Observer, ResetReason};
 use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
 
 use super::Findings;
-use crate::anomaly::{Anomaly, Kind};
+use super::effects::Effects;
 use crate::contract::Contract;
 use crate::history::History;
 
@@ -56,22 +56,9 @@ struct Written {
 /// How far a group has come in one partition.
 #[derive(Clone, Debug, Default)]
 struct Progress {
-    /// The first and the last time each offset was processed, where there were several.
-    processed: BTreeMap<i64, Processing>,
-    /// What went to another topic instead.
-    handed_on: BTreeSet<i64>,
+    effects: Effects,
     /// Everything below has been committed, or something above it has been done with, or a member was put there.
     past: i64,
-    /// How many records of former topics of this name were processed.
-    of_former: u64,
-}
-
-/// What was done with one offset.
-#[derive(Clone, Copy, Debug)]
-struct Processing {
-    times: u64,
-    client: u32,
-    at: Instant,
 }
 
 impl Observer for Delivery {
@@ -85,7 +72,7 @@ impl Observer for Delivery {
                 let progress = self.progress(group, partition);
                 progress.past = progress.past.max(offset.0.saturating_add(1));
                 if to.is_some() {
-                    progress.handed_on.insert(offset.0);
+                    progress.effects.hand_on(*offset);
                 }
             }
             Fact::StoreWrote { transaction, group, partition, offset, results, client } => {
@@ -174,13 +161,13 @@ impl Delivery {
             .collect();
         let with_stores = (!self.written.is_empty()).then(|| self.with_stores());
         for (group, partitions) in with_stores.as_ref().unwrap_or(&self.groups) {
-            let said = partitions.values().any(|progress| progress.of_former > 0 || !progress.processed.is_empty());
+            let said = partitions.values().any(|progress| progress.effects.any());
             if is_share(group) || (!said && !says.contains(group.as_str())) {
                 continue;
             }
             for (partition, progress) in partitions {
-                let upserts = contract.upserts(group);
-                progress.check(group, partition, upserts, history, findings);
+                let is_past = |offset| offset < progress.past;
+                progress.effects.check((group, partition), is_past, contract.upserts(group), history, findings);
             }
         }
     }
@@ -189,64 +176,18 @@ impl Delivery {
 impl Progress {
     /// The log was cut: from there on it has other records.
     fn cut(&mut self, to: Offset) {
-        self.processed.split_off(&to.0);
-        self.handed_on.split_off(&to.0);
+        self.effects.cut(to);
         self.past = self.past.min(to.0);
     }
 
     /// The topic is gone.
     fn begin_anew(&mut self) {
-        let of_former = self.of_former + self.processed.len() as u64;
-        *self = Self { of_former, ..Self::default() };
+        *self = Self { effects: self.effects.of_former(), past: 0 };
     }
 
     /// The effect of a record is there, perhaps once more.
     fn process(&mut self, offset: Offset, client: u32, at: Instant) {
-        let entry = self.processed.entry(offset.0).or_insert(Processing { times: 0, client, at });
-        *entry = Processing { times: entry.times + 1, client, at };
+        self.effects.process(offset, client, at);
         self.past = self.past.max(offset.0.saturating_add(1));
-    }
-
-    fn check(
-        &self,
-        group: &str,
-        partition: &TopicPartition,
-        upserts: bool,
-        history: &History,
-        findings: &mut Findings,
-    ) {
-        findings.counts.processed += self.of_former + self.processed.len() as u64;
-        let records = history.surviving_records(partition).into_iter();
-        for (offset, content) in records.take_while(|(offset, _)| *offset < self.past) {
-            let anomaly = |kind| Anomaly {
-                topic: Some(partition.topic.as_str().to_owned()),
-                partition: Some(partition.partition),
-                offset: Some(Offset(offset)),
-                key: content.0.clone(),
-                value: content.1.clone(),
-                group: Some(group.to_owned()),
-                ..Anomaly::new(kind)
-            };
-            match self.processed.get(&offset) {
-                None if self.handed_on.contains(&offset) => findings.counts.handed_on += 1,
-                None => {
-                    findings.counts.lost_deliveries += 1;
-                    findings.anomalies.push(anomaly(Kind::LostDelivery));
-                }
-                Some(processing) if processing.times > 1 && upserts => {
-                    findings.counts.absorbed_deliveries += processing.times - 1;
-                }
-                Some(processing) if processing.times > 1 => {
-                    findings.counts.duplicate_deliveries += processing.times - 1;
-                    findings.anomalies.push(Anomaly {
-                        note: (processing.times > 2).then(|| format!("{} times", processing.times)),
-                        client: Some(processing.client),
-                        told_at: Some(processing.at),
-                        ..anomaly(Kind::DuplicateDelivery)
-                    });
-                }
-                Some(_) => {}
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod delivery;
 pub mod effect_order;
+mod effects;
 pub mod key_order;
 pub mod nonmonotonic_commit;
 pub mod poll_order;

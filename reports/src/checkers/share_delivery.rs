@@ -9,13 +9,13 @@
 //! When not to accuse: a record that is still available or in somebody's hands at the end (who waits for it is `stuck`). Order is promised
 //! to nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ackproof_core::fact::{Event, Fact, Observer, ShareState};
-use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
+use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::Findings;
-use crate::anomaly::{Anomaly, Kind};
+use super::effects::Effects;
 use crate::contract::Contract;
 use crate::history::History;
 
@@ -28,14 +28,11 @@ pub struct ShareDelivery {
 /// What a share group has done with a partition.
 #[derive(Clone, Debug, Default)]
 struct Shared {
-    processed: BTreeMap<i64, Processing>,
-    handed_on: BTreeSet<i64>,
+    effects: Effects,
     /// What leaders give to nobody any more.
     done: Offsets,
     /// The group began here: what is below was never its.
     begin: i64,
-    /// How many records of former topics of this name were processed.
-    of_former: u64,
 }
 
 /// Offsets by ranges that do not overlap, each by its first one: a leader says it of thousands at once.
@@ -63,14 +60,6 @@ impl Offsets {
     }
 }
 
-/// What was done with one offset.
-#[derive(Clone, Copy, Debug)]
-struct Processing {
-    times: u64,
-    client: u32,
-    at: Instant,
-}
-
 impl Observer for ShareDelivery {
     fn observe(&mut self, event: &Event) {
         match &event.fact {
@@ -95,21 +84,19 @@ impl Observer for ShareDelivery {
             Fact::Processed { group: Some(group), partition, offset } => {
                 let NodeId::Client(client) = event.node else { return };
                 if let Some(shared) = self.shared(group, partition) {
-                    let times = shared.processed.get(&offset.0).map_or(0, |before| before.times) + 1;
-                    shared.processed.insert(offset.0, Processing { times, client, at: event.time });
+                    shared.effects.process(*offset, client, event.time);
                 }
             }
             Fact::GaveUp { group: Some(group), partition, offset, to: Some(_) } => {
                 if let Some(shared) = self.shared(group, partition) {
-                    shared.handed_on.insert(offset.0);
+                    shared.effects.hand_on(*offset);
                 }
             }
             Fact::TopicDeleted { topic } => {
                 let of_topic = |partition: &TopicPartition| partition.topic.as_str() == topic;
                 let all = self.groups.values_mut().flatten().filter(|(partition, _)| of_topic(partition));
                 for (_, shared) in all {
-                    let of_former = shared.of_former + shared.processed.len() as u64;
-                    *shared = Shared { of_former, ..Shared::default() };
+                    *shared = Shared { effects: shared.effects.of_former(), ..Shared::default() };
                 }
             }
             _ => {}
@@ -130,52 +117,8 @@ impl ShareDelivery {
     pub(crate) fn check(&self, history: &History, contract: &Contract, findings: &mut Findings) {
         for (group, partitions) in &self.groups {
             for (partition, shared) in partitions {
-                shared.check(group, partition, contract.upserts(group), history, findings);
-            }
-        }
-    }
-}
-
-impl Shared {
-    fn check(
-        &self,
-        group: &str,
-        partition: &TopicPartition,
-        upserts: bool,
-        history: &History,
-        findings: &mut Findings,
-    ) {
-        findings.counts.processed += self.of_former + self.processed.len() as u64;
-        for (offset, content) in history.surviving_records(partition) {
-            let anomaly = |kind| Anomaly {
-                topic: Some(partition.topic.as_str().to_owned()),
-                partition: Some(partition.partition),
-                offset: Some(Offset(offset)),
-                key: content.0.clone(),
-                value: content.1.clone(),
-                group: Some(group.to_owned()),
-                ..Anomaly::new(kind)
-            };
-            let is_past = offset < self.begin || self.done.contains(offset);
-            match self.processed.get(&offset) {
-                None if self.handed_on.contains(&offset) => findings.counts.handed_on += 1,
-                None if is_past => {
-                    findings.counts.lost_deliveries += 1;
-                    findings.anomalies.push(anomaly(Kind::LostDelivery));
-                }
-                Some(processing) if processing.times > 1 && upserts => {
-                    findings.counts.absorbed_deliveries += processing.times - 1;
-                }
-                Some(processing) if processing.times > 1 => {
-                    findings.counts.duplicate_deliveries += processing.times - 1;
-                    findings.anomalies.push(Anomaly {
-                        note: (processing.times > 2).then(|| format!("{} times", processing.times)),
-                        client: Some(processing.client),
-                        told_at: Some(processing.at),
-                        ..anomaly(Kind::DuplicateDelivery)
-                    });
-                }
-                None | Some(_) => {}
+                let is_past = |offset| offset < shared.begin || shared.done.contains(offset);
+                shared.effects.check((group, partition), is_past, contract.upserts(group), history, findings);
             }
         }
     }

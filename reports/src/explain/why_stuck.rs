@@ -19,10 +19,10 @@ use crate::contract::{Contract, OnError};
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let Some(partition) = Tale::partition(anomaly) else { return without_partition(lineage, anomaly, contract) };
-    let circles = || sent_for_ever(lineage, anomaly.record?.client, contract);
     let Some(line) = lineage.partitions.get(&partition) else { return waiting(lineage, anomaly) };
     if line.final_leader.is_some() || (anomaly.kind == Kind::Stuck && anomaly.record.is_some()) {
-        return circles().unwrap_or_else(|| waiting(lineage, anomaly));
+        let circles = anomaly.record.and_then(|record| sent_for_ever(lineage, record.client, contract));
+        return circles.unwrap_or_else(|| waiting(lineage, anomaly));
     }
     let offline = line
         .structure
@@ -96,15 +96,15 @@ fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Op
     let consumers = contract.consumers.iter().filter(|consumer| consumer.group.as_deref() == Some(group));
     let mut places = Vec::new();
     for client in consumers.map(|consumer| NodeId::Client(consumer.client)) {
-        let of_client = |event: &&Event| event.node == client;
         let is_gone = lineage.nodes.get(&client).and_then(|places| places.last()).is_some_and(|last| {
             !matches!(lineage.events[*last].fact, Fact::NodeStarted | Fact::NodeResumed | Fact::NodePaused)
         });
         if is_gone {
             continue;
         }
-        let last = lineage.events.iter().enumerate().rev().filter(|(_, event)| of_client(event)).find(|(_, event)| {
-            matches!(event.fact, Fact::PollFailed { .. } | Fact::Polled { .. } | Fact::PartitionsAssigned { .. })
+        let last = lineage.events.iter().enumerate().rfind(|(_, event)| {
+            event.node == client
+                && matches!(event.fact, Fact::PollFailed { .. } | Fact::Polled { .. } | Fact::PartitionsAssigned { .. })
         });
         // An error of the group, not of a partition.
         match last {

@@ -4,14 +4,10 @@ use ackproof_core::fact::{Fact, ResetReason};
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use super::run::{C1, Run, group, orders};
+use super::run::{C1, Run, group, of, orders, processed};
 
 const C2: NodeId = NodeId::Client(3);
 const COORDINATOR: NodeId = NodeId::Broker(2);
-
-fn processed(run: &mut Run, member: NodeId, offset: i64) {
-    run.say(member, Fact::Processed { group: Some("billing".into()), partition: orders(), offset: Offset(offset) });
-}
 
 fn committed(run: &mut Run, offset: i64) {
     committed_in(run, 1, offset);
@@ -43,12 +39,6 @@ fn written() -> Run {
 fn ended(mut run: Run) -> Run {
     run.ends_with(1, &["a", "b", "c"]);
     run
-}
-
-fn of(kind: Kind, run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
-    let (judgement, _) = run.explain(contract);
-    let found = judgement.of_kind(kind);
-    found.map(|one| (one.offset.map_or(-1, |offset| offset.0), one.cause, one.permitted.answer)).collect()
 }
 
 fn lost(run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {

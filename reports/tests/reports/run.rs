@@ -9,7 +9,7 @@ use ackproof_core::types::{
     TopicPartition,
 };
 use ackproof_reports::contract::{ConsumerContract, Ending, OnError, ProducerContract, TopicContract};
-use ackproof_reports::{Contract, Explanation, Judge, Judgement, NodeNames, explain};
+use ackproof_reports::{Answer, Cause, Contract, Explanation, Judge, Judgement, Kind, NodeNames, explain};
 use bytes::Bytes;
 
 pub const P1: NodeId = NodeId::Client(1);
@@ -463,4 +463,16 @@ pub fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
     let mut consumers = vec![consumer(2, "c1"), consumer(3, "c2")];
     consumers.iter_mut().for_each(change);
     Contract { consumers, ..acks(-1) }
+}
+
+/// A member of the group `billing` has processed what is at an offset.
+pub fn processed(run: &mut Run, member: NodeId, offset: i64) {
+    run.say(member, Fact::Processed { group: Some("billing".into()), partition: orders(), offset: Offset(offset) });
+}
+
+/// The anomalies of a kind: offset, cause and whether they are permitted.
+pub fn of(kind: Kind, run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
+    let (judgement, _) = run.explain(contract);
+    let found = judgement.of_kind(kind);
+    found.map(|one| (one.offset.map_or(-1, |offset| offset.0), one.cause, one.permitted.answer)).collect()
 }

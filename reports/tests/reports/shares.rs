@@ -3,9 +3,9 @@
 use ackproof_core::fact::{Fact, ShareReason, ShareState};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset};
-use ackproof_reports::{Answer, Cause, Contract, Kind};
+use ackproof_reports::{Answer, Cause, Kind};
 
-use super::run::{C1, Run, group, orders};
+use super::run::{C1, Run, group, of, orders, processed};
 
 const C2: NodeId = NodeId::Client(3);
 const LEADER: NodeId = NodeId::Broker(1);
@@ -18,10 +18,6 @@ fn loaded(run: &mut Run, start: i64, known: bool) {
 fn polled(run: &mut Run, member: NodeId, offset: i64, delivery_count: u16) {
     let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
     run.say(member, Fact::SharePolled { group, partition, offset, delivery_count, key: None, value: None });
-}
-
-fn processed(run: &mut Run, member: NodeId, offset: i64) {
-    run.say(member, Fact::Processed { group: Some("billing".into()), partition: orders(), offset: Offset(offset) });
 }
 
 fn failed(run: &mut Run, member: NodeId, offset: i64) {
@@ -64,12 +60,6 @@ fn ended(mut run: Run) -> Run {
     }
     run.ends_with(1, &["a", "b", "c"]);
     run
-}
-
-fn of(kind: Kind, run: &Run, contract: &Contract) -> Vec<(i64, Option<Cause>, Answer)> {
-    let (judgement, _) = run.explain(contract);
-    let found = judgement.of_kind(kind);
-    found.map(|one| (one.offset.map_or(-1, |offset| offset.0), one.cause, one.permitted.answer)).collect()
 }
 
 fn lost(run: &Run) -> Vec<(i64, Option<Cause>, Answer)> {

@@ -89,17 +89,21 @@ fn a_reset_reaches_each_end_later_than_the_place_where_it_happened() {
     assert!(retried.time > bit.time, "the producer learned of it at once: {} {}", bit.time, retried.time);
 }
 
-#[test]
-fn a_link_gets_slow_and_recovers() {
-    let slow = Action::Link(LinkChange {
+/// Everything from and to the leader is slow.
+fn slow_link() -> Action {
+    Action::Link(LinkChange {
         from: leader(),
         to: everybody(),
         both_ways: true,
         latency: Some((Duration::from_millis(200), Duration::from_millis(300))),
         loss: None,
         bandwidth: None,
-    });
-    let (_, facts) = safe().step(lasting(5, when_appended(50, slow))).run(1);
+    })
+}
+
+#[test]
+fn a_link_gets_slow_and_recovers() {
+    let (_, facts) = safe().step(lasting(5, when_appended(50, slow_link()))).run(1);
     let end = |facts: &Facts| {
         facts.events.iter().rfind(|event| matches!(event.fact, Fact::RecordAcknowledged { .. })).map(|event| event.time)
     };
@@ -110,19 +114,9 @@ fn a_link_gets_slow_and_recovers() {
 
 #[test]
 fn links_that_were_slow_twice_at_once_recover_from_both() {
-    let slow = || {
-        Action::Link(LinkChange {
-            from: leader(),
-            to: everybody(),
-            both_ways: true,
-            latency: Some((Duration::from_millis(200), Duration::from_millis(300))),
-            loss: None,
-            bandwidth: None,
-        })
-    };
     // The one that began first ends first.
-    let build = safe().records(1_000).step(lasting(2, when_appended(50, slow())));
-    let (_, facts) = build.step(lasting(4, when_appended(60, slow()))).run(1);
+    let build = safe().records(1_000).step(lasting(2, when_appended(50, slow_link())));
+    let (_, facts) = build.step(lasting(4, when_appended(60, slow_link()))).run(1);
     let last = |is: fn(&Fact) -> bool| {
         facts.events.iter().rfind(|event| is(&event.fact)).map(|event| event.time).expect("there are some")
     };

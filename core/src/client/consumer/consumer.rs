@@ -70,19 +70,24 @@ pub(super) fn network_client(config: &ConsumerConfig) -> NetworkClient {
     })
 }
 
+/// What it knows of the cluster.
+pub(super) fn client_metadata(config: &ConsumerConfig, bootstrap: Vec<NodeId>) -> ClientMetadata {
+    ClientMetadata::new(ClientMetadataConfig {
+        bootstrap,
+        retry_backoff: ExponentialBackoff::constant(config.retry_backoff_ms),
+        max_age: config.metadata_max_age_ms,
+        allow_auto_topic_creation: true,
+        topic_idle: None,
+        request_timeout: config.request_timeout_ms,
+        tells_recreated: config.version >= TELLS_RECREATED,
+    })
+}
+
 impl Consumer {
     /// A consumer that starts from these brokers. `_client` is its number, for symmetry with the producers.
     pub fn new(config: Arc<ConsumerConfig>, bootstrap: Vec<NodeId>, _client: u32) -> Self {
         let network = network_client(&config);
-        let metadata = ClientMetadata::new(ClientMetadataConfig {
-            bootstrap,
-            retry_backoff: ExponentialBackoff::constant(config.retry_backoff_ms),
-            max_age: config.metadata_max_age_ms,
-            allow_auto_topic_creation: true,
-            topic_idle: None,
-            request_timeout: config.request_timeout_ms,
-            tells_recreated: config.version >= TELLS_RECREATED,
-        });
+        let metadata = client_metadata(&config, bootstrap);
         let group = config.group_id.as_ref().map(|group| ConsumerCoordinator::new(config.clone(), group));
         Self {
             config,

@@ -20,13 +20,11 @@ use std::sync::Arc;
 use super::in_hand::{Acknowledgements, InHand, ShareCompletedFetch};
 use super::sending::{InFlight, ToSend};
 use super::session::ShareSessionHandler;
-use crate::client::consumer::consumer::network_client;
+use crate::client::consumer::consumer::{client_metadata, network_client};
 use crate::client::consumer::coordinator::{ConsumerCoordinator, GroupEvent};
 use crate::client::consumer::subscription_state::SubscriptionState;
-use crate::client::metadata::{ClientMetadata, ClientMetadataConfig, TELLS_RECREATED};
-use crate::client::{
-    Call, Completion, ConsumerRecord, Disconnection, ExponentialBackoff, NetworkClient, RequestToken, Work,
-};
+use crate::client::metadata::ClientMetadata;
+use crate::client::{Call, Completion, ConsumerRecord, Disconnection, NetworkClient, RequestToken, Work};
 use crate::config::{AcknowledgementMode, ConsumerConfig};
 use crate::fact::{Fact, Payload};
 use crate::machine::{Context, Input, Machine};
@@ -72,18 +70,9 @@ pub struct ShareConsumer {
 impl ShareConsumer {
     /// A share consumer that starts from these brokers.
     pub fn new(config: Arc<ConsumerConfig>, bootstrap: Vec<NodeId>) -> Self {
-        let metadata = ClientMetadata::new(ClientMetadataConfig {
-            bootstrap,
-            retry_backoff: ExponentialBackoff::constant(config.retry_backoff_ms),
-            max_age: config.metadata_max_age_ms,
-            allow_auto_topic_creation: true,
-            topic_idle: None,
-            request_timeout: config.request_timeout_ms,
-            tells_recreated: config.version >= TELLS_RECREATED,
-        });
         Self {
             network: network_client(&config),
-            metadata,
+            metadata: client_metadata(&config, bootstrap),
             subscription: SubscriptionState::default(),
             group: ConsumerCoordinator::new(config.clone(), config.group_id.as_deref().unwrap_or_default()),
             sessions: BTreeMap::new(),
