@@ -3,6 +3,7 @@
 //! Kafka: what `ProducerConfig`, `TopicConfig` and `KafkaConfig` promise in their documentation.
 //! Not modelled: transactions promise nothing here yet.
 
+mod breaks;
 mod groups;
 mod sequences;
 mod stuck;
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::explain::Cause;
-use crate::invariants::{Broken, Invariant};
 use sequences::{permits_renumbering, permits_taking_for_another};
 
 /// Everything that a verdict depends on besides the facts, built by the caller from the configuration.
@@ -26,12 +26,24 @@ pub struct Contract {
     /// The consumers.
     #[serde(default)]
     pub consumers: Vec<ConsumerContract>,
-    /// Whether brokers of this version forget a producer together with its last record (before 2.5: KAFKA-7190).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub forgets_producers: bool,
+    /// The fixes that this version of the brokers does not have yet, of those in [`Contract::FIXES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     /// What else a reader should know: network, power domains. Repeated in reports, never judged by.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+const PID_STATE_RETAINED: &str = "pid_state_retained";
+const APPEND_FENCE: &str = "append_fence_after_error";
+
+impl Contract {
+    /// Fixes without which a version promises less than its documentation says, by the names of their toggles.
+    pub const FIXES: [&str; 2] = [PID_STATE_RETAINED, APPEND_FENCE];
+
+    fn lacks(&self, fix: &str) -> bool {
+        self.lacks.iter().any(|lacked| lacked == fix)
+    }
 }
 
 /// What a producer asks for, and what its application does with the answers.
@@ -298,44 +310,6 @@ impl Contract {
         }
     }
 
-    /// Whether the protocol lets an invariant break after what the run had been through.
-    pub fn permits_break(&self, broken: &Broken) -> Permitted {
-        if broken.invariant == Invariant::ReplicationQuorumSuperset && broken.after.dropped_proposal {
-            // `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending.
-            return Permitted::yes(
-                "metadata of a partition epoch that the leader knew already made it drop a proposal that was under way, as in Kafka",
-            );
-        }
-        let Some(endurance) = endurance(broken.invariant) else {
-            return Permitted::no("it holds whatever happens to brokers and disks");
-        };
-        let topic = broken.partition.as_ref().and_then(|partition| self.topic(partition.topic.as_str()));
-        let after = &broken.after;
-        let copies = topic.map_or(1, |topic| match endurance {
-            // Without them the last member of the ISR leads, whatever its disk has lost (KIP-966).
-            Endurance::AnyCopySurvives if topic.eligible_leader_replicas => topic.min_insync_replicas.max(1),
-            Endurance::AnyCopySurvives => 1,
-            Endurance::DisksKeep | Endurance::SyncedSurvives => 1,
-        });
-        if after.unclean_election && endurance != Endurance::SyncedSurvives {
-            return Permitted::yes("a replica that lacked committed records was elected uncleanly");
-        }
-        if after.harmed_disks >= copies {
-            return Permitted::yes("a disk lost what had been synced, which Kafka takes to be impossible");
-        }
-        if endurance == Endurance::SyncedSurvives || after.harmed_disks + after.power_losses < copies {
-            return Permitted::no("nothing has happened that the protocol does not promise to survive");
-        }
-        if broken.invariant == Invariant::LeaderCompleteness && after.intact_in_sync {
-            return Permitted::no("another in-sync replica had everything that was committed");
-        }
-        match topic.map(|topic| topic.flush_messages) {
-            Some(1) => Permitted::no("flush.messages=1 syncs every record before it is acknowledged"),
-            Some(_) => Permitted::yes("unsynced records were lost with the power"),
-            None => Permitted::unknown("it depends on flush.messages, which is not known"),
-        }
-    }
-
     fn permits_loss(&self, anomaly: &Anomaly) -> Permitted {
         let acks = anomaly.record.and_then(|record| self.producer(record.client)).map(|producer| producer.acks);
         let topic = anomaly.topic.as_deref().and_then(|name| self.topic(name));
@@ -445,9 +419,12 @@ impl Contract {
             (Some(Cause::ProducerForgotten), Some(_)) => {
                 Permitted::yes("a leader remembers a producer for producer.id.expiration.ms after its last batch")
             }
-            (Some(Cause::ProducerForgottenWithItsRecords), Some(_)) if self.forgets_producers => {
+            (Some(Cause::ProducerForgottenWithItsRecords), Some(_)) if self.lacks(PID_STATE_RETAINED) => {
                 Permitted::yes("before 2.5 a leader forgets a producer together with its last record: KAFKA-7190")
             }
+            (Some(Cause::UnsyncedDataLostWithPower), Some(_)) => Permitted::yes(
+                "unsynced records may go with the power, and what a leader knew of their producer goes with them",
+            ),
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }
@@ -555,37 +532,5 @@ fn loss_by_kind(acks: Option<i16>, topic: Option<&TopicContract>) -> Permitted {
         }
         (Some(_), Some(_)) => Permitted::no("acks=all with these settings keeps what it acknowledged"),
         (None, _) | (_, None) => Permitted::unknown("it depends on a configuration that is not known"),
-    }
-}
-
-/// How much an invariant endures: it holds while this does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Endurance {
-    /// It breaks when a replica loses records that it had: with its power, by its disk, by an unclean election.
-    DisksKeep,
-    /// It breaks when as many replicas lose records as min.insync.replicas says, or by an unclean election.
-    AnyCopySurvives,
-    /// It breaks only by a disk that loses what was synced.
-    SyncedSurvives,
-}
-
-/// What an invariant endures; none: everything.
-fn endurance(invariant: Invariant) -> Option<Endurance> {
-    match invariant {
-        Invariant::LeaderInIsr
-        | Invariant::NoTwoLeadersPerEpoch
-        | Invariant::ReplicationQuorumSuperset
-        | Invariant::MinIsrRecoveryQuorum => None,
-        Invariant::WeakIsr
-        | Invariant::StrongIsr
-        | Invariant::LeaderCandidateCompleteness
-        | Invariant::LeaderCompleteness
-        | Invariant::LogMatching
-        | Invariant::MonotonicHighWatermark
-        | Invariant::LogStartOffset
-        | Invariant::ConsistentRead => Some(Endurance::DisksKeep),
-        Invariant::NoCommittedRecordLostGlobally => Some(Endurance::AnyCopySurvives),
-        // The controller syncs a decision before anybody hears of it.
-        Invariant::MetadataLogMatching | Invariant::MonotonicEpochs => Some(Endurance::SyncedSurvives),
     }
 }

@@ -235,8 +235,9 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::DiskHarmed { what } => {
             d.put(115u64).put(what.as_str());
         }
-        Fact::LogLoaded { partition, log_start, log_end, clean } => {
-            d.put(12u64).put(partition).put(log_start.0).put(log_end.0).put(*clean);
+        Fact::LogLoaded { partition, log_start, log_end, clean, hole } => {
+            let (from, to) = hole.map_or((-1, -1), |(from, to)| (from.0, to.0));
+            d.put(12u64).put(partition).put(log_start.0).put(log_end.0).put(*clean).put(from).put(to);
         }
         Fact::Appended {
             partition,

@@ -283,19 +283,6 @@ impl History {
         lists.get(usize::try_from(partition.partition).ok()?).map(Vec::as_slice)
     }
 
-    /// The offsets in the surviving log of a partition, in order.
-    pub(crate) fn surviving_offsets(&self, name: &TopicPartition) -> Vec<i64> {
-        let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
-            return Vec::new();
-        };
-        let leader = partition.leader().map(|replica| replica.broker);
-        let copies = partition.copies.iter().filter(|copy| leader.is_none_or(|leader| leader == copy.broker));
-        let mut offsets: Vec<i64> = copies.map(|copy| copy.offset).collect();
-        offsets.sort_unstable();
-        offsets.dedup();
-        offsets
-    }
-
     /// The keys in the surviving log of a partition.
     pub(crate) fn surviving_keys(&self, name: &TopicPartition) -> BTreeSet<Payload> {
         let partition = self.partition_index.get(name).map(|index| &self.partitions[*index]);

@@ -22,8 +22,9 @@ use crate::scenario::Scenario;
 /// The contract of a scenario.
 pub fn contract(scenario: &Scenario) -> Contract {
     // By its version: a toggle that a scenario sets is a mistake on purpose, which the judge has to find.
-    let forgets_producers = !Toggles::of(scenario.cluster.version).pid_state_retained;
-    let mut contract = Contract { notes: notes(scenario), forgets_producers, ..Contract::default() };
+    let lacks = Contract::FIXES.into_iter().filter(|fix| !Toggles::has(scenario.cluster.version, fix));
+    let lacks = lacks.map(str::to_owned).collect();
+    let mut contract = Contract { notes: notes(scenario), lacks, ..Contract::default() };
     for (client, spec) in (0..).zip(&scenario.clients) {
         let name = spec.name.clone();
         match &spec.kind {

@@ -161,12 +161,13 @@ impl Broker {
     }
 
     /// What a partition of the topic holds; none if the log is gone with its directory, or breaks off in the middle.
-    pub(super) fn read_group_log(&self, name: &TopicPartition, ctx: &mut Context<'_>) -> Option<Vec<Record>> {
+    pub(super) fn read_group_log(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) -> Option<Vec<Record>> {
         let mut records = Vec::new();
         let log = self.replicas.log(name)?;
         let (mut from, end) = (log.log_start_offset(), log.log_end_offset());
         while from < end {
-            let bytes = log.read(from, end, usize::MAX, true, ctx).ok()?;
+            let read = self.replicas.log(name)?.read(from, end, usize::MAX, true, ctx);
+            let bytes = read.inspect_err(|error| self.replicas.read_failed(name, *error, ctx)).ok()?;
             let before = from;
             for batch in crate::record::batches(bytes) {
                 let batch = batch.ok()?;

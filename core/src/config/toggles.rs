@@ -76,6 +76,11 @@ macro_rules! toggles {
                 }
             }
 
+            /// Whether `version` has a fix.
+            pub fn has(version: KafkaVersion, name: &str) -> bool {
+                Self::of(version).switch(name).is_some_and(|on| *on)
+            }
+
             fn switch(&mut self, name: &str) -> Option<&mut bool> {
                 match name {
                     $(stringify!($name) => Some(&mut self.$name),)*

@@ -92,6 +92,10 @@ pub enum Fact {
         log_end: Offset,
         /// Whether the previous stop was clean.
         clean: bool,
+        /// From where to where records are missing that nobody deleted: the end of a segment went with the power, and the next one was
+        /// there all the same. The last such place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hole: Option<(Offset, Offset)>,
     },
     /// A batch was appended.
     Appended {

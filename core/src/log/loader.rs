@@ -25,6 +25,7 @@ use super::producer_loading::Rebuild;
 use super::producer_snapshot::offset_in;
 use super::producer_state::ProducerStateManager;
 use super::segment::{INDEX_SUFFIX, Indexes, LOG_SUFFIX, LogSegment, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
+use super::torn_tail::readable_end;
 use super::unified_log::{UnifiedLog, epochs_path};
 use super::validator::offsets_follow;
 use crate::config::{LogConfig, Toggles};
@@ -40,6 +41,14 @@ pub struct Checkpointed {
     pub recovery_point: Offset,
     /// Where the log begins at the earliest.
     pub log_start: Offset,
+}
+
+/// What the segments looked like.
+struct Found {
+    /// If a tail was cut: up to which offset there was something.
+    cut: Option<Offset>,
+    /// Where records are missing between two segments.
+    hole: Option<(Offset, Offset)>,
 }
 
 /// How much a segment is trusted.
@@ -106,7 +115,7 @@ impl UnifiedLog {
         };
         remove_leftovers(&log.directory, ctx.storage())?;
         finish_swaps(&log.directory, ctx.storage())?;
-        let cut = log.load_segments(clean_shutdown, ctx)?;
+        let Found { cut, hole } = log.load_segments(clean_shutdown, ctx)?;
         let recovered_from = log.recovered_from();
         log.settle(clean_shutdown, ctx)?;
         let rebuild = if clean_shutdown { Rebuild::CleanStart } else { Rebuild::Recovery(recovered_from) };
@@ -124,16 +133,17 @@ impl UnifiedLog {
                 log_start: log.log_start,
                 log_end: log.log_end,
                 clean: clean_shutdown,
+                hole,
             });
         }
         Ok(log)
     }
 
-    /// Reads all segments. If a tail was cut, says up to which offset there was something.
-    fn load_segments(&mut self, clean: bool, ctx: &mut Context<'_>) -> io::Result<Option<Offset>> {
+    /// Reads all segments.
+    fn load_segments(&mut self, clean: bool, ctx: &mut Context<'_>) -> io::Result<Found> {
         let bases = base_offsets(&self.directory, ctx.storage())?;
         let recovered_from = bases.partition_point(|base| *base <= self.recovery_point).saturating_sub(1);
-        let mut cut = None;
+        let (mut cut, mut hole) = (None, None);
         for (n, base) in bases.into_iter().enumerate() {
             let now = ctx.wall_clock();
             let (segment, indexes) = LogSegment::open(&self.directory, base, now, ctx.storage())?;
@@ -148,12 +158,16 @@ impl UnifiedLog {
             if base < expected {
                 return Err(segment.damaged());
             }
+            // Kafka looks at each segment by itself and does not see it. Where a cleaner works, offsets may be missing anyhow.
+            if trust == Trust::Unflushed && base > expected && !self.config.cleanup_policy.compact {
+                hole = Some((expected, base));
+            }
             cut = self.load_segment(segment, indexes, trust, ctx.storage())?;
         }
         if self.segments.is_empty() {
             self.begin_at(self.log_start, ctx)?;
         }
-        Ok(cut)
+        Ok(Found { cut, hole })
     }
 
     /// Reads one segment. If its tail was cut, says up to which offset there was something.
@@ -276,39 +290,12 @@ fn rebuild_indexes(segment: &mut LogSegment, index_interval_bytes: u64, storage:
     segment.close_time_index(storage)
 }
 
-/// How far the offsets went from a bad batch on, as far as headers can still be read: what explanations call the end of
-/// the log before the cut. All of it is hearsay, so only headers that continue the offsets count.
-fn readable_end(segment: &LogSegment, from: u64, storage: &mut dyn Storage) -> io::Result<Offset> {
-    let mut end = segment.next_offset();
-    let mut torn_at = from;
-    let mut scanner = segment.scanner(from);
-    while let Scanned::Batch { position, batch } = scanner.next(storage)? {
-        if batch.base_offset() != end || !offsets_follow(&batch, end) {
-            return Ok(end);
-        }
-        end = batch.next_offset();
-        torn_at = position + batch.size_in_bytes() as u64;
-    }
-    let torn = segment.bytes_at(torn_at, TORN_HEADER_BYTES, storage)?;
-    Ok(end_in_torn_header(&torn, end).unwrap_or(end))
-}
-
-/// Enough of a header to know the offsets of a batch.
-const TORN_HEADER_BYTES: usize = 27;
-
-/// The end of a batch that begins at `begin` and is not all there.
-fn end_in_torn_header(header: &[u8], begin: Offset) -> Option<Offset> {
-    let base = i64::from_be_bytes(*header.first_chunk()?);
-    let delta = i32::from_be_bytes(*header.get(23..)?.first_chunk()?);
-    let plausible = base == begin.0 && header[16] == 2 && delta >= 0;
-    if plausible { base.checked_add(i64::from(delta) + 1).map(Offset) } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::config::CleanupPolicy;
     use crate::log::producer_state::BatchMetadata;
     use crate::log::testing::{Batch, Bench, config, partition, toggles};
     use crate::record::RecordBatch;
@@ -367,7 +354,24 @@ mod tests {
             assert_eq!(state(&stopped, &mut bench), before);
             assert_eq!(stopped.recovery_point(), Offset(8));
             let (log_start, log_end) = (Offset(0), Offset(8));
-            assert_eq!(bench.facts(), [Fact::LogLoaded { partition: partition(), log_start, log_end, clean: true }]);
+            assert_eq!(
+                bench.facts(),
+                [Fact::LogLoaded { partition: partition(), log_start, log_end, clean: true, hole: None }]
+            );
+        }
+    }
+
+    #[test]
+    fn a_segment_that_lost_its_records_leaves_a_hole_which_only_the_fact_tells() {
+        let compacted = CleanupPolicy { compact: true, delete: false };
+        for (cleanup_policy, hole) in [(config().cleanup_policy, Some((Offset(4), Offset(6)))), (compacted, None)] {
+            let (mut bench, _) = four_batches(one_batch_each());
+            bench.disk.put("orders-0/00000000000000000004.log", Bytes::new());
+            let log = bench.recover(LogConfig { cleanup_policy, ..one_batch_each() }, 0);
+            assert_eq!((log.log_end_offset(), log.segments().len()), (Offset(8), 4));
+            let (log_start, log_end) = (Offset(0), Offset(8));
+            let loaded = Fact::LogLoaded { partition: partition(), log_start, log_end, clean: false, hole };
+            assert_eq!(bench.facts(), [loaded]);
         }
     }
 

@@ -26,6 +26,7 @@ pub mod segment;
 #[cfg(test)]
 mod testing;
 pub mod time_index;
+mod torn_tail;
 pub mod transaction_index;
 mod transactions;
 mod truncation;

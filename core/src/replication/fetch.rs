@@ -126,12 +126,15 @@ impl ReplicaManager {
         let log = self.logs.get(name).ok_or(ErrorCode::KAFKA_STORAGE_ERROR)?;
         let up_to = log.high_watermark();
         let read = log.read(from, up_to, max_bytes, min_one_batch, ctx);
-        read.inspect_err(|error| {
-            if *error == ErrorCode::KAFKA_STORAGE_ERROR {
-                self.logs.blame(name);
-                self.storage_failed(ctx);
-            }
-        })
+        read.inspect_err(|error| self.read_failed(name, *error, ctx))
+    }
+
+    /// A log could not be read: where the disk is to blame, its directory is offline (`UnifiedLog.maybeHandleIOException`).
+    pub fn read_failed(&mut self, name: &TopicPartition, error: ErrorCode, ctx: &mut Context<'_>) {
+        if error == ErrorCode::KAFKA_STORAGE_ERROR {
+            self.logs.blame(name);
+            self.storage_failed(ctx);
+        }
     }
 
     /// The connection on which a fetch came is gone: nobody waits for it any more. A produce request goes on waiting,

@@ -67,3 +67,10 @@ pub(crate) fn may_be_gone_elsewhere(history: &History, name: &TopicPartition, le
     }
     gone
 }
+
+/// The offsets of a log that nobody reads past without a reason.
+pub(crate) fn offsets_to_read(history: &History, name: &TopicPartition) -> Vec<i64> {
+    let left = history.surviving_records(name);
+    let gone = may_be_gone_elsewhere(history, name, &left);
+    left.iter().map(|record| record.offset).filter(|offset| !gone.contains(offset)).collect()
+}

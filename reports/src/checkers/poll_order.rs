@@ -13,6 +13,7 @@ use ackproof_core::fact::{Event, Fact, Observer, ResetReason};
 use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
 
 use super::Findings;
+use super::compaction::offsets_to_read;
 use crate::anomaly::{Anomaly, Kind};
 use crate::history::History;
 
@@ -83,7 +84,7 @@ impl PollOrder {
         let mut offsets: BTreeMap<&TopicPartition, Vec<i64>> = BTreeMap::new();
         for jump in &self.jumps {
             let kind = if jump.to <= jump.from { Kind::NonmonotonicPoll } else { Kind::PollSkip };
-            let log = offsets.entry(&jump.partition).or_insert_with(|| history.surviving_offsets(&jump.partition));
+            let log = offsets.entry(&jump.partition).or_insert_with(|| offsets_to_read(history, &jump.partition));
             let next = log.partition_point(|offset| *offset <= jump.from.0);
             let skipped = log[next..].partition_point(|offset| *offset < jump.to.0);
             if kind == Kind::PollSkip && skipped == 0 {

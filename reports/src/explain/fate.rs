@@ -118,6 +118,9 @@ impl Fate {
                 self.lose(lineage, at, broker, Some(*reason));
             }
             Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(lineage, at, broker, None),
+            Fact::LogLoaded { hole: Some((from, to)), .. } if (from.0..to.0).contains(&promise.offset) => {
+                self.lose(lineage, at, broker, None);
+            }
             Fact::LogLoaded { clean: false, .. } if self.recovery_takes && self.lost_something(lineage, at, broker) => {
                 self.lose(lineage, at, broker, None);
             }

@@ -148,9 +148,10 @@ fn log(event: &Event) -> (Actor, String, String) {
             };
             (plain, what, note.to_owned())
         }
-        Fact::LogLoaded { log_end, clean, .. } => {
+        Fact::LogLoaded { log_end, clean, hole, .. } => {
             let note = if *clean { "after a clean stop" } else { "after an unclean stop" };
-            (plain, format!("came back with log end offset {log_end}"), note.to_owned())
+            let hole = hole.map(|(from, to)| format!("; {from} to {to} missing")).unwrap_or_default();
+            (plain, format!("came back with log end offset {log_end}"), format!("{note}{hole}"))
         }
         Fact::BecameLeader { leader_epoch, log_end, .. } => {
             (plain, format!("leads, epoch {leader_epoch}"), format!("log end offset {log_end}"))

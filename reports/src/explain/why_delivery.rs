@@ -147,8 +147,9 @@ impl Walk<'_> {
             None => polls.first().copied(),
         };
         let Some(polled) = polled else {
+            let is_passed_over = self.resets().any(|at| at > self.born && self.is_put_beyond(at));
             let unnoticed = super::why_read::unnoticed(self.lineage, &self.partition, self.offset, &others);
-            return unnoticed.unwrap_or_else(|| self.passed_over(commit));
+            return unnoticed.filter(|_| !is_passed_over).unwrap_or_else(|| self.passed_over(commit));
         };
         let end = self.end_of_ownership(self.lineage.events[polled].node, polled);
         let next = commit.and_then(|commit| self.reset_after(commit.max(end.unwrap_or(commit))));
@@ -185,7 +186,8 @@ impl Walk<'_> {
 
     /// Nobody ever got it: a position was set beyond it.
     fn passed_over(&self, commit: Option<At>) -> Tale {
-        match self.resets().find(|at| self.is_put_beyond(*at)) {
+        let beyond: Vec<At> = self.resets().filter(|at| self.is_put_beyond(*at)).collect();
+        match beyond.iter().find(|at| **at > self.born).or(beyond.first()).copied() {
             Some(reset) => self.tale(Cause::PositionReset, [Some(reset), commit], (Some(reset), Mark::Loss)),
             // A member that goes by the name goes on in another topic where it was in the former.
             None => match super::why_read::deletion(self.lineage, &self.partition) {

@@ -34,6 +34,9 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
             Cause::ProducerForgottenWithItsRecords
         }
         (Cause::DuplicateNotRecognised, Some(_)) => Cause::ProducerForgotten,
+        (Cause::DuplicateNotRecognised, None) if lost_before(lineage, &partition, first, second).is_some() => {
+            Cause::UnsyncedDataLostWithPower
+        }
         (cause, _) => cause,
     };
     let renumbered = first
@@ -65,6 +68,9 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
         }
     }
     telling.tell_all(forgotten.filter(|_| blamed));
+    if cause == Cause::UnsyncedDataLostWithPower {
+        telling.tell_all(lost_before(lineage, &partition, first, second));
+    }
     telling.tell_all(renumbered.map(|(_, decided)| decided));
     for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
         let is_late = cause == Cause::LateRequestAppendedAfterRetry;
@@ -133,6 +139,21 @@ fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied)
         Some(Fact::BatchRetried { reason: RetryReason::Error(_), .. }) => Cause::ResentAfterIndefiniteError,
         Some(_) => Cause::ResentAfterLostResponse,
         None => Cause::Unknown,
+    }
+}
+
+/// Where the leader that took the second copy came back without the first, which others still had: its log had a hole there, and what it
+/// knows of producers it reads from its log.
+fn lost_before(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied, second: Copied) -> Option<At> {
+    let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
+    let Fact::Appended { base_offset, .. } = &lineage.events[earlier].fact else { return None };
+    let leader = lineage.events[later].node;
+    let structure = lineage.partitions.get(partition)?.structure.iter().rev().copied();
+    let mut before = structure.filter(|at| *at < later && lineage.events[*at].node == leader);
+    let loaded = before.find(|at| matches!(lineage.events[*at].fact, Fact::LogLoaded { .. }))?;
+    match &lineage.events[loaded].fact {
+        Fact::LogLoaded { hole: Some((from, to)), .. } => (from..to).contains(&base_offset).then_some(loaded),
+        _ => None,
     }
 }
 

@@ -313,7 +313,7 @@ fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, dec
                 && !was_dark(*broker, holding.since)
         })
     };
-    lineage.isr(partition, decision.place).unwrap_or_default().iter().any(has_it)
+    lineage.isr(partition, decision.became).unwrap_or_default().iter().any(has_it)
 }
 
 /// Whether all in-sync replicas had been asked, and the elected one was not among them: it joined the ISR afterwards.

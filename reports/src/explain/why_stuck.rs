@@ -75,23 +75,20 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (&name, line) = lineage.partitions.iter().find(|(name, _)| is_about(name))?;
     let leader = line.final_leader?;
     let of_leader = lineage.events.iter().enumerate().rev().filter(|(_, event)| event.node == NodeId::Broker(leader));
-    let (loaded, end) = of_leader.clone().find_map(|(at, event)| match &event.fact {
-        Fact::LogLoaded { partition: of, log_end, clean: false, .. } if of == name => Some((at, *log_end)),
+    let (loaded, ends_so) = of_leader.clone().find_map(|(at, event)| match &event.fact {
+        Fact::LogLoaded { partition: of, log_end, hole, .. } if of == name => {
+            Some((at, hole.is_some_and(|(_, to)| to == *log_end)))
+        }
         _ => None,
     })?;
     let has_changed = of_leader.take_while(|(at, _)| *at > loaded).any(|(_, event)| match &event.fact {
         Fact::Appended { partition: of, .. } | Fact::Truncated { partition: of, .. } => of == name,
         _ => false,
     });
-    let surveyed = lineage.events.iter().rev().filter_map(|event| match &event.fact {
-        Fact::RecordSurveyed { partition: of, broker, offset, .. } if of == name && *broker == leader => Some(*offset),
-        _ => None,
-    });
-    let has_hole = surveyed.max().is_none_or(|last| last.next() < end);
     let power = lineage.last_power_loss(NodeId::Broker(leader), 0, loaded)?;
     let mut telling = Telling::new(lineage);
     telling.tell_all([power, loaded]);
-    (has_hole && !has_changed).then(|| Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
+    (ends_so && !has_changed).then(|| Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
 }
 
 /// Something waits although its partition is led: what the client did, and the faults that nobody has healed.

@@ -222,6 +222,9 @@ pub struct Circumstances {
     pub power_losses: u32,
     /// How many disks of its brokers, or of controllers, had lost or changed what was synced.
     pub harmed_disks: u32,
+    /// At how many of its brokers an append had failed.
+    #[serde(default)]
+    pub failed_appends: u32,
     /// Whether the leader had dropped a proposal that nobody had answered, because metadata told it of its own ISR again.
     #[serde(default)]
     pub dropped_proposal: bool,
@@ -278,6 +281,7 @@ impl Invariants {
             intact_in_sync: partition.is_some_and(|partition| self.view.has_intact_follower(partition)),
             power_losses: count(ordeal.lossy.iter().filter(|broker| concerns(**broker)).count()),
             harmed_disks: count(ordeal.harmed.iter().filter(harms).count()),
+            failed_appends: count(ordeal.failed_appends.iter().filter(|broker| concerns(**broker)).count()),
         }
     }
 

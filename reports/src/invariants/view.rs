@@ -178,6 +178,8 @@ pub(super) struct Ordeal {
     pub(super) dark: BTreeSet<i32>,
     /// Nodes whose disks have lost or changed what was synced.
     pub(super) harmed: BTreeSet<NodeId>,
+    /// Brokers at which an append had failed, perhaps after a part of it.
+    pub(super) failed_appends: BTreeSet<i32>,
 }
 
 /// The cluster.
@@ -431,6 +433,9 @@ impl ClusterView {
     fn take_process(&mut self, broker: i32, event: &Event) {
         match &event.fact {
             Fact::NodeKilled | Fact::NodeStopped => self.went_down(broker),
+            Fact::StorageFailed { what } if what.starts_with("appending to ") => {
+                self.ordeal.failed_appends.insert(broker);
+            }
             Fact::PowerLost { lost_bytes, .. } => {
                 self.ordeal.dark.insert(broker);
                 if *lost_bytes > 0 {

@@ -65,9 +65,10 @@ fn producer(fact: &Fact) -> String {
 
 fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
     Some(match &event.fact {
-        Fact::LogLoaded { partition, log_start, log_end, clean } => {
+        Fact::LogLoaded { partition, log_start, log_end, clean, hole } => {
             let stop = if *clean { "clean" } else { "unclean" };
-            format!("{who} loaded {partition} from {log_start} to {log_end} after {stop} stop")
+            let hole = hole.map(|(from, to)| format!("; what was from {from} to {to} is missing")).unwrap_or_default();
+            format!("{who} loaded {partition} from {log_start} to {log_end} after {stop} stop{hole}")
         }
         Fact::Appended { partition, role, base_offset, last_offset, leader_epoch, .. } => {
             let offsets = match base_offset == last_offset {

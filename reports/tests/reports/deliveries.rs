@@ -704,6 +704,12 @@ fn re_11_records_that_a_group_took_for_those_that_it_had_read() {
     let missed = |answer| [1, 2].map(|offset| (offset, Some(Cause::TruncationUnnoticed), answer));
     assert_eq!(lost(&ended(rewritten(3)), &old), missed(Answer::Yes));
     assert_eq!(lost(&ended(rewritten(3)), &group(|_| {})), missed(Answer::No), "clients since 2.3 compare epochs");
+    let mut run = rewritten(3);
+    run.repositioned(-1, 3, ResetReason::NoPosition);
+    assert_eq!(
+        lost(&ended(run), &group(|consumer| consumer.resets_to_latest = true)),
+        [1, 2].map(|offset| (offset, Some(Cause::PositionReset), Answer::Yes))
+    );
     // The leader that lost them with its power leads on in its epoch: there is nothing to compare.
     let mut run = rewritten(3);
     for event in &mut run.events {

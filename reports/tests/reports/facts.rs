@@ -35,7 +35,13 @@ pub fn all() -> Vec<Fact> {
         Fact::FaultBit { fault: 1, what: "killed broker 1".into() },
         Fact::FaultHealed { fault: 1 },
         Fact::MessageLost { connection: ConnectionId(8), to: P1, what: "Produce response".into() },
-        Fact::LogLoaded { partition: partition.clone(), log_start: o(0), log_end: o(17), clean: false },
+        Fact::LogLoaded {
+            partition: partition.clone(),
+            log_start: o(0),
+            log_end: o(17),
+            clean: false,
+            hole: Some((o(3), o(9))),
+        },
         Fact::Appended {
             partition: partition.clone(),
             role: Role::Leader,

@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, Sequence};
-use ackproof_reports::{Answer, Broken, Invariant};
+use ackproof_reports::{Answer, Broken, Contract, Invariant};
 
 use crate::run::{CONTROLLER, Run, acks, orders, with_topic};
 
@@ -448,6 +448,34 @@ fn a_record_that_was_overruled_is_lost_when_the_last_copy_is_cut() {
     assert_eq!(first(&run, Invariant::NoCommittedRecordLostGlobally), None, "broker 2 has it");
     let at = run.truncated(2, 2, 1, TruncationReason::Diverged);
     assert_eq!(first(&run, Invariant::NoCommittedRecordLostGlobally).map(|broken| broken.event), Some(at));
+}
+
+/// A write broke off, and what was appended behind the torn batch went with it when the log was loaded (KAFKA-10778).
+#[test]
+fn a_version_that_appends_behind_what_a_failed_write_left_may_lose_that() {
+    let answer = |fails: bool, lacks: &[&str]| {
+        let mut run = two_committed();
+        run.isr_decided(&[1, 2, 3], &[1]);
+        run.adopts(1, &[1]);
+        if fails {
+            let what = "appending to orders-0: EIO: input/output error, after a part of the write".into();
+            run.say(NodeId::Broker(1), Fact::StorageFailed { what });
+        }
+        run.killed(NodeId::Broker(1));
+        run.loaded(1, 1);
+        run.registered(1);
+        run.elected(1, 5, &[1], true, 1);
+        let contract = Contract { lacks: lacks.iter().map(|fix| (*fix).to_owned()).collect(), ..acks(-1) };
+        let broken = run.judge(&contract).broken.into_iter();
+        broken
+            .map(|broken| broken.permitted.answer)
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(answer(true, &["append_fence_after_error"]), [Answer::Yes]);
+    assert_eq!(answer(true, &[]), [Answer::No], "since 2.8 nothing is appended there any more");
+    assert_eq!(answer(false, &["append_fence_after_error"]), [Answer::No], "no write had failed");
 }
 
 #[test]

@@ -214,7 +214,10 @@ fn what_compaction_took_where_a_group_read_is_not_missed() {
     let read = |cleaned_to: i64| {
         let mut run = acknowledged(&["k=a", "k=b", "j=c", "k=d"]);
         cleaned(&mut run, cleaned_to);
-        for offset in 2..4 {
+        run.polled(0, "a");
+        processed(&mut run, C1, 0);
+        for (offset, value) in [(2, "c"), (3, "d")] {
+            run.polled(offset, value);
             processed(&mut run, C1, offset);
         }
         let left = [(0, "k", Some("a")), (1, "k", Some("b")), (2, "j", Some("c")), (3, "k", Some("d"))];
@@ -222,9 +225,14 @@ fn what_compaction_took_where_a_group_read_is_not_missed() {
         run
     };
     let contract = with_topic(group(|_| {}), |topic| topic.compacted = true);
-    let missed = |run: &Run| -> Vec<i64> { of(Kind::LostDelivery, run, &contract).iter().map(|one| one.0).collect() };
-    assert!(missed(&read(4)).is_empty());
-    assert_eq!(missed(&read(1)), [1], "the cleaner was never there");
+    let missed = |run: &Run| {
+        [Kind::LostDelivery, Kind::PollSkip, Kind::Unseen].map(|kind| {
+            let offsets = of(kind, run, &contract).into_iter().map(|one| one.0);
+            offsets.collect::<Vec<i64>>()
+        })
+    };
+    assert_eq!(missed(&read(4)), [vec![0_i64; 0], vec![], vec![]]);
+    assert_eq!(missed(&read(1)), [vec![1], vec![2], vec![1]], "the cleaner was never there");
 }
 
 #[test]
@@ -294,6 +302,33 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     check(&deletion_missed(30, true), &contract, None);
 }
 
+/// The leader's log came back with a hole where the first copy was; the others have it still.
+#[test]
+fn a_leader_that_lost_a_batch_in_the_middle_of_its_log_does_not_recognise_it() {
+    for (hole, cause, permitted) in [
+        (Some((0, 2)), Cause::UnsyncedDataLostWithPower, Answer::Yes),
+        (Some((1, 2)), Cause::DuplicateNotRecognised, Answer::No),
+        (None, Cause::DuplicateNotRecognised, Answer::No),
+    ] {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits_as(1, 1, 1, 7);
+        run.appends_as(sent, 1, 4, 0, 7, 1);
+        run.lost_power(1);
+        run.loaded_without(1, hole, 2);
+        run.elected(1, 5, &[1], true, 2);
+        run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
+        let sent = run.transmits_as(1, 2, 1, 7);
+        run.appends_as(sent, 1, 5, 2, 7, 1);
+        run.acked(0, 2, -1);
+        run.ends_with(1, &["a", "-", "a"]);
+        let contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        assert_eq!(of(Kind::Duplicate, &run, &contract), [(2, Some(cause), permitted)]);
+    }
+}
+
 #[test]
 fn a_producer_that_was_forgotten_is_not_recognised() {
     use ForgottenReason::{RecordsDeleted, Silent};
@@ -313,6 +348,11 @@ fn a_producer_that_was_forgotten_is_not_recognised() {
         run.acked(0, 1, -1);
         run.ends_with(1, &["a", "a"]);
         let contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        if forgotten == Some(RecordsDeleted) {
+            let before_2_5 = Contract { lacks: vec!["pid_state_retained".into()], ..contract.clone() };
+            let expected = (Kind::Duplicate, Cause::ProducerForgottenWithItsRecords, Answer::Yes);
+            check(&run, &before_2_5, Some(expected));
+        }
         let (cause, permitted) = match forgotten {
             Some(Silent) => (Cause::ProducerForgotten, Answer::Yes),
             Some(RecordsDeleted) => (Cause::ProducerForgottenWithItsRecords, Answer::No),

@@ -246,10 +246,14 @@ impl Run {
     }
 
     pub fn loaded(&mut self, broker: i32, log_end: i64) -> u64 {
-        self.say(
-            NodeId::Broker(broker),
-            Fact::LogLoaded { partition: orders(), log_start: Offset(0), log_end: Offset(log_end), clean: false },
-        )
+        self.loaded_without(broker, None, log_end)
+    }
+
+    /// With a hole.
+    pub fn loaded_without(&mut self, broker: i32, hole: Option<(i64, i64)>, log_end: i64) -> u64 {
+        let (partition, log_start, log_end) = (orders(), Offset(0), Offset(log_end));
+        let hole = hole.map(|(from, to)| (Offset(from), Offset(to)));
+        self.say(NodeId::Broker(broker), Fact::LogLoaded { partition, log_start, log_end, clean: false, hole })
     }
 
     pub fn truncated(&mut self, broker: i32, from: i64, to: i64, reason: TruncationReason) -> u64 {

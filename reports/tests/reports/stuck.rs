@@ -61,30 +61,26 @@ fn a_log_that_ends_with_a_hole_keeps_its_followers_out_of_sync() {
     let ends_at = |what: &str| {
         let mut run = written();
         run.lost_power(1);
-        run.loaded(1, 5);
+        run.loaded_without(1, Some((1, 5)), 5);
         stuck(&mut run, &acks(-1), what)
     };
     let found = [(Some(Cause::LogEndsWithHole), Answer::Yes)];
     assert_eq!(ends_at("c1 is at offset 1 of orders-0, which ends at 5"), found, "nor do consumers get past it");
     assert_eq!(ends_at("c1 is at offset 1 of orders-1, which ends at 5"), [(Some(Cause::Unknown), Answer::Unknown)]);
-    let judged = |loses_power: bool, end: i64, grows: bool| {
+    let judged = |hole: Option<(i64, i64)>, grows: bool| {
         let mut run = written();
-        if loses_power {
-            run.lost_power(1);
-        } else {
-            run.killed(NodeId::Broker(1));
-        }
-        run.loaded(1, end);
+        run.lost_power(1);
+        run.loaded_without(1, hole, 5);
         if grows {
-            run.appends(0, 1, 4, end);
+            run.appends(0, 1, 4, 5);
         }
         stuck(&mut run, &acks(-1), what)
     };
     let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
-    assert_eq!(judged(true, 5, false), found);
-    assert_eq!(judged(true, 1, false), unknown, "it has everything up to its end");
-    assert_eq!(judged(true, 5, true), unknown, "there is something to fetch");
-    assert_eq!(judged(false, 5, false), unknown, "a process that dies takes nothing from its disk");
+    assert_eq!(judged(Some((1, 5)), false), found);
+    assert_eq!(judged(None, false), unknown, "it has everything up to its end");
+    assert_eq!(judged(Some((1, 3)), false), unknown, "there is something behind the hole");
+    assert_eq!(judged(Some((1, 5)), true), unknown, "there is something to fetch");
 }
 
 #[test]

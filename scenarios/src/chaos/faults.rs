@@ -139,13 +139,15 @@ fn moment(dice: &mut Dice, shape: &Shape) -> Table {
     let mut fact = match dice.between(0, 13) {
         0..=3 => table([("fact", text("appended")), ("role", text(*dice.pick(&["leader", "leader", "follower"])))]),
         4 => table([("fact", text("high-watermark-advanced"))]),
-        5 => table([("fact", text("isr-changed"))]),
+        5 => table([("fact", text(*dice.pick(&["isr-changed", "isr-proposed"])))]),
         6 => table([("fact", text("leader-elected"))]),
         7 => table([("fact", text(*dice.pick(&["became-leader", "became-follower", "truncated"])))]),
         8..=10 => table([("fact", text("produce-answered"))]),
         11 if !shape.groups.is_empty() => return group_moment(dice),
         _ => {
-            let fact = *dice.pick(&["record-acknowledged", "batch-retried", "broker-unfenced", "broker-fenced"]);
+            let told =
+                ["record-acknowledged", "batch-retried", "broker-registered", "broker-unfenced", "broker-fenced"];
+            let fact = *dice.pick(&told);
             let high = if fact.starts_with("broker") { 2 } else { 60 };
             return table([("fact", text(fact)), ("times", Value::Integer(dice.number(1, high)))]);
         }

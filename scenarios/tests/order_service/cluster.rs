@@ -167,7 +167,7 @@ impl Shop {
                 last_wins: false,
                 versioned: false,
             }],
-            forgets_producers: false,
+            lacks: Vec::new(),
             notes: Vec::new(),
         }
     }
