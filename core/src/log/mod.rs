@@ -24,7 +24,15 @@ pub mod producer_state;
 mod retention;
 pub mod segment;
 #[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
+mod segment_tests;
+#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod watched_disk;
 pub mod time_index;
 pub mod transaction_index;
 mod transactions;
