@@ -256,9 +256,12 @@ fn of_size(size: usize, key: &str) -> Bytes {
 
 #[test]
 fn a_copy_is_written_in_pieces_of_256_kilobytes_of_the_original() {
-    for (sizes, pieces) in
-        [(vec![131_072; 4], 2), (vec![131_072, 131_073, 131_072], 3), (vec![131_072, 131_072], 1), (vec![200_000; 3], 3)]
-    {
+    for (sizes, pieces) in [
+        (vec![131_072; 4], 2),
+        (vec![131_072, 131_073, 131_072], 3),
+        (vec![131_072, 131_072], 1),
+        (vec![200_000; 3], 3),
+    ] {
         let config = LogConfig { segment_bytes: 1 << 22, index_interval_bytes: 0, ..compacted() };
         let mut fixture = Fixture::new(config, toggles());
         for (n, size) in sizes.iter().enumerate() {

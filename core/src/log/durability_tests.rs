@@ -224,7 +224,8 @@ fn a_segment_that_is_cut_to_nothing_is_as_old_as_its_next_record() {
     let minute = LogConfig { segment_ms: Duration::from_secs(60), ..config() };
     let without_time = parse(&Batch::of(1).timestamp(-1).build());
     for (now, old) in [(60_050, false), (60_051, true)] {
-        segment.append(&Analysis::of(&without_time), &[], bytes::Bytes::new(), 4096, Timestamp(0), &mut bench.disk)
+        segment
+            .append(&Analysis::of(&without_time), &[], bytes::Bytes::new(), 4096, Timestamp(0), &mut bench.disk)
             .expect("the disk is well");
         assert!(!segment.should_roll(&Analysis::of(&without_time), &minute, Timestamp(now)), "it is empty, {old}");
     }

@@ -127,7 +127,8 @@ fn a_damaged_batch_hides_nothing_that_it_cannot_hold() {
 
 #[test]
 fn the_largest_time_is_none_where_records_have_none() {
-    for (timestamps, expected) in [(&[][..], None), (&[-1, -1], None), (&[-1, 0], Some((0, 1))), (&[5, 5], Some((5, 0)))]
+    for (timestamps, expected) in
+        [(&[][..], None), (&[-1, -1], None), (&[-1, 0], Some((0, 1))), (&[5, 5], Some((5, 0)))]
     {
         let mut bench = Bench::new();
         let mut log = bench.load(config());

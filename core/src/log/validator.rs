@@ -280,14 +280,10 @@ mod tests {
             message_timestamp_after_max_ms: Duration::FOREVER,
             ..config()
         };
-        let compact = |config: LogConfig| LogConfig {
-            cleanup_policy: CleanupPolicy { delete: false, compact: true },
-            ..config
-        };
-        let appended = |config: LogConfig| LogConfig {
-            message_timestamp_type: TimestampType::LogAppendTime,
-            ..compact(config)
-        };
+        let compact =
+            |config: LogConfig| LogConfig { cleanup_policy: CleanupPolicy { delete: false, compact: true }, ..config };
+        let appended =
+            |config: LogConfig| LogConfig { message_timestamp_type: TimestampType::LogAppendTime, ..compact(config) };
         let too_old = Err(ErrorCode::INVALID_TIMESTAMP);
         for (what, config, timestamp, now, expected) in [
             ("at the end of time", unbounded.clone(), i64::MAX, 0, Ok(())),

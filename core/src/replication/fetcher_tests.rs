@@ -11,11 +11,11 @@ use crate::config::{BrokerConfig, KafkaVersion};
 use crate::machine::Effects;
 use crate::metadata::records::ConfigRecord;
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord};
+use crate::protocol::Request;
 use crate::record::{BatchBuilder, Compression};
 use crate::replication::fetch_requests::{epochs_request, listed_offset, on_earliest_offset, on_epochs_response};
 use crate::replication::fetch_session::Asked;
 use crate::storage::MemoryStorage;
-use crate::protocol::Request;
 use crate::types::{Prng, StrBytes, Timestamp};
 
 fn orders(partition: i32) -> TopicPartition {
@@ -78,9 +78,8 @@ impl Stage {
         let ReplicaFetcher { session, partitions, .. } = &mut self.fetcher;
         session.on_failure();
         session.build(partitions.keys(), |name| partitions.get(name).map(asked));
-        let answered = self.with(|stage, ctx| {
-            stage.fetcher.on_fetched(&orders(0), fetched, stage.around, stage.logs, ctx)
-        });
+        let answered =
+            self.with(|stage, ctx| stage.fetcher.on_fetched(&orders(0), fetched, stage.around, stage.logs, ctx));
         assert_eq!(answered, Ok(()));
     }
 
@@ -204,9 +203,8 @@ fn where_the_leaders_log_ends_decides_whether_anything_is_cut() {
     for (end, asks_start, left) in [(2, false, 2), (3, true, 3), (9, true, 3)] {
         let mut stage = Stage::new(|_| ());
         stage.out_of_range(Phase::OutOfRange);
-        let found = stage.with(|stage, ctx| {
-            stage.fetcher.on_leader_end(&orders(0), Offset(end), stage.around, stage.logs, ctx)
-        });
+        let found = stage
+            .with(|stage, ctx| stage.fetcher.on_leader_end(&orders(0), Offset(end), stage.around, stage.logs, ctx));
         assert_eq!((found, stage.log(0)), (Ok(asks_start), (0, left)), "{end}");
         assert_eq!(stage.fetcher.out_of_range.contains(&orders(0)), asks_start);
         assert!(stage.fetcher.out_of_range.contains(&orders(1)));
@@ -300,9 +298,8 @@ fn epochs_are_asked_for_topic_by_topic_and_answered_as_they_were_asked() {
         let topic = OffsetForLeaderTopicResult::default().with_topic(orders(0).topic).with_partitions(vec![end]);
         let response = OffsetForLeaderEpochResponse::default().with_topics(vec![topic]);
         let asked = BTreeMap::from([(orders(0), asked_in)]);
-        let answered = stage.with(|stage, ctx| {
-            on_epochs_response(stage.fetcher, &asked, response, stage.around, stage.logs, ctx)
-        });
+        let answered =
+            stage.with(|stage, ctx| on_epochs_response(stage.fetcher, &asked, response, stage.around, stage.logs, ctx));
         assert_eq!((answered, stage.state(0)), (Ok(()), expected), "{what}");
     }
 }

@@ -57,7 +57,10 @@ impl Stage {
         stage
     }
 
-    fn with<R>(&mut self, call: impl FnOnce(&mut Partition, &mut UnifiedLog, &Surroundings, &mut Context<'_>) -> R) -> R {
+    fn with<R>(
+        &mut self,
+        call: impl FnOnce(&mut Partition, &mut UnifiedLog, &Surroundings, &mut Context<'_>) -> R,
+    ) -> R {
         let Stage { partition, around, logs, disk, rng, effects } = self;
         let mut ctx = Context::new(Instant(0), Timestamp(0), rng, disk, effects);
         let log = logs.get_mut(&partition.name).expect("there is one");

@@ -93,11 +93,8 @@ fn shorter_queues_get_more_since_3_3() {
 
 #[test]
 fn nothing_lingers_while_somebody_waits_for_memory_but_for_metadata_it_does() {
-    let lingering = ProducerConfig {
-        linger_ms: Duration::from_secs(100),
-        buffer_memory: 2 * bound() as u64,
-        ..config(2, 2)
-    };
+    let lingering =
+        ProducerConfig { linger_ms: Duration::from_secs(100), buffer_memory: 2 * bound() as u64, ..config(2, 2) };
     let mut full = cluster(lingering.clone());
     full.send("orders", Some(0), 0..1);
     full.send("orders", Some(1), 1..2);
@@ -148,7 +145,8 @@ fn batches_of_several_topics_go_out_together_each_to_its_own() {
         cluster.answer_produce_in_sequence();
     }
     cluster.machine.accumulator.set_batch_size(1 << 14);
-    for (number, (name, partition)) in [("orders", 0), ("payments", 0), ("orders", 1), ("payments", 1)].iter().enumerate()
+    for (number, (name, partition)) in
+        [("orders", 0), ("payments", 0), ("orders", 1), ("payments", 1)].iter().enumerate()
     {
         let number = number as u64;
         cluster.send(name, Some(*partition), 10 + number..11 + number);
@@ -320,7 +318,8 @@ fn a_batch_that_expires_as_it_leaves_its_queue_goes_out_and_nobody_knows() {
 
 #[test]
 fn a_batch_that_was_refused_for_certain_and_expires_was_not_written() {
-    for (error, definite) in [(ErrorCode::NOT_ENOUGH_REPLICAS, true), (ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND, false)]
+    for (error, definite) in
+        [(ErrorCode::NOT_ENOUGH_REPLICAS, true), (ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND, false)]
     {
         let mut cluster = cluster(ProducerConfig {
             delivery_timeout_ms: Duration::from_secs(20),

@@ -21,11 +21,7 @@ const YOUNG: Timestamp = Timestamp(NOW - RETENTION + 1);
 fn commit(topic: &str, commit_timestamp: Timestamp) -> GroupRecord {
     let (offset, leader_epoch) = (Offset(70), LeaderEpoch::NONE);
     let committed = CommittedOffset { offset, leader_epoch, metadata: StrBytes::default(), commit_timestamp };
-    GroupRecord::OffsetCommit {
-        group: group_id(),
-        partition: TopicPartition::of(topic, 0),
-        committed: Some(committed),
-    }
+    GroupRecord::OffsetCommit { group: group_id(), partition: TopicPartition::of(topic, 0), committed: Some(committed) }
 }
 
 /// A group that has been empty since then.

@@ -122,7 +122,8 @@ fn members_vote_for_the_assignor_and_the_leader_alone_hears_of_everybody() {
             assert_eq!((result.protocol.clone(), &result.leader), (Some(text(chosen)), &results[0].member_id));
             assert_eq!(result.members.is_empty(), index > 0);
         }
-        let heard: BTreeSet<Bytes> = results[0].members.iter().map(|(_, _, subscription)| subscription.clone()).collect();
+        let heard: BTreeSet<Bytes> =
+            results[0].members.iter().map(|(_, _, subscription)| subscription.clone()).collect();
         let said = (0..members.len()).map(|index| Bytes::from(format!("{chosen} of {index}"))).collect();
         assert_eq!(heard, said);
     }

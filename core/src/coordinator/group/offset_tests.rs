@@ -22,7 +22,8 @@ impl Stage {
     /// Commits an offset for each of these partitions.
     fn commit_all(&mut self, partitions: &[i32], offset: i64) {
         let token = self.token();
-        let offsets = partitions.iter().map(|index| (TopicPartition::of("orders", *index), committed(offset))).collect();
+        let offsets =
+            partitions.iter().map(|index| (TopicPartition::of("orders", *index), committed(offset))).collect();
         let request = CommitRequest { member: self.identity("", -1), offsets };
         self.with(|coordinator, ctx| coordinator.commit(token, request, ctx));
     }
