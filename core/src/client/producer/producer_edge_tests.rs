@@ -99,7 +99,7 @@ fn nothing_lingers_while_somebody_waits_for_memory_but_for_metadata_it_does() {
     full.send("orders", Some(0), 0..1);
     full.send("orders", Some(1), 1..2);
     assert!(full.produce.is_empty());
-    full.send("orders", Some(1), 2..3);
+    full.send("payments", Some(0), 2..3);
     assert_eq!(full.produce_records().concat(), [0, 1]);
     let mut unknown = cluster(ProducerConfig { batch_size: bound(), ..lingering });
     unknown.unknown_topics.push("nowhere".to_owned());
@@ -252,6 +252,24 @@ fn whatever_becomes_of_the_first_batch_the_second_expires_when_its_time_is_over(
 }
 
 #[test]
+fn a_batch_that_is_split_does_not_keep_another_from_expiring() {
+    let mut cluster = cluster(ProducerConfig {
+        batch_size: 2_000,
+        linger_ms: Duration::from_secs(100),
+        delivery_timeout_ms: Duration::from_secs(20),
+        ..config(3, 9)
+    });
+    for numbers in [0..10, 10..11] {
+        cluster.send("orders", Some(0), numbers);
+        cluster.call(Call::Flush);
+    }
+    assert_eq!(cluster.produce.len(), 2);
+    cluster.answer_produce(0, ErrorCode::MESSAGE_TOO_LARGE, -1);
+    cluster.run_for(Duration::from_secs(20));
+    assert!(cluster.delivered().contains(&(10, Err(ErrorCode::CLIENT_DELIVERY_TIMEOUT))));
+}
+
+#[test]
 fn a_batch_that_fails_takes_nobody_along() {
     let mut cluster = cluster(ProducerConfig { max_in_flight_requests_per_connection: 1, ..config(3, 9) });
     cluster.send("orders", Some(0), 0..3);
@@ -279,12 +297,14 @@ fn with_one_request_in_flight_a_new_leader_gets_nothing_before_the_old_one_has_a
 
 #[test]
 fn before_3_7_nobody_listens_to_a_leader_hint() {
-    for (version, next) in [((3, 6), None), ((3, 7), Some(2))] {
+    for (version, at_once, later) in [((3, 6), None, Some(1)), ((3, 7), Some(2), Some(2))] {
         let mut cluster = cluster(config(version.0, version.1));
         cluster.send("orders", Some(0), 0..1);
         cluster.run_for(Duration::from_secs(1));
         cluster.answer_produce_with_hint(0, 2, 5);
-        assert_eq!(cluster.produce.first().map(|request| request.node), next, "{version:?}");
+        assert_eq!(cluster.produce.first().map(|request| request.node), at_once, "{version:?}");
+        cluster.run_for(Duration::from_millis(200));
+        assert_eq!(cluster.produce.first().map(|request| request.node), later, "{version:?}");
     }
 }
 

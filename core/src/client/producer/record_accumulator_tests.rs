@@ -160,6 +160,19 @@ fn how_well_batches_compress_is_remembered() {
     batch(Compression::Gzip, 3).close(Compression::Gzip, Some(&mut found)).expect("it is sound");
     assert_eq!(found.permille(Compression::Gzip), expected.permille(Compression::Gzip));
     assert!(found.permille(Compression::Gzip) < CompressionRatioEstimator::default().permille(Compression::Gzip));
+    // What cannot be compressed becomes longer.
+    let noise = [3, 141, 59, 26, 53, 58, 97, 93, 23, 84, 62, 64, 33, 83, 27, 95];
+    let one = |compression: Compression, ratio: Option<&mut CompressionRatioEstimator>| {
+        let builder = BatchBuilder::new(compression, 1 << 20);
+        let mut batch = ProducerBatch::new(1, TopicPartition::of("orders", 0), builder, 0, Instant(0));
+        batch.builder().expect("it takes records").append(Timestamp(5), None, Some(&noise), &[]);
+        batch.close(compression, ratio).expect("it is sound").len()
+    };
+    let (mut expected, mut found) = (CompressionRatioEstimator::default(), CompressionRatioEstimator::default());
+    let (bytes, zipped) = (one(Compression::None, None), one(Compression::Gzip, Some(&mut found)));
+    expected.update(Compression::Gzip, bytes - BATCH_OVERHEAD, zipped - BATCH_OVERHEAD);
+    assert_eq!(found.permille(Compression::Gzip), expected.permille(Compression::Gzip));
+    assert!(found.permille(Compression::Gzip) > CompressionRatioEstimator::default().permille(Compression::Gzip));
     for (compression_type, remembered) in [(Compression::None, 0), (Compression::Gzip, 1)] {
         let mut cluster = cluster(ProducerConfig { compression_type, ..config(KafkaVersion::new(3, 9)) });
         cluster.send("orders", Some(0), 0..1);

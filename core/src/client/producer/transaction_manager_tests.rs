@@ -249,6 +249,14 @@ fn a_batch_that_fails_for_good_costs_what_the_version_says() {
 }
 
 #[test]
+fn before_2_5_the_sequences_behind_a_batch_that_was_not_written_close_the_gap_and_those_before_it_stay() {
+    let (mut transactions, mut batches) = in_flight(Recovery::NewId, 5);
+    let failed = batches.remove(&3).expect("it is there");
+    transactions.on_failed(&failed, ErrorCode::INVALID_RECORD, true, &mut batches);
+    assert_eq!(sequences(&batches), [(7, 0, 0), (7, 0, 2), (7, 0, 4), (7, 0, 6)]);
+}
+
+#[test]
 fn after_the_last_epoch_there_is_a_new_id() {
     let (mut transactions, mut batches) = in_flight(Recovery::BumpEpoch, 1);
     transactions.identity.epoch = ProducerEpoch(i16::MAX);

@@ -1,6 +1,7 @@
 //! Committed offsets of classic groups: who may commit, what a commit hears, and what the log of the topic says.
 
 use super::coordinator::Group;
+use super::member::Member;
 use super::records::{GroupMetadataRecord, MemberRecord};
 use super::tests::{Stage, config, group_id, orders, text};
 use super::*;
@@ -62,6 +63,35 @@ fn whoever_has_no_generation_commits_to_a_group_without_members() {
         stage.write();
         assert_eq!(stage.commit_answer(commit), Some(expected), "{member} in {epoch}");
     }
+}
+
+#[test]
+fn a_share_group_has_no_offsets_of_its_own() {
+    let mut stage = Stage::new();
+    stage.load(vec![GroupRecord::Share { group: group_id(), record: ConsumerGroupRecord::Epoch(Some(1)) }]);
+    let commit = stage.commit("", -1, 70);
+    assert_eq!(stage.commit_answer(commit), Some(ErrorCode::GROUP_ID_NOT_FOUND));
+}
+
+#[test]
+fn what_a_member_was_given_is_read_from_the_log() {
+    // `ConsumerProtocolAssignment` of version 0: partitions 0 and 2 of orders.
+    let given = [&[0, 0, 0, 0, 0, 1, 0, 6][..], b"orders", &[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2], &[0xff; 4]].concat();
+    let member = MemberRecord {
+        member_id: text("m1"),
+        instance_id: None,
+        client_id: text("c"),
+        client_host: text("/c"),
+        rebalance_timeout_ms: 60_000,
+        session_timeout_ms: 10_000,
+        subscription: bytes::Bytes::new(),
+        assignment: given.into(),
+    };
+    let mut stage = Stage::new();
+    stage.load(vec![generation(vec![member])]);
+    let assigned: Vec<_> =
+        stage.classic_groups().flat_map(|group| group.members.values()).map(Member::assigned).collect();
+    assert_eq!(assigned, [[orders(), TopicPartition::of("orders", 2)].into()]);
 }
 
 #[test]

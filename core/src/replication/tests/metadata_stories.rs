@@ -13,7 +13,7 @@ use crate::replication::surroundings::Surroundings;
 use crate::types::{ConnectionId, Duration, Offset, StrBytes, TopicPartition};
 
 /// A broker hears of this alone.
-fn tell(cluster: &mut Cluster, id: i32, delta: &MetadataDelta) {
+pub(super) fn tell(cluster: &mut Cluster, id: i32, delta: &MetadataDelta) {
     let image = cluster.image.clone();
     cluster.call(id, |replicas, ctx| replicas.apply_metadata(&image, delta, ctx));
     cluster.settle();
@@ -93,10 +93,11 @@ fn since_2_8_a_log_says_whose_it_is() {
     }
 }
 
-fn set(cluster: &mut Cluster, resource_type: i8, resource: &str, value: &str) -> MetadataDelta {
+/// A property of a topic, or of all brokers, is set.
+pub(super) fn set(cluster: &mut Cluster, topic: Option<&str>, name: &str, value: &str) -> MetadataDelta {
     let text = |text: &str| StrBytes::from_string(text.to_owned());
-    let name = if resource_type == ConfigRecord::TOPIC { "retention.ms" } else { "log.retention.ms" };
-    let (resource_name, name, value) = (text(resource), text(name), Some(text(value)));
+    let resource_type = if topic.is_some() { ConfigRecord::TOPIC } else { ConfigRecord::BROKER };
+    let (resource_name, name, value) = (text(topic.unwrap_or_default()), text(name), Some(text(value)));
     let mut delta = MetadataDelta::default();
     let record = MetadataRecord::Config(ConfigRecord { resource_type, resource_name, name, value });
     cluster.image.replay(&record, Offset(0), &mut delta).expect("a property fits everywhere");
@@ -108,13 +109,13 @@ fn what_is_configured_while_a_broker_runs_counts_for_the_logs_that_it_has() {
     let mut cluster = Cluster::of((3, 9), &[1], 1);
     let retention =
         |cluster: &Cluster| cluster.nodes[&1].replicas.log(&orders()).map(|log| log.config().retention_ms.as_millis());
-    let delta = set(&mut cluster, ConfigRecord::BROKER, "", "5000");
+    let delta = set(&mut cluster, None, "log.retention.ms", "5000");
     tell(&mut cluster, 1, &delta);
     assert_eq!(retention(&cluster), Some(5_000), "a default of all brokers");
-    let delta = set(&mut cluster, ConfigRecord::TOPIC, "orders", "7000");
+    let delta = set(&mut cluster, Some("orders"), "retention.ms", "7000");
     tell(&mut cluster, 1, &delta);
     assert_eq!(retention(&cluster), Some(7_000), "what the topic says comes before it");
-    let delta = set(&mut cluster, ConfigRecord::BROKER, "", "6000");
+    let delta = set(&mut cluster, None, "log.retention.ms", "6000");
     tell(&mut cluster, 1, &delta);
     assert_eq!(retention(&cluster), Some(7_000));
 }
@@ -129,7 +130,7 @@ fn the_surroundings_are_those_of_the_last_change() {
     around.update(&cluster.image, &partition_changed(true));
     assert_eq!(around.topics.get(&orders().topic), Some(&3), "the topic is there still");
     let before = around.log_config(&cluster.image, &orders().topic).retention_ms;
-    let delta = set(&mut cluster, ConfigRecord::BROKER, "", "5000");
+    let delta = set(&mut cluster, None, "log.retention.ms", "5000");
     around.update(&cluster.image, &partition_changed(false));
     assert_eq!(around.log_config(&cluster.image, &orders().topic).retention_ms, before, "that is not what has changed");
     around.update(&cluster.image, &delta);

@@ -12,8 +12,9 @@ use crate::coordinator::group::{
     GroupCoordinator, GroupId, GroupRecord, HeartbeatRequest, HeartbeatResult, partition_for,
 };
 use crate::fact::Fact;
+use crate::metadata::TopicImage;
 use crate::protocol::ErrorCode;
-use crate::types::{Duration, LeaderEpoch, Offset, TopicPartition};
+use crate::types::{Duration, LeaderEpoch, Offset, TopicName, TopicPartition};
 
 const SESSION: Duration = Duration::from_secs(45);
 
@@ -289,16 +290,43 @@ fn a_member_whose_assignment_is_taken_back_has_left_and_holds_nothing() {
     assert_eq!((left.assigned.len(), left.pending_revocation.len()), (0, 0));
 }
 
-#[test]
-fn a_share_group_is_the_same_after_a_move() {
-    let mut stage = Stage::new();
-    let request = HeartbeatRequest {
+/// A member of a share group joins.
+fn shares(member: &str) -> HeartbeatRequest {
+    HeartbeatRequest {
         protocol: ModernProtocol::Share,
         rebalance_timeout_ms: None,
         owned: None,
-        ..Follower::new("a").request()
-    };
-    assert_eq!(heard(&mut stage, request).error, ErrorCode::NONE);
+        ..Follower::new(member).request()
+    }
+}
+
+#[test]
+fn members_of_a_share_group_get_their_shares_at_once_and_its_state_is_said_as_tools_print_it() {
+    let mut stage = Stage::new();
+    let told = |result: &HeartbeatResult| result.assignment.clone().map(|it| it.into_values().flatten().collect());
+    let all: Option<BTreeSet<i32>> = Some(BTreeSet::from([0, 1]));
+    assert_eq!(told(&heard(&mut stage, shares("a"))), all);
+    assert_eq!(told(&heard(&mut stage, shares("b"))), Some(BTreeSet::from([1])));
+    // Another topic: nothing is divided, each has all of its own.
+    let mut other = shares("c");
+    stage.topics.insert(TopicName(text("payments")), TopicImage { id: uuid::Uuid::from_u128(9), partitions: 3 });
+    other.topics = Some(vec![TopicName(text("payments"))]);
+    assert_eq!(told(&heard(&mut stage, other)), Some(BTreeSet::from([0, 1, 2])));
+    let stays = HeartbeatRequest { epoch: 2, topics: None, ..shares("b") };
+    assert_eq!(told(&heard(&mut stage, stays)), all);
+    for member in ["a", "b", "c"] {
+        let leaves = HeartbeatRequest { epoch: LEAVE_GROUP_EPOCH, ..shares(member) };
+        assert_eq!(heard(&mut stage, leaves).error, ErrorCode::NONE);
+    }
+    let names: Vec<String> = said(&stage).into_iter().filter(|line| line.contains('[')).collect();
+    assert_eq!(names.first().map(String::as_str), Some(r#"Stable 1 ["a"]"#));
+    assert_eq!(names.last().map(String::as_str), Some("Empty 6 []"));
+}
+
+#[test]
+fn a_share_group_is_the_same_after_a_move() {
+    let mut stage = Stage::new();
+    assert_eq!(heard(&mut stage, shares("a")).error, ErrorCode::NONE);
     let before = group(&stage).map(|group| group.state.clone());
     // Through the bytes of the log.
     for record in &mut stage.log {
