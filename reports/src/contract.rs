@@ -5,6 +5,7 @@
 
 mod groups;
 mod sequences;
+mod stuck;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct Contract {
     /// The consumers.
     #[serde(default)]
     pub consumers: Vec<ConsumerContract>,
+    /// Whether brokers of this version forget a producer together with its last record (before 2.5: KAFKA-7190).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgets_producers: bool,
     /// What else a reader should know: network, power domains. Repeated in reports, never judged by.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -128,6 +132,9 @@ pub struct ConsumerContract {
     /// Whether it compares its position with the epochs of a new leader's log (KIP-320; clients since 2.3).
     #[serde(default)]
     pub validates_position: bool,
+    /// The topics that it reads; none if that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<String>,
     /// `group.id`.
     pub group: Option<String>,
     /// `group.instance.id`.
@@ -266,25 +273,8 @@ impl Contract {
                 }
                 Some(_) | None => Permitted::no("a record must arrive in the partition it was sent to"),
             },
-            Kind::Stuck => match anomaly.cause {
-                Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
-                Some(Cause::CorruptRecord) => Permitted::yes(
-                    "a checksum tells that a record is damaged; no replica repairs another's disk on read",
-                ),
-                Some(Cause::WrittenTwiceInOneEpoch) => Permitted::yes(
-                    "unsynced records may go with the power, and a leader that is back before it is missed keeps its epoch",
-                ),
-                Some(Cause::StoppedByRecord) => {
-                    Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
-                }
-                Some(Cause::ConsumerGaveUp) => Permitted::yes(
-                    "the program heard it, and a consumer that `poll()` has thrown this from never joins again",
-                ),
-                Some(Cause::SentAgainForEver) => {
-                    Permitted::yes("what failed is the application's to repeat, and it repeats it without an end")
-                }
-                Some(_) | None => Permitted::unknown("no setting lets anything wait for ever once the faults are over"),
-            },
+            Kind::Stuck if anomaly.cause == Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
+            Kind::Stuck => stuck::permits(anomaly.cause),
             Kind::StaleEndOffset => match anomaly.cause {
                 Some(Cause::LogReplaced) => Permitted::yes("the log no longer had what it had been told to have"),
                 Some(_) | None => Permitted::no("the end of a log that consumers are told never goes back"),
@@ -455,6 +445,9 @@ impl Contract {
             (Some(Cause::ProducerForgotten), Some(_)) => {
                 Permitted::yes("a leader remembers a producer for producer.id.expiration.ms after its last batch")
             }
+            (Some(Cause::ProducerForgottenWithItsRecords), Some(_)) if self.forgets_producers => {
+                Permitted::yes("before 2.5 a leader forgets a producer together with its last record: KAFKA-7190")
+            }
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }
@@ -523,6 +516,9 @@ impl Contract {
             {
                 Permitted::yes("a consumer before 2.3 knows its position by the offset alone (KIP-320)")
             }
+            (_, Some(Cause::WrittenTwiceInOneEpoch)) => Permitted::yes(
+                "a leader that is back before it is missed keeps its epoch, and what it lost with the power reads like what it writes anew",
+            ),
             (_, Some(Cause::IndexMisleads)) => {
                 Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")
             }

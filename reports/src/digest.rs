@@ -149,6 +149,7 @@ impl Words for TruncationReason {
             TruncationReason::ToHighWatermark => 1,
             TruncationReason::OutOfRange => 2,
             TruncationReason::CorruptTail => 3,
+            TruncationReason::EpochsUnknown => 4,
         });
     }
 }

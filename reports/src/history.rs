@@ -17,6 +17,10 @@ use crate::numbered::Numbered;
 use crate::removal::Removal;
 
 mod deleted;
+mod rewrites;
+
+use rewrites::Rewrites;
+pub(crate) use rewrites::Survivor;
 
 /// What the application was told of one `send()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,13 +107,11 @@ pub struct Moving {
 pub(crate) struct Copy {
     pub broker: i32,
     pub offset: i64,
+    pub leader_epoch: LeaderEpoch,
     pub digest: u64,
     pub key: Option<Payload>,
     pub value: Option<Payload>,
 }
-
-/// A key and a value.
-pub(crate) type Content = (Option<Payload>, Option<Payload>);
 
 /// What an offset was first seen with.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +146,7 @@ pub(crate) struct PartitionHistory {
     pub first_positions: BTreeMap<u32, i64>,
     /// What may be gone.
     pub removal: Removal,
+    rewrites: Rewrites,
 }
 
 /// Where a value was seen.
@@ -194,7 +197,7 @@ impl PartitionHistory {
             ((i64::try_from(offset).unwrap_or(i64::MAX), seen.digest), ())
         }));
         (self.max_polled, self.leader_epoch) = (None, None);
-        self.removal = Removal::default();
+        (self.removal, self.rewrites) = (Removal::default(), Rewrites::default());
     }
 
     /// Whether a consumer got this value at this offset.
@@ -304,16 +307,9 @@ impl History {
             .collect()
     }
 
-    /// The records in the surviving log of a partition, in order: offset, key and value.
-    pub(crate) fn surviving_records(&self, name: &TopicPartition) -> Vec<(i64, Content)> {
-        let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
-            return Vec::new();
-        };
-        let leader = partition.leader().map(|replica| replica.broker);
-        let copies = partition.copies.iter().filter(|copy| leader.is_none_or(|leader| leader == copy.broker));
-        let records: BTreeMap<i64, Content> =
-            copies.map(|copy| (copy.offset, (copy.key.clone(), copy.value.clone()))).collect();
-        records.into_iter().collect()
+    /// What the log of a partition may forget.
+    pub(crate) fn removal(&self, name: &TopicPartition) -> Option<&Removal> {
+        self.partition_index.get(name).map(|index| &self.partitions[*index].removal)
     }
 
     pub(crate) fn topic_name(&self, topic: usize) -> &str {
@@ -493,12 +489,13 @@ impl History {
                     leader_epoch: *leader_epoch,
                 });
             }
-            Fact::RecordSurveyed { partition, broker, offset, key, value, .. } => {
+            Fact::RecordSurveyed { partition, broker, offset, leader_epoch, key, value } => {
                 let digest = self.digest(partition.topic.as_str(), key.as_ref(), value.as_ref());
                 let partition = self.partition(partition);
                 self.partitions[partition].copies.push(Copy {
                     broker: *broker,
                     offset: offset.0,
+                    leader_epoch: *leader_epoch,
                     digest,
                     key: key.clone(),
                     value: value.clone(),
@@ -511,6 +508,7 @@ impl History {
 
 impl Observer for History {
     fn observe(&mut self, event: &Event) {
+        self.observe_rewrites(event);
         match &event.fact {
             Fact::RecordSent { record, topic, key, value, resend_of } => {
                 self.sent(*record, topic, key.as_ref(), value.as_ref(), *resend_of);

@@ -1,8 +1,10 @@
 //! What a scenario's configuration promises, in the judge's words.
 
+use std::collections::BTreeSet;
+
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
 use ackproof_core::config::{
-    AutoOffsetReset, GroupProtocol, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig,
+    AutoOffsetReset, GroupProtocol, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig, Toggles,
 };
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::coordinator::share::SHARE_GROUP_STATE_TOPIC;
@@ -13,13 +15,15 @@ use ackproof_reports::contract::{
 };
 use ackproof_sim::ClientKind;
 use ackproof_sim::faults::Action;
-use ackproof_sim::workload::{self, AtEnd, CommitPolicy, ConsumerWorkload, OnStop, ProducerWorkload, Sink};
+use ackproof_sim::workload::{self, AtEnd, CommitPolicy, ConsumerWorkload, OnStop, ProducerWorkload, Sink, Source};
 
 use crate::scenario::Scenario;
 
 /// The contract of a scenario.
 pub fn contract(scenario: &Scenario) -> Contract {
-    let mut contract = Contract { notes: notes(scenario), ..Contract::default() };
+    // By its version: a toggle that a scenario sets is a mistake on purpose, which the judge has to find.
+    let forgets_producers = !Toggles::of(scenario.cluster.version).pid_state_retained;
+    let mut contract = Contract { notes: notes(scenario), forgets_producers, ..Contract::default() };
     for (client, spec) in (0..).zip(&scenario.clients) {
         let name = spec.name.clone();
         match &spec.kind {
@@ -52,6 +56,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
                     name,
                     resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
                     validates_position: config.validates_positions(),
+                    topics: workload.as_deref().map(topics_read).unwrap_or_default(),
                     group: config.group_id.clone(),
                     instance: config.group_instance_id.clone(),
                     // A program outside says what it has done, as `Consumer::processed` asks of it.
@@ -98,6 +103,18 @@ fn hands_on(client: u32, name: &str, workload: &ConsumerWorkload) -> Option<Prod
     let workload::Then::HandOn(to) = &workload.on_failure.then else { return None };
     let on_error = if to.waits { OnError::Resend } else { OnError::Ignore };
     Some(ProducerContract { on_error, ending: Ending::Exits, ..java_producer(client, name, &to.producer) })
+}
+
+/// The topics that a consumer reads; none where a pattern decides.
+fn topics_read(workload: &ConsumerWorkload) -> Vec<String> {
+    match &workload.source {
+        Source::Subscribe(topics) => topics.iter().map(|topic| topic.as_str().to_owned()).collect(),
+        Source::Assign(partitions) => {
+            let topics: BTreeSet<&str> = partitions.iter().map(|partition| partition.topic.as_str()).collect();
+            topics.into_iter().map(str::to_owned).collect()
+        }
+        Source::Pattern(_) => Vec::new(),
+    }
 }
 
 /// What nodes are called in reports.

@@ -22,6 +22,8 @@ pub enum TruncationReason {
     Diverged,
     /// Down to the high watermark, as before KIP-101.
     ToHighWatermark,
+    /// Down to the high watermark, because the follower's log knows no leader epochs: their checkpoint went with the power.
+    EpochsUnknown,
     /// The follower's end lies beyond anything the leader has.
     OutOfRange,
     /// Recovery after an unclean stop found a torn or corrupt batch.

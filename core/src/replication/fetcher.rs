@@ -257,6 +257,7 @@ impl ReplicaFetcher {
         let nobody_asks = around.config.toggles.truncation == Truncation::Hw;
         let without_epochs =
             |name: &&TopicPartition| logs.get(name).is_some_and(|log| nobody_asks || log.latest_epoch().is_none());
+        let reason = if nobody_asks { TruncationReason::ToHighWatermark } else { TruncationReason::EpochsUnknown };
         let names: Vec<TopicPartition> = self
             .truncating
             .iter()
@@ -267,7 +268,7 @@ impl ReplicaFetcher {
         for name in names {
             let Some(state) = self.partitions.get(&name) else { continue };
             let point = TruncationPoint { offset: state.from.offset, completed: true };
-            self.truncate(&name, point, TruncationReason::ToHighWatermark, Truncation::OnFetch, logs, ctx)?;
+            self.truncate(&name, point, reason, Truncation::OnFetch, logs, ctx)?;
         }
         Ok(())
     }

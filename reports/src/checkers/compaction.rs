@@ -2,12 +2,12 @@
 //!
 //! Source: Kafka's documentation of log compaction; `failure-catalog.md` CP-04, CP-05.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ackproof_core::fact::Payload;
-use ackproof_core::types::Offset;
+use ackproof_core::types::{Offset, TopicPartition};
 
-use crate::history::History;
+use crate::history::{History, Survivor};
 use crate::ledger::Ledger;
 
 /// The last offset of each key of the partitions that the cleaner has been to.
@@ -48,4 +48,22 @@ impl<'a> Newest<'a> {
     pub(crate) fn is_superseded(&self, partition: usize, key: &Payload, offset: i64) -> bool {
         self.by_key.get(&(partition, &key.0[..])).is_some_and(|last| *last > offset)
     }
+}
+
+/// Of the records that are left in a log, in order, those that the cleaner may have taken elsewhere: each replica compacts its own log,
+/// so that a consumer may not find on one what is still on another.
+pub(crate) fn may_be_gone_elsewhere(history: &History, name: &TopicPartition, left: &[Survivor<'_>]) -> BTreeSet<i64> {
+    let Some(removal) = history.removal(name).filter(|removal| removal.is_compacted(Offset(0))) else {
+        return BTreeSet::new();
+    };
+    let mut later: BTreeSet<&[u8]> = BTreeSet::new();
+    let mut gone = BTreeSet::new();
+    for Survivor { offset, key, value, .. } in left.iter().rev() {
+        let Some(key) = key else { continue };
+        let has_later = !later.insert(&key.0);
+        if (has_later || value.is_none()) && removal.is_compacted(Offset(*offset)) {
+            gone.insert(*offset);
+        }
+    }
+    gone
 }

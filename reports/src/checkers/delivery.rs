@@ -11,8 +11,8 @@
 //! Results that a program writes into a store, in one transaction with how far it has come, are there as long as the transaction
 //! is: what a store has lost when it comes back was not processed after all.
 //!
-//! Where a log was cut below a member's position (an unclean election), what stands there later are other records: what was done
-//! with the old ones is told as `lost-write`, and counts for nothing here.
+//! Where a log lost its end (a loss of power, an unclean election), what stands there later are other records: what was done with the
+//! old ones is told as `lost-write`, and counts for nothing here. A log that is compacted may be read with gaps, wherever its reader was.
 //!
 //! A topic that is deleted takes its records along, done or not; one that is created with its name begins at offset 0 for everybody.
 //!
@@ -69,10 +69,11 @@ impl Observer for Delivery {
                 self.progress(group, partition).process(*offset, client, event.time);
             }
             Fact::GaveUp { group: Some(group), partition, offset, to } => {
+                let NodeId::Client(client) = event.node else { return };
                 let progress = self.progress(group, partition);
                 progress.past = progress.past.max(offset.0.saturating_add(1));
                 if to.is_some() {
-                    progress.effects.hand_on(*offset);
+                    progress.effects.hand_on(*offset, client, event.time);
                 }
             }
             Fact::StoreWrote { transaction, group, partition, offset, results, client } => {
@@ -106,7 +107,8 @@ impl Observer for Delivery {
                 let NodeId::Client(client) = event.node else { return };
                 let group = self.group_of.get(&client).and_then(|group| self.groups.get_mut(group));
                 if let Some(progress) = group.and_then(|partitions| partitions.get_mut(partition)) {
-                    progress.cut(*to);
+                    // It asks for them again.
+                    progress.past = progress.past.min(to.0);
                 }
             }
             Fact::TopicDeleted { topic } => {
@@ -174,12 +176,6 @@ impl Delivery {
 }
 
 impl Progress {
-    /// The log was cut: from there on it has other records.
-    fn cut(&mut self, to: Offset) {
-        self.effects.cut(to);
-        self.past = self.past.min(to.0);
-    }
-
     /// The topic is gone.
     fn begin_anew(&mut self) {
         *self = Self { effects: self.effects.of_former(), past: 0 };

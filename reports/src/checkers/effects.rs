@@ -1,46 +1,53 @@
 //! What the programs of a group have done with the records of a partition: the part that groups and share groups have in common.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ackproof_core::types::{Instant, Offset, TopicPartition};
 
 use super::Findings;
+use super::compaction::may_be_gone_elsewhere;
 use crate::anomaly::{Anomaly, Kind};
-use crate::history::History;
+use crate::history::{History, Survivor};
 
 /// What was done with each offset.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Effects {
     processed: BTreeMap<i64, Processing>,
-    /// What went to another topic instead.
-    handed_on: BTreeSet<i64>,
+    /// What went to another topic instead, by whom and when.
+    handed_on: BTreeMap<i64, (u32, Instant)>,
     /// How many records of former topics of this name were processed.
     of_former: u64,
 }
 
 /// What was done with one offset.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Processing {
-    times: u64,
-    client: u32,
-    at: Instant,
+    /// Who did it last, and when.
+    last: (u32, Instant),
+    /// Who did it before that: seldom anybody.
+    earlier: Vec<(u32, Instant)>,
+}
+
+impl Processing {
+    /// How often it was done with this record.
+    fn times(&self, record: &Survivor<'_>) -> u64 {
+        let is_of_it = |(client, at): &&(u32, Instant)| record.was_worked_on(*client, *at);
+        self.earlier.iter().chain([&self.last]).filter(is_of_it).count() as u64
+    }
 }
 
 impl Effects {
     /// The effect of a record is there, perhaps once more.
     pub fn process(&mut self, offset: Offset, client: u32, at: Instant) {
-        let times = self.processed.get(&offset.0).map_or(0, |before| before.times) + 1;
-        self.processed.insert(offset.0, Processing { times, client, at });
+        let processing = self.processed.entry(offset.0).and_modify(|known| {
+            let before = std::mem::replace(&mut known.last, (client, at));
+            known.earlier.push(before);
+        });
+        processing.or_insert_with(|| Processing { last: (client, at), earlier: Vec::new() });
     }
 
-    pub fn hand_on(&mut self, offset: Offset) {
-        self.handed_on.insert(offset.0);
-    }
-
-    /// From there on the log has other records.
-    pub fn cut(&mut self, to: Offset) {
-        self.processed.split_off(&to.0);
-        self.handed_on.split_off(&to.0);
+    pub fn hand_on(&mut self, offset: Offset, client: u32, at: Instant) {
+        self.handed_on.insert(offset.0, (client, at));
     }
 
     /// What is left when the topic is gone: a number.
@@ -63,35 +70,41 @@ impl Effects {
         findings: &mut Findings,
     ) {
         findings.counts.processed += self.of_former + self.processed.len() as u64;
-        for (offset, content) in history.surviving_records(partition) {
+        let left = history.surviving_records(partition);
+        let may_be_unread = may_be_gone_elsewhere(history, partition, &left);
+        for record in &left {
             let anomaly = |kind| Anomaly {
                 topic: Some(partition.topic.as_str().to_owned()),
                 partition: Some(partition.partition),
-                offset: Some(Offset(offset)),
-                key: content.0.clone(),
-                value: content.1.clone(),
+                offset: Some(Offset(record.offset)),
+                key: record.key.clone(),
+                value: record.value.clone(),
                 group: Some(group.to_owned()),
                 ..Anomaly::new(kind)
             };
-            match self.processed.get(&offset) {
-                None if self.handed_on.contains(&offset) => findings.counts.handed_on += 1,
-                None if is_past(offset) => {
-                    findings.counts.lost_deliveries += 1;
-                    findings.anomalies.push(anomaly(Kind::LostDelivery));
-                }
-                Some(processing) if processing.times > 1 && upserts => {
-                    findings.counts.absorbed_deliveries += processing.times - 1;
-                }
-                Some(processing) if processing.times > 1 => {
-                    findings.counts.duplicate_deliveries += processing.times - 1;
+            let processing = self.processed.get(&record.offset);
+            let times = processing.map_or(0, |processing| processing.times(record));
+            let handed_on = self.handed_on.get(&record.offset);
+            match processing {
+                Some(_) if times > 1 && upserts => findings.counts.absorbed_deliveries += times - 1,
+                Some(processing) if times > 1 => {
+                    findings.counts.duplicate_deliveries += times - 1;
                     findings.anomalies.push(Anomaly {
-                        note: (processing.times > 2).then(|| format!("{} times", processing.times)),
-                        client: Some(processing.client),
-                        told_at: Some(processing.at),
+                        note: (times > 2).then(|| format!("{times} times")),
+                        client: Some(processing.last.0),
+                        told_at: Some(processing.last.1),
                         ..anomaly(Kind::DuplicateDelivery)
                     });
                 }
-                None | Some(_) => {}
+                Some(_) if times == 1 => {}
+                _ if handed_on.is_some_and(|(client, at)| record.was_worked_on(*client, *at)) => {
+                    findings.counts.handed_on += 1;
+                }
+                _ if is_past(record.offset) && !may_be_unread.contains(&record.offset) => {
+                    findings.counts.lost_deliveries += 1;
+                    findings.anomalies.push(anomaly(Kind::LostDelivery));
+                }
+                _ => {}
             }
         }
     }

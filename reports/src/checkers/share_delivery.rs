@@ -88,8 +88,9 @@ impl Observer for ShareDelivery {
                 }
             }
             Fact::GaveUp { group: Some(group), partition, offset, to: Some(_) } => {
+                let NodeId::Client(client) = event.node else { return };
                 if let Some(shared) = self.shared(group, partition) {
-                    shared.effects.hand_on(*offset);
+                    shared.effects.hand_on(*offset, client, event.time);
                 }
             }
             Fact::TopicDeleted { topic } => {

@@ -33,7 +33,9 @@ impl Contract {
             Some(Cause::PositionReset) if members().any(|member| member.resets_to_latest) => {
                 Permitted::yes("auto.offset.reset=latest skips what was written before the group had a position")
             }
-            Some(Cause::PositionReset) => self.permits_reading(anomaly),
+            Some(Cause::PositionReset | Cause::TruncationUnnoticed | Cause::WrittenTwiceInOneEpoch) => {
+                self.permits_reading(anomaly)
+            }
             Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
             Some(Cause::LogReplaced) => {
                 Permitted::yes("members know a topic by its name, and another one has it since they got their position")
@@ -106,6 +108,9 @@ pub(super) fn permits_effect_reorder(anomaly: &Anomaly) -> Permitted {
         Some(Cause::ProcessedAfterLosingPartition) => Permitted::yes(
             "a member that goes on with what it had works beside the next one, unless onPartitionsRevoked waits for its workers",
         ),
+        Some(Cause::PositionReset) => {
+            Permitted::yes("a consumer whose position lay outside the log goes back behind what it has done")
+        }
         Some(_) => Permitted::yes("what is delivered again comes after what is newer, and the last write wins"),
     }
 }

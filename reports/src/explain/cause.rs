@@ -156,6 +156,8 @@ causes! {
         "`poll()` threw what its consumer does not get over, and nobody started another one";
     SentAgainForEver = "sent-again-for-ever",
         "the application sends again whatever fails, and it fails again";
+    LogEndsWithHole = "log-ends-with-hole",
+        "recovery found an empty segment behind records that were lost with the power: the log ends where none of its records do";
     ProcessedBeforeCommitted = "processed-before-committed",
         "the record had been processed and not committed when the partition began anew from the last commit";
     ProcessedAfterLosingPartition = "processed-after-losing-partition",

@@ -157,8 +157,8 @@ impl Fate {
         }
     }
 
-    /// Whether the decision was open again: the same broker is elected once more after a time without a leader in which no
-    /// copy went, and its log has not grown. Its first election was of a broker that had not even come back.
+    /// Whether the decision was open again: the first election was of a broker that had not even come back, and the same broker is
+    /// elected once more, after a time without a leader in which no copy went, and its log has not grown.
     fn is_reopened(&self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At) -> bool {
         let (Some(decision), Some(line)) = (self.decision, lineage.partitions.get(partition)) else { return false };
         let (before, now) = (&lineage.events[decision.became], &lineage.events[at]);
@@ -171,7 +171,12 @@ impl Fate {
         let was_offline =
             between.into_iter().any(|other| matches!(lineage.events[*other].fact, Fact::PartitionOffline { .. }));
         let kept = self.destructions.iter().all(|gone| *gone < decision.became);
-        !decision.unclean && kept && was_offline && before.node == now.node && end(before) == end(now)
+        let life = lineage.nodes.get(&before.node).into_iter().flatten();
+        let was_away = life.copied().any(|place| {
+            (decision.place..decision.became).contains(&place)
+                && matches!(lineage.events[place].fact, Fact::NodeStarted | Fact::NodeResumed)
+        });
+        !decision.unclean && was_away && kept && was_offline && before.node == now.node && end(before) == end(now)
     }
 
     /// Whether a holder's machine has lost bytes since it was last seen to have the record.
@@ -188,6 +193,10 @@ impl Fate {
             let power = match truncated {
                 None | Some(TruncationReason::CorruptTail) => {
                     lineage.last_power_loss(NodeId::Broker(broker), holding.seen, at)
+                }
+                // What was lost was not the record but what the log knew about itself, perhaps a life ago.
+                Some(TruncationReason::EpochsUnknown) => {
+                    lineage.last_power_loss(NodeId::Broker(broker), holding.since, at).map(|_| at)
                 }
                 Some(_) => None,
             };

@@ -117,7 +117,10 @@ pub fn explain(judgement: &mut Judgement, events: &[Event], contract: &Contract)
     let mut told: BTreeMap<(Kind, Cause), Told> = BTreeMap::new();
     for anomaly in &mut judgement.anomalies {
         let enough = |cause| told.get(&(anomaly.kind, cause)).is_some_and(Told::is_enough);
-        let tale = tale(&lineage, anomaly, contract, &enough);
+        let mut tale = tale(&lineage, anomaly, contract, &enough);
+        if let Some((turned, other)) = turned_round(&lineage, anomaly, contract, &tale) {
+            (*anomaly, tale) = (turned, other);
+        }
         anomaly.cause = Some(tale.cause);
         anomaly.contributing = tale.contributing;
         anomaly.permitted = contract.permits(anomaly);
@@ -163,6 +166,18 @@ impl Told {
         self.untold += 1;
         false
     }
+}
+
+/// Of two records at an offset, the one that was heard of last may be the one that is gone: a leader that had been deposed answered for
+/// it, and the answer was late. Where the log has neither any more, the judge cannot tell.
+fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, tale: &Tale) -> Option<(Anomaly, Tale)> {
+    if anomaly.kind != Kind::InconsistentOffsets || tale.cause != Cause::Unknown {
+        return None;
+    }
+    let gone = anomaly.other_record?;
+    let turned = Anomaly { record: Some(gone), other_record: anomaly.record, ..anomaly.clone() };
+    let other = why_lost::explain(lineage, &turned, contract);
+    (other.cause != Cause::Unknown).then_some((turned, other))
 }
 
 /// Whether enough is told of a cause: then its steps are not wanted.

@@ -138,6 +138,7 @@ fn log(event: &Event) -> (Actor, String, String) {
             let note = match reason {
                 TruncationReason::Diverged => "",
                 TruncationReason::ToHighWatermark => "to its high watermark",
+                TruncationReason::EpochsUnknown => "to its high watermark: its log knows no leader epochs",
                 TruncationReason::OutOfRange => "beyond the leader's end",
                 TruncationReason::CorruptTail => "torn or corrupt batch",
             };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use ackproof_core::fact::{Fact, ResetReason};
+use ackproof_core::fact::{Fact, Payload, ResetReason};
 use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::cause::Cause;
@@ -25,7 +25,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let members = lineage.members.get(group.as_str());
     let appended = lineage.surviving_append(&partition, offset.0);
     let born = appended.max(super::why_read::deletion(lineage, &partition)).unwrap_or(0);
-    let walk = Walk { lineage, partition, offset, line, members, born };
+    let content = (&anomaly.key, &anomaly.value);
+    let walk = Walk { lineage, partition, offset, content, line, members, born };
     match anomaly.kind {
         Kind::DuplicateDelivery => walk.duplicated(),
         Kind::EffectReorder => walk.reordered(anomaly.other_offset),
@@ -52,6 +53,8 @@ struct Walk<'a> {
     lineage: &'a Lineage<'a>,
     partition: TopicPartition,
     offset: Offset,
+    /// Key and value of the record.
+    content: (&'a Option<Payload>, &'a Option<Payload>),
     line: &'a [At],
     /// The clients of the group, where the trace names any.
     members: Option<&'a BTreeSet<NodeId>>,
@@ -138,12 +141,15 @@ impl Walk<'_> {
         }
         let is_past = |at: &At| *at > self.born && self.committed(*at).is_some_and(|offset| offset > self.offset);
         let commit = self.line.iter().copied().find(is_past);
-        let polls: Vec<At> = self.polls().into_iter().filter(|at| *at > self.born).collect();
+        let (polls, others): (Vec<At>, Vec<At>) = self.polls().into_iter().partition(|at| self.is_of_it(*at));
         let polled = match commit {
             Some(commit) => polls.iter().rev().find(|at| **at < commit).or(polls.first()).copied(),
             None => polls.first().copied(),
         };
-        let Some(polled) = polled else { return self.passed_over(commit) };
+        let Some(polled) = polled else {
+            let unnoticed = super::why_read::unnoticed(self.lineage, &self.partition, self.offset, &others);
+            return unnoticed.unwrap_or_else(|| self.passed_over(commit));
+        };
         let end = self.end_of_ownership(self.lineage.events[polled].node, polled);
         let next = commit.and_then(|commit| self.reset_after(commit.max(end.unwrap_or(commit))));
         match commit {
@@ -229,7 +235,26 @@ impl Walk<'_> {
         if again.cause != Cause::Unknown {
             return again;
         }
-        newer.and_then(|newer| self.beside_its_heir(newer)).unwrap_or(again)
+        newer.and_then(|newer| self.beside_its_heir(newer).or_else(|| self.set_back(newer))).unwrap_or(again)
+    }
+
+    /// The position was set back to where nobody had been: the log begins earlier than it did (it lost its end and how far it had been
+    /// deleted, with the power).
+    fn set_back(&self, newer: Offset) -> Option<Tale> {
+        let done = self.line.iter().copied().find(|at| self.is_done_by(*at))?;
+        let ahead = self.line.iter().copied().take_while(|at| *at < done).find(|at| self.has_effect(*at, newer))?;
+        let reset = self.resets_of(self.doer(done)).filter(|at| (ahead..done).contains(at)).last()?;
+        let told = [Some(ahead), Some(reset), Some(done)];
+        Some(self.tale(Cause::PositionReset, told, (Some(done), Mark::OutOfOrder)))
+    }
+
+    /// Whether this is the effect of a record.
+    fn has_effect(&self, at: At, of: Offset) -> bool {
+        match self.fact(at) {
+            Fact::Processed { offset, .. } => *offset == of,
+            Fact::StoreWrote { results, .. } => results.contains(&of),
+            _ => false,
+        }
     }
 
     /// A member (its workers) went on with what it had, beside the one that had been given the partition.
@@ -237,14 +262,7 @@ impl Walk<'_> {
         let done = self.line.iter().copied().find(|at| self.is_done_by(*at))?;
         let doer = self.doer(done);
         let taken = self.taken_from(doer, done)?;
-        let is_newer = |at: &At| {
-            let effect = match self.fact(*at) {
-                Fact::Processed { offset, .. } => *offset == newer,
-                Fact::StoreWrote { results, .. } => results.contains(&newer),
-                _ => false,
-            };
-            effect && *at < done && self.doer(*at) != doer
-        };
+        let is_newer = |at: &At| self.has_effect(*at, newer) && *at < done && self.doer(*at) != doer;
         let ahead = self.line.iter().copied().find(is_newer)?;
         let of_doer = |at: &At| *at < done && self.lineage.events[*at].node == doer;
         let polled = self.polls().into_iter().rev().find(of_doer);
@@ -285,6 +303,14 @@ impl Walk<'_> {
         let removals = self.lineage.removals.get(group).filter(|_| self.lineage.epochs.contains(group))?;
         let is_it = |at: &At| matches!(self.fact(*at), Fact::MemberRemoved { member, .. } if member == id);
         removals.iter().rev().copied().filter(|at| *at < before).find(is_it)
+    }
+
+    /// Whether somebody was given this record, and not one that was at its offset before. Such a one may have been fetched long ago.
+    fn is_of_it(&self, poll: At) -> bool {
+        match self.fact(poll) {
+            Fact::Polled { key, value, .. } => poll > self.born && (key, value) == self.content,
+            _ => false,
+        }
     }
 
     fn polls(&self) -> Vec<At> {

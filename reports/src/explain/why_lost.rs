@@ -327,7 +327,10 @@ fn cause_of_taking(taken: Taken) -> Cause {
         Some(TruncationReason::ToHighWatermark) => Cause::TruncatedToHighWatermark,
         Some(TruncationReason::OutOfRange) => Cause::TruncatedOutOfRange,
         Some(TruncationReason::Diverged) => Cause::Unknown,
-        Some(TruncationReason::CorruptTail) | None if taken.with_power => Cause::UnsyncedDataLostWithPower,
+        Some(TruncationReason::CorruptTail | TruncationReason::EpochsUnknown) | None if taken.with_power => {
+            Cause::UnsyncedDataLostWithPower
+        }
+        Some(TruncationReason::EpochsUnknown) => Cause::TruncatedToHighWatermark,
         Some(TruncationReason::CorruptTail) => Cause::CorruptTail,
         None => Cause::DiskLostData,
     }

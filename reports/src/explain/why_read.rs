@@ -28,11 +28,15 @@ fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     Tale::new(Cause::IndexMisleads, vec![step(lineage, damage)])
 }
 
-/// A consumer has read another record at this offset, which was gone before this one was appended, or had been in another topic
-/// of this name.
-fn unnoticed(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, offset: Offset) -> Option<Tale> {
-    let append = lineage.surviving_append(partition, offset.0).filter(|_| anomaly.kind == Kind::Unseen)?;
-    let reads = lineage.polls.get(partition)?.get(&offset.0)?;
+/// A consumer has read another record at this offset (`reads`), which was gone before this one was appended, or had been in another
+/// topic of this name.
+pub(super) fn unnoticed(
+    lineage: &Lineage<'_>,
+    partition: &TopicPartition,
+    offset: Offset,
+    reads: &[At],
+) -> Option<Tale> {
+    let append = lineage.surviving_append(partition, offset.0)?;
     // What had been fetched before may have been returned since.
     let read = reads.iter().copied().filter(|read| *read < append).max().or(reads.first().copied())?;
     if let Some(deleted) = deletion(lineage, partition).filter(|at| *at < append) {
@@ -44,7 +48,22 @@ fn unnoticed(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartitio
         structure.iter().copied().filter(|at| (from..append).contains(at)).rfind(
             |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
         )?;
-    Some(told_in_order(lineage, Cause::TruncationUnnoticed, [read, cut, append]))
+    let cause = if is_second_in_its_epoch(lineage, partition, offset, append) {
+        Cause::WrittenTwiceInOneEpoch
+    } else {
+        Cause::TruncationUnnoticed
+    };
+    Some(told_in_order(lineage, cause, [read, cut, append]))
+}
+
+/// Whether the leader had written another record at this offset in the same epoch: no comparison of epochs tells them apart.
+fn is_second_in_its_epoch(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset, append: At) -> bool {
+    let epoch = |at: At| match &lineage.events[at].fact {
+        Fact::Appended { leader_epoch, .. } => Some(*leader_epoch),
+        _ => None,
+    };
+    let appends = lineage.leader_appends(partition, offset.0);
+    appends.iter().any(|at| *at < append && epoch(*at) == epoch(append))
 }
 
 fn told_in_order(lineage: &Lineage<'_>, cause: Cause, mut places: [At; 3]) -> Tale {
@@ -74,7 +93,10 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         .filter(passed_over)
         .max();
     let Some(reset) = reset else {
-        return unnoticed(lineage, anomaly, &partition, offset).unwrap_or_else(|| misled(lineage, anomaly));
+        let reads = lineage.polls.get(&partition).and_then(|polls| polls.get(&offset.0));
+        let reads = reads.filter(|_| anomaly.kind == Kind::Unseen);
+        let unnoticed = reads.and_then(|reads| unnoticed(lineage, &partition, offset, reads));
+        return unnoticed.unwrap_or_else(|| misled(lineage, anomaly));
     };
     let cause = match &lineage.events[reset].fact {
         Fact::PositionReset { reason: ResetReason::Truncation, .. } => Cause::LogReplaced,

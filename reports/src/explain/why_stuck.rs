@@ -3,11 +3,12 @@
 //!
 //! Source: `failure-catalog.md` PA-06, RE-02: without unclean election the partition waits for the last in-sync replica. ST-08: a
 //! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process. GR-12: a
-//! consumer whose group is gone, or whose name is taken, hears it and does not join again (`transitionToFatal`).
+//! consumer whose group is gone, or whose name is taken, hears it and does not join again (`transitionToFatal`). ST-01, ST-02: what recovery
+//! makes of a log after a loss of power (`LogLoader.recoverLog`, `LogSegment.readNextOffset`).
 
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::NodeId;
+use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -63,6 +64,36 @@ fn parted_in_one_epoch(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale>
     Some(Tale::new(Cause::WrittenTwiceInOneEpoch, telling.into_steps()))
 }
 
+/// The leader's log ends with a hole. Two segments were on their way to the disk when the power went, and the second, which was
+/// empty, is all that recovery found behind the rest (`LogLoader.recoverLog` looks at each by itself). Its followers fetch in vain
+/// what would bring them to its end, and are not in sync until somebody has written behind it; consumers do not get past it either.
+fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let is_about = |name: &TopicPartition| {
+        note.starts_with(&format!("{name}: ")) || note.contains(&format!(" of {name}, which ends at "))
+    };
+    let (&name, line) = lineage.partitions.iter().find(|(name, _)| is_about(name))?;
+    let leader = line.final_leader?;
+    let of_leader = lineage.events.iter().enumerate().rev().filter(|(_, event)| event.node == NodeId::Broker(leader));
+    let (loaded, end) = of_leader.clone().find_map(|(at, event)| match &event.fact {
+        Fact::LogLoaded { partition: of, log_end, clean: false, .. } if of == name => Some((at, *log_end)),
+        _ => None,
+    })?;
+    let has_changed = of_leader.take_while(|(at, _)| *at > loaded).any(|(_, event)| match &event.fact {
+        Fact::Appended { partition: of, .. } | Fact::Truncated { partition: of, .. } => of == name,
+        _ => false,
+    });
+    let surveyed = lineage.events.iter().rev().filter_map(|event| match &event.fact {
+        Fact::RecordSurveyed { partition: of, broker, offset, .. } if of == name && *broker == leader => Some(*offset),
+        _ => None,
+    });
+    let has_hole = surveyed.max().is_none_or(|last| last.next() < end);
+    let power = lineage.last_power_loss(NodeId::Broker(leader), 0, loaded)?;
+    let mut telling = Telling::new(lineage);
+    telling.tell_all([power, loaded]);
+    (has_hole && !has_changed).then(|| Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
+}
+
 /// Something waits although its partition is led: what the client did, and the faults that nobody has healed.
 fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let mut telling = Telling::new(lineage);
@@ -86,14 +117,18 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| poisoned(lineage, anomaly))
         .or_else(|| given_up(lineage, anomaly, contract))
         .or_else(|| sent_for_ever(lineage, unsent(anomaly, contract)?, contract))
-        .or_else(|| parted_in_one_epoch(lineage, anomaly));
+        .or_else(|| parted_in_one_epoch(lineage, anomaly))
+        .or_else(|| ends_with_hole(lineage, anomaly));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
 }
 
-/// Nobody reads a partition of a group: each consumer of the group has thrown at its program what it does not get over, or is gone.
+/// Nobody reads a partition of a group: each consumer of the group that could has thrown at its program what it does not get over, or is gone.
 fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
-    let (_, group) = anomaly.note.as_ref()?.strip_suffix(" reads it")?.split_once(": no member of group ")?;
-    let consumers = contract.consumers.iter().filter(|consumer| consumer.group.as_deref() == Some(group));
+    let (partition, group) = anomaly.note.as_ref()?.strip_suffix(" reads it")?.split_once(": no member of group ")?;
+    let (topic, _) = partition.rsplit_once('-')?;
+    let may_read = |topics: &[String]| topics.is_empty() || topics.iter().any(|one| one == topic);
+    let consumers = contract.consumers.iter();
+    let consumers = consumers.filter(|one| one.group.as_deref() == Some(group) && may_read(&one.topics));
     let mut places = Vec::new();
     for client in consumers.map(|consumer| NodeId::Client(consumer.client)) {
         let is_gone = lineage.nodes.get(&client).and_then(|places| places.last()).is_some_and(|last| {

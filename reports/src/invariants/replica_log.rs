@@ -9,8 +9,8 @@
 //! A replica keeps only its tail: what lies beyond the committed batches, or contradicts them. Everything before `matched`
 //! is equal to the committed batches, so each batch is compared once per replica and a campaign can afford it.
 //!
-//! What the facts do not tell is unknown, and unknown contradicts nothing. A batch below `cleaned` contradicts nothing
-//! either: compaction may have rewritten it on one replica and not on the other.
+//! What the facts do not tell is unknown, and unknown contradicts nothing. Below `cleaned` only the epochs have to agree:
+//! compaction may have rewritten a batch on one replica and not on the other, but it keeps the epoch of each.
 
 use std::collections::VecDeque;
 
@@ -40,6 +40,11 @@ impl Batch {
             }
             (None, _) | (_, None) => true,
         }
+    }
+
+    /// Whether both may be what compaction left of the same batch.
+    fn is_remnant_of(&self, other: &Batch) -> bool {
+        self.epoch == other.epoch || self.crc.is_none() || other.crc.is_none()
     }
 }
 
@@ -81,13 +86,13 @@ impl Committed {
         if batch.base >= self.end() {
             return Verdict::Beyond;
         }
-        if batch.base < self.cleaned {
-            return Verdict::Same;
-        }
+        let is_same = |committed: &Batch| {
+            committed.agrees(batch) || (batch.base < self.cleaned && batch.is_remnant_of(committed))
+        };
         // The first committed batch that ends at or after the beginning of this one.
         let place = self.batches.partition_point(|committed| committed.last < batch.base);
         match self.batches.get(place) {
-            Some(committed) if committed.base > batch.last || committed.agrees(batch) => Verdict::Same,
+            Some(committed) if committed.base > batch.last || is_same(committed) => Verdict::Same,
             Some(_) => Verdict::Differs,
             None => Verdict::Beyond,
         }
@@ -212,9 +217,11 @@ impl ReplicaLog {
         committed.range(from, self.matched).chain(self.tail.iter().copied()).filter(move |batch| batch.last >= from)
     }
 
-    /// The first offset below `limit` at which the two do not hold the same.
+    /// The first offset below `limit` at which the two do not hold the same. Where this log does not reach, because it begins later,
+    /// nobody is shown anything: a leader that has deleted what it has epochs for lets a follower keep its own records below that
+    /// (`LeaderEpochFileCache.endOffsetFor`), until the follower hears of the new beginning.
     pub(super) fn first_difference(&self, other: &ReplicaLog, limit: i64, committed: &Committed) -> Option<i64> {
-        let shared = self.matched.min(other.matched);
+        let shared = self.matched.min(other.matched).max(self.start);
         let (mut ours, mut theirs) = (self.batches(shared, committed), other.batches(shared, committed));
         loop {
             let (one, two) = (ours.next(), theirs.next());

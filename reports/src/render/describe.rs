@@ -110,6 +110,7 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
             let why = match reason {
                 TruncationReason::Diverged => "it had diverged from its leader",
                 TruncationReason::ToHighWatermark => "to its high watermark",
+                TruncationReason::EpochsUnknown => "to its high watermark, because its log knows no leader epochs",
                 TruncationReason::OutOfRange => "it went beyond its leader's end",
                 TruncationReason::CorruptTail => "a batch was torn or corrupt",
             };

@@ -604,20 +604,113 @@ fn gr_01_workers_that_go_on_beside_the_next_member() {
     assert_eq!(cause(false), [(1, Some(Cause::Unknown), Answer::No)]);
 }
 
-/// The log was cut below c1's position, and has other records there now: each is processed once.
+/// c1 began behind the first record. The log lost its end, and where it began with it: `auto.offset.reset` goes back further than c1 was.
 #[test]
-fn co_15_other_records_at_offsets_that_were_processed() {
-    let history = |reason: ResetReason| {
-        let mut run = written();
-        for offset in 0..3 {
-            processed(&mut run, C1, offset);
+fn a_position_that_was_set_back_to_where_nobody_had_been() {
+    let history = |is_reset: bool| {
+        let mut run = effects(&[2], &[]);
+        run.events.truncate(run.events.iter().position(|event| event.fact == Fact::NodeKilled).expect("c1 ends"));
+        if is_reset {
+            run.repositioned(3, 1, ResetReason::OutOfRange);
         }
-        run.repositioned(3, 1, reason);
         processed(&mut run, C1, 1);
-        processed(&mut run, C1, 2);
         ended(run)
     };
-    assert_eq!(twice(&history(ResetReason::Truncation), &group(|_| {})), []);
-    let again = |offset| (offset, Some(Cause::PositionReset), Answer::Yes);
-    assert_eq!(twice(&history(ResetReason::OutOfRange), &group(|_| {})), [again(1), again(2)]);
+    assert_eq!(reordered(&history(true), &group(|_| {})), [(1, Some(Cause::PositionReset), Answer::Yes)]);
+    assert_eq!(reordered(&history(false), &group(|_| {})), [(1, Some(Cause::Unknown), Answer::No)]);
+}
+
+fn reads(run: &mut Run, offset: i64, value: &str) {
+    run.polled(offset, value);
+    processed(run, C1, offset);
+}
+
+/// Three records, of which c1 processes `old`; then the log loses the last two of them, and has others there.
+fn rewritten(old: i64) -> Run {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "old b", "old c"]) {
+        run.sent(number, value);
+        run.appends(0, 1, 4, number as i64);
+    }
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    for (offset, value) in (0..old).zip(["a", "old b", "old c"]) {
+        reads(&mut run, offset, value);
+    }
+    run.elected(2, 5, &[2], false, 1);
+    for (number, value) in (3..).zip(["b", "c"]) {
+        run.sent(number, value);
+        run.appends(0, 2, 5, number as i64 - 2);
+    }
+    run
+}
+
+#[test]
+fn co_15_other_records_at_offsets_that_were_processed() {
+    let contract = group(|_| {});
+    let mut once = rewritten(3);
+    once.repositioned(3, 1, ResetReason::OutOfRange);
+    reads(&mut once, 1, "b");
+    reads(&mut once, 2, "c");
+    let once = ended(once);
+    assert_eq!(twice(&once, &contract), [], "each is processed once");
+    assert_eq!(lost(&once, &contract), []);
+    let mut again = rewritten(0);
+    for (offset, value) in [(0, "a"), (1, "b"), (2, "c")] {
+        reads(&mut again, offset, value);
+    }
+    again.repositioned(3, 1, ResetReason::OutOfRange);
+    reads(&mut again, 1, "b");
+    reads(&mut again, 2, "c");
+    let cause = |offset| (offset, Some(Cause::PositionReset), Answer::Yes);
+    assert_eq!(twice(&ended(again), &contract), [cause(1), cause(2)]);
+}
+
+/// What was in the consumer's buffer when the log was cut is an old record, whenever it is worked on.
+#[test]
+fn co_15_old_records_that_are_processed_when_the_new_ones_are_there() {
+    let mut run = rewritten(1);
+    reads(&mut run, 1, "old b");
+    reads(&mut run, 2, "old c");
+    run.repositioned(3, 1, ResetReason::Truncation);
+    reads(&mut run, 1, "b");
+    reads(&mut run, 2, "c");
+    assert_eq!(twice(&ended(run), &group(|_| {})), []);
+}
+
+/// A member that was paused finds out late that the log was cut: what the others have done since then counts.
+#[test]
+fn co_15_a_member_that_is_late_to_see_that_the_log_was_cut() {
+    let history = |new_ones: usize| {
+        let mut run = rewritten(3);
+        assigned(&mut run, C2, 2, 1, ResetReason::Committed);
+        for (offset, value) in (1..).zip(["b", "c"]).take(new_ones) {
+            run.polled_by(C2, offset, value);
+            processed(&mut run, C2, offset);
+        }
+        run.repositioned(3, 1, ResetReason::Truncation);
+        committed_in(&mut run, 2, 3);
+        ended(run)
+    };
+    assert_eq!(lost(&history(2), &group(|_| {})), []);
+    assert_eq!(twice(&history(2), &group(|_| {})), []);
+    let missed: Vec<i64> = lost(&history(1), &group(|_| {})).iter().map(|(offset, ..)| *offset).collect();
+    assert_eq!(missed, [2], "what was done with the old record does not count for the new one");
+}
+
+/// c1 has worked on the old records and does not see that others stand there: it never asks for them.
+#[test]
+fn re_11_records_that_a_group_took_for_those_that_it_had_read() {
+    let old = group(|consumer| consumer.validates_position = false);
+    let missed = |answer| [1, 2].map(|offset| (offset, Some(Cause::TruncationUnnoticed), answer));
+    assert_eq!(lost(&ended(rewritten(3)), &old), missed(Answer::Yes));
+    assert_eq!(lost(&ended(rewritten(3)), &group(|_| {})), missed(Answer::No), "clients since 2.3 compare epochs");
+    // The leader that lost them with its power leads on in its epoch: there is nothing to compare.
+    let mut run = rewritten(3);
+    for event in &mut run.events {
+        if let Fact::Appended { leader_epoch, .. } = &mut event.fact {
+            *leader_epoch = ackproof_core::types::LeaderEpoch(5);
+        }
+    }
+    let twice_in_5 = [1, 2].map(|offset| (offset, Some(Cause::WrittenTwiceInOneEpoch), Answer::Yes));
+    assert_eq!(lost(&ended(run), &group(|_| {})), twice_in_5);
 }

@@ -216,6 +216,28 @@ fn weak_and_strong_isr() {
     check(Invariant::LeaderCandidateCompleteness, &guilty, at, &innocent);
 }
 
+/// The leader has deleted everything; the follower that comes back kept its own record where that had been.
+#[test]
+fn what_lies_before_the_beginning_of_the_leaders_log_is_shown_to_nobody() {
+    let judged = |deletes: bool| {
+        let mut run = Run::started();
+        run.written(1, 4, 0, &[3]);
+        run.isr_decided(&[1, 2, 3], &[1, 3]);
+        run.adopts(1, &[1, 3]);
+        run.high_watermark(1, Role::Leader, 0, 1);
+        if deletes {
+            let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::RetentionMs);
+            run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+        }
+        run.copies(2, 3, 0);
+        run.isr_decided(&[1, 3], &[1, 2, 3]);
+        run.adopts(1, &[1, 2, 3]);
+        [Invariant::WeakIsr, Invariant::StrongIsr].map(|invariant| first(&run, invariant).is_some())
+    };
+    assert_eq!(judged(true), [false, false]);
+    assert_eq!(judged(false), [true, true]);
+}
+
 #[test]
 fn strong_isr_is_about_the_isr_of_the_controller() {
     // The leader does not count broker 3, the controller does: the mutant of KIP-497.
@@ -341,6 +363,22 @@ fn what_was_removed_or_rewritten_by_a_rule_is_not_missed() {
     run.say(NodeId::Broker(3), copied);
     run.high_watermark(3, Role::Follower, 0, 2);
     assert_eq!(first(&run, Invariant::LogMatching), None);
+}
+
+#[test]
+fn what_a_deposed_leader_appends_where_others_have_compacted_is_its_own() {
+    let mut run = two_committed();
+    run.elected(2, 5, &[2, 3], true, 2);
+    run.follows(3, 5, 2, 2);
+    run.written(2, 5, 2, &[3]);
+    run.written(2, 5, 3, &[3]);
+    run.high_watermark(2, Role::Leader, 2, 4);
+    let (from, to) = (Offset(0), Offset(4));
+    run.say(NodeId::Broker(2), Fact::Cleaned { partition: orders(), from, to, records_before: 4, records_after: 3 });
+    // Broker 1 was paused and does not know yet.
+    run.written(1, 4, 2, &[]);
+    run.written(1, 4, 3, &[]);
+    assert_eq!(broken(&run), []);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use ackproof_core::fact::{Fact, ForgottenReason, LogStartReason, ResetReason, Ro
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
 
-use crate::run::{C1, Run, acks, orders, payload, with_topic};
+use crate::run::{C1, Run, acks, group, of, orders, payload, processed, with_topic};
 
 const LEADER: NodeId = NodeId::Broker(1);
 
@@ -206,6 +206,25 @@ fn compaction_keeps_the_last_of_each_key_and_may_take_the_others() {
     let mut gap = acknowledged(&["k=1", "l=2", "k=3"]);
     ends_with_gaps(&mut gap, 3, &[(1, "l", Some("2")), (2, "k", Some("3"))]);
     assert_eq!(gap.judge(&compacted()).kinds(), [Kind::LostWrite]);
+}
+
+/// The group reads from a replica that has compacted its log; the one that leads at the end has not.
+#[test]
+fn what_compaction_took_where_a_group_read_is_not_missed() {
+    let read = |cleaned_to: i64| {
+        let mut run = acknowledged(&["k=a", "k=b", "j=c", "k=d"]);
+        cleaned(&mut run, cleaned_to);
+        for offset in 2..4 {
+            processed(&mut run, C1, offset);
+        }
+        let left = [(0, "k", Some("a")), (1, "k", Some("b")), (2, "j", Some("c")), (3, "k", Some("d"))];
+        ends_with_gaps(&mut run, 4, &left);
+        run
+    };
+    let contract = with_topic(group(|_| {}), |topic| topic.compacted = true);
+    let missed = |run: &Run| -> Vec<i64> { of(Kind::LostDelivery, run, &contract).iter().map(|one| one.0).collect() };
+    assert!(missed(&read(4)).is_empty());
+    assert_eq!(missed(&read(1)), [1], "the cleaner was never there");
 }
 
 #[test]

@@ -334,9 +334,13 @@ impl Run {
     }
 
     pub fn polled(&mut self, offset: i64, value: &str) -> u64 {
+        self.polled_by(C1, offset, value)
+    }
+
+    pub fn polled_by(&mut self, client: NodeId, offset: i64, value: &str) -> u64 {
         let key = self.keys.get(value).cloned();
         self.say(
-            C1,
+            client,
             Fact::Polled {
                 partition: orders(),
                 offset: Offset(offset),
@@ -452,6 +456,7 @@ pub fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
         name: name.into(),
         resets_to_latest: false,
         validates_position: true,
+        topics: Vec::new(),
         group: Some("billing".into()),
         instance: None,
         says_processed: true,

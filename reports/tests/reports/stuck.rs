@@ -54,6 +54,54 @@ fn a_group_whose_consumers_all_gave_up_reads_nothing() {
     assert_eq!(stuck(&mut run, &group(|_| {}), UNREAD), [(Some(Cause::ConsumerGaveUp), Answer::Yes)]);
 }
 
+/// The leader's log ends at offset 5 and its last record is at 0: nobody can fetch what would bring him to its end.
+#[test]
+fn a_log_that_ends_with_a_hole_keeps_its_followers_out_of_sync() {
+    let what = "orders-0: the high watermark 0 of broker 1 waits for the ISR [1] to reach log end offset 5";
+    let ends_at = |what: &str| {
+        let mut run = written();
+        run.lost_power(1);
+        run.loaded(1, 5);
+        stuck(&mut run, &acks(-1), what)
+    };
+    let found = [(Some(Cause::LogEndsWithHole), Answer::Yes)];
+    assert_eq!(ends_at("c1 is at offset 1 of orders-0, which ends at 5"), found, "nor do consumers get past it");
+    assert_eq!(ends_at("c1 is at offset 1 of orders-1, which ends at 5"), [(Some(Cause::Unknown), Answer::Unknown)]);
+    let judged = |loses_power: bool, end: i64, grows: bool| {
+        let mut run = written();
+        if loses_power {
+            run.lost_power(1);
+        } else {
+            run.killed(NodeId::Broker(1));
+        }
+        run.loaded(1, end);
+        if grows {
+            run.appends(0, 1, 4, end);
+        }
+        stuck(&mut run, &acks(-1), what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(true, 5, false), found);
+    assert_eq!(judged(true, 1, false), unknown, "it has everything up to its end");
+    assert_eq!(judged(true, 5, true), unknown, "there is something to fetch");
+    assert_eq!(judged(false, 5, false), unknown, "a process that dies takes nothing from its disk");
+}
+
+#[test]
+fn a_consumer_of_another_topic_reads_nothing_of_this_one() {
+    let judged = |topic: &str| {
+        let mut run = written();
+        assigned(&mut run, C1);
+        threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
+        assigned(&mut run, C2);
+        let mut contract = group(|_| {});
+        contract.consumers[1].topics = vec![topic.into()];
+        stuck(&mut run, &contract, UNREAD)
+    };
+    assert_eq!(judged("payments"), [(Some(Cause::ConsumerGaveUp), Answer::Yes)]);
+    assert_eq!(judged("orders"), [(Some(Cause::Unknown), Answer::Unknown)]);
+}
+
 #[test]
 fn a_consumer_that_lives_should_read() {
     let unknown = [(Some(Cause::Unknown), Answer::Unknown)];

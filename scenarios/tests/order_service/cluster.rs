@@ -158,6 +158,7 @@ impl Shop {
                 name: "orders-in".to_owned(),
                 resets_to_latest: false,
                 validates_position: true,
+                topics: Vec::new(),
                 group: self.group.map(|_| "billing".to_owned()),
                 instance: None,
                 says_processed: self.group.is_some(),
@@ -166,6 +167,7 @@ impl Shop {
                 last_wins: false,
                 versioned: false,
             }],
+            forgets_producers: false,
             notes: Vec::new(),
         }
     }

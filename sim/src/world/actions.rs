@@ -63,7 +63,8 @@ impl World {
         } else {
             self.hang_up(index, cause);
         }
-        if std::mem::take(&mut self.node_mut(index).starts_again) {
+        // Whoever gives the power back starts it.
+        if std::mem::take(&mut self.node_mut(index).starts_again) && !lost_power {
             self.queue.push(now, Happening::Start(index));
         }
         for record in abandoned {
@@ -355,7 +356,7 @@ impl World {
                 for target in targets {
                     // A broker that is still handing over its leaderships starts again when it has stopped.
                     let hands_over = matches!(action, Action::Stop(_)) && self.node(target).is_alive();
-                    self.node_mut(target).starts_again = hands_over;
+                    self.node_mut(target).starts_again |= hands_over;
                     self.start(target, cause, observer);
                 }
             }

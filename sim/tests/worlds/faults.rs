@@ -1,6 +1,6 @@
 //! Each fault does what it says, leaves its witness, and heals.
 
-use ackproof_core::fact::Fact;
+use ackproof_core::fact::{Event, Fact};
 use ackproof_core::types::{Duration, NodeId};
 use ackproof_sim::Outcome;
 use ackproof_sim::faults::{Action, MessageFault, Selector, Step, Trigger};
@@ -99,6 +99,25 @@ fn a_stopped_broker_hands_over_its_leadership_first() {
         let refused = facts.count(|fact| matches!(fact, Fact::BrokerFenced { .. }));
         assert!(refused <= 1, "a clean stop needs no session timeout");
     }
+}
+
+#[test]
+fn a_broker_that_is_told_to_stop_while_it_is_paused_starts_again_whatever_else_is_over_meanwhile() {
+    let victim = || Selector::Bound("victim".to_owned());
+    let later = |seconds, lasts, action| {
+        let step = step(Trigger::After(0), action);
+        lasting(lasts, Step { delay: Duration::from_secs(seconds), ..step })
+    };
+    let mut kill = lasting(10, when_appended(20, Action::Kill(Selector::AFollowerOf(crate::build::partition()))));
+    kill.bind = Some("victim".to_owned());
+    let mut start = step(Trigger::After(0), Action::Start(victim()));
+    start.delay = Duration::from_secs(2);
+    // It stops when it is resumed, after 18 seconds: until then, 2 seconds of rest are over, and so is what killed it once.
+    let pause = later(3, 15, Action::Pause(victim()));
+    let stop = later(4, 2, Action::Stop(victim()));
+    let facts = check_harmless(safe().step(kill).step(start).step(pause).step(stop), 1);
+    let stops = |event: &&Event| event.fact == Fact::NodeStopped && matches!(event.node, NodeId::Broker(_));
+    assert_eq!(facts.events.iter().filter(stops).count(), 1);
 }
 
 #[test]

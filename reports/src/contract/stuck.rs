@@ -1,0 +1,28 @@
+//! What may wait for ever although every fault is over.
+
+use super::Permitted;
+use crate::explain::Cause;
+
+pub(super) fn permits(cause: Option<Cause>) -> Permitted {
+    match cause {
+        Some(Cause::CorruptRecord) => {
+            Permitted::yes("a checksum tells that a record is damaged; no replica repairs another's disk on read")
+        }
+        Some(Cause::WrittenTwiceInOneEpoch) => Permitted::yes(
+            "unsynced records may go with the power, and a leader that is back before it is missed keeps its epoch",
+        ),
+        Some(Cause::StoppedByRecord) => {
+            Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
+        }
+        Some(Cause::ConsumerGaveUp) => {
+            Permitted::yes("the program heard it, and a consumer that `poll()` has thrown this from never joins again")
+        }
+        Some(Cause::LogEndsWithHole) => Permitted::yes(
+            "unsynced records may go with the power, and nobody can fetch up to the end of a log that ends with a hole until something is written behind it",
+        ),
+        Some(Cause::SentAgainForEver) => {
+            Permitted::yes("what failed is the application's to repeat, and it repeats it without an end")
+        }
+        Some(_) | None => Permitted::unknown("no setting lets anything wait for ever once the faults are over"),
+    }
+}

@@ -1,0 +1,155 @@
+//! Offsets that were given out again, and which of the records at such an offset a program has worked on.
+//!
+//! A log that loses its end (a loss of power, an unclean election, a leader that nobody followed) is written on from there: other
+//! records stand at the same offsets. What a program did with an old one was not done with the new one, even if it had the old one
+//! in its buffer for long. So what counts is what it had been given.
+
+use std::collections::BTreeMap;
+
+use ackproof_core::fact::{Event, Fact, Payload, Role};
+use ackproof_core::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
+
+use super::{Copy, History};
+
+/// What happened twice at offsets of one partition. Costs nothing as long as nothing did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rewrites {
+    /// After the last offset that any leader gave out.
+    end: i64,
+    again: Vec<Batch>,
+    /// What each client was given last at an offset, since the first offset was given out again.
+    given: BTreeMap<(u32, i64), u64>,
+    /// What it worked on, and when.
+    worked_on: BTreeMap<(u32, i64, Instant), u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    base: i64,
+    last: i64,
+    epoch: LeaderEpoch,
+}
+
+impl Rewrites {
+    /// A leader appended a batch.
+    fn appended(&mut self, base: Offset, last: Offset, epoch: LeaderEpoch) {
+        if base.0 < self.end {
+            self.again.push(Batch { base: base.0, last: last.0, epoch });
+        }
+        self.end = self.end.max(last.0.saturating_add(1));
+    }
+
+    fn any(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    fn worked_on(&mut self, client: u32, offset: Offset, at: Instant) {
+        if let Some(digest) = self.given.get(&(client, offset.0)) {
+            self.worked_on.insert((client, offset.0, at), *digest);
+        }
+    }
+
+    /// Whether another record had stood at the offset of this one.
+    fn is_rewritten(&self, copy: &Copy) -> bool {
+        let is_it =
+            |batch: &Batch| batch.epoch == copy.leader_epoch && (batch.base..=batch.last).contains(&copy.offset);
+        self.again.iter().any(is_it)
+    }
+}
+
+/// A record of the log that is left.
+#[derive(Clone, Debug)]
+pub(crate) struct Survivor<'h> {
+    pub offset: i64,
+    pub key: Option<Payload>,
+    pub value: Option<Payload>,
+    /// If another one had stood there: what this one is.
+    rewritten: Option<(&'h Rewrites, u64)>,
+}
+
+impl Survivor<'_> {
+    /// Whether it was this record that a client worked on at that time. What it had been given before any offset was given out again
+    /// was an older one.
+    pub fn was_worked_on(&self, client: u32, at: Instant) -> bool {
+        self.rewritten.is_none_or(|(rewrites, digest)| {
+            rewrites.worked_on.get(&(client, self.offset, at)).is_some_and(|worked_on| *worked_on == digest)
+        })
+    }
+}
+
+impl History {
+    /// The records in the surviving log of a partition, in order.
+    pub(crate) fn surviving_records(&self, name: &TopicPartition) -> Vec<Survivor<'_>> {
+        let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
+            return Vec::new();
+        };
+        let leader = partition.leader().map(|replica| replica.broker);
+        let copies = partition.copies.iter().filter(|copy| leader.is_none_or(|leader| leader == copy.broker));
+        let records: BTreeMap<i64, &Copy> = copies.map(|copy| (copy.offset, copy)).collect();
+        let rewrites = &partition.rewrites;
+        let survivor = |copy: &Copy| Survivor {
+            offset: copy.offset,
+            key: copy.key.clone(),
+            value: copy.value.clone(),
+            rewritten: rewrites.is_rewritten(copy).then_some((rewrites, copy.digest)),
+        };
+        records.into_values().map(survivor).collect()
+    }
+
+    pub(super) fn observe_rewrites(&mut self, event: &Event) {
+        match (&event.fact, event.node) {
+            (Fact::Appended { partition, role: Role::Leader, base_offset, last_offset, leader_epoch, .. }, _) => {
+                let index = self.partition(partition);
+                self.partitions[index].rewrites.appended(*base_offset, *last_offset, *leader_epoch);
+            }
+            (
+                Fact::Polled { partition, offset, key, value }
+                | Fact::SharePolled { partition, offset, key, value, .. },
+                NodeId::Client(client),
+            ) => {
+                let index = self.partition(partition);
+                if self.partitions[index].rewrites.any() {
+                    let digest = self.digest(partition.topic.as_str(), key.as_ref(), value.as_ref());
+                    self.partitions[index].rewrites.given.insert((client, offset.0), digest);
+                }
+            }
+            (
+                Fact::Processed { partition, offset, .. } | Fact::GaveUp { partition, offset, .. },
+                NodeId::Client(client),
+            ) => self.worked_on(client, partition, &[*offset], event.time),
+            (Fact::StoreWrote { partition, results, client, .. }, _) => {
+                self.worked_on(*client, partition, results, event.time);
+            }
+            _ => {}
+        }
+    }
+
+    fn worked_on(&mut self, client: u32, partition: &TopicPartition, offsets: &[Offset], at: Instant) {
+        let index = self.partition(partition);
+        let rewrites = &mut self.partitions[index].rewrites;
+        if rewrites.any() {
+            offsets.iter().for_each(|offset| rewrites.worked_on(client, *offset, at));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_where_something_stood_is_rewritten() {
+        let mut rewrites = Rewrites::default();
+        rewrites.appended(Offset(0), Offset(4), LeaderEpoch(1));
+        rewrites.appended(Offset(5), Offset(5), LeaderEpoch(1));
+        assert!(!rewrites.any());
+        // The next leader has nothing from offset 3 on.
+        rewrites.appended(Offset(3), Offset(6), LeaderEpoch(2));
+        let is_rewritten = |offset, epoch| {
+            let leader_epoch = LeaderEpoch(epoch);
+            rewrites.is_rewritten(&Copy { broker: 1, offset, leader_epoch, digest: 0, key: None, value: None })
+        };
+        assert_eq!([is_rewritten(2, 1), is_rewritten(3, 1), is_rewritten(5, 1)], [false; 3], "the first there");
+        assert_eq!([is_rewritten(3, 2), is_rewritten(6, 2), is_rewritten(7, 2)], [true, true, false]);
+    }
+}
