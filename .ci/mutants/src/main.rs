@@ -15,12 +15,14 @@ use std::process::{Command, ExitCode};
 use scratch::{Scratch, said};
 
 const USAGE: &str = "\
-usage: mutants COMMAND [--scratch FOLDER] [--list FILE] [--limit SECONDS]
+usage: mutants COMMAND [--scratch FOLDER] [--list FILE] [--limit SECONDS] [--tests]
 
   run     list, rewrite, build, note what reaches what, run each mutant; goes on where it was stopped
   again   as run, but mutants that survived are run again
   check   the switch is honest: with none on all passes, and mutants that are plainly fatal are killed
-  table   write the tables of docs/mutation.md";
+  table   write the tables of docs/mutation.md
+
+  --tests  no campaign and no scenarios: quick, for whoever writes tests";
 
 fn main() -> ExitCode {
     match mutants(std::env::args().skip(1).collect()) {
@@ -38,7 +40,8 @@ fn mutants(arguments: Vec<String>) -> Result<(), String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect(".ci/mutants lies in it").to_owned();
     let folder = option("--scratch").map_or_else(|| std::env::temp_dir().join("ackproof-mutants"), PathBuf::from);
     std::fs::create_dir_all(&folder).map_err(said)?;
-    let scratch = Scratch { source, folder };
+    let tests_only = arguments.iter().any(|argument| argument == "--tests");
+    let scratch = Scratch { source, folder, tests_only };
     let listed = match option("--list") {
         Some(path) => PathBuf::from(path),
         None => list_mutants(&scratch)?,

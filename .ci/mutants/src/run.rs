@@ -116,6 +116,9 @@ pub fn run(scratch: &Scratch, mutants: &[Mutant], again: bool, limit: Option<u64
             eprintln!("tests: {} of {total}, {} survived", done + 1, left.len());
         }
     }
+    if scratch.tests_only {
+        return Ok(());
+    }
     runner.record_worlds()?;
     left.sort_by_key(|(mutant, ..)| mutant.module);
     let total = left.len();

@@ -13,11 +13,11 @@ use crate::list::Mutant;
 use crate::rewrite::{Rewritten, rewrite};
 
 /// What is built: the tests of `core`, and with the last one of these the program that runs scenarios and campaigns.
-const BUILD: [&str; 14] = [
+const ALL: [&str; 4] = ["--workspace", "--lib", "--test", "deploy"];
+const TESTS: [&str; 3] = ["-p", "ackproof-core", "--lib"];
+const BUILD: [&str; 10] = [
     "test",
-    "--workspace",
     "--no-run",
-    "--lib",
     "--test",
     "config",
     "--test",
@@ -26,20 +26,25 @@ const BUILD: [&str; 14] = [
     "log_model",
     "--test",
     "record_batch",
-    "--test",
-    "deploy",
 ];
 /// What the compiler says of a mutant that has the wrong type or names what is not there, by itself.
 const UNVIABLE: [&str; 9] = ["E0277", "E0308", "E0369", "E0368", "E0599", "E0600", "E0614", "E0728", "E0015"];
 const NOT_EXHAUSTIVE: &str = "E0004";
 
-/// Mutants that are left out.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// Mutants that are left out, by number.
+#[derive(Debug, Default)]
 pub struct LeftOut {
     /// The program does not compile with them.
     pub unviable: BTreeSet<usize>,
     /// They cannot be put behind a switch, with the reason.
     pub not_tried: BTreeMap<usize, String>,
+}
+
+/// The same by key, which stays what it is when the source changes elsewhere.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    unviable: BTreeSet<String>,
+    not_tried: BTreeMap<String, String>,
 }
 
 /// Programs that were built.
@@ -55,6 +60,8 @@ pub struct Built {
 pub struct Scratch {
     pub source: PathBuf,
     pub folder: PathBuf,
+    /// No scenario is run, and no campaign: the rest of the project need not be built.
+    pub tests_only: bool,
 }
 
 impl Scratch {
@@ -64,9 +71,7 @@ impl Scratch {
 
     /// Copies, rewrites and builds until it compiles.
     pub fn build(&self, mutants: &[Mutant]) -> Result<(Built, LeftOut), String> {
-        let path = self.folder.join("left-out.json");
-        let mut left_out: LeftOut =
-            fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let mut left_out = self.left_out(mutants);
         for round in 1.. {
             let files = self.write(mutants, &mut left_out)?;
             eprintln!(
@@ -75,12 +80,35 @@ impl Scratch {
                 left_out.not_tried.len()
             );
             let built = self.cargo(&files, &mut left_out)?;
-            fs::write(&path, serde_json::to_vec(&left_out).expect("it is plain data")).map_err(said)?;
+            self.keep(mutants, &left_out)?;
             if let Some(built) = built {
                 return Ok((built, left_out));
             }
         }
         unreachable!("a build ends or fails")
+    }
+
+    /// What has been left out so far.
+    pub fn left_out(&self, mutants: &[Mutant]) -> LeftOut {
+        let kept = fs::read(self.folder.join("left-out.json")).unwrap_or_default();
+        let kept: Kept = serde_json::from_slice(&kept).unwrap_or_default();
+        let unviable = mutants.iter().filter(|mutant| kept.unviable.contains(&mutant.key));
+        let not_tried = |mutant: &Mutant| Some((mutant.number, kept.not_tried.get(&mutant.key)?.clone()));
+        LeftOut {
+            unviable: unviable.map(|mutant| mutant.number).collect(),
+            not_tried: mutants.iter().filter_map(not_tried).collect(),
+        }
+    }
+
+    fn keep(&self, mutants: &[Mutant], left_out: &LeftOut) -> Result<(), String> {
+        let unviable = mutants.iter().filter(|mutant| left_out.unviable.contains(&mutant.number));
+        let not_tried = |mutant: &Mutant| Some((mutant.key.clone(), left_out.not_tried.get(&mutant.number)?.clone()));
+        let kept = Kept {
+            unviable: unviable.map(|mutant| mutant.key.clone()).collect(),
+            not_tried: mutants.iter().filter_map(not_tried).collect(),
+        };
+        let kept = serde_json::to_vec(&kept).expect("it is plain data");
+        fs::write(self.folder.join("left-out.json"), kept).map_err(said)
     }
 
     fn write(&self, mutants: &[Mutant], left_out: &mut LeftOut) -> Result<BTreeMap<String, Rewritten>, String> {
@@ -123,6 +151,7 @@ impl Scratch {
     fn cargo(&self, files: &BTreeMap<String, Rewritten>, left_out: &mut LeftOut) -> Result<Option<Built>, String> {
         let output = Command::new("cargo")
             .args(BUILD)
+            .args(if self.tests_only { &TESTS[..] } else { &ALL })
             .args(["--message-format", "json"])
             .current_dir(self.tree())
             .stderr(Stdio::inherit())

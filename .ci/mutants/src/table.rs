@@ -18,8 +18,7 @@ pub fn write(scratch: &Scratch, mutants: &[Mutant]) -> Result<(), String> {
     let (Some(start), Some(end)) = (text.find(MARKS[0]), text.find(MARKS[1])) else {
         return Err(format!("{}: the marks are missing", path.display()));
     };
-    let left_out = fs::read(scratch.folder.join("left-out.json")).map_err(said)?;
-    let left_out: LeftOut = serde_json::from_slice(&left_out).map_err(|error| error.to_string())?;
+    let left_out = scratch.left_out(mutants);
     let tables = Tables { mutants, left_out, outcomes: outcomes(scratch), equivalent: equivalent()? };
     let tables = tables.write()?;
     fs::write(&path, format!("{}\n\n{tables}\n{}", &text[..start + MARKS[0].len()], &text[end..])).map_err(said)

@@ -61,6 +61,9 @@ pub(crate) struct Cluster<M> {
     pub(crate) repeated_deadlines: u32,
     /// Nobody accepts connections.
     pub(crate) refuses_connections: bool,
+    /// What the next requests for a producer id are refused with.
+    producer_id_errors: Vec<ErrorCode>,
+    pub(crate) producer_id_requests: u64,
     next_producer_id: i64,
     next_offset: i64,
     facts: Vec<Fact>,
@@ -70,6 +73,11 @@ pub(crate) struct Cluster<M> {
 
 impl<M: Machine> Cluster<M> {
     pub(crate) fn new(machine: M) -> Self {
+        Self::refusing_producer_ids(machine, Vec::new())
+    }
+
+    /// The same, but the first requests for a producer id are refused.
+    pub(crate) fn refusing_producer_ids(machine: M, errors: Vec<ErrorCode>) -> Self {
         let mut cluster = Self {
             bench: Bench::default(),
             machine,
@@ -82,6 +90,8 @@ impl<M: Machine> Cluster<M> {
             leader: (1, 0),
             repeated_deadlines: 99,
             refuses_connections: false,
+            producer_id_errors: errors,
+            producer_id_requests: 0,
             next_producer_id: 7,
             next_offset: 0,
             facts: Vec::new(),
@@ -315,7 +325,14 @@ impl<M: Machine> Cluster<M> {
                 self.metadata_requests += 1;
                 self.metadata(&request).into()
             }
-            Request::InitProducerId(_) => {
+            Request::InitProducerId(request) => {
+                let asked_for = (request.producer_id.0, request.producer_epoch, request.transactional_id);
+                assert_eq!(asked_for, (-1, -1, None), "it asks for a new one");
+                self.producer_id_requests += 1;
+                if let Some(error) = self.producer_id_errors.pop() {
+                    let refusal = InitProducerIdResponse::default().with_error_code(error.0);
+                    return Some(Input::Response { connection, correlation_id, response: refusal.into() });
+                }
                 self.next_producer_id += 1;
                 InitProducerIdResponse::default().with_producer_id(ProducerId(self.next_producer_id - 1)).into()
             }

@@ -60,11 +60,11 @@ impl BatchScanner {
                     self.position += batch.size_in_bytes() as u64;
                     return Ok(Scanned::Batch { position, batch });
                 }
-                Err(BatchError::Truncated { needed }) if needed as u64 <= left => {
+                Err(BatchError::Truncated { needed }) => {
                     let wanted = WINDOW_BYTES.max(needed as u64).min(left) as usize;
                     self.window = storage.read_at(self.file, self.position, wanted)?;
                     self.window_at = self.position;
-                    // A disk that gives less than it has would keep us here for ever.
+                    // It is torn. To go on would be to go on for ever, as with a disk that gives less than it has.
                     if self.window.len() < needed {
                         return Ok(Scanned::Broken);
                     }

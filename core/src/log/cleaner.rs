@@ -115,7 +115,7 @@ impl UnifiedLog {
         let dirty = &closed[closed.partition_point(|segment| segment.base_offset() <= first_dirty).saturating_sub(1)..];
         let lag = self.config.min_compaction_lag_ms.as_millis();
         let young = |segment: &&LogSegment| {
-            lag > 0 && u64::try_from(now.0.saturating_sub(segment.largest_timestamp().0)).is_ok_and(|age| age < lag)
+            u64::try_from(now.0.saturating_sub(segment.largest_timestamp().0)).is_ok_and(|age| age < lag)
         };
         let uncleanable = [self.high_watermark, self.active().base_offset()]
             .into_iter()
@@ -156,9 +156,10 @@ impl UnifiedLog {
         let new_horizon = self.toggles.delete_horizon.then_some(Timestamp(now.0.saturating_add(retention)));
         let (mut before, mut after) = (0, 0);
         let mut at = 0;
-        while self.segments[at].base_offset() < end && at + 1 < self.segments.len() {
+        // The active segment begins at `end` or beyond.
+        while self.segments[at].base_offset() < end {
             let count = self.group_from(at, end);
-            let (cleaned, counts) = self.copy(at, count, (old_horizon, new_horizon), &last_of_keys, end, ctx)?;
+            let (cleaned, counts) = self.copy(at, count, (old_horizon, new_horizon), &last_of_keys, ctx)?;
             (before, after) = (before + counts.0, after + counts.1);
             self.replace(at, count, cleaned, ctx)?;
             at += 1;
@@ -217,8 +218,7 @@ impl UnifiedLog {
                 && times <= self.config.segment_index_bytes
                 && (segment.size() == 0 || segment.next_offset().0 - base.0 <= i64::from(i32::MAX))
         };
-        let closed = &self.segments[first..self.segments.len() - 1];
-        closed.iter().take_while(fits).count().max(1)
+        self.segments[first..].iter().take_while(fits).count().max(1)
     }
 
     /// Copies what is to be kept of `count` segments into a new one; also counts records before and after.
@@ -228,7 +228,6 @@ impl UnifiedLog {
         count: usize,
         (old_horizon, new_horizon): (i64, Option<Timestamp>),
         last_of_keys: &BTreeMap<Bytes, Offset>,
-        end: Offset,
         ctx: &mut Context<'_>,
     ) -> io::Result<(LogSegment, (u64, u64))> {
         let originals = &self.segments[first..first + count];
@@ -251,7 +250,7 @@ impl UnifiedLog {
                     self.append_piece(&mut cleaned, &mut piece, ctx)?;
                 }
                 piece.read += batch.size_in_bytes();
-                let filtered = self.filter_batch(&batch, tombstones, last_of_keys, end).map_err(invalid)?;
+                let filtered = self.filter_batch(&batch, tombstones, last_of_keys).map_err(invalid)?;
                 counts.0 += u64::from(filtered.records_before);
                 counts.1 += u64::from(filtered.records_after);
                 piece.kept.extend(filtered.batch);
@@ -272,7 +271,6 @@ impl UnifiedLog {
         batch: &RecordBatch,
         tombstones: Tombstones,
         last_of_keys: &BTreeMap<Bytes, Offset>,
-        end: Offset,
     ) -> Result<filter::Filtered, BatchError> {
         let is_last_of_producer = self
             .producers
@@ -282,7 +280,7 @@ impl UnifiedLog {
             if batch.has_producer_id() && is_last_of_producer { WhenEmpty::KeepHeader } else { WhenEmpty::Drop };
         let may_go = tombstones.may_go(batch);
         let keep = |record: &Record| {
-            if batch.is_control() || record.offset >= end {
+            if batch.is_control() {
                 return true;
             }
             // A record without key cannot be compacted; there is none but from before the policy.

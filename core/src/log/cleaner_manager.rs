@@ -120,5 +120,8 @@ impl CleanerManager {
 }
 
 #[cfg(test)]
+#[path = "cleaner_edge_tests.rs"]
+mod edge_tests;
+#[cfg(test)]
 #[path = "cleaner_tests.rs"]
 mod tests;

@@ -13,7 +13,7 @@ use crate::types::{Duration, Instant, LeaderEpoch, ProducerEpoch, Ratio, Sequenc
 
 const DAY: u64 = 86_400_000;
 
-fn compacted() -> LogConfig {
+pub(super) fn compacted() -> LogConfig {
     LogConfig {
         cleanup_policy: CleanupPolicy { delete: false, compact: true },
         delete_retention_ms: Duration::from_millis(DAY),
@@ -24,7 +24,7 @@ fn compacted() -> LogConfig {
 }
 
 /// A batch with one record.
-fn put(key: Option<&str>, value: Option<&str>, timestamp: i64, producer: Option<i32>) -> Bytes {
+pub(super) fn put(key: Option<&str>, value: Option<&str>, timestamp: i64, producer: Option<i32>) -> Bytes {
     let mut builder = BatchBuilder::new(Compression::None, usize::MAX);
     builder.append(Timestamp(timestamp), key.map(str::as_bytes), value.map(str::as_bytes), &[]);
     if let Some(sequence) = producer {
@@ -40,25 +40,25 @@ fn put(key: Option<&str>, value: Option<&str>, timestamp: i64, producer: Option<
 
 /// A log, and the cleaner that has not looked at it yet.
 #[derive(Clone)]
-struct Fixture {
-    bench: Bench,
-    logs: BTreeMap<TopicPartition, UnifiedLog>,
-    cleaner: CleanerManager,
+pub(super) struct Fixture {
+    pub bench: Bench,
+    pub logs: BTreeMap<TopicPartition, UnifiedLog>,
+    pub cleaner: CleanerManager,
 }
 
 impl Fixture {
-    fn new(config: LogConfig, toggles: Toggles) -> Fixture {
+    pub fn new(config: LogConfig, toggles: Toggles) -> Fixture {
         let mut bench = Bench::new();
         let log = bench.with(|ctx| UnifiedLog::load(partition(), config, toggles, Offset(0), true, ctx)).unwrap();
         Fixture { bench, logs: [(partition(), log)].into(), cleaner: CleanerManager::default() }
     }
 
-    fn log(&mut self) -> &mut UnifiedLog {
+    pub fn log(&mut self) -> &mut UnifiedLog {
         self.logs.get_mut(&partition()).unwrap()
     }
 
     /// Appends `key=value` (nothing after the sign: a tombstone) at the present, and commits it.
-    fn append(&mut self, records: &[&str]) {
+    pub fn append(&mut self, records: &[&str]) {
         for record in records {
             let (key, value) = record.split_once('=').unwrap();
             let timestamp = (self.bench.now.0 / 1_000_000) as i64;
@@ -67,7 +67,7 @@ impl Fixture {
         }
     }
 
-    fn append_batch(&mut self, batch: Bytes) {
+    pub fn append_batch(&mut self, batch: Bytes) {
         let Fixture { bench, logs, .. } = self;
         let log = logs.get_mut(&partition()).unwrap();
         let end = bench.with(|ctx| log.append_as_leader(batch, LeaderEpoch(0), ctx)).unwrap().last_offset.next();
@@ -75,24 +75,24 @@ impl Fixture {
     }
 
     /// Begins a new segment, so that everything before it can be cleaned.
-    fn roll(&mut self) {
+    pub fn roll(&mut self) {
         let Fixture { bench, logs, .. } = self;
         let log = logs.get_mut(&partition()).unwrap();
         let end = log.log_end_offset();
         bench.with(|ctx| log.roll(end, ctx)).unwrap();
     }
 
-    fn run(&mut self) -> Cleaned {
+    pub fn run(&mut self) -> Cleaned {
         let Fixture { bench, logs, cleaner } = self;
         bench.with(|ctx| cleaner.run(logs, ctx)).unwrap()
     }
 
-    fn at(&mut self, millis: u64) {
+    pub fn at(&mut self, millis: u64) {
         self.bench.now = Instant(millis * 1_000_000);
     }
 
     /// What is in the log: `offset:key=value`.
-    fn records(&mut self) -> Vec<String> {
+    pub fn records(&mut self) -> Vec<String> {
         let Fixture { bench, logs, .. } = self;
         survey(&logs[&partition()], &mut bench.disk)
     }

@@ -535,11 +535,14 @@ fn read_broker_epoch(path: &str, ctx: &mut Context<'_>) -> io::Result<BrokerEpoc
 /// The partition that a directory is named after.
 fn partition_of(directory: &str) -> Option<TopicPartition> {
     let (topic, number) = directory.rsplit_once('-')?;
-    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { number.parse().ok()? } else { return None };
     (!topic.is_empty()).then(|| TopicPartition::of(topic, number))
 }
 
+#[cfg(test)]
+#[path = "log_manager_task_tests.rs"]
+mod task_tests;
 #[cfg(test)]
 #[path = "log_manager_tests.rs"]
 mod tests;

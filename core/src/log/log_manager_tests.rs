@@ -132,7 +132,7 @@ fn unreadable_recovery_points_mean_that_nothing_is_known_to_be_synced() {
 #[test]
 fn only_directories_that_are_named_after_partitions_are_logs() {
     let mut bench = Bench::new();
-    for name in ["orders-0", "lost+found", "orders-0.1f3-delete", "-1", "x-", "a-b-3"] {
+    for name in ["orders-0", "lost+found", "orders-0.1f3-delete", "-1", "x-", "y-+5", "a-b-3"] {
         bench.with(|ctx| ctx.storage().create_dir(name)).unwrap();
     }
     let manager = manager(&mut bench, config());

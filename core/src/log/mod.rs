@@ -10,6 +10,8 @@ mod batch_scanner;
 pub mod checkpoints;
 mod cleaner;
 mod cleaner_manager;
+#[cfg(test)]
+mod durability_tests;
 mod index_file;
 pub mod leader_epoch_cache;
 mod leftovers;
@@ -21,8 +23,12 @@ pub mod partition_metadata;
 mod producer_loading;
 pub mod producer_snapshot;
 pub mod producer_state;
+#[cfg(test)]
+mod recovery_tests;
 mod retention;
 pub mod segment;
+#[cfg(test)]
+mod segment_tests;
 #[cfg(test)]
 mod testing;
 pub mod time_index;
@@ -32,6 +38,8 @@ mod transactions;
 mod truncation;
 pub mod unified_log;
 mod validator;
+#[cfg(test)]
+mod watched_disk;
 
 pub use append::{AppendError, AppendInfo};
 pub use checkpoints::OffsetCheckpointFile;

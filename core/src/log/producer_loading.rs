@@ -63,7 +63,7 @@ impl UnifiedLog {
             }
             Rebuild::Truncation => {}
         }
-        let nothing_known = why == Rebuild::Truncation && producers.entries().is_empty() && producers.map_end >= end;
+        let nothing_known = producers.entries().is_empty() && producers.map_end >= end;
         producers.truncate_and_reload(self.log_start, end, &directory, storage)?;
         if end > producers.map_end && !nothing_known {
             let mut producers = std::mem::take(&mut self.producers);
@@ -120,7 +120,6 @@ impl UnifiedLog {
             let mut scanner = segment.scanner(segment.position_reaching(start));
             loop {
                 let batch = match scanner.next(storage)? {
-                    Scanned::Batch { batch, .. } if batch.base_offset() >= end => break,
                     Scanned::Batch { batch, .. } => batch,
                     Scanned::End => break,
                     Scanned::Broken => return Err(segment.damaged()),

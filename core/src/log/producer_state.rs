@@ -407,6 +407,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn with_a_producer_its_open_transaction_is_forgotten_and_nobody_elses() {
+        let mut state = ProducerStateManager::default();
+        for (producer, offset) in [(7, 100), (8, 101), (8, 102)] {
+            let first = i32::from(offset == 102);
+            state.update(&parse(&Batch::of(1).producer(producer, 0, first).in_transaction().at(offset, 0).build()));
+        }
+        assert_eq!(state.first_unstable_offset(), Some(Offset(100)));
+        assert_eq!(state.truncate_head(Offset(102), Toggles::of(KafkaVersion::new(2, 2))), [7]);
+        let known: Vec<i64> = state.entries().iter().map(|entry| entry.producer_id).collect();
+        assert_eq!((known, state.first_unstable_offset()), (vec![8], Some(Offset(101))));
+    }
+
+    #[test]
+    fn the_state_is_that_of_the_log_start_at_least() {
+        let mut state = after(&[(0, 0, 1)]);
+        state.set_map_end(Offset(101));
+        state.on_log_start_incremented(Offset(90));
+        assert_eq!((state.map_end, state.last_snapshot), (Offset(101), Offset(90)));
+        state.snapshots.extend([Offset(95), Offset(110)]);
+        state.on_log_start_incremented(Offset(120));
+        assert_eq!((state.map_end, state.last_snapshot), (Offset(120), Offset(110)));
+        assert_eq!([110, 111].map(|offset| state.forget_snapshot(Offset(offset))), [true, false]);
+        assert!(!state.forget_snapshot(Offset(110)), "it is forgotten");
+    }
+
     fn duplicate_at(verdict: Verdict) -> Option<(i64, i64)> {
         match verdict {
             Verdict::Duplicate(found) => Some((found.first_offset.0, found.last_offset.0)),

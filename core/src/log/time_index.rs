@@ -176,6 +176,24 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_takes_twelve_bytes_and_the_last_place_is_for_the_closing_one() {
+        let index = index(&mut MemoryStorage::default());
+        assert_eq!(index.size_in_bytes(), 24);
+        // Of two entries; `segment.index.bytes` is rounded down to whole ones.
+        assert_eq!([35, 36, 47, 48, 60].map(|max| index.is_full(max)), [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn an_entry_may_have_the_offset_of_the_one_before_but_none_below() {
+        let mut disk = MemoryStorage::default();
+        let mut index = index(&mut disk);
+        for (timestamp, offset, entries) in [(1006, 109, 2), (1006, 110, 3), (1007, 111, 4)] {
+            index.maybe_append(Timestamp(timestamp), Offset(offset), &mut disk).unwrap();
+            assert_eq!(index.iter().count(), entries, "{timestamp} at {offset}");
+        }
+    }
+
+    #[test]
     fn entries_that_do_not_grow_or_fit_are_not_believed() {
         const MAX: u32 = i32::MAX as u32;
         let table: &[(&[(i64, u32)], bool)] = &[

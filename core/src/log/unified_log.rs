@@ -220,7 +220,7 @@ impl UnifiedLog {
         timestamp: Timestamp,
         ctx: &mut Context<'_>,
     ) -> io::Result<Option<(Timestamp, Offset, LeaderEpoch)>> {
-        match self.segments.iter().find(|segment| segment.size() > 0 && segment.max_timestamp() >= timestamp) {
+        match self.segments.iter().find(|segment| segment.max_timestamp() >= timestamp) {
             Some(segment) => segment.offset_by_timestamp(timestamp, self.log_start, ctx.storage()),
             None => Ok(None),
         }

@@ -213,8 +213,18 @@ mod tests {
     #[test]
     fn a_client_may_send_one_good_batch() {
         let good = Batch::of(3).build();
-        let small = LogConfig { max_message_bytes: 70, ..config() };
-        let tiny_segment = LogConfig { segment_bytes: 70, ..config() };
+        let len = good.len() as u64;
+        let room_for = |max_message_bytes: u64| LogConfig { max_message_bytes, ..config() };
+        let segment_of = |segment_bytes: u64| LogConfig { segment_bytes, ..config() };
+        // The number of records, and the offset of the last one relative to the first.
+        let counts = |records: i32, last_offset_delta: i32| {
+            let mut bytes = good.to_vec();
+            bytes[57..61].copy_from_slice(&records.to_be_bytes());
+            bytes[23..27].copy_from_slice(&last_offset_delta.to_be_bytes());
+            let crc = crc32c::crc32c(&bytes[21..]);
+            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+            Bytes::from(bytes)
+        };
         let table = [
             ("a good one", good.clone(), config(), Ok(())),
             ("with half of another behind it", two(&good, &good.slice(..40)), config(), Ok(())),
@@ -225,8 +235,14 @@ mod tests {
             ("another magic", corrupt(&good, 16), config(), Err(ErrorCode::INVALID_RECORD)),
             ("a flipped bit", corrupt(&good, good.len() - 1), config(), Err(ErrorCode::CORRUPT_MESSAGE)),
             ("a sequence below 0", Batch::of(1).producer(7, 0, -1).build(), config(), Err(ErrorCode::INVALID_RECORD)),
-            ("above max.message.bytes", good.clone(), small, Err(ErrorCode::MESSAGE_TOO_LARGE)),
-            ("above segment.bytes", good.clone(), tiny_segment, Err(ErrorCode::RECORD_LIST_TOO_LARGE)),
+            ("of three records, as it says", counts(3, 2), config(), Ok(())),
+            ("of fewer records than offsets", counts(2, 2), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("without a record", counts(0, -1), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("of less than no record", counts(-1, -2), config(), Err(ErrorCode::INVALID_RECORD)),
+            ("max.message.bytes to the byte", good.clone(), room_for(len), Ok(())),
+            ("above max.message.bytes", good.clone(), room_for(len - 1), Err(ErrorCode::MESSAGE_TOO_LARGE)),
+            ("segment.bytes to the byte", good.clone(), segment_of(len), Ok(())),
+            ("above segment.bytes", good.clone(), segment_of(len - 1), Err(ErrorCode::RECORD_LIST_TOO_LARGE)),
         ];
         for (what, bytes, config, expected) in table {
             assert_eq!(validate_from_client(bytes, &config, Timestamp(1_000)).map(|_| ()), expected, "{what}");
@@ -259,6 +275,28 @@ mod tests {
             let found = validate_from_client(batch.clone(), &config, Timestamp(now)).map(|_| ());
             assert_eq!(found, expected, "{what}");
         }
+        let unbounded = LogConfig {
+            message_timestamp_before_max_ms: Duration::FOREVER,
+            message_timestamp_after_max_ms: Duration::FOREVER,
+            ..config()
+        };
+        let compact =
+            |config: LogConfig| LogConfig { cleanup_policy: CleanupPolicy { delete: false, compact: true }, ..config };
+        let appended =
+            |config: LogConfig| LogConfig { message_timestamp_type: TimestampType::LogAppendTime, ..compact(config) };
+        let too_old = Err(ErrorCode::INVALID_TIMESTAMP);
+        for (what, config, timestamp, now, expected) in [
+            ("at the end of time", unbounded.clone(), i64::MAX, 0, Ok(())),
+            ("at its beginning", unbounded, 0, i64::MAX, Ok(())),
+            ("too old, in a compacted topic", compact(times(100, 100)), 1_000, 1_101, too_old),
+            ("the leader's clock counts there as well", appended(times(100, 100)), 1_000, 9_000, Ok(())),
+            ("without a time", compact(times(100, 100)), -1, 9_000, Ok(())),
+        ] {
+            let mut keyed = BatchBuilder::new(Compression::None, usize::MAX);
+            keyed.append(Timestamp(timestamp), Some(b"k"), None, &[]);
+            let found = validate_from_client(keyed.build().unwrap(), &config, Timestamp(now)).map(|_| ());
+            assert_eq!(found, expected, "{what}");
+        }
     }
 
     #[test]
@@ -279,8 +317,10 @@ mod tests {
         let found = in_compression_of(&zipped, batch.clone()).unwrap();
         assert_eq!((found.compression(), found.records().count()), (Ok(Compression::Gzip), 3));
         assert_eq!(in_compression_of(&config(), batch.clone()), Ok(batch.clone()), "the producer's");
-        let tiny = LogConfig { max_message_bytes: 70, ..zipped };
-        assert_eq!(in_compression_of(&tiny, batch), Err(ErrorCode::MESSAGE_TOO_LARGE));
+        let len = found.size_in_bytes() as u64;
+        let room_for = |max_message_bytes: u64| LogConfig { max_message_bytes, ..zipped.clone() };
+        assert_eq!(in_compression_of(&room_for(len), batch.clone()), Ok(found));
+        assert_eq!(in_compression_of(&room_for(len - 1), batch), Err(ErrorCode::MESSAGE_TOO_LARGE));
     }
 
     #[test]
@@ -291,6 +331,16 @@ mod tests {
         assert_eq!((ok.base_offset, ok.last_offset, ok.records), (Offset(10), Offset(14), 5));
         assert_eq!((ok.max_timestamp, ok.offset_of_max_timestamp), (Timestamp(1_002), Offset(12)));
         assert_eq!(ok.leader_epoch, LeaderEpoch(2));
+
+        let both = two(&first, &second);
+        let segment_of = |segment_bytes: usize| LogConfig { segment_bytes: segment_bytes as u64, ..config() };
+        assert!(validate_from_leader(both.clone(), Offset(10), &segment_of(both.len())).is_ok());
+        let too_large = validate_from_leader(both.clone(), Offset(10), &segment_of(both.len() - 1));
+        assert_eq!(too_large, Err(ErrorCode::RECORD_LIST_TOO_LARGE));
+        // Of equal times the first one counts.
+        let again = two(&first, &Batch::of(3).at(13, 2).build());
+        let (same, _) = validate_from_leader(again, Offset(10), &config()).unwrap().unwrap();
+        assert_eq!((same.max_timestamp, same.offset_of_max_timestamp), (Timestamp(1_002), Offset(12)));
 
         assert_eq!(validate_from_leader(first.slice(..60), Offset(10), &config()), Ok(None));
         let table = [

@@ -128,7 +128,6 @@ impl FetchSession {
         // Without a session, because the leader has no room for it or has closed it, every fetch is a full one.
         (self.id, self.epoch) = match session_id {
             0 => (0, 0),
-            id if self.is_full() => (id, 1),
             id => (id, if self.epoch == i32::MAX { 1 } else { self.epoch + 1 }),
         };
         true
@@ -226,6 +225,33 @@ mod tests {
         assert_eq!(follower.request(), "0.0 a@0");
         assert!(follower.session.on_response(ErrorCode::NONE, 0));
         assert_eq!(follower.request(), "0.0 a@0", "a leader without room for the session");
+    }
+
+    #[test]
+    fn a_leader_without_a_session_has_nothing_to_forget() {
+        let mut follower = Follower::default();
+        follower.at("a", 0);
+        assert!(!follower.session.has_to_forget());
+        follower.request();
+        assert!(!follower.session.has_to_forget());
+        follower.session.on_response(ErrorCode::NONE, 77);
+        assert!(!follower.session.has_to_forget(), "nothing has changed");
+        follower.stops("a");
+        follower.session.on_failure();
+        assert!(!follower.session.has_to_forget(), "the session is over");
+    }
+
+    #[test]
+    fn the_numbers_of_requests_begin_again_after_the_last_one() {
+        let mut follower = Follower::default();
+        follower.at("a", 0);
+        follower.request();
+        follower.session.on_response(ErrorCode::NONE, 77);
+        follower.session.epoch = i32::MAX - 1;
+        for epoch in [i32::MAX, 1, 2] {
+            follower.session.on_response(ErrorCode::NONE, 77);
+            assert_eq!(follower.request(), format!("77.{epoch}"));
+        }
     }
 
     #[test]

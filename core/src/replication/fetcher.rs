@@ -468,3 +468,7 @@ fn follow_high_watermark(name: &TopicPartition, leaders: Offset, log: &mut Unifi
     }
     moved
 }
+
+#[cfg(test)]
+#[path = "fetcher_tests.rs"]
+mod tests;

@@ -229,3 +229,7 @@ fn is_eligible(replica: &Replica, around: &Surroundings) -> bool {
 pub fn is_stale(broker_id: i32, epoch: BrokerEpoch, around: &Surroundings) -> bool {
     epoch.0 != -1 && around.brokers.get(&broker_id).is_some_and(|now| !now.fenced && now.epoch > epoch)
 }
+
+#[cfg(test)]
+#[path = "leader_tests.rs"]
+mod tests;

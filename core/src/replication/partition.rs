@@ -264,3 +264,7 @@ impl Partition {
 fn isr_adopted(partition: &TopicPartition, partition_epoch: PartitionEpoch, isr: &[i32]) -> Fact {
     Fact::IsrAdopted { partition: partition.clone(), isr: isr.to_vec(), partition_epoch }
 }
+
+#[cfg(test)]
+#[path = "partition_tests.rs"]
+mod tests;

@@ -104,9 +104,11 @@ fn partitions_here(list: &str, broker: i32) -> Option<BTreeSet<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Effects;
     use crate::metadata::MetadataRecord;
     use crate::metadata::records::ConfigRecord;
-    use crate::types::{Offset, StrBytes};
+    use crate::storage::MemoryStorage;
+    use crate::types::{Offset, Prng, StrBytes, Timestamp};
 
     fn set(
         image: &mut MetadataImage,
@@ -138,6 +140,31 @@ mod tests {
                 throttle.record(&orders, 1, Instant::START);
                 assert_eq!(throttle.is_exceeded(&orders, Instant::START), held_back, "{list}");
             }
+        }
+    }
+
+    #[test]
+    fn who_waits_is_said_once_each_time_and_what_went_before_the_limit_does_not_count() {
+        let orders = TopicPartition::of("orders", 0);
+        let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
+        let mut throttle = ReplicationThrottle::new(Role::Leader);
+        let (rate, replicas) = throttle.properties();
+        set(&mut image, &mut delta, ConfigRecord::TOPIC, "orders", replicas, "*");
+        throttle.update(1, &image, &delta);
+        throttle.record(&orders, 1_000_000, Instant::START);
+        set(&mut image, &mut delta, ConfigRecord::BROKER, "", rate, "1000");
+        throttle.update(1, &image, &delta);
+        let (mut disk, mut rng) = (MemoryStorage::default(), Prng::new(1));
+        let mut effects = Effects::default();
+        // Seconds, bytes, and whether follower 2 waits.
+        for (second, bytes, waits, said) in
+            [(0, 0, false, 0), (0, 20_000, true, 1), (1, 0, true, 1), (30, 0, false, 1), (30, 20_000, true, 2)]
+        {
+            let now = Instant(second * 1_000_000_000);
+            throttle.record(&orders, bytes, now);
+            let mut ctx = Context::new(now, Timestamp(0), &mut rng, &mut disk, &mut effects);
+            assert_eq!(throttle.holds_back(&orders, 2, &mut ctx), waits, "after {second} s");
+            assert_eq!(effects.said.len(), said, "after {second} s");
         }
     }
 

@@ -204,6 +204,8 @@ impl Producer {
                 break;
             }
         }
+        // The sender may have found that a partition has no leader: then the metadata are asked for, or will be.
+        self.metadata.maybe_update(&mut self.network, ctx);
         self.expire_pending_sends(ctx);
         self.maybe_finish_close(ctx);
         for _ in 0..self.accumulator.take_finished_flushes() {
@@ -285,6 +287,10 @@ impl Machine for Producer {
         earliest([self.network.next_deadline(), self.metadata.next_deadline(), self.sender_wakes_at, send, force_at])
     }
 }
+
+#[cfg(test)]
+#[path = "producer_edge_tests.rs"]
+mod edge_tests;
 
 #[cfg(test)]
 #[path = "producer_tests.rs"]

@@ -180,6 +180,8 @@ fn from_3_3_queues_say_something_if_they_differ_or_one_has_no_leader() {
     assert!(second > 5 * first && third == 0, "two that differ: {first} {second} {third}");
     let [first, second, third] = choices(&[(0, 1), (1, 1)], 3);
     assert!(first > 400 && second > 400 && third == 0, "two alike, the third has no leader: {first} {second} {third}");
+    let [first, second, third] = choices(&[(0, 1), (1, 1)], 2);
+    assert!(first < 400 && second < 400 && third > 250, "two alike say nothing: {first} {second} {third}");
     let [first, second, third] = choices(&[(0, 1)], 1);
     assert!(first < 400 && second > 250 && third > 250, "one alone says nothing: {first} {second} {third}");
 }

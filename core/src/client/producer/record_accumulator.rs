@@ -185,7 +185,8 @@ impl RecordAccumulator {
                 }
                 let backs_off = self.backs_off(first, epoch, now);
                 let lingers_until = first.last_attempt + self.config.linger;
-                let complete = queue.waiting.len() > 1 || first.is_full() || lingers_until <= now || sends_all;
+                // Where another batch is behind it, it is full.
+                let complete = first.is_full() || lingers_until <= now || sends_all;
                 if complete && !backs_off {
                     ready.nodes.push(leader);
                     continue;
@@ -212,7 +213,7 @@ impl RecordAccumulator {
         if led.is_empty() {
             return drained;
         }
-        let start = self.drain_index.get(&node).copied().unwrap_or(0) % led.len();
+        let start = self.drain_index.get(&node).copied().unwrap_or(0);
         let mut size = 0;
         for turn in 0..led.len() {
             let index = (start + turn) % led.len();
@@ -327,12 +328,8 @@ impl RecordAccumulator {
         for flush in self.flushes.iter_mut().filter(|flush| batch.origin <= flush.up_to) {
             flush.left -= 1;
         }
-        let was_queued = batch.place == Place::Queued;
-        let queue = self.queue(&batch.partition);
-        queue.in_request.retain(|other| *other != number);
-        if was_queued {
-            queue.waiting.retain(|other| *other != number);
-        }
+        // Whoever gives up one that waits has taken it out of its queue.
+        self.queue(&batch.partition).in_request.retain(|other| *other != number);
         if answer_pending {
             self.batches.insert(number, batch.take_remains());
         }
@@ -493,7 +490,7 @@ impl RecordAccumulator {
 
 fn backs_off(config: Settings, batch: &ProducerBatch, leader_epoch: LeaderEpoch, now: Instant) -> bool {
     let new_leader = config.new_leader_ends_backoff && batch.leader_changed_since_retry(leader_epoch);
-    batch.attempts > 0 && now < batch.backoff_until && !new_leader
+    now < batch.backoff_until && !new_leader
 }
 
 /// The partitions that `node` leads, in a fixed order.
@@ -503,3 +500,7 @@ fn partitions_led_by(node: NodeId, metadata: &ClientMetadata) -> impl Iterator<I
         led.map(move |(index, partition)| (topic, index as i32, partition.leader_epoch))
     })
 }
+
+#[cfg(test)]
+#[path = "record_accumulator_tests.rs"]
+mod tests;

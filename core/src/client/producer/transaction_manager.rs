@@ -136,7 +136,7 @@ impl TransactionManager {
         let identity = self.identity;
         let entry = self.partitions.entry(batch.partition.clone()).or_insert_with(|| Entry::new(identity));
         if entry.identity != identity && entry.in_flight.is_empty() {
-            *entry = Entry { last_acked_offset: entry.last_acked_offset, ..Entry::new(identity) };
+            *entry = Entry::new(identity);
         }
         batch.producer = identity.at(entry.next_sequence);
         entry.next_sequence = entry.next_sequence.plus(batch.records_count());
@@ -376,3 +376,7 @@ impl Entry {
 fn follows(sequence: Sequence, last: Sequence) -> bool {
     sequence.0.wrapping_sub(last.0) == 1
 }
+
+#[cfg(test)]
+#[path = "transaction_manager_tests.rs"]
+mod tests;

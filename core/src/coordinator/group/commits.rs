@@ -120,11 +120,8 @@ fn may_be_heard(group: &ClassicGroup, member: &MemberIdentity) -> Result<(), Err
     if member.generation < 0 && group.state == GroupState::Empty {
         return Ok(());
     }
-    if member.generation >= 0 || !member.member_id.is_empty() || member.instance_id.is_some() {
-        return GroupCoordinator::check_member(group, member);
-    }
-    // Somebody who assigns its partitions itself, under the id of a group that has members.
-    Err(ErrorCode::UNKNOWN_MEMBER_ID)
+    // Somebody who assigns its partitions itself, under the id of a group that has members, is none of them.
+    GroupCoordinator::check_member(group, member)
 }
 
 /// The same in a group of the consumer protocol. A member must come with exactly the epoch that it is in; somebody without

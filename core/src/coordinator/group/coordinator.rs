@@ -253,20 +253,24 @@ impl GroupCoordinator {
     }
 
     /// Whether a member is who it says it is.
-    pub(super) fn check_identity(group: &ClassicGroup, member: &MemberIdentity) -> Result<(), ErrorCode> {
-        if let Some(instance) = &member.instance_id {
+    pub(super) fn check_identity(
+        group: &ClassicGroup,
+        member: &StrBytes,
+        instance: Option<&StrBytes>,
+    ) -> Result<(), ErrorCode> {
+        if let Some(instance) = instance {
             match group.static_members.get(instance) {
-                Some(current) if *current != member.member_id => return Err(ErrorCode::FENCED_INSTANCE_ID),
+                Some(current) if current != member => return Err(ErrorCode::FENCED_INSTANCE_ID),
                 Some(_) => {}
                 None => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
             }
         }
-        if group.members.contains_key(&member.member_id) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
+        if group.members.contains_key(member) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
     }
 
     /// Whether it is, and in the present generation.
     pub(super) fn check_member(group: &ClassicGroup, member: &MemberIdentity) -> Result<(), ErrorCode> {
-        Self::check_identity(group, member)?;
+        Self::check_identity(group, &member.member_id, member.instance_id.as_ref())?;
         if member.generation == group.generation { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) }
     }
 

@@ -99,13 +99,6 @@ impl GroupCoordinator {
     /// A write is in the log at `base`, replicated; or is not, as far as is known.
     pub fn written(&mut self, number: u64, result: Result<Offset, ErrorCode>, ctx: &mut Context<'_>) {
         let Some((partition, purpose, records)) = self.under_way.remove(&number) else { return };
-        let generation = match &purpose {
-            Purpose::Commit { generation, .. } => *generation,
-            Purpose::Assignment { .. }
-            | Purpose::StaticMember { .. }
-            | Purpose::Heartbeat { .. }
-            | Purpose::Housekeeping { .. } => -1,
-        };
         if let (Ok(base), Some(Shard::Active(_, groups))) = (result, self.shards.get_mut(&partition)) {
             for (index, record) in (0..).zip(records) {
                 // Members and generations are in memory already; of them the log holds a copy.
@@ -114,7 +107,9 @@ impl GroupCoordinator {
                     GroupRecord::Consumer { .. } | GroupRecord::Share { .. } => true,
                     GroupRecord::OffsetCommit { .. } => false,
                 };
-                say_committed(&record, generation, ctx);
+                if let Purpose::Commit { generation, .. } = &purpose {
+                    say_committed(&record, *generation, ctx);
+                }
                 if !known {
                     replay(groups, record, Offset(base.0 + index), ctx.now(), ctx.wall_clock());
                 }

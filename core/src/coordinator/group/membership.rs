@@ -143,7 +143,7 @@ impl GroupCoordinator {
         let member_id = match by_instance {
             Some(instance) => group.static_members.get(instance).cloned().ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?,
             None => {
-                Self::check_identity(group, identity)?;
+                Self::check_identity(group, &identity.member_id, identity.instance_id.as_ref())?;
                 identity.member_id.clone()
             }
         };

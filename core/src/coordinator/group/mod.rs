@@ -41,6 +41,12 @@ pub fn partition_for(group: &GroupId, partitions: i32) -> i32 {
 }
 
 #[cfg(test)]
+mod expiry_tests;
+#[cfg(test)]
+mod join_tests;
+#[cfg(test)]
+mod offset_tests;
+#[cfg(test)]
 mod replay_tests;
 #[cfg(test)]
 mod tests;

@@ -9,15 +9,16 @@ use super::consumer::Topics;
 use super::coordinator::GroupConfig;
 use super::*;
 use crate::config::ServerAssignor;
-use crate::machine::{Context, Effects};
+use crate::fact::Fact;
+use crate::machine::{Context, Effect, Effects};
 use crate::metadata::TopicImage;
 use crate::protocol::ErrorCode;
 use crate::storage::MemoryStorage;
 use crate::types::{Duration, Instant, LeaderEpoch, Offset, Prng, StrBytes, Timestamp, TopicPartition};
 
 pub(super) const ORDERS: uuid::Uuid = uuid::Uuid::from_u128(0x0dde);
-const SESSION: Duration = Duration::from_secs(10);
-const REBALANCE: Duration = Duration::from_secs(60);
+pub(super) const SESSION: Duration = Duration::from_secs(10);
+pub(super) const REBALANCE: Duration = Duration::from_secs(60);
 
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -27,7 +28,7 @@ pub(super) fn group_id() -> GroupId {
     GroupId(text("billing"))
 }
 
-fn config() -> GroupConfig {
+pub(super) fn config() -> GroupConfig {
     GroupConfig {
         min_session_timeout: Duration::from_secs(6),
         max_session_timeout: Duration::from_secs(300),
@@ -49,11 +50,13 @@ fn config() -> GroupConfig {
 pub(super) struct Stage {
     /// The group that is acted upon.
     pub group: GroupId,
+    pub config: GroupConfig,
     pub coordinator: GroupCoordinator,
     pub now: Instant,
     rng: Prng,
     pub log: Vec<GroupRecord>,
     pub answers: Vec<Answer>,
+    pub facts: Vec<Fact>,
     /// The topics that there are.
     pub topics: Topics,
     next_token: u64,
@@ -61,13 +64,19 @@ pub(super) struct Stage {
 
 impl Stage {
     pub fn new() -> Self {
+        Self::configured(config())
+    }
+
+    pub fn configured(config: GroupConfig) -> Self {
         let mut stage = Self {
             group: group_id(),
-            coordinator: GroupCoordinator::new(config(), 1),
+            config,
+            coordinator: GroupCoordinator::new(self::config(), 1),
             now: Instant(1_000_000_000),
             rng: Prng::new(7),
             log: Vec::new(),
             answers: Vec::new(),
+            facts: Vec::new(),
             topics: Topics::from([(orders().topic, TopicImage { id: ORDERS, partitions: 2 })]),
             next_token: 0,
         };
@@ -80,6 +89,8 @@ impl Stage {
         let wall_clock = Timestamp((self.now.0 / 1_000_000) as i64);
         let mut ctx = Context::new(self.now, wall_clock, &mut self.rng, &mut storage, &mut effects);
         let result = act(&mut self.coordinator, &mut ctx);
+        let fact = |effect| if let Effect::Fact(fact) = effect { Some(fact) } else { None };
+        self.facts.extend(effects.said.into_iter().filter_map(|(_, effect)| fact(effect)));
         self.answers.extend(self.coordinator.take_answers());
         result
     }
@@ -106,8 +117,18 @@ impl Stage {
     }
 
     pub fn join(&mut self, member: &str, instance: Option<&str>) -> GroupToken {
+        let request = self.join_request(member, instance);
+        self.ask_to_join(&request)
+    }
+
+    pub fn ask_to_join(&mut self, request: &JoinRequest) -> GroupToken {
         let token = self.token();
-        let request = JoinRequest {
+        self.with(|coordinator, ctx| coordinator.join(token, request, ctx));
+        token
+    }
+
+    pub fn join_request(&self, member: &str, instance: Option<&str>) -> JoinRequest {
+        JoinRequest {
             group: self.group.clone(),
             member_id: text(member),
             instance_id: instance.map(text),
@@ -118,12 +139,10 @@ impl Stage {
             session_timeout: SESSION,
             protocol_type: text("consumer"),
             protocols: vec![(text("range"), Bytes::from_static(b"orders"))],
-        };
-        self.with(|coordinator, ctx| coordinator.join(token, &request, ctx));
-        token
+        }
     }
 
-    fn joined(&mut self, token: GroupToken) -> Option<JoinResult> {
+    pub fn joined(&self, token: GroupToken) -> Option<JoinResult> {
         self.answers.iter().find_map(|answer| match answer {
             Answer::Join(to, result) if *to == token => Some(result.clone()),
             Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) | Answer::Heartbeat(..) => None,
@@ -134,7 +153,7 @@ impl Stage {
         MemberIdentity { group: self.group.clone(), member_id: text(member), instance_id: None, generation }
     }
 
-    fn sync(&mut self, member: &str, generation: i32, assignments: &[(&str, &'static str)]) -> GroupToken {
+    pub fn sync(&mut self, member: &str, generation: i32, assignments: &[(&str, &'static str)]) -> GroupToken {
         let token = self.token();
         let assignments =
             assignments.iter().map(|(id, given)| (text(id), Bytes::from_static(given.as_bytes()))).collect();
@@ -144,7 +163,7 @@ impl Stage {
         token
     }
 
-    fn synced(&self, token: GroupToken) -> Option<SyncResult> {
+    pub fn synced(&self, token: GroupToken) -> Option<SyncResult> {
         self.answers.iter().find_map(|answer| match answer {
             Answer::Sync(to, result) if *to == token => Some(result.clone()),
             Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) | Answer::Heartbeat(..) => None,
@@ -165,7 +184,7 @@ impl Stage {
         token
     }
 
-    fn commit_answer(&self, token: GroupToken) -> Option<ErrorCode> {
+    pub fn commit_answer(&self, token: GroupToken) -> Option<ErrorCode> {
         self.answers.iter().find_map(|answer| match answer {
             Answer::Commit(to, error) if *to == token => Some(*error),
             Answer::Join(..) | Answer::Sync(..) | Answer::Commit(..) | Answer::Heartbeat(..) => None,
@@ -177,7 +196,7 @@ impl Stage {
         self.with(|coordinator, ctx| coordinator.heartbeat(&identity, ctx))
     }
 
-    fn committed(&self) -> Option<i64> {
+    pub fn committed(&self) -> Option<i64> {
         self.coordinator.committed(&group_id(), &orders()).expect("it coordinates").map(|c| c.offset.0)
     }
 
@@ -188,14 +207,14 @@ impl Stage {
         })
     }
 
-    fn state(&self) -> (GroupState, i32, usize) {
+    pub fn state(&self) -> (GroupState, i32, usize) {
         let group = self.classic_groups().next().expect("there is one group");
         (group.state, group.generation, group.members.len())
     }
 
     /// Another broker takes over: it has nothing but the log.
     pub fn take_over(&mut self) {
-        self.coordinator = GroupCoordinator::new(config(), 1);
+        self.coordinator = GroupCoordinator::new(self.config.clone(), 1);
         assert!(self.coordinator.elected(0, LeaderEpoch(1)));
         let log = self.log.clone();
         let numbered: Vec<(Offset, GroupRecord)> = (0..).map(Offset).zip(log).collect();
@@ -203,7 +222,7 @@ impl Stage {
     }
 
     /// Two members, stable: their ids, the leader first.
-    fn two_members(&mut self) -> (String, String) {
+    pub fn two_members(&mut self) -> (String, String) {
         let first = self.join("", None);
         self.wait(Duration::ZERO);
         let first = self.joined(first).expect("a new group begins at once without a delay").member_id.to_string();

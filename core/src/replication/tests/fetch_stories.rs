@@ -1,6 +1,7 @@
 //! What a consumer gets to see, and when.
 
 use super::cluster::{Cluster, asking, consumers};
+use super::metadata_stories::{set, tell};
 use crate::config::{BrokerConfig, ReplicaSelector};
 use crate::protocol::ErrorCode;
 use crate::replication::{FetchParams, FetchPartition};
@@ -178,4 +179,30 @@ fn bytes_of_several_partitions_add_up_while_a_fetch_waits() {
     cluster.produce(1, 1, &["b"]);
     assert_eq!(cluster.consumed_each(99), Some(vec![Ok("a b".to_owned()), Ok("b".to_owned())]));
     assert_eq!(cluster.waiting(1), (0, 0), "and nothing of it is left");
+}
+
+/// KIP-73: who is in the ISR, and who is no replica, is never held back.
+#[test]
+fn a_leader_holds_back_followers_that_are_behind_and_nobody_else() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    let delta = set(&mut cluster, Some("orders"), "leader.replication.throttled.replicas", "*");
+    tell(&mut cluster, 1, &delta);
+    let delta = set(&mut cluster, None, "leader.replication.throttled.rate", "1");
+    tell(&mut cluster, 1, &delta);
+    for value in ["a", "b"] {
+        let sent = cluster.produce(1, -1, &[value]);
+        assert_eq!(cluster.answer(sent), Some(ErrorCode::NONE), "{value}");
+    }
+    let asked = cluster.consume(1, 0, 1);
+    assert_eq!(cluster.consumed(asked), records("a b"));
+    cluster.isolate(2);
+    cluster.produce(1, 1, &["c"]);
+    cluster.advance(2_000);
+    assert_eq!(cluster.isr(1), [1]);
+    cluster.heal();
+    cluster.advance(2_000);
+    assert_eq!((cluster.ends(2).0, cluster.isr(1)), (2, vec![1]));
+    // What went out is forgotten after ten seconds or so.
+    cluster.advance(20_000);
+    assert_eq!((cluster.ends(2).0, cluster.isr(1)), (3, vec![1, 2]));
 }

@@ -4,6 +4,7 @@ mod cluster;
 mod delete_stories;
 mod fetch_stories;
 mod isr_stories;
+mod metadata_stories;
 mod network;
 mod produce_stories;
 mod toggle_stories;

@@ -90,6 +90,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::coordinator::group::consumer::ConsumerGroupMember;
+    use crate::coordinator::group::consumer::records::{MemberMetadata, SubscribedTopic};
 
     fn text(text: &str) -> StrBytes {
         StrBytes::from_string(text.to_owned())
@@ -129,6 +131,42 @@ mod tests {
         check(3, &[("a", &[0]), ("b", &[1, 2])], &[("a", &[0, 2]), ("b", &[1])]);
         check(1, &[("a", &[]), ("b", &[0])], &[("a", &[0]), ("b", &[])]);
         check(0, &[("a", &[0])], &[("a", &[])]);
+    }
+
+    /// Members, each with its topics and with what it was to have until now, of topics of two partitions.
+    fn shared(members: &[(&str, &[&str], &[(&str, i32)])]) -> BTreeMap<String, Vec<String>> {
+        let mut state = ConsumerGroupState::default();
+        let name = |topic: &str| TopicName(text(topic));
+        for (number, topic) in [(1, "orders"), (2, "payments")] {
+            let id = uuid::Uuid::from_u128(number);
+            state.topics.insert(name(topic), SubscribedTopic { id, partitions: 2 });
+        }
+        for (id, topics, had) in members {
+            let topics = topics.iter().map(|topic| name(topic)).collect();
+            let metadata = MemberMetadata { topics, ..MemberMetadata::default() };
+            state.members.insert(text(id), ConsumerGroupMember::new(metadata));
+            let had = had.iter().map(|(topic, index)| TopicPartition::of(topic, *index)).collect();
+            state.target.insert(text(id), by_id(&state, had));
+        }
+        let target = target(ServerAssignor::Uniform, &state);
+        let named = |partitions| state.named(partitions).iter().map(ToString::to_string).collect();
+        target.iter().map(|(id, partitions)| (id.to_string(), named(partitions))).collect()
+    }
+
+    #[test]
+    fn uniform_looks_at_what_each_member_subscribes_to() {
+        let all = &["orders", "payments"][..];
+        let had = [("orders", 1), ("payments", 0), ("payments", 1)];
+        let found = shared(&[("a", all, &[("orders", 0)]), ("b", all, &had)]);
+        let expected = [("a", ["orders-0", "payments-1"]), ("b", ["orders-1", "payments-0"])];
+        assert_eq!(found, expected.map(|(id, has)| (id.to_owned(), has.map(str::to_owned).to_vec())).into());
+        // One partition over: the first members have more, whoever had more.
+        let found = shared(&[("a", &["orders"], &[]), ("b", &["orders"], &[]), ("c", &["orders"], &[("orders", 0)])]);
+        assert_eq!(found.values().map(Vec::len).collect::<Vec<_>>(), [1, 1, 0]);
+        // Nobody else reads payments.
+        let found = shared(&[("a", &["orders"], &[]), ("b", all, &[])]);
+        assert_eq!(found["a"], ["orders-0", "orders-1"]);
+        assert_eq!(found["b"], ["payments-0", "payments-1"]);
     }
 
     proptest! {

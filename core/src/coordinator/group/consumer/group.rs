@@ -169,7 +169,7 @@ impl ConsumerGroup {
 
     /// Whether nothing is said of it any more, and nothing is about to be.
     pub fn is_blank(&self) -> bool {
-        self.state.is_blank() && self.written.is_blank() && self.pending.is_empty()
+        self.state.is_blank() && self.pending.is_empty()
     }
 
     /// A member has been heard of.

@@ -5,6 +5,7 @@
 //! Not modelled: groups in which some speak the classic protocol, and conversions of groups with members
 //! (`group.consumer.migration.policy`: a group changes its protocol when it is empty), `group.consumer.max.size`.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::GroupId;
@@ -303,11 +304,11 @@ fn check_epoch(member: &ConsumerGroupMember, request: &HeartbeatRequest) -> Resu
     let current = &member.current;
     let has_no_more = || request.owned.as_ref().is_some_and(|owned| is_subset(owned, &current.assigned));
     let is_share = request.protocol == ModernProtocol::Share;
-    let comes_again = request.epoch == current.previous_epoch && (is_share || has_no_more());
-    if request.epoch == current.epoch || (request.epoch < current.epoch && comes_again) {
-        Ok(())
-    } else {
-        Err(ErrorCode::FENCED_MEMBER_EPOCH)
+    let comes_again = || request.epoch == current.previous_epoch && (is_share || has_no_more());
+    match request.epoch.cmp(&current.epoch) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less if comes_again() => Ok(()),
+        Ordering::Less | Ordering::Greater => Err(ErrorCode::FENCED_MEMBER_EPOCH),
     }
 }
 

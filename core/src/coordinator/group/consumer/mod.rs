@@ -54,6 +54,8 @@ pub(super) fn overlap(some: &Partitions, others: &Partitions) -> bool {
 }
 
 #[cfg(test)]
+mod heartbeat_tests;
+#[cfg(test)]
 mod replay_tests;
 #[cfg(test)]
 mod tests;

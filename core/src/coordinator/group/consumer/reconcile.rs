@@ -135,6 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn who_has_come_to_the_target_stays_there() {
+        let (assigned, pending_revocation) = (some(&[0, 1]), Partitions::new());
+        let current =
+            CurrentAssignment { epoch: 4, previous_epoch: 3, state: MemberState::Stable, assigned, pending_revocation };
+        let step = Step { current: &current, target_epoch: 4, target: &current.assigned, owned: None };
+        assert_eq!(step.next(|_, _| true), current);
+    }
+
+    #[test]
     fn what_is_free_is_had_at_once() {
         check(MemberState::Stable, &[], &[0, 1, 2], None, &[], "7 after 4 STABLE {0, 1, 2} -{}");
     }

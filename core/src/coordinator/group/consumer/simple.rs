@@ -106,6 +106,9 @@ mod tests {
         assert_eq!(found(4, &[&[0], &[1], &[2], &[3], &[]]), [vec![0, 1], vec![0, 1], vec![2], vec![2, 3], vec![3]]);
         assert_eq!(found(1, &[&[], &[], &[]]), [vec![0], vec![0], vec![0]]);
         assert_eq!(found(0, &[&[], &[]]), [vec![], vec![] as Vec<i32>]);
+        // Who has something keeps it, as long as no more have it than is even.
+        assert_eq!(found(2, &[&[1], &[0], &[1], &[0]]), [vec![1], vec![0], vec![1], vec![0]]);
+        assert_eq!(found(2, &[&[0], &[0], &[0], &[]]), [vec![0], vec![0], vec![1], vec![1]]);
     }
 
     proptest! {

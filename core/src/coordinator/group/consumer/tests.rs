@@ -89,7 +89,7 @@ pub(super) fn answer(stage: &Stage, token: GroupToken) -> Option<HeartbeatResult
 }
 
 /// One heartbeat, written and answered.
-fn beat(stage: &mut Stage, member: &mut Follower) -> ErrorCode {
+pub(super) fn beat(stage: &mut Stage, member: &mut Follower) -> ErrorCode {
     let token = ask(stage, member.request());
     stage.write();
     let result = answer(stage, token).expect("it is written");
@@ -105,12 +105,12 @@ pub(super) fn group(stage: &Stage) -> Option<&ConsumerGroup> {
     })
 }
 
-fn state(stage: &Stage) -> (&'static str, i32) {
+pub(super) fn state(stage: &Stage) -> (&'static str, i32) {
     group(stage).map_or(("gone", 0), |group| (group.written.name(), group.written.epoch))
 }
 
 /// Two members that share two partitions.
-fn two(stage: &mut Stage) -> (Follower, Follower) {
+pub(super) fn two(stage: &mut Stage) -> (Follower, Follower) {
     let (mut first, mut second) = (Follower::new("a"), Follower::new("b"));
     beat(stage, &mut first);
     assert_eq!((first.epoch, &first.told), (1, &BTreeSet::from([0, 1])));
