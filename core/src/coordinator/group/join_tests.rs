@@ -77,7 +77,9 @@ fn a_session_is_as_long_as_the_broker_allows() {
 #[test]
 fn a_group_takes_in_whoever_speaks_what_all_its_members_speak() {
     let refused = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
-    let cases: [(&[&[&str]], &str, &[&str], ErrorCode); 7] = [
+    /// What each member speaks, the type of protocol of one more, and what that one speaks.
+    type Case = (&'static [&'static [&'static str]], &'static str, &'static [&'static str], ErrorCode);
+    let cases: [Case; 7] = [
         (&[], "", &["range"], refused),
         (&[], "consumer", &[], refused),
         (&[], "connect", &["eager"], ErrorCode::NONE),

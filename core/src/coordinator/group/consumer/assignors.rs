@@ -133,8 +133,11 @@ mod tests {
         check(0, &[("a", &[0])], &[("a", &[])]);
     }
 
-    /// Members, each with its topics and with what it was to have until now, of topics of two partitions.
-    fn shared(members: &[(&str, &[&str], &[(&str, i32)])]) -> BTreeMap<String, Vec<String>> {
+    /// A member, its topics, and what it was to have until now.
+    type Member<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, i32)]);
+
+    /// What each member is to have of topics of two partitions.
+    fn shared(members: &[Member<'_>]) -> BTreeMap<String, Vec<String>> {
         let mut state = ConsumerGroupState::default();
         let name = |topic: &str| TopicName(text(topic));
         for (number, topic) in [(1, "orders"), (2, "payments")] {
