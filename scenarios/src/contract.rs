@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
 use ackproof_core::config::{
-    AutoOffsetReset, GroupProtocol, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig, Toggles,
+    AutoOffsetReset, ConsumerConfig, GroupProtocol, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig,
+    Toggles,
 };
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::coordinator::share::SHARE_GROUP_STATE_TOPIC;
@@ -55,7 +56,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
                 contract.consumers.push(ConsumerContract {
                     client,
                     name,
-                    resets_to_latest: config.auto_offset_reset == AutoOffsetReset::Latest,
+                    resets_to_latest: resets_to_latest(scenario, config),
                     validates_position: config.validates_positions(),
                     topics: workload.as_deref().map(topics_read).unwrap_or_default(),
                     group: config.group_id.clone(),
@@ -81,6 +82,26 @@ pub fn contract(scenario: &Scenario) -> Contract {
     contract.topics.extend(groups_topic(scenario));
     contract.topics.extend(share_state_topic(scenario));
     contract
+}
+
+/// Whether a group may begin at the end of a partition. Of a share group that is a property, which an operator may change.
+fn resets_to_latest(scenario: &Scenario, config: &ConsumerConfig) -> bool {
+    if config.group_protocol != GroupProtocol::Share {
+        return config.auto_offset_reset == AutoOffsetReset::Latest;
+    }
+    let is_it = |group: &str| config.group_id.as_deref() == Some(group);
+    let is_earliest =
+        |name: &str, value: Option<&str>| (name == "share.auto.offset.reset").then_some(value == Some("earliest"));
+    let mut at_start = scenario.groups.iter().filter(|(group, _)| is_it(group)).flat_map(|(_, configs)| configs);
+    let mut later = scenario.steps.iter().filter_map(|open| match &open.step.action {
+        Action::Admin(AdminCall::AlterConfigs { resource: ConfigResource::Group(group), configs }) if is_it(group) => {
+            Some(configs)
+        }
+        _ => None,
+    });
+    let begins_at_start = at_start.any(|(name, value)| is_earliest(name, Some(value)) == Some(true));
+    let changes = |(name, value): &(String, Option<String>)| is_earliest(name, value.as_deref()) == Some(false);
+    !begins_at_start || later.any(|configs| configs.iter().any(changes))
 }
 
 fn java_producer(client: u32, name: &str, config: &ProducerConfig) -> ProducerContract {

@@ -14,6 +14,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, GroupId};
 
 use super::apis::Forwarded;
 use super::broker::{Broker, Pending};
+use super::loads::Loads;
 use super::socket_server::ReplyTo;
 use crate::config::{BrokerConfig, KafkaVersion};
 use crate::coordinator::group::coordinator::GroupConfig;
@@ -24,7 +25,7 @@ use crate::metadata::MetadataDelta;
 use crate::protocol::ErrorCode;
 use crate::record::{BatchBuilder, Compression, Record};
 use crate::replication::{AppendRequest, ProduceCompleted};
-use crate::types::{Duration, Instant, NodeId, StrBytes, TopicName, TopicPartition};
+use crate::types::{Instant, NodeId, StrBytes, TopicName, TopicPartition, earliest};
 
 /// Members have instance ids in the log (KIP-345).
 const STATIC_MEMBERSHIP: KafkaVersion = KafkaVersion::new(2, 3);
@@ -33,8 +34,6 @@ const SYNCS_EXPIRE: KafkaVersion = KafkaVersion::new(3, 1);
 /// A partition whose log cannot be read to its end has no coordinator (`CoordinatorRuntime`: FAILED). Before, the broker
 /// went on as if there were no groups (`loadGroupsAndOffsets`), and answered that nothing had ever been committed.
 const FAILED_LOADS_FAIL: KafkaVersion = KafkaVersion::new(4, 0);
-/// Until the background thread has begun to read.
-const LOADING_STARTS_AFTER: Duration = Duration::from_millis(1);
 
 /// A request that waits for the coordinator.
 #[derive(Clone, Debug)]
@@ -52,8 +51,7 @@ pub(super) struct Groups {
     pub coordinator: GroupCoordinator,
     asked: BTreeMap<GroupToken, Asked>,
     next_token: u64,
-    /// Partitions that are to be read, and when.
-    loads: BTreeMap<i32, Instant>,
+    loads: Loads,
 }
 
 impl Groups {
@@ -78,7 +76,7 @@ impl Groups {
             },
             groups.offsets_topic_num_partitions,
         );
-        Self { coordinator, asked: BTreeMap::new(), next_token: 1, loads: BTreeMap::new() }
+        Self { coordinator, asked: BTreeMap::new(), next_token: 1, loads: Loads::default() }
     }
 
     /// Remembers a request until the coordinator answers.
@@ -95,7 +93,7 @@ impl Groups {
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.coordinator.next_deadline().into_iter().chain(self.loads.values().copied()).min()
+        earliest([self.coordinator.next_deadline(), self.loads.next_deadline()])
     }
 }
 
@@ -113,20 +111,17 @@ impl Broker {
         for partition in delta.partitions.iter().filter(|partition| partition.topic == name) {
             let Some(state) = self.metadata.image().partitions.get(partition) else { continue };
             if state.leader != self.config.broker_id {
-                self.groups.loads.remove(&partition.partition);
+                self.groups.loads.forget(partition.partition);
                 self.groups.coordinator.resigned(partition.partition);
             } else if self.groups.coordinator.elected(partition.partition, state.leader_epoch) {
-                self.groups.loads.insert(partition.partition, ctx.now() + LOADING_STARTS_AFTER);
+                self.groups.loads.begin(partition.partition, ctx.now());
             }
         }
     }
 
     pub(super) fn on_groups_deadline(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now();
-        let due: Vec<i32> =
-            self.groups.loads.iter().filter(|(_, at)| **at <= now).map(|(partition, _)| *partition).collect();
-        for partition in due {
-            self.groups.loads.remove(&partition);
+        for partition in self.groups.loads.take_due(now) {
             self.load_groups(partition, ctx);
         }
         if self.groups.coordinator.next_deadline().is_some_and(|at| at <= now) {
@@ -136,7 +131,7 @@ impl Broker {
 
     fn resign_from_former_partitions(&mut self) {
         for partition in self.groups.coordinator.led() {
-            self.groups.loads.remove(&partition);
+            self.groups.loads.forget(partition);
             self.groups.coordinator.resigned(partition);
         }
     }

@@ -13,7 +13,7 @@ use super::*;
 use crate::client::testing::Bench;
 use crate::config::KafkaVersion;
 use crate::protocol::{Request, Response};
-use crate::types::LeaderEpoch;
+use crate::types::{Duration, LeaderEpoch};
 
 fn billing() -> GroupId {
     GroupId(StrBytes::from_static_str("billing"))
@@ -26,7 +26,8 @@ fn without_a_log(version: KafkaVersion) -> Result<Option<i64>, ErrorCode> {
     let partition = crate::coordinator::group::partition_for(&billing(), 50);
     broker.groups.coordinator.set_partitions(50);
     assert!(broker.groups.coordinator.elected(partition, LeaderEpoch(3)));
-    broker.groups.loads.insert(partition, bench.now());
+    broker.groups.loads.begin(partition, bench.now());
+    bench.advance(Duration::from_millis(1));
     broker.on_groups_deadline(&mut bench.context());
     let found = broker.groups.coordinator.committed(&billing(), &TopicPartition::of("orders", 0));
     found.map(|found| found.map(|committed| committed.offset.0))

@@ -16,6 +16,7 @@ mod fetch_session;
 mod fetch_session_cache;
 mod groups;
 pub mod lifecycle;
+mod loads;
 mod metadata_publisher;
 mod persister;
 mod producer_ids;

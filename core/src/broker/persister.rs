@@ -2,8 +2,11 @@
 //!
 //! Kafka: `DefaultStatePersister`, `PersisterStateManager`, `ShareCoordinatorMetadataCacheHelper`; KIP-932.
 //!
-//! What a partition has for the coordinator goes there one by one. Who is not (yet) the coordinator, and a connection that is lost, is tried
-//! again, later each time; after the fifth time the leader is told, which takes back what it had decided.
+//! What a partition has for the coordinator goes there one by one. Who is not (yet) the coordinator, and a connection that is lost or cannot
+//! be made, is tried again, later each time; the fifth time the leader is told, which takes back what it had decided.
+//!
+//! A leader that hears that somebody leads in a later epoch, or that the group is in another life, serves the partition no more
+//! (`SharePartitionManager.handleFencedSharePartitionException`).
 //!
 //! Not modelled: that requests are gathered per coordinator; FindCoordinator (the coordinator is found in the broker's own metadata, and the
 //! topic is created where there is none).
@@ -21,8 +24,8 @@ use super::share_states::share_state_topic;
 use super::shares::{Persist, ShareKey};
 use crate::client::{Disconnection, Expect, ExponentialBackoff, NetworkClient, NetworkClientConfig, RequestToken};
 use crate::coordinator::group::partition_for;
+use crate::coordinator::share::StateKey;
 use crate::coordinator::share::records::{delivery_state, share_state};
-use crate::coordinator::share::{KeptState, StateKey, StateUpdate};
 use crate::machine::Context;
 use crate::protocol::{ErrorCode, Request, Response};
 use crate::share::{StateBatch, StateWrite};
@@ -38,14 +41,34 @@ const ATTEMPTS: u32 = 5;
 /// How long an answer may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How far a share-partition is by what is written, if anything is.
+pub(super) type WrittenState = Option<(Offset, Vec<StateBatch>)>;
+
+/// A question that a share-partition has for its coordinator on the same broker. Each has a number: an answer that comes late is none.
+pub(super) type Ask = (ShareKey, u64);
+
 /// What one share-partition has for its coordinator.
 #[derive(Clone, Debug, Default)]
 struct Line {
     waiting: VecDeque<Persist>,
-    /// The first of them has been sent.
-    under_way: bool,
+    /// The first of them has been sent, under this number.
+    asked: Option<u64>,
+    /// It goes to this node as soon as there is a connection.
+    connecting_to: Option<NodeId>,
+    /// How often nobody was the coordinator.
+    lookups: u32,
+    /// How often the coordinator did not do it.
     attempts: u32,
     retry_at: Option<Instant>,
+}
+
+/// Why the first of a line is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failed {
+    /// Nobody is the coordinator.
+    LookUp,
+    /// Whoever is has not done it.
+    Request,
 }
 
 /// All of it.
@@ -54,6 +77,9 @@ pub(super) struct Persister {
     network: NetworkClient,
     lines: BTreeMap<ShareKey, Line>,
     in_flight: BTreeMap<RequestToken, ShareKey>,
+    next_ask: u64,
+    /// Whose connection is gone, before the leaders hear of it.
+    lost: Vec<ShareKey>,
 }
 
 impl Default for Persister {
@@ -64,7 +90,7 @@ impl Default for Persister {
             max_in_flight: 100,
             max_idle: None,
         });
-        Self { network, lines: BTreeMap::new(), in_flight: BTreeMap::new() }
+        Self { network, lines: BTreeMap::new(), in_flight: BTreeMap::new(), next_ask: 0, lost: Vec::new() }
     }
 }
 
@@ -79,13 +105,13 @@ impl Persister {
 
     pub fn on_disconnected(&mut self, connection: ConnectionId, ctx: &mut Context<'_>) {
         if let Some(gone) = self.network.on_disconnected(connection, ctx) {
-            self.lost(&gone, ctx);
+            self.note_lost(&gone);
         }
     }
 
     pub fn on_deadline(&mut self, ctx: &mut Context<'_>) {
         for gone in self.network.on_deadline(ctx) {
-            self.lost(&gone, ctx);
+            self.note_lost(&gone);
         }
         for line in self.lines.values_mut() {
             line.retry_at = line.retry_at.filter(|at| *at > ctx.now());
@@ -101,32 +127,24 @@ impl Persister {
         self.network.close_all(ctx);
         self.lines.clear();
         self.in_flight.clear();
+        self.lost.clear();
     }
 
     /// Nobody wants to know it any more.
     pub fn forget(&mut self, key: &ShareKey) {
         self.lines.remove(key);
         self.in_flight.retain(|_, of| of != key);
+        self.lost.retain(|of| of != key);
     }
 
     pub fn is_idle(&self) -> bool {
         self.lines.is_empty()
     }
 
-    fn lost(&mut self, gone: &Disconnection, ctx: &mut Context<'_>) {
-        for token in &gone.failed {
-            if let Some(line) = self.in_flight.remove(token).and_then(|key| self.lines.get_mut(&key)) {
-                line.try_again(ctx);
-            }
-        }
-    }
-}
-
-impl Line {
-    fn try_again(&mut self, ctx: &mut Context<'_>) {
-        self.under_way = false;
-        self.retry_at = Some(ctx.now() + BACKOFF.after(self.attempts, ctx.rng()));
-        self.attempts += 1;
+    fn note_lost(&mut self, gone: &Disconnection) {
+        self.lost.extend(gone.failed.iter().filter_map(|token| self.in_flight.remove(token)));
+        let unsent = self.lines.iter().filter(|(_, line)| line.connecting_to == Some(gone.node));
+        self.lost.extend(unsent.map(|(key, _)| key.clone()));
     }
 }
 
@@ -141,7 +159,11 @@ impl Broker {
                 self.persister.lines.entry(key.clone()).or_default().waiting.push_back(one);
             }
         }
-        let ready = |line: &Line| !line.under_way && line.retry_at.is_none();
+        for key in std::mem::take(&mut self.persister.lost) {
+            any = true;
+            self.persist_again(&key, Failed::Request, ErrorCode::NETWORK_EXCEPTION, ctx);
+        }
+        let ready = |line: &Line| line.asked.is_none() && line.retry_at.is_none();
         let lines = self.persister.lines.iter();
         let due: Vec<ShareKey> = lines.filter(|(_, line)| ready(line)).map(|(key, _)| key.clone()).collect();
         for key in due {
@@ -156,75 +178,50 @@ impl Broker {
             self.persister.lines.remove(key);
             return false;
         };
-        if line.attempts >= ATTEMPTS {
-            self.persist_failed(key, ErrorCode::COORDINATOR_NOT_AVAILABLE, ctx);
-            return true;
-        }
         let Some(served) = self.shares.served.get(key) else { return false };
         let (topic_id, leader_epoch) = (served.topic_id, served.leader_epoch);
         let state = StateKey { group: key.0.clone(), topic_id, partition: key.1.partition };
         let Some(coordinator) = self.share_coordinator_of(&state, ctx) else {
-            self.persist_again(key, ctx);
-            return false;
+            self.persist_again(key, Failed::LookUp, ErrorCode::COORDINATOR_NOT_AVAILABLE, ctx);
+            return true;
         };
+        self.persister.next_ask += 1;
+        let number = self.persister.next_ask;
+        let Some(line) = self.persister.lines.get_mut(key) else { return false };
+        line.lookups = 0;
         if coordinator == self.config.broker_id {
-            self.persist_here(key, &state, leader_epoch, first, ctx);
+            (line.asked, line.connecting_to) = (Some(number), None);
+            self.ask_own_share_state((key.clone(), number), &state, leader_epoch, first, ctx);
             return true;
         }
         let node = NodeId::Broker(coordinator);
+        line.connecting_to = Some(node);
         if !self.persister.network.ready(node, ctx) {
             return false;
         }
+        (line.asked, line.connecting_to) = (Some(number), None);
         let request = match first {
             Persist::Read(_) => read_request(&state, leader_epoch),
             Persist::Write(_, write) => write_request(&state, leader_epoch, &write),
         };
         let token = self.persister.network.send(node, request, Expect::Response, REQUEST_TIMEOUT, ctx);
         self.persister.in_flight.insert(token, key.clone());
-        if let Some(line) = self.persister.lines.get_mut(key) {
-            line.under_way = true;
-        }
         true
     }
 
-    fn persist_again(&mut self, key: &ShareKey, ctx: &mut Context<'_>) {
-        if let Some(line) = self.persister.lines.get_mut(key) {
-            line.try_again(ctx);
-        }
-    }
-
-    /// This broker is the coordinator itself.
-    fn persist_here(
-        &mut self,
-        key: &ShareKey,
-        state: &StateKey,
-        leader_epoch: LeaderEpoch,
-        what: Persist,
-        ctx: &mut Context<'_>,
-    ) {
-        let result = match what {
-            Persist::Read(_) => match self.share_states.coordinator.read(state, leader_epoch) {
-                Ok(kept) => return self.share_state_read(key, kept, ctx),
-                Err(error) => Err(error),
-            },
-            Persist::Write(_, write) => {
-                let update = StateUpdate {
-                    state_epoch: 0,
-                    leader_epoch,
-                    start_offset: write.start_offset,
-                    batches: write.batches,
-                };
-                self.keep_own_share_state(key.clone(), state, update)
-            }
+    fn persist_again(&mut self, key: &ShareKey, failed: Failed, error: ErrorCode, ctx: &mut Context<'_>) {
+        let Some(line) = self.persister.lines.get_mut(key) else { return };
+        (line.asked, line.connecting_to) = (None, None);
+        let times = match failed {
+            Failed::LookUp => &mut line.lookups,
+            Failed::Request => &mut line.attempts,
         };
-        match result {
-            Ok(()) => {
-                if let Some(line) = self.persister.lines.get_mut(key) {
-                    line.under_way = true;
-                }
-            }
-            Err(error) => self.persist_refused(key, error, ctx),
+        *times += 1;
+        let times = *times;
+        if times >= ATTEMPTS {
+            return self.persist_failed(key, error, ctx);
         }
+        line.retry_at = Some(ctx.now() + BACKOFF.after(times, ctx.rng()));
     }
 
     /// Who keeps it: whoever leads its partition of the topic.
@@ -250,53 +247,37 @@ impl Broker {
         let answered = self.persister.network.on_response(connection, correlation_id, response, ctx.now());
         let Some((_, token, response)) = answered else { return };
         let Some(key) = self.persister.in_flight.remove(&token) else { return };
-        match response {
-            Response::ReadShareGroupState(response) => {
-                let topic = response.results.into_iter().next();
-                let Some(result) = topic.and_then(|topic| topic.partitions.into_iter().next()) else {
-                    return self.persist_refused(&key, ErrorCode::UNKNOWN_SERVER_ERROR, ctx);
-                };
-                if result.error_code != 0 {
-                    return self.persist_refused(&key, ErrorCode(result.error_code), ctx);
+        self.share_state_heard(&key, answer(response), ctx);
+    }
+
+    /// A coordinator on the same broker says what it has, or what became of a write.
+    pub(super) fn share_state_answered(
+        &mut self,
+        (key, number): &Ask,
+        answer: Result<WrittenState, ErrorCode>,
+        ctx: &mut Context<'_>,
+    ) {
+        if self.persister.lines.get(key).is_some_and(|line| line.asked == Some(*number)) {
+            self.share_state_heard(key, answer, ctx);
+        }
+    }
+
+    fn share_state_heard(&mut self, key: &ShareKey, answer: Result<WrittenState, ErrorCode>, ctx: &mut Context<'_>) {
+        match answer {
+            Err(
+                error @ (ErrorCode::NOT_COORDINATOR
+                | ErrorCode::COORDINATOR_NOT_AVAILABLE
+                | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+            ) => self.persist_again(key, Failed::Request, error, ctx),
+            Err(error) => self.persist_failed(key, error, ctx),
+            Ok(written) => match self.persisted(key) {
+                // What was read in a new epoch says so, and nothing else.
+                Some(Persist::Read(_)) => {
+                    self.share_partition_loaded(key, written.filter(|(start, _)| start.0 >= 0), ctx);
                 }
-                let batches = result.state_batches.iter().filter_map(|batch| {
-                    Some(StateBatch {
-                        first: Offset(batch.first_offset),
-                        last: Offset(batch.last_offset),
-                        state: share_state(batch.delivery_state).ok()?,
-                        delivery_count: u16::try_from(batch.delivery_count).unwrap_or(0),
-                    })
-                });
-                let written = (result.start_offset >= 0).then(|| (Offset(result.start_offset), batches.collect()));
-                self.share_state_known(&key, written, ctx);
-            }
-            Response::WriteShareGroupState(response) => {
-                let result = response.results.first().and_then(|topic| topic.partitions.first());
-                let error = result.map_or(ErrorCode::UNKNOWN_SERVER_ERROR, |result| ErrorCode(result.error_code));
-                self.share_state_stored(&key, error, ctx);
-            }
-            _ => self.persist_refused(&key, ErrorCode::UNKNOWN_SERVER_ERROR, ctx),
-        }
-    }
-
-    fn share_state_read(&mut self, key: &ShareKey, kept: Option<KeptState>, ctx: &mut Context<'_>) {
-        let written = kept.filter(|kept| kept.start_offset.0 >= 0).map(|kept| (kept.start_offset, kept.batches));
-        self.share_state_known(key, written, ctx);
-    }
-
-    fn share_state_known(&mut self, key: &ShareKey, written: Option<(Offset, Vec<StateBatch>)>, ctx: &mut Context<'_>) {
-        if self.persisted(key).is_some() {
-            self.share_partition_loaded(key, written, ctx);
-        }
-    }
-
-    /// What became of a write.
-    pub(super) fn share_state_stored(&mut self, key: &ShareKey, error: ErrorCode, ctx: &mut Context<'_>) {
-        if !error.is_none() {
-            return self.persist_refused(key, error, ctx);
-        }
-        if let Some(Persist::Write(key, write)) = self.persisted(key) {
-            self.share_state_written(key, write.number, ErrorCode::NONE, ctx);
+                Some(Persist::Write(key, write)) => self.share_state_written(key, write.number, ErrorCode::NONE, ctx),
+                None => {}
+            },
         }
     }
 
@@ -304,32 +285,23 @@ impl Broker {
     fn persisted(&mut self, key: &ShareKey) -> Option<Persist> {
         let line = self.persister.lines.get_mut(key)?;
         let done = line.waiting.pop_front();
-        line.under_way = false;
-        line.attempts = 0;
-        line.retry_at = None;
+        *line = Line { waiting: std::mem::take(&mut line.waiting), ..Line::default() };
         if line.waiting.is_empty() {
             self.persister.lines.remove(key);
         }
         done
     }
 
-    fn persist_refused(&mut self, key: &ShareKey, error: ErrorCode, ctx: &mut Context<'_>) {
-        match error {
+    /// The leader hears that it cannot be kept (`SharePartition.fetchPersisterError`). One that is fenced serves the partition no more.
+    fn persist_failed(&mut self, key: &ShareKey, error: ErrorCode, ctx: &mut Context<'_>) {
+        let (told, is_fenced) = match error {
+            ErrorCode::FENCED_LEADER_EPOCH | ErrorCode::FENCED_STATE_EPOCH => (ErrorCode::NOT_LEADER_OR_FOLLOWER, true),
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => (error, true),
             ErrorCode::NOT_COORDINATOR
             | ErrorCode::COORDINATOR_NOT_AVAILABLE
-            | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => self.persist_again(key, ctx),
-            _ => self.persist_failed(key, error, ctx),
-        }
-    }
-
-    /// The leader hears that it cannot be kept (`SharePartition.fetchPersisterError`). One that is fenced leads no more.
-    fn persist_failed(&mut self, key: &ShareKey, error: ErrorCode, ctx: &mut Context<'_>) {
-        let told = match error {
-            ErrorCode::FENCED_LEADER_EPOCH | ErrorCode::FENCED_STATE_EPOCH => ErrorCode::NOT_LEADER_OR_FOLLOWER,
-            ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => error,
-            _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+            | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => (ErrorCode::COORDINATOR_NOT_AVAILABLE, false),
+            _ => (ErrorCode::UNKNOWN_SERVER_ERROR, false),
         };
-        let is_fenced = told == ErrorCode::NOT_LEADER_OR_FOLLOWER;
         match self.persisted(key) {
             Some(Persist::Write(key, _)) if is_fenced => self.forget_share_partition(&key, told),
             Some(Persist::Write(key, write)) => self.share_state_written(key, write.number, told, ctx),
@@ -339,6 +311,34 @@ impl Broker {
             }
             None => {}
         }
+    }
+}
+
+/// What a coordinator on another broker says.
+fn answer(response: Response) -> Result<WrittenState, ErrorCode> {
+    const NOTHING: ErrorCode = ErrorCode::UNKNOWN_SERVER_ERROR;
+    match response {
+        Response::ReadShareGroupState(response) => {
+            let topic = response.results.into_iter().next();
+            let result = topic.and_then(|topic| topic.partitions.into_iter().next()).ok_or(NOTHING)?;
+            if result.error_code != 0 {
+                return Err(ErrorCode(result.error_code));
+            }
+            let batches = result.state_batches.iter().filter_map(|batch| {
+                Some(StateBatch {
+                    first: Offset(batch.first_offset),
+                    last: Offset(batch.last_offset),
+                    state: share_state(batch.delivery_state).ok()?,
+                    delivery_count: u16::try_from(batch.delivery_count).unwrap_or(0),
+                })
+            });
+            Ok(Some((Offset(result.start_offset), batches.collect())))
+        }
+        Response::WriteShareGroupState(response) => {
+            let result = response.results.first().and_then(|topic| topic.partitions.first()).ok_or(NOTHING)?;
+            if result.error_code == 0 { Ok(None) } else { Err(ErrorCode(result.error_code)) }
+        }
+        _ => Err(NOTHING),
     }
 }
 
@@ -364,3 +364,7 @@ fn write_request(key: &StateKey, leader_epoch: LeaderEpoch, write: &StateWrite) 
     let topic = WriteStateData::default().with_topic_id(key.topic_id).with_partitions(vec![partition]);
     WriteShareGroupStateRequest::default().with_group_id(key.group.0.clone()).with_topics(vec![topic]).into()
 }
+
+#[cfg(test)]
+#[path = "persister_tests.rs"]
+mod tests;

@@ -17,10 +17,12 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 use super::broker::{Broker, Pending};
-use super::shares::ShareKey;
+use super::loads::Loads;
+use super::persister::Ask;
+use super::shares::Persist;
 use super::socket_server::ReplyTo;
 use crate::config::BrokerConfig;
-use crate::coordinator::share::coordinator::StateWritten;
+use crate::coordinator::share::coordinator::{Answer, StateWritten};
 use crate::coordinator::share::records::{delivery_state, share_state};
 use crate::coordinator::share::{
     KeptState, SHARE_GROUP_STATE_TOPIC, ShareCoordinator, StateKey, StateRecord, StateUpdate,
@@ -30,19 +32,18 @@ use crate::metadata::MetadataDelta;
 use crate::protocol::ErrorCode;
 use crate::record::{BatchBuilder, Compression};
 use crate::replication::{AppendRequest, ProduceCompleted};
-use crate::share::StateBatch;
-use crate::types::{Duration, Instant, LeaderEpoch, NodeId, Offset, StrBytes, TopicName, TopicPartition};
+use crate::share::{StateBatch, StateWrite};
+use crate::types::{Instant, LeaderEpoch, NodeId, Offset, StrBytes, TopicName, TopicPartition};
 
-/// Until the background thread has begun to read.
-const LOADING_STARTS_AFTER: Duration = Duration::from_millis(1);
-
-/// Who waits for a write.
+/// Who waits for an answer.
 #[derive(Clone, Debug)]
 enum Asked {
-    /// The leader of a partition, on another broker.
-    Other(ReplyTo, Uuid, i32),
-    /// One on this broker.
-    Own(ShareKey),
+    /// The leader of a partition, on another broker, which reads.
+    Reader(ReplyTo, Uuid, i32),
+    /// The same, which writes.
+    Writer(ReplyTo, Uuid, i32),
+    /// One on this broker, which does either.
+    Own(Ask),
 }
 
 /// The coordinator and what surrounds it.
@@ -51,8 +52,7 @@ pub(super) struct ShareStates {
     pub coordinator: ShareCoordinator,
     asked: BTreeMap<u64, Asked>,
     next_token: u64,
-    /// Partitions that are to be read, and when.
-    loads: BTreeMap<i32, Instant>,
+    loads: Loads,
 }
 
 impl ShareStates {
@@ -65,12 +65,12 @@ impl ShareStates {
             ),
             asked: BTreeMap::new(),
             next_token: 1,
-            loads: BTreeMap::new(),
+            loads: Loads::default(),
         }
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.loads.values().copied().min()
+        self.loads.next_deadline()
     }
 
     /// How many requests wait.
@@ -103,20 +103,16 @@ impl Broker {
         for partition in delta.partitions.iter().filter(|partition| partition.topic == name) {
             let Some(state) = self.metadata.image().partitions.get(partition) else { continue };
             if state.leader != self.config.broker_id {
-                self.share_states.loads.remove(&partition.partition);
+                self.share_states.loads.forget(partition.partition);
                 self.share_states.coordinator.resigned(partition.partition);
             } else if self.share_states.coordinator.elected(partition.partition, state.leader_epoch) {
-                self.share_states.loads.insert(partition.partition, ctx.now() + LOADING_STARTS_AFTER);
+                self.share_states.loads.begin(partition.partition, ctx.now());
             }
         }
     }
 
     pub(super) fn on_share_states_deadline(&mut self, ctx: &mut Context<'_>) {
-        let now = ctx.now();
-        let loads = self.share_states.loads.iter();
-        let due: Vec<i32> = loads.filter(|(_, at)| **at <= now).map(|(partition, _)| *partition).collect();
-        for partition in due {
-            self.share_states.loads.remove(&partition);
+        for partition in self.share_states.loads.take_due(ctx.now()) {
             let name = TopicPartition::new(share_state_topic(), partition);
             match self.read_group_log(&name, ctx) {
                 Some(records) => {
@@ -150,8 +146,8 @@ impl Broker {
         let coordinator = &mut self.share_states.coordinator;
         let (answers, writes) = (coordinator.take_answers(), coordinator.take_writes());
         let any = !answers.is_empty() || !writes.is_empty();
-        for (token, error) in answers {
-            self.answer_share_state(token, error, ctx);
+        for (token, answer) in answers {
+            self.answer_share_state(token, answer, ctx);
         }
         for write in writes {
             self.write_share_state(write, ctx);
@@ -159,10 +155,17 @@ impl Broker {
         any
     }
 
-    fn answer_share_state(&mut self, token: u64, error: ErrorCode, ctx: &mut Context<'_>) {
+    fn answer_share_state(&mut self, token: u64, answer: Answer, ctx: &mut Context<'_>) {
         match self.share_states.asked.remove(&token) {
-            Some(Asked::Other(to, topic_id, partition)) => self.reply(to, written(topic_id, partition, error), ctx),
-            Some(Asked::Own(key)) => self.share_state_stored(&key, error, ctx),
+            Some(Asked::Reader(to, topic_id, partition)) => self.reply(to, read(topic_id, partition, answer), ctx),
+            Some(Asked::Writer(to, topic_id, partition)) => {
+                let error = answer.err().unwrap_or(ErrorCode::NONE);
+                self.reply(to, written(topic_id, partition, error), ctx);
+            }
+            Some(Asked::Own(ask)) => {
+                let written = |kept: KeptState| (kept.start_offset, kept.batches);
+                self.share_state_answered(&ask, answer.map(|kept| kept.map(written)), ctx);
+            }
             None => panic!("the share coordinator answered twice"),
         }
     }
@@ -191,19 +194,26 @@ impl Broker {
         self.share_states.coordinator.written(number, error);
     }
 
-    /// A partition led by this broker has something to be kept here.
-    pub(super) fn keep_own_share_state(
+    /// A partition led by this broker is kept here.
+    pub(super) fn ask_own_share_state(
         &mut self,
-        key: ShareKey,
+        ask: Ask,
         state: &StateKey,
-        update: StateUpdate,
-    ) -> Result<(), ErrorCode> {
-        let token = self.share_states.ask(Asked::Own(key));
-        let result = self.share_states.coordinator.write(token, state, update);
-        if result.is_err() {
-            self.share_states.asked.remove(&token);
+        leader_epoch: LeaderEpoch,
+        what: Persist,
+        ctx: &mut Context<'_>,
+    ) {
+        let token = self.share_states.ask(Asked::Own(ask));
+        let result = match what {
+            Persist::Read(_) => self.share_states.coordinator.read(token, state, leader_epoch),
+            Persist::Write(_, StateWrite { start_offset, batches, .. }) => {
+                let update = StateUpdate { state_epoch: 0, leader_epoch, start_offset, batches };
+                self.share_states.coordinator.write(token, state, update)
+            }
+        };
+        if let Err(error) = result {
+            self.answer_share_state(token, Err(error), ctx);
         }
-        result
     }
 
     pub(super) fn handle_read_share_group_state(
@@ -212,17 +222,18 @@ impl Broker {
         request: ReadShareGroupStateRequest,
         ctx: &mut Context<'_>,
     ) {
-        let mut response = ReadShareGroupStateResponse::default();
-        for topic in request.topics {
-            let mut results = ReadStateResult::default().with_topic_id(topic.topic_id);
-            for asked in topic.partitions {
-                let key = state_key(&request.group_id, topic.topic_id, asked.partition);
-                let read = self.share_states.coordinator.read(&key, LeaderEpoch(asked.leader_epoch));
-                results.partitions.push(read_result(asked.partition, read));
-            }
-            response.results.push(results);
+        let asked = request.topics.into_iter().find_map(|topic| {
+            let partition = topic.partitions.into_iter().next()?;
+            Some((topic.topic_id, partition))
+        });
+        let Some((topic_id, asked)) = asked else {
+            return self.reply(reply_to, ReadShareGroupStateResponse::default(), ctx);
+        };
+        let key = state_key(&request.group_id, topic_id, asked.partition);
+        let token = self.share_states.ask(Asked::Reader(reply_to, topic_id, asked.partition));
+        if let Err(error) = self.share_states.coordinator.read(token, &key, LeaderEpoch(asked.leader_epoch)) {
+            self.answer_share_state(token, Err(error), ctx);
         }
-        self.reply(reply_to, response, ctx);
     }
 
     pub(super) fn handle_write_share_group_state(
@@ -253,9 +264,9 @@ impl Broker {
             start_offset: Offset(asked.start_offset),
             batches: batches.collect(),
         };
-        let token = self.share_states.ask(Asked::Other(reply_to, topic_id, asked.partition));
+        let token = self.share_states.ask(Asked::Writer(reply_to, topic_id, asked.partition));
         if let Err(error) = self.share_states.coordinator.write(token, &key, update) {
-            self.answer_share_state(token, error, ctx);
+            self.answer_share_state(token, Err(error), ctx);
         }
     }
 }
@@ -270,9 +281,9 @@ fn written(topic_id: Uuid, partition: i32, error: ErrorCode) -> WriteShareGroupS
     WriteShareGroupStateResponse::default().with_results(vec![topic])
 }
 
-fn read_result(partition: i32, read: Result<Option<KeptState>, ErrorCode>) -> PartitionResult {
+fn read(topic_id: Uuid, partition: i32, answer: Answer) -> ReadShareGroupStateResponse {
     let result = PartitionResult::default().with_partition(partition);
-    match read {
+    let result = match answer {
         Err(error) => result.with_error_code(error.0),
         Ok(None) => result.with_start_offset(-1),
         Ok(Some(state)) => {
@@ -288,5 +299,7 @@ fn read_result(partition: i32, read: Result<Option<KeptState>, ErrorCode>) -> Pa
                 .with_start_offset(state.start_offset.0)
                 .with_state_batches(batches.collect())
         }
-    }
+    };
+    let topic = ReadStateResult::default().with_topic_id(topic_id).with_partitions(vec![result]);
+    ReadShareGroupStateResponse::default().with_results(vec![topic])
 }

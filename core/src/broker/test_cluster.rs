@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::testing::{CONTROLLER, config, config_with};
 use super::{Broker, BrokerState};
+use crate::config::KafkaVersion;
 use crate::controller::Controller;
 use crate::fact::Fact;
 use crate::machine::{Context, Effect, Effects, Input, Machine};
@@ -28,6 +29,7 @@ struct Node {
 
 /// The world of a test.
 pub(super) struct Cluster {
+    version: KafkaVersion,
     properties: &'static [(&'static str, &'static str)],
     /// What was said, by whom.
     pub facts: Vec<(NodeId, Fact)>,
@@ -50,7 +52,13 @@ impl Cluster {
 
     /// The same, the brokers with properties of their own.
     pub fn of_three_with(properties: &'static [(&'static str, &'static str)]) -> Self {
+        Self::of_three_of(KafkaVersion::new(3, 9), properties)
+    }
+
+    /// The same, the brokers of some version.
+    pub fn of_three_of(version: KafkaVersion, properties: &'static [(&'static str, &'static str)]) -> Self {
         let mut cluster = Self {
+            version,
             properties,
             facts: Vec::new(),
             now: Instant::START,
@@ -95,10 +103,8 @@ impl Cluster {
 
     /// Starts the process of a broker, on the disk that is there.
     pub fn start(&mut self, id: i32) {
-        self.begin(
-            NodeId::Broker(id),
-            Process::Broker(Box::new(Broker::new(config_with(id, self.properties), vec![CONTROLLER]))),
-        );
+        let config = config_with(self.version, id, self.properties);
+        self.begin(NodeId::Broker(id), Process::Broker(Box::new(Broker::new(config, vec![CONTROLLER]))));
     }
 
     pub fn stop(&mut self, id: i32) {
@@ -148,6 +154,11 @@ impl Cluster {
         self.run_until("an answer", |cluster| !cluster.answers_to(connection).is_empty());
         let index = self.answers.iter().position(|(on, ..)| *on == connection);
         self.answers.swap_remove(index.expect("there is an answer")).2
+    }
+
+    /// How much time has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.now.since(Instant::START)
     }
 
     pub fn run_for(&mut self, length: Duration) {

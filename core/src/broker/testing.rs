@@ -12,16 +12,16 @@ pub(super) const CONTROLLER: NodeId = NodeId::Controller(100);
 
 /// A broker of 3.9 with Kafka's defaults, but for three replicas per topic of which two must be in sync.
 pub(super) fn config(broker_id: i32) -> Arc<BrokerConfig> {
-    config_with(broker_id, &[])
+    config_with(KafkaVersion::new(3, 9), broker_id, &[])
 }
 
-/// The same, with properties of its own.
-pub(super) fn config_with(broker_id: i32, properties: &[(&str, &str)]) -> Arc<BrokerConfig> {
+/// The same of some version, with properties of its own.
+pub(super) fn config_with(version: KafkaVersion, broker_id: i32, properties: &[(&str, &str)]) -> Arc<BrokerConfig> {
     let id = broker_id.to_string();
     let own = [("node.id", id.as_str()), ("default.replication.factor", "3"), ("min.insync.replicas", "2")];
     let properties: Vec<Property> =
         own.iter().chain(properties).map(|(name, value)| Property::new(*name, *value)).collect();
-    let resolved = BrokerConfig::resolve(KafkaVersion::new(3, 9), &properties);
+    let resolved = BrokerConfig::resolve(version, &properties);
     Arc::new(resolved.expect("the properties are Kafka's").config)
 }
 

@@ -229,9 +229,9 @@ pub enum Completion {
     Closed,
     /// `poll()` came back.
     Polled(Result<Vec<ConsumerRecord>, ErrorCode>),
-    /// `onPartitionsRevoked` inside `poll()`; the consumer waits for `ReturnFromCallback`.
+    /// `onPartitionsRevoked` inside `poll()` or `close()`; the consumer waits for `ReturnFromCallback`.
     PartitionsRevoked(Vec<TopicPartition>),
-    /// `onPartitionsLost` inside `poll()`; the consumer waits for `ReturnFromCallback`.
+    /// `onPartitionsLost` inside `poll()` or `close()`; the consumer waits for `ReturnFromCallback`.
     PartitionsLost(Vec<TopicPartition>),
     /// `onPartitionsAssigned` inside `poll()`; the consumer waits for `ReturnFromCallback`.
     PartitionsAssigned(Vec<TopicPartition>),

@@ -135,14 +135,18 @@ impl Walk<'_> {
         nodes.iter().copied().find(|at| *at > after && is_death(self.fact(*at)))
     }
 
-    /// Nobody ever got it: the group began behind it.
+    /// Nobody is to get it any more: the group began behind it, or began there again with another leader.
     fn passed_over(&self) -> Tale {
         let of = |fact: &Fact| match fact {
             Fact::SharePartitionLoaded { start, known: false, .. } => *start > self.offset,
             _ => false,
         };
         match self.all(of).first().copied() {
-            Some(loaded) => self.tale(Cause::PositionReset, [], (loaded, Mark::Loss)),
+            Some(loaded) => {
+                let before = self.all(|fact| matches!(fact, Fact::SharePartitionLoaded { .. }));
+                let before = before.into_iter().chain(self.polls()).filter(|at| *at < loaded);
+                self.tale(Cause::PositionReset, before, (loaded, Mark::Loss))
+            }
             None => Tale::unknown(),
         }
     }

@@ -121,7 +121,8 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
 
 /// Nobody reads a partition of a group: each consumer of the group that could has thrown at its program what it does not get over, or is gone.
 fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
-    let (partition, group) = anomaly.note.as_ref()?.strip_suffix(" reads it")?.split_once(": no member of group ")?;
+    let (partition, of_group) = anomaly.note.as_ref()?.strip_suffix(" reads it")?.split_once(": no member of ")?;
+    let group = of_group.strip_prefix("share ").unwrap_or(of_group).strip_prefix("group ")?;
     let (topic, _) = partition.rsplit_once('-')?;
     let may_read = |topics: &[String]| topics.is_empty() || topics.iter().any(|one| one == topic);
     let consumers = contract.consumers.iter();
@@ -134,10 +135,12 @@ fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Op
         if is_gone {
             continue;
         }
-        let last = lineage.events.iter().enumerate().rfind(|(_, event)| {
-            event.node == client
-                && matches!(event.fact, Fact::PollFailed { .. } | Fact::Polled { .. } | Fact::PartitionsAssigned { .. })
-        });
+        let says_how_it_is = |fact: &Fact| match fact {
+            Fact::PollFailed { .. } | Fact::Polled { .. } | Fact::SharePolled { .. } => true,
+            fact => matches!(fact, Fact::PartitionsAssigned { .. }),
+        };
+        let mut events = lineage.events.iter().enumerate();
+        let last = events.rfind(|(_, event)| event.node == client && says_how_it_is(&event.fact));
         // An error of the group, not of a partition.
         match last {
             Some((at, Event { fact: Fact::PollFailed { partition, .. }, .. })) if partition.partition < 0 => {

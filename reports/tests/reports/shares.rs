@@ -234,3 +234,67 @@ fn a_group_that_begins_at_the_end_never_gets_what_was_there() {
     assert_eq!(begins(1, true), [(0, Some(Cause::PositionReset), Answer::Yes)]);
     assert_eq!(begins(0, true), []);
 }
+
+/// Nothing had been written of the group when its leader died: the next one begins at the end of the log, as `latest` says.
+#[test]
+fn another_leader_begins_at_the_end_again() {
+    let fails_over = |known: bool, dies: bool| {
+        let mut run = written(0);
+        if known {
+            processed(&mut run, C1, 0);
+            accepted(&mut run, 0);
+        }
+        if dies {
+            run.say(C1, Fact::NodeKilled);
+        } else {
+            for offset in i64::from(known)..3 {
+                processed(&mut run, C1, offset);
+            }
+        }
+        loaded(&mut run, if known { 1 } else { 3 }, known);
+        for offset in i64::from(known)..3 {
+            if known && dies {
+                polled(&mut run, C2, offset, 1);
+                processed(&mut run, C2, offset);
+                accepted(&mut run, offset);
+            }
+        }
+        run.ends_with(1, &["a", "b", "c"]);
+        of(Kind::LostDelivery, &run, &group(|consumer| consumer.resets_to_latest = true))
+    };
+    let lost = |offset| (offset, Some(Cause::PositionReset), Answer::Yes);
+    assert_eq!(fails_over(false, true), [lost(0), lost(1), lost(2)]);
+    assert_eq!(fails_over(false, false), [], "the member has done what it had in hand");
+    assert_eq!(fails_over(true, true), [], "the next one knows where the group is");
+}
+
+/// Records a, b and c, all of key k3; members have done them in this order.
+fn done(by: &[(NodeId, i64)]) -> Run {
+    let mut run = Run::default();
+    for (number, value) in (0..).zip(["a", "b", "c"]) {
+        run.sent_with_key(number, "k3", value);
+        run.acked(number, number as i64, -1);
+    }
+    loaded(&mut run, 0, false);
+    for (member, offset) in [(C1, 0), (C2, 1), (C1, 2)] {
+        polled(&mut run, member, offset, 1);
+    }
+    for (member, offset) in by {
+        processed(&mut run, *member, *offset);
+        accepted(&mut run, *offset);
+    }
+    run.ends_with(1, &["a", "b", "c"]);
+    run
+}
+
+#[test]
+fn members_have_records_of_one_key_at_the_same_time() {
+    let reordered = |run: &Run, contract: &_| of(Kind::EffectReorder, run, contract);
+    let last_wins = group(|consumer| (consumer.upserts, consumer.last_wins) = (true, true));
+    let overtaken = done(&[(C2, 1), (C1, 0), (C1, 2)]);
+    assert_eq!(reordered(&overtaken, &last_wins), [(0, Some(Cause::SharedWithoutOrder), Answer::Yes)]);
+    assert_eq!(reordered(&done(&[(C1, 0), (C2, 1), (C1, 2)]), &last_wins), [], "nobody was overtaken");
+    let versioned = group(|consumer| (consumer.upserts, consumer.versioned) = (true, true));
+    assert_eq!(reordered(&overtaken, &versioned), [], "an older value changes nothing");
+    assert_eq!(reordered(&overtaken, &group(|_| {})), [], "each effect is there for itself, and no order is promised");
+}

@@ -14,6 +14,7 @@ use toml::{Table, Value};
 use super::dice::Dice;
 use super::faults;
 use super::habits;
+use super::sharing;
 use super::survive::Budget;
 use crate::diagnostics::Diagnostics;
 use crate::form::{Form, table, text};
@@ -233,6 +234,7 @@ fn drawn(parts: Parts) -> (Form, Shape) {
         form.sections_mut("consumer").push(Value::Table(consumer));
     }
     habits::add(parts, &mut form);
+    sharing::add(parts, &mut form);
     (form, shape)
 }
 

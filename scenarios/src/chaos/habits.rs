@@ -99,11 +99,11 @@ fn small_segments(dice: &mut Dice, topic: &mut Table) {
     set(topic, "segment.ms", *dice.pick(&[100, 1_000]));
 }
 
-fn tables<'f>(form: &'f mut Form, kind: &str) -> impl Iterator<Item = &'f mut Table> {
+pub(super) fn tables<'f>(form: &'f mut Form, kind: &str) -> impl Iterator<Item = &'f mut Table> {
     form.sections_mut(kind).iter_mut().filter_map(Value::as_table_mut)
 }
 
-fn cluster(form: &mut Form) -> &mut Table {
+pub(super) fn cluster(form: &mut Form) -> &mut Table {
     let cluster = form.0.entry("cluster").or_insert_with(|| Value::Table(table([])));
     cluster.as_table_mut().expect("a drawn plan has a cluster")
 }
@@ -113,6 +113,6 @@ fn config(of: &mut Table) -> &mut Table {
     config.as_table_mut().expect("a drawn configuration is a table")
 }
 
-fn set(of: &mut Table, key: &str, value: i64) {
+pub(super) fn set(of: &mut Table, key: &str, value: i64) {
     config(of).insert(key.into(), Value::Integer(value));
 }

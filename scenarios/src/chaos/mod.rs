@@ -14,6 +14,7 @@ mod habits;
 pub mod keep;
 pub mod results;
 pub mod seeds;
+mod sharing;
 pub mod survive;
 pub mod tally;
 pub mod toggle;

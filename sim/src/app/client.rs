@@ -124,7 +124,7 @@ impl Producer {
     }
 }
 
-/// What `poll()` has for its application.
+/// What `poll()` and `close()` have for their application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Polled {
     /// It is over, and brought these.
@@ -142,6 +142,7 @@ pub struct Consumer {
     process: Process,
     commits: AtomicU64,
     in_callback: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 impl Consumer {
@@ -150,6 +151,7 @@ impl Consumer {
             process: Process::start(shared, client),
             commits: AtomicU64::new(0),
             in_callback: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
         }
     }
 
@@ -268,12 +270,26 @@ impl Consumer {
     }
 
     /// `consumer.close(timeout)`: commits what `poll()` has returned, where that is automatic, waits for other commits, and leaves the
-    /// group.
+    /// group. Nobody listens.
     pub async fn close(self, timeout: impl Into<Duration>) {
         let timeout = timeout.into();
+        while self.close_listening(timeout).await.is_some() {}
+    }
+
+    /// `consumer.close(timeout)` of an application with a `ConsumerRebalanceListener`. What the listener is told (since 2.4) comes as
+    /// a value, and the consumer waits: the application may commit, and goes on by calling this again, until there is nothing more.
+    pub async fn close_listening(&self, timeout: impl Into<Duration>) -> Option<Polled> {
+        let timeout = timeout.into();
         let Process { shared, client, .. } = &self.process;
-        shared.call(*client, Call::Close { timeout });
-        shared.hear(*client, |completion| (*completion == Completion::Closed).then_some(())).await;
+        let goes_on = self.is_closing.swap(true, Ordering::Relaxed);
+        shared.call(*client, if goes_on { Call::ReturnFromCallback } else { Call::Close { timeout } });
+        let told = shared.hear(*client, |completion| match completion {
+            Completion::Closed => Some(None),
+            Completion::PartitionsRevoked(partitions) => Some(Some(Polled::Revoked(partitions.clone()))),
+            Completion::PartitionsLost(partitions) => Some(Some(Polled::Lost(partitions.clone()))),
+            _ => None,
+        });
+        told.await
     }
 }
 

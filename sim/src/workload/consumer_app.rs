@@ -10,7 +10,8 @@
 //! ```
 //!
 //! With workers the loop goes on at once, and the records are processed beside it. A loop that pauses its partitions gets nothing
-//! meanwhile; when the worker is done, it commits and resumes them.
+//! meanwhile; when the worker is done, it commits and resumes them. What a worker wants committed the loop commits: a consumer is one
+//! thread's, and one `commitSync()` comes after another.
 //!
 //! A program that is told to stop may catch that: `wakeup()` ends the loop, and `close()` is the last that it calls.
 
@@ -78,6 +79,8 @@ pub struct ConsumerApp {
     /// What is committed when the last of them is done.
     commit_after: bool,
     commits: Commits,
+    /// What the worker wants committed while the loop is inside another call: a consumer is one thread's.
+    waiting_commits: VecDeque<Option<Vec<(TopicPartition, Offset)>>>,
     store: Option<StoreSide>,
     /// What it calls when it has read its rows for the first time.
     begins_with: Option<Call>,
@@ -129,6 +132,7 @@ impl ConsumerApp {
             sends,
             is_cut_off: false,
             commit_after: false,
+            waiting_commits: VecDeque::new(),
             store,
             begins_with,
             in_callback: false,
@@ -166,6 +170,7 @@ impl ConsumerApp {
     fn close(&mut self) {
         let (OnStop::Wakeup(timeout) | OnStop::Break(timeout)) = self.workload.on_stop else { return };
         self.records.clear();
+        self.waiting_commits.clear();
         self.commit_after = false;
         self.doing = Doing::Closing;
         self.queued.push_back(Call::Close { timeout });
@@ -199,6 +204,7 @@ impl ConsumerApp {
     pub fn is_processing(&self) -> bool {
         !self.wants_exit()
             && (!self.records.is_empty()
+                || !self.waiting_commits.is_empty()
                 || matches!(self.doing, Doing::Committing(_) | Doing::Storing | Doing::Closing)
                 || self.store.as_ref().is_some_and(StoreSide::is_waiting)
                 || self.commits.next_deadline().is_some())
@@ -409,17 +415,41 @@ impl ConsumerApp {
             self.doing = Doing::Storing;
             return;
         }
+        let is_sync = self.workload.commit_mode == CommitMode::Sync;
+        match self.doing {
+            Doing::Polling | Doing::Committing(_) if is_sync => return self.waiting_commits.push_back(offsets),
+            // There is no loop any more that could.
+            Doing::Failed if is_sync => return,
+            Doing::Resting(_)
+            | Doing::Polling
+            | Doing::Storing
+            | Doing::Committing(_)
+            | Doing::Processing
+            | Doing::Failed
+            | Doing::Crashed
+            | Doing::Closing
+            | Doing::Exited => {}
+        }
         let (call, commit) = self.commits.next(offsets);
         self.queued.push_back(commit);
-        if self.workload.commit_mode == CommitMode::Sync {
+        if is_sync {
             self.doing = Doing::Committing(call);
+        }
+    }
+
+    /// The loop is out of its call, and commits what has waited for that, one after another.
+    fn next_commit(&mut self, now: Instant) {
+        if matches!(self.doing, Doing::Resting(_))
+            && let Some(offsets) = self.waiting_commits.pop_front()
+        {
+            self.commit(offsets, now);
         }
     }
 
     fn polled(&mut self, records: Vec<ConsumerRecord>, now: Instant) {
         if records.is_empty() {
             self.doing = Doing::Resting(now);
-            return;
+            return self.next_commit(now);
         }
         if self.records.is_empty() {
             self.next_done = now + self.workload.processing + self.workload.processing_each;
@@ -440,6 +470,7 @@ impl ConsumerApp {
             CommitPolicy::AfterProcessing => self.commit_after = true,
             CommitPolicy::AfterEach | CommitPolicy::Never => {}
         }
+        self.next_commit(now);
     }
 
     /// Hears from its client.
@@ -447,7 +478,10 @@ impl ConsumerApp {
         match completion {
             Completion::Polled(Ok(records)) => self.polled(records, now),
             Completion::Polled(Err(ErrorCode::CLIENT_WAKEUP)) => self.close(),
-            Completion::Polled(Err(_)) => self.doing = Doing::Failed,
+            Completion::Polled(Err(_)) => {
+                self.doing = Doing::Failed;
+                self.waiting_commits.clear();
+            }
             Completion::Committed { call, result } => {
                 self.commits.answered(call, result, now);
                 if self.doing == Doing::Committing(call) {
@@ -513,5 +547,10 @@ impl ConsumerApp {
         let has_more = !self.records.is_empty() && !self.workload.hand_over;
         self.next_done = self.next_done.max(now);
         self.doing = if has_more { Doing::Processing } else { Doing::Resting(now) };
+        self.next_commit(now);
     }
 }
+
+#[cfg(test)]
+#[path = "consumer_app_tests.rs"]
+mod tests;

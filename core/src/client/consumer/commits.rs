@@ -1,11 +1,14 @@
 //! Saying how far a consumer has come, and finding out how far its group had.
 //!
 //! Kafka: `ConsumerCoordinator` (`commitOffsetsSync`, `commitOffsetsAsync`, `maybeAutoCommitOffsetsAsync`,
-//! `refreshCommittedOffsetsIfNeeded`).
+//! `refreshCommittedOffsetsIfNeeded`), `CommitRequestManager` (`PendingRequests`).
 //!
 //! What is committed automatically are *positions*: what `poll()` has returned, processed or not. It happens at the start
 //! of a `poll()`, so a program that has processed everything when it polls again loses nothing; before a rebalance; and
 //! in `close()`. An asynchronous commit is never repeated by the consumer: a later one may have overtaken it.
+//!
+//! A commit that is tried again goes to the end of the queue. A client of the classic protocol has only one such at a time; one of the
+//! consumer protocol may have several (`wakeup()` interrupts the call, not the commit), and then an older one can come last.
 //!
 //! A `commitSync()` that `wakeup()` interrupts has been sent, in general: that the call throws does not say that nothing is
 //! committed. (Not modelled: one between two attempts sleeps to the end of its backoff first.)
@@ -147,8 +150,8 @@ impl ConsumerCoordinator {
             if commit.not_before <= now {
                 commit.not_before = Instant::START;
             }
-            // Like one socket: in the order in which they were wanted.
-            let is_blocked = commit.not_before > now || !self.commits.is_empty();
+            // Like one socket: in the order in which they were wanted. In the consumer protocol none waits for the pause of another.
+            let is_blocked = commit.not_before > now || self.modern.is_none() && !self.commits.is_empty();
             let request = |me: &Self| group_wire::commit(me, &commit.offsets);
             if is_blocked || !self.send(request, Purpose::Commit(commit.clone()), ctx) {
                 self.commits.push_back(commit);
@@ -206,7 +209,7 @@ impl ConsumerCoordinator {
         let again = in_new_epoch || error.is_retriable() && persists;
         if again {
             commit.not_before = ctx.now() + self.config.retry_backoff_ms;
-            self.commits.push_front(commit);
+            self.commits.push_back(commit);
         } else {
             self.finish(&commit, error, ctx);
         }
@@ -301,3 +304,7 @@ impl ConsumerCoordinator {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "commits_tests.rs"]
+mod tests;

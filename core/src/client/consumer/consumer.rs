@@ -151,7 +151,7 @@ impl Consumer {
             Call::Worked(partition, offset, work) => ctx.fact(self.worked(partition, offset, work)),
             Call::ReturnFromCallback => {
                 if let Some(group) = &mut self.group {
-                    group.in_callback = false;
+                    group.return_from_callback(&mut self.subscription);
                 }
             }
             Call::Seek(partition, offset) => self.seek(&partition, offset, ctx),
@@ -409,7 +409,7 @@ impl Machine for Consumer {
             self.network.next_deadline(),
             self.metadata.next_deadline(),
             self.polling_until,
-            self.closing.as_ref().map(|closing| closing.until),
+            self.closing.as_ref().and_then(Closing::next_deadline),
             self.group.as_ref().and_then(|group| group.next_deadline(self.polling_until.is_some())),
             waiting.min(),
         ])

@@ -253,8 +253,7 @@ impl ConsumerCoordinator {
             return;
         }
         self.say_given_up(&gone, true, ctx);
-        subscription.retain(&BTreeSet::new());
-        self.call_back(GroupEvent::Lost(gone));
+        self.give_up_others(BTreeSet::new(), GroupEvent::Lost(gone), subscription);
     }
 
     // ---- following an assignment ----
@@ -344,8 +343,7 @@ impl ConsumerCoordinator {
             return;
         }
         self.say_given_up(&gone, false, ctx);
-        subscription.retain(kept);
-        self.call_back(GroupEvent::Revoked(gone));
+        self.give_up_others(kept.clone(), GroupEvent::Revoked(gone), subscription);
     }
 
     /// That it has a partition says nothing of its records where others may have it as well.

@@ -136,6 +136,8 @@ pub(super) struct ConsumerCoordinator {
     pub events: VecDeque<GroupEvent>,
     /// The application is inside a rebalance callback.
     pub in_callback: bool,
+    /// What it reads on when the callback is over, where that is about something that it gives up.
+    pub keeps: Option<BTreeSet<TopicPartition>>,
 }
 
 impl ConsumerCoordinator {
@@ -165,6 +167,7 @@ impl ConsumerCoordinator {
             auto_commit_at: Instant::START,
             events: VecDeque::new(),
             in_callback: false,
+            keeps: None,
             config,
         }
     }

@@ -136,7 +136,7 @@ pub(super) fn sync(me: &ConsumerCoordinator, assignments: &BTreeMap<StrBytes, BT
         .into()
 }
 
-fn assignment_bytes(partitions: &BTreeSet<TopicPartition>) -> Bytes {
+pub(super) fn assignment_bytes(partitions: &BTreeSet<TopicPartition>) -> Bytes {
     let topics = by_topic(partitions)
         .into_iter()
         .map(|(topic, partitions)| AssignedTopic::default().with_topic(topic).with_partitions(partitions));

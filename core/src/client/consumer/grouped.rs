@@ -57,6 +57,14 @@ impl Consumer {
         let Some(group) = &mut self.group else { return };
         group.forget_pause(ctx.now());
         group.proceed(&mut self.metadata, &mut self.subscription, self.polling_until.is_some(), ctx);
+        self.tell_application(ctx);
+        let subscription = &self.subscription;
+        self.buffered.retain(|fetch| subscription.reads(&fetch.partition));
+    }
+
+    /// What its coordinator's part has for the application.
+    pub(super) fn tell_application(&mut self, ctx: &mut Context<'_>) {
+        let Some(group) = &mut self.group else { return };
         while let Some(event) = group.events.pop_front() {
             let completion = match event {
                 GroupEvent::Revoked(partitions) => Completion::PartitionsRevoked(partitions),
@@ -71,8 +79,6 @@ impl Consumer {
             };
             ctx.complete(completion);
         }
-        let subscription = &self.subscription;
-        self.buffered.retain(|fetch| subscription.reads(&fetch.partition));
     }
 
     pub(super) fn is_of_group(&self, connection: ConnectionId) -> bool {

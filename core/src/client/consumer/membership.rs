@@ -18,7 +18,7 @@ use crate::protocol::{ErrorCode, consumer_protocol};
 use crate::types::{Duration, Instant, StrBytes, TopicName, TopicPartition};
 
 /// Since when partitions that may have another owner already are lost, not revoked (KIP-429).
-const LOST_IS_NOT_REVOKED: KafkaVersion = KafkaVersion::new(2, 4);
+pub(super) const LOST_IS_NOT_REVOKED: KafkaVersion = KafkaVersion::new(2, 4);
 
 /// Heartbeats go on while the member waits for its assignment (KAFKA-10134).
 const HEARTBEATS_WHILE_SYNCING: KafkaVersion = KafkaVersion::new(2, 7);
@@ -146,18 +146,38 @@ impl ConsumerCoordinator {
             partitions: gone.clone(),
             lost,
         });
-        subscription.retain(&kept);
         let is_lost = lost && self.config.version >= LOST_IS_NOT_REVOKED;
-        self.call_back(if is_lost { GroupEvent::Lost(gone) } else { GroupEvent::Revoked(gone) });
+        let event = if is_lost { GroupEvent::Lost(gone) } else { GroupEvent::Revoked(gone) };
+        self.give_up_others(kept, event, subscription);
+    }
+
+    /// The application is told that it reads no more than these. Until it returns from its callback it may still commit how far it
+    /// has come with the others.
+    pub fn give_up_others(
+        &mut self,
+        kept: BTreeSet<TopicPartition>,
+        event: GroupEvent,
+        subscription: &mut SubscriptionState,
+    ) {
+        if self.is_share() {
+            // There are no rebalance callbacks.
+            return subscription.retain(&kept);
+        }
+        subscription.stop_reading_others(&kept);
+        self.keeps = Some(kept);
+        self.call_back(event);
     }
 
     pub fn call_back(&mut self, event: GroupEvent) {
-        if self.is_share() {
-            // There are no rebalance callbacks.
-            return;
-        }
         self.in_callback = true;
         self.events.push_back(event);
+    }
+
+    pub fn return_from_callback(&mut self, subscription: &mut SubscriptionState) {
+        self.in_callback = false;
+        if let Some(kept) = self.keeps.take() {
+            subscription.retain(&kept);
+        }
     }
 
     fn is_cooperative(&self) -> bool {
@@ -286,7 +306,10 @@ impl ConsumerCoordinator {
             self.rejoin = true;
             let group = self.group.to_string();
             ctx.fact(crate::fact::Fact::PartitionsRevoked { group, partitions: revoked.clone(), lost: false });
-            self.call_back(GroupEvent::Revoked(revoked));
+            let kept = owned.intersection(&assigned).cloned().collect();
+            // When the application knows what it has no more, it hears what it has.
+            self.assigned = Some(assigned);
+            return self.give_up_others(kept, GroupEvent::Revoked(revoked), subscription);
         }
         let added: Vec<TopicPartition> = assigned.difference(&owned).cloned().collect();
         ctx.fact(crate::fact::Fact::PartitionsAssigned {

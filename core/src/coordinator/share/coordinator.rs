@@ -5,7 +5,8 @@
 //! [`ShareCoordinator::take_answers`].
 //!
 //! Invariants: a write is answered when it is replicated. What is read is what was written, never what was only decided. Who leads a partition
-//! in a former epoch writes nothing once somebody has read or written in a later one.
+//! in a former epoch writes nothing once somebody has read or written in a later one: a read in a new epoch is written too, so that the
+//! next coordinator knows it (KAFKA-17796, 4.0).
 //!
 //! Not modelled: InitializeShareGroupState and DeleteShareGroupState (4.1: state epochs begin with the group; here they are all 0),
 //! that old records of the topic are deleted, `share.coordinator.append.linger.ms`, `share.coordinator.threads`.
@@ -58,7 +59,17 @@ struct Kept {
     /// What is being written, by the number of the write: the state once it is.
     decided: VecDeque<(u64, StateRecord, KeptState)>,
     /// The highest epoch in which somebody has read or written.
-    leader_epoch: LeaderEpoch,
+    leader_epoch: Option<LeaderEpoch>,
+}
+
+/// What a request gets: who reads, what is written of a share-partition, if anything is.
+pub type Answer = Result<Option<KeptState>, ErrorCode>;
+
+/// Whose answer a write is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    Reader,
+    Writer,
 }
 
 impl Kept {
@@ -74,8 +85,8 @@ pub struct ShareCoordinator {
     updates_per_snapshot: u32,
     shards: BTreeMap<i32, Shard>,
     writes: Vec<StateWritten>,
-    answers: Vec<(u64, ErrorCode)>,
-    under_way: BTreeMap<u64, (u64, i32, StateKey)>,
+    answers: Vec<(u64, Answer)>,
+    under_way: BTreeMap<u64, (u64, For, i32, StateKey)>,
     next_write: u64,
 }
 
@@ -103,8 +114,8 @@ impl ShareCoordinator {
         std::mem::take(&mut self.writes)
     }
 
-    /// Which updates are written, or why not.
-    pub fn take_answers(&mut self) -> Vec<(u64, ErrorCode)> {
+    /// What was read, which updates are written, or why not.
+    pub fn take_answers(&mut self) -> Vec<(u64, Answer)> {
         std::mem::take(&mut self.answers)
     }
 
@@ -132,7 +143,7 @@ impl ShareCoordinator {
         for record in records {
             let kept = all.entry(record.key.clone()).or_default();
             let state = KeptState::replay(kept.written.take(), &record);
-            kept.leader_epoch = kept.leader_epoch.max(state.leader_epoch);
+            kept.leader_epoch = kept.leader_epoch.max(Some(state.leader_epoch));
             kept.written = Some(state);
         }
         self.shards.insert(partition, Shard::Active(epoch, all));
@@ -157,57 +168,88 @@ impl ShareCoordinator {
         }
     }
 
-    /// What is written of a share-partition, asked by who leads it in this epoch; none if nothing is.
-    pub fn read(&mut self, key: &StateKey, leader_epoch: LeaderEpoch) -> Result<Option<KeptState>, ErrorCode> {
-        let Some(kept) = self.shard(key)?.get_mut(key) else { return Ok(None) };
-        if kept.leader_epoch > leader_epoch {
-            return Err(ErrorCode::FENCED_LEADER_EPOCH);
+    /// What is written of a share-partition, asked by who leads it in this epoch. It is answered under `token`: at once if the epoch is known,
+    /// else when it is written; an error is the answer at once.
+    pub fn read(&mut self, token: u64, key: &StateKey, leader_epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        let kept = self.shard(key)?.entry(key.clone()).or_default();
+        kept.check(leader_epoch)?;
+        if kept.leader_epoch == Some(leader_epoch) && kept.decided.is_empty() {
+            let written = kept.written.clone();
+            self.answers.push((token, Ok(written)));
+            return Ok(());
         }
-        let Some(written) = &kept.written else { return Ok(None) };
-        kept.leader_epoch = leader_epoch;
-        Ok(Some(written.clone()))
+        // What was decided before is written before. (Kafka waits for it without a record where the epoch is known.)
+        let state_epoch = kept.latest().map_or(0, |state| state.state_epoch);
+        let start_offset = kept.latest().map_or(Offset(-1), |state| state.start_offset);
+        let update = StateUpdate { state_epoch, leader_epoch, start_offset, batches: Vec::new() };
+        self.decide((token, For::Reader), key, update)
     }
 
     /// Something has changed. It is answered under `token` when it is written; an error is the answer at once.
     pub fn write(&mut self, token: u64, key: &StateKey, update: StateUpdate) -> Result<(), ErrorCode> {
-        let limit = self.updates_per_snapshot;
-        let number = self.next_write;
         let kept = self.shard(key)?.entry(key.clone()).or_default();
-        if kept.leader_epoch > update.leader_epoch {
-            return Err(ErrorCode::FENCED_LEADER_EPOCH);
-        }
+        kept.check(update.leader_epoch)?;
         if kept.latest().is_some_and(|state| state.state_epoch > update.state_epoch) {
             return Err(ErrorCode::FENCED_STATE_EPOCH);
         }
-        kept.leader_epoch = update.leader_epoch;
+        self.decide((token, For::Writer), key, update)
+    }
+
+    fn decide(&mut self, (token, of): (u64, For), key: &StateKey, update: StateUpdate) -> Result<(), ErrorCode> {
+        let (limit, number) = (self.updates_per_snapshot, self.next_write);
+        let kept = self.shard(key)?.entry(key.clone()).or_default();
+        kept.leader_epoch = Some(update.leader_epoch);
         let record = next_record(key, kept.latest(), update, limit);
         let state = KeptState::replay(kept.latest().cloned(), &record);
         kept.decided.push_back((number, record.clone(), state));
         let partition = partition_for(&key.coordinator_key(), self.partitions);
         self.next_write += 1;
-        self.under_way.insert(number, (token, partition, key.clone()));
+        self.under_way.insert(number, (token, of, partition, key.clone()));
         self.writes.push(StateWritten { number, partition, record });
         Ok(())
     }
 
     /// A write is replicated; or is not, as far as is known.
     pub fn written(&mut self, number: u64, error: ErrorCode) {
-        let Some((token, partition, key)) = self.under_way.remove(&number) else { return };
-        if let Some(Shard::Active(_, all)) = self.shards.get_mut(&partition)
-            && let Some(kept) = all.get_mut(&key)
-            && let Some(at) = kept.decided.iter().position(|(of, _, _)| *of == number)
-            && let Some((_, record, _)) = kept.decided.remove(at)
-        {
-            if error.is_none() {
-                kept.written = Some(KeptState::replay(kept.written.take(), &record));
-            }
-            let mut state = kept.written.clone();
-            for (_, record, after) in &mut kept.decided {
-                *after = KeptState::replay(state, record);
-                state = Some(after.clone());
-            }
+        let Some((token, of, partition, key)) = self.under_way.remove(&number) else { return };
+        let kept = match self.shards.get_mut(&partition) {
+            Some(Shard::Active(_, all)) => all.get_mut(&key),
+            Some(Shard::Loading(_)) | None => None,
+        };
+        let settled = kept.filter(|kept| kept.decided.iter().any(|(of, ..)| *of == number));
+        let known = settled.map(|kept| {
+            kept.settle(number, error);
+            kept.written.clone()
+        });
+        let answer = match (error, of, known) {
+            (ErrorCode::NONE, For::Writer, _) => Ok(None),
+            (ErrorCode::NONE, For::Reader, Some(written)) => Ok(written),
+            // It leads no more, and somebody else may have written since.
+            (ErrorCode::NONE, For::Reader, None) => Err(ErrorCode::NOT_COORDINATOR),
+            (error, For::Reader | For::Writer, _) => Err(write_error(error)),
+        };
+        self.answers.push((token, answer));
+    }
+}
+
+impl Kept {
+    /// Whether who leads in this epoch may still say or hear something.
+    fn check(&self, leader_epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        let is_former = self.leader_epoch.is_some_and(|known| known > leader_epoch);
+        if is_former { Err(ErrorCode::FENCED_LEADER_EPOCH) } else { Ok(()) }
+    }
+
+    fn settle(&mut self, number: u64, error: ErrorCode) {
+        let Some(at) = self.decided.iter().position(|(of, ..)| *of == number) else { return };
+        let Some((_, record, _)) = self.decided.remove(at) else { return };
+        if error.is_none() {
+            self.written = Some(KeptState::replay(self.written.take(), &record));
         }
-        self.answers.push((token, write_error(error)));
+        let mut state = self.written.clone();
+        for (_, record, after) in &mut self.decided {
+            *after = KeptState::replay(state, record);
+            state = Some(after.clone());
+        }
     }
 }
 

@@ -1,10 +1,8 @@
 //! How far a share group is with a partition, as far as that is written.
 //!
 //! Kafka: `ShareGroupOffset`, `PersisterStateBatchCombiner`.
-//!
-//! Not modelled: where two writes speak of one record, Kafka keeps the one with the higher delivery count; here the later one counts.
 
-use super::records::StateRecord;
+use super::records::{StateRecord, delivery_state};
 use crate::share::StateBatch;
 use crate::types::{LeaderEpoch, Offset};
 
@@ -53,38 +51,62 @@ impl KeptState {
     }
 }
 
-/// What is known of records from `start` on, once `newer` is known beside `older`; both ascending.
+/// What is known of records from `start` on, once `newer` is known beside `older`; both ascending. Where both speak of a record, the
+/// higher delivery count is right, whichever came later; with the same count, what is further from being delivered again.
 pub fn combine(older: &[StateBatch], newer: &[StateBatch], start: Offset) -> Vec<StateBatch> {
-    let mut all: Vec<StateBatch> =
-        older.iter().flat_map(|batch| without(batch, newer)).chain(newer.iter().copied()).collect();
-    all.sort_by_key(|batch| batch.first);
+    let (mut older, mut newer) = (from(older, start), from(newer, start));
+    let (mut one, mut other) = (older.next(), newer.next());
     let mut combined: Vec<StateBatch> = Vec::new();
-    for mut batch in all.into_iter().filter(|batch| batch.last >= start) {
-        batch.first = batch.first.max(start);
-        match combined.last_mut() {
-            Some(last) if goes_on(last, &batch) => last.last = batch.last,
-            Some(_) | None => combined.push(batch),
-        }
+    loop {
+        let (first, second) = match (one, other) {
+            (Some(first), Some(second)) if first.last >= second.first && second.last >= first.first => (first, second),
+            (Some(first), second) if second.is_none_or(|second| first.last < second.first) => {
+                push(&mut combined, first);
+                one = older.next();
+                continue;
+            }
+            (_, Some(second)) => {
+                push(&mut combined, second);
+                other = newer.next();
+                continue;
+            }
+            (_, None) => return combined,
+        };
+        // What one of them says alone, then what both say; the rest is looked at again.
+        let (begin, common) = (first.first.max(second.first), first.last.min(second.last));
+        let earlier = if first.first < second.first { first } else { second };
+        push(&mut combined, StateBatch { last: Offset(begin.0 - 1), ..earlier });
+        let right = if rank(&first) > rank(&second) { first } else { second };
+        push(&mut combined, StateBatch { first: begin, last: common, ..right });
+        one = rest(first, common).or_else(|| older.next());
+        other = rest(second, common).or_else(|| newer.next());
     }
-    combined
+}
+
+fn from(batches: &[StateBatch], start: Offset) -> impl Iterator<Item = StateBatch> {
+    let cut = move |batch: &StateBatch| StateBatch { first: batch.first.max(start), ..*batch };
+    batches.iter().map(cut).filter(|batch| batch.first <= batch.last)
+}
+
+fn rank(batch: &StateBatch) -> (u16, i8) {
+    (batch.delivery_count, delivery_state(batch.state))
+}
+
+fn rest(batch: StateBatch, behind: Offset) -> Option<StateBatch> {
+    (batch.last > behind).then(|| StateBatch { first: Offset(behind.0 + 1), ..batch })
+}
+
+/// Adds a batch, if there is anything in it, to the last one if they are alike.
+fn push(combined: &mut Vec<StateBatch>, batch: StateBatch) {
+    if batch.first > batch.last {
+        return;
+    }
+    match combined.last_mut() {
+        Some(last) if goes_on(last, &batch) => last.last = batch.last,
+        Some(_) | None => combined.push(batch),
+    }
 }
 
 fn goes_on(last: &StateBatch, next: &StateBatch) -> bool {
     last.last.0 + 1 == next.first.0 && last.state == next.state && last.delivery_count == next.delivery_count
-}
-
-/// What of a batch others do not speak of.
-fn without(batch: &StateBatch, others: &[StateBatch]) -> Vec<StateBatch> {
-    let mut rest = Vec::new();
-    let mut from = batch.first;
-    for other in others.iter().filter(|other| other.last >= batch.first && other.first <= batch.last) {
-        if other.first > from {
-            rest.push(StateBatch { first: from, last: Offset(other.first.0 - 1), ..*batch });
-        }
-        from = from.max(Offset(other.last.0 + 1));
-    }
-    if from <= batch.last {
-        rest.push(StateBatch { first: from, ..*batch });
-    }
-    rest
 }

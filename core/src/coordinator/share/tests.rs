@@ -5,9 +5,9 @@ use kafka_protocol::messages::GroupId;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::coordinator::{ShareCoordinator, StateUpdate};
-use super::records::{StateKey, StateRecord};
-use super::state::{KeptState, combine};
+use super::coordinator::{Answer, ShareCoordinator, StateUpdate};
+use super::records::{StateKey, StateRecord, delivery_state};
+use super::state::combine;
 use crate::fact::ShareState;
 use crate::protocol::ErrorCode;
 use crate::share::StateBatch;
@@ -30,9 +30,9 @@ fn update(leader_epoch: i32, start_offset: i64, batches: Vec<StateBatch>) -> Sta
 /// Leads everything; three updates between snapshots.
 fn coordinator(log: &[StateRecord]) -> ShareCoordinator {
     let mut coordinator = ShareCoordinator::new(1, 3);
-    assert_eq!(coordinator.read(&key(), LeaderEpoch(0)), Err(ErrorCode::NOT_COORDINATOR));
+    assert_eq!(coordinator.read(8, &key(), LeaderEpoch(0)), Err(ErrorCode::NOT_COORDINATOR));
     assert!(coordinator.elected(0, LeaderEpoch(0)));
-    assert_eq!(coordinator.read(&key(), LeaderEpoch(0)), Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+    assert_eq!(coordinator.read(8, &key(), LeaderEpoch(0)), Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
     coordinator.loaded(0, log.iter().cloned());
     coordinator
 }
@@ -40,11 +40,32 @@ fn coordinator(log: &[StateRecord]) -> ShareCoordinator {
 /// Writes it, and what came of it is added to the log.
 fn write(coordinator: &mut ShareCoordinator, log: &mut Vec<StateRecord>, update: StateUpdate) {
     coordinator.write(9, &key(), update).expect("it is not fenced");
+    keep(coordinator, log);
+    assert_eq!(coordinator.take_answers(), [(9, Ok(None))]);
+}
+
+/// Everything is written.
+fn keep(coordinator: &mut ShareCoordinator, log: &mut Vec<StateRecord>) {
     for written in coordinator.take_writes() {
         log.push(written.record);
         coordinator.written(written.number, ErrorCode::NONE);
     }
-    assert_eq!(coordinator.take_answers(), [(9, ErrorCode::NONE)]);
+}
+
+/// Reads it; a new epoch is added to the log.
+fn read(coordinator: &mut ShareCoordinator, log: &mut Vec<StateRecord>, leader_epoch: i32) -> Answer {
+    coordinator.read(8, &key(), LeaderEpoch(leader_epoch))?;
+    keep(coordinator, log);
+    match &coordinator.take_answers()[..] {
+        [(8, answer)] => answer.clone(),
+        other => panic!("one is asked, and it is answered {other:?}"),
+    }
+}
+
+/// From where on something is written, and what.
+fn places(answer: Answer) -> Option<(i64, Vec<StateBatch>)> {
+    let kept = answer.expect("it is not fenced")?;
+    Some((kept.start_offset.0, kept.batches))
 }
 
 #[test]
@@ -85,26 +106,113 @@ fn a_word_on_some_records_leaves_the_others_as_they_were() {
 }
 
 #[test]
+fn where_two_writes_speak_of_a_record_the_higher_delivery_count_is_right() {
+    let acknowledged = [batch(0, 9, ShareState::Acknowledged, 2)];
+    let given_back = [batch(3, 5, ShareState::Available, 1)];
+    // A write that was reported as failed and is there all the same: what was said instead does not undo it.
+    assert_eq!(combine(&acknowledged, &given_back, Offset(0)), acknowledged);
+    assert_eq!(combine(&given_back, &acknowledged, Offset(0)), acknowledged);
+    let same_count = [batch(3, 5, ShareState::Available, 2), batch(7, 12, ShareState::Archived, 2)];
+    let expected = [batch(0, 6, ShareState::Acknowledged, 2), batch(7, 12, ShareState::Archived, 2)];
+    assert_eq!(combine(&acknowledged, &same_count, Offset(0)), expected);
+    assert_eq!(combine(&same_count, &acknowledged, Offset(0)), expected);
+}
+
+/// Batches that are ascending and do not overlap.
+fn any_batches() -> impl Strategy<Value = Vec<StateBatch>> {
+    let state = prop_oneof![Just(ShareState::Available), Just(ShareState::Acknowledged), Just(ShareState::Archived)];
+    proptest::collection::vec((0i64..4, 0i64..4, state, 1u16..3), 0..8).prop_map(|all| {
+        let mut at = 0;
+        let each = all.into_iter().map(|(gap, more, state, count)| {
+            let first = at + gap;
+            at = first + more + 1;
+            batch(first, first + more, state, count)
+        });
+        each.collect()
+    })
+}
+
+fn of(batches: &[StateBatch], offset: i64) -> Option<(u16, i8)> {
+    let it = batches.iter().find(|batch| (batch.first.0..=batch.last.0).contains(&offset))?;
+    Some((it.delivery_count, delivery_state(it.state)))
+}
+
+proptest! {
+    /// Record by record, it is what is said with the higher rank.
+    #[test]
+    fn batches_are_combined_record_by_record(older in any_batches(), newer in any_batches(), start in -1i64..12) {
+        let combined = combine(&older, &newer, Offset(start));
+        for offset in 0..64 {
+            let expected = if offset < start { None } else { of(&older, offset).max(of(&newer, offset)) };
+            prop_assert_eq!(of(&combined, offset), expected, "at {}", offset);
+        }
+        for two in combined.windows(2) {
+            prop_assert!(two[0].last < two[1].first);
+            let (one, next) = (of(&two[..1], two[0].last.0), of(&two[1..], two[1].first.0));
+            prop_assert!(two[0].last.0 + 1 < two[1].first.0 || one != next, "neighbours that are alike are one batch");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_read_before_it_is_written() {
-    let mut coordinator = coordinator(&[]);
-    assert_eq!(coordinator.read(&key(), LeaderEpoch(0)), Ok(None));
+    let (mut coordinator, mut log) = (coordinator(&[]), Vec::new());
+    assert_eq!(places(read(&mut coordinator, &mut log, 0)), Some((-1, vec![])), "the epoch is written, and no offset");
     coordinator.write(1, &key(), update(0, 5, vec![])).expect("it is not fenced");
-    assert_eq!(coordinator.read(&key(), LeaderEpoch(0)), Ok(None));
-    let number = coordinator.take_writes()[0].number;
-    coordinator.written(number, ErrorCode::NOT_ENOUGH_REPLICAS);
-    assert_eq!(coordinator.take_answers(), [(1, ErrorCode::COORDINATOR_NOT_AVAILABLE)]);
-    assert_eq!(coordinator.read(&key(), LeaderEpoch(0)), Ok(None));
+    coordinator.read(2, &key(), LeaderEpoch(0)).expect("it is not fenced");
+    assert_eq!(coordinator.take_answers(), [], "who reads waits for what is being written");
+    for (written, error) in coordinator.take_writes().iter().zip([ErrorCode::NOT_ENOUGH_REPLICAS, ErrorCode::NONE]) {
+        coordinator.written(written.number, error);
+    }
+    let answers: Vec<(u64, Answer)> = coordinator.take_answers();
+    assert_eq!(answers[0], (1, Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)));
+    assert_eq!((answers[1].0, places(answers[1].1.clone()).map(|(start, _)| start)), (2, Some(5)));
 }
 
 #[test]
 fn who_led_before_is_fenced_once_a_later_leader_has_read() {
     let (mut coordinator, mut log) = (coordinator(&[]), Vec::new());
     write(&mut coordinator, &mut log, update(0, 5, vec![]));
-    let read = coordinator.read(&key(), LeaderEpoch(1)).expect("it is not fenced").expect("it is written");
-    assert_eq!(read.start_offset, Offset(5));
+    assert_eq!(places(read(&mut coordinator, &mut log, 1)), Some((5, vec![])));
     assert_eq!(coordinator.write(1, &key(), update(0, 6, vec![])), Err(ErrorCode::FENCED_LEADER_EPOCH));
-    assert_eq!(coordinator.read(&key(), LeaderEpoch(0)), Err(ErrorCode::FENCED_LEADER_EPOCH));
+    assert_eq!(coordinator.read(1, &key(), LeaderEpoch(0)), Err(ErrorCode::FENCED_LEADER_EPOCH));
     write(&mut coordinator, &mut log, update(1, 6, vec![]));
+}
+
+#[test]
+fn the_next_coordinator_knows_who_has_read() {
+    let (mut first, mut log) = (coordinator(&[]), Vec::new());
+    assert_eq!(places(read(&mut first, &mut log, 3)), Some((-1, vec![])));
+    let mut second = coordinator(&log);
+    assert_eq!(second.write(1, &key(), update(2, 6, vec![])), Err(ErrorCode::FENCED_LEADER_EPOCH));
+    assert_eq!(places(read(&mut second, &mut log, 3)), Some((-1, vec![])));
+    assert_eq!(log.len(), 1, "an epoch that is known is not written again");
+}
+
+#[test]
+fn who_speaks_of_a_former_life_of_the_group_is_fenced() {
+    let snapshot = StateRecord {
+        key: key(),
+        snapshot_epoch: 0,
+        snapshot_of: Some(7),
+        leader_epoch: LeaderEpoch(1),
+        start_offset: Offset(5),
+        batches: vec![],
+    };
+    let mut coordinator = coordinator(&[snapshot]);
+    assert_eq!(coordinator.write(1, &key(), update(1, 6, vec![])), Err(ErrorCode::FENCED_STATE_EPOCH));
+    let mine = StateUpdate { state_epoch: 7, ..update(1, 6, vec![]) };
+    assert_eq!(coordinator.write(1, &key(), mine), Ok(()));
+}
+
+#[test]
+fn who_reads_from_a_coordinator_that_is_none_any_more_asks_the_next_one() {
+    let (mut coordinator, mut log) = (coordinator(&[]), Vec::new());
+    write(&mut coordinator, &mut log, update(0, 5, vec![]));
+    coordinator.read(1, &key(), LeaderEpoch(1)).expect("it is not fenced");
+    coordinator.resigned(0);
+    keep(&mut coordinator, &mut log);
+    assert_eq!(coordinator.take_answers(), [(1, Err(ErrorCode::NOT_COORDINATOR))]);
 }
 
 #[test]
@@ -140,12 +248,9 @@ proptest! {
                 first.written(written.number, if fails { ErrorCode::NOT_ENOUGH_REPLICAS } else { ErrorCode::NONE });
             }
         }
+        first.take_answers();
         let mut second = coordinator(&log);
-        let read = |coordinator: &mut ShareCoordinator| coordinator.read(&key(), LeaderEpoch(0));
-        let (before, after): (Option<KeptState>, Option<KeptState>) = (
-            read(&mut first).expect("it is not fenced"),
-            read(&mut second).expect("it is not fenced"),
-        );
-        prop_assert_eq!(before, after);
+        let (before, after) = (read(&mut first, &mut Vec::new(), 1), read(&mut second, &mut Vec::new(), 1));
+        prop_assert_eq!(before.expect("it is not fenced"), after.expect("it is not fenced"));
     }
 }
