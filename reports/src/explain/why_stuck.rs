@@ -121,8 +121,10 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
 
 /// Nobody reads a partition of a group: each consumer of the group that could has thrown at its program what it does not get over, or is gone.
 fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
-    let (partition, of_group) = anomaly.note.as_ref()?.strip_suffix(" reads it")?.split_once(": no member of ")?;
-    let group = of_group.strip_prefix("share ").unwrap_or(of_group).strip_prefix("group ")?;
+    let (partition, of_group) = anomaly.note.as_ref()?.split_once(": no member of ")?;
+    let does_not = of_group.strip_prefix("share ").unwrap_or(of_group).strip_prefix("group ")?;
+    let asks_nobody = || does_not.split_once(" has asked ").map(|(group, _)| group);
+    let group = does_not.strip_suffix(" reads it").or_else(asks_nobody)?;
     let (topic, _) = partition.rsplit_once('-')?;
     let may_read = |topics: &[String]| topics.is_empty() || topics.iter().any(|one| one == topic);
     let consumers = contract.consumers.iter();

@@ -100,16 +100,19 @@ fn a_consumer_of_another_topic_reads_nothing_of_this_one() {
 
 #[test]
 fn a_share_group_whose_consumers_all_gave_up_reads_nothing() {
+    const UNASKED: &str = "orders-0: no member of share group billing has asked broker 1 for records";
     const UNREAD: &str = "orders-0: no member of share group billing reads it";
     let polled = |run: &mut Run| {
         let (group, partition, offset) = ("billing".to_owned(), orders(), Offset(0));
         run.say(C1, Fact::SharePolled { group, partition, offset, delivery_count: 1, key: None, value: None });
     };
-    let mut run = written();
-    polled(&mut run);
-    threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
-    run.killed(C2);
-    assert_eq!(stuck(&mut run, &group(|_| {}), UNREAD), [(Some(Cause::ConsumerGaveUp), Answer::Yes)]);
+    for what in [UNREAD, UNASKED] {
+        let mut run = written();
+        polled(&mut run);
+        threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
+        run.killed(C2);
+        assert_eq!(stuck(&mut run, &group(|_| {}), what), [(Some(Cause::ConsumerGaveUp), Answer::Yes)], "{what}");
+    }
     // c1 has got something since.
     let mut run = written();
     threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
