@@ -20,7 +20,13 @@ pub(super) fn lost(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     if let Some(at) = deletion(lineage, &partition, offset) {
         return Some(tell(lineage, anomaly, Cause::DeletedBeforeCommit, at));
     }
-    let cleaned = cleanings(lineage, &partition, offset).next()?;
+    let told = anomaly.record.and_then(|record| lineage.records.get(&record)?.told).unwrap_or(0);
+    // Where another record has its offset, the log had lost it before.
+    let is_rewritten = |cleaned: At| {
+        let appends = lineage.leader_appends(&partition, offset.0);
+        appends.into_iter().any(|append| (told..cleaned).contains(&append))
+    };
+    let cleaned = cleanings(lineage, &partition, offset).find(|cleaned| !is_rewritten(*cleaned))?;
     let cause = if anomaly.key.is_none() { Cause::CompactedWithoutKey } else { Cause::CompactedAway };
     Some(tell(lineage, anomaly, cause, cleaned))
 }

@@ -235,6 +235,27 @@ fn what_compaction_took_where_a_group_read_is_not_missed() {
     assert_eq!(missed(&read(1)), [vec![1], vec![2], vec![1]], "the cleaner was never there");
 }
 
+/// The log had lost it with the power, and another record was compacted at its offset.
+#[test]
+fn what_was_gone_before_the_cleaner_came_was_not_compacted_away() {
+    let cause = |is_rewritten: bool| {
+        let mut run = acknowledged(&["k=a", "k=b"]);
+        if is_rewritten {
+            for broker in 1..=3 {
+                run.lost_power(broker);
+                run.loaded(broker, 1);
+            }
+            run.elected(1, 5, &[1], true, 1);
+            run.appends(0, 1, 5, 1);
+        }
+        cleaned(&mut run, 2);
+        ends_with_gaps(&mut run, 2, &[(0, "k", Some("a"))]);
+        of(Kind::LostWrite, &run, &compacted())
+    };
+    assert_eq!(cause(false), [(1, Some(Cause::CompactedAway), Answer::No)]);
+    assert_ne!(cause(true)[0].1, Some(Cause::CompactedAway));
+}
+
 #[test]
 fn bit_rot_that_the_cleaner_wrote_anew_is_told_from_a_record_that_it_dropped() {
     // In the order of the history: the disk is harmed, the cleaner comes by. Otherwise it had nothing to write anew.
