@@ -20,10 +20,13 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
         if !drained || partition.was_polled(offset, sent.digest) {
             continue;
         }
+        if ledger.standing(root).0 != Standing::Acknowledged {
+            continue;
+        }
         let to_read = to_read
             .entry(place.partition)
             .or_insert_with(|| offsets_to_read(ledger.history, ledger.history.partition_name(place.partition)));
-        if ledger.standing(root).0 == Standing::Acknowledged && to_read.binary_search(&offset).is_ok() {
+        if to_read.binary_search(&offset).is_ok() {
             findings.counts.unseen += 1;
             findings.anomalies.push(at(ledger, of_record(ledger, Kind::Unseen, root), place));
         }

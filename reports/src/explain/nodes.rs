@@ -1,7 +1,7 @@
 //! The trace, indexed: what became of nodes and of faults, and what clients warned of.
 
 use ackproof_core::fact::{Event, Fact};
-use ackproof_core::types::NodeId;
+use ackproof_core::types::{LeaderEpoch, NodeId, TopicPartition};
 
 use super::lineage::{At, Lineage};
 use super::steps::one_sentence;
@@ -55,6 +55,21 @@ impl Lineage<'_> {
             is_death(fact) || matches!(fact, Fact::NodeStarted)
         };
         until.iter().rev().copied().find(ends_or_starts).filter(|at| is_death(&self.events[*at].fact))
+    }
+
+    /// The last time that a broker loaded a log, before that.
+    pub(crate) fn last_load(&self, partition: &TopicPartition, broker: NodeId, before: At) -> Option<At> {
+        let structure = self.partitions.get(partition)?.structure.iter().rev().copied();
+        let mut of_broker = structure.filter(|at| *at < before && self.events[*at].node == broker);
+        of_broker.find(|at| matches!(self.events[*at].fact, Fact::LogLoaded { .. }))
+    }
+
+    /// In which epoch a leader took a batch.
+    pub(crate) fn append_epoch(&self, at: At) -> Option<LeaderEpoch> {
+        match &self.events[at].fact {
+            Fact::Appended { leader_epoch, .. } => Some(*leader_epoch),
+            _ => None,
+        }
     }
 
     /// The last loss of power of a machine in a stretch of the trace; rather one that took something.

@@ -29,14 +29,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     let second = copied(anomaly.offset.map(|offset| offset.0));
     let (Some(first), Some(second)) = (first, second) else { return apart(lineage, record) };
     let forgotten = forgotten(lineage, &partition, first, second);
+    let lost = lost_before(lineage, &partition, first, second);
     let cause = match (cause(lineage, record, first, second), forgotten) {
         (Cause::DuplicateNotRecognised | Cause::SequenceReset, Some(at)) if is_with_its_records(lineage, at) => {
             Cause::ProducerForgottenWithItsRecords
         }
         (Cause::DuplicateNotRecognised, Some(_)) => Cause::ProducerForgotten,
-        (Cause::DuplicateNotRecognised, None) if lost_before(lineage, &partition, first, second).is_some() => {
-            Cause::UnsyncedDataLostWithPower
-        }
+        (Cause::DuplicateNotRecognised, None) if lost.is_some() => Cause::UnsyncedDataLostWithPower,
         (cause, _) => cause,
     };
     let renumbered = first
@@ -68,9 +67,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
         }
     }
     telling.tell_all(forgotten.filter(|_| blamed));
-    if cause == Cause::UnsyncedDataLostWithPower {
-        telling.tell_all(lost_before(lineage, &partition, first, second));
-    }
+    telling.tell_all(lost.filter(|_| cause == Cause::UnsyncedDataLostWithPower));
     telling.tell_all(renumbered.map(|(_, decided)| decided));
     for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
         let is_late = cause == Cause::LateRequestAppendedAfterRetry;
@@ -148,9 +145,7 @@ fn lost_before(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied,
     let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
     let Fact::Appended { base_offset, .. } = &lineage.events[earlier].fact else { return None };
     let leader = lineage.events[later].node;
-    let structure = lineage.partitions.get(partition)?.structure.iter().rev().copied();
-    let mut before = structure.filter(|at| *at < later && lineage.events[*at].node == leader);
-    let loaded = before.find(|at| matches!(lineage.events[*at].fact, Fact::LogLoaded { .. }))?;
+    let loaded = lineage.last_load(partition, leader, later)?;
     match &lineage.events[loaded].fact {
         Fact::LogLoaded { hole: Some((from, to)), .. } => (from..to).contains(&base_offset).then_some(loaded),
         _ => None,

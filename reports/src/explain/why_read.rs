@@ -58,12 +58,8 @@ pub(super) fn unnoticed(
 
 /// Whether the leader had written another record at this offset in the same epoch: no comparison of epochs tells them apart.
 fn is_second_in_its_epoch(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset, append: At) -> bool {
-    let epoch = |at: At| match &lineage.events[at].fact {
-        Fact::Appended { leader_epoch, .. } => Some(*leader_epoch),
-        _ => None,
-    };
     let appends = lineage.leader_appends(partition, offset.0);
-    appends.iter().any(|at| *at < append && epoch(*at) == epoch(append))
+    appends.iter().any(|at| *at < append && lineage.append_epoch(*at) == lineage.append_epoch(append))
 }
 
 fn told_in_order(lineage: &Lineage<'_>, cause: Cause, mut places: [At; 3]) -> Tale {

@@ -22,11 +22,9 @@ pub(super) fn lost(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     }
     let told = anomaly.record.and_then(|record| lineage.records.get(&record)?.told).unwrap_or(0);
     // Where another record has its offset, the log had lost it before.
-    let is_rewritten = |cleaned: At| {
-        let appends = lineage.leader_appends(&partition, offset.0);
-        appends.into_iter().any(|append| (told..cleaned).contains(&append))
-    };
-    let cleaned = cleanings(lineage, &partition, offset).find(|cleaned| !is_rewritten(*cleaned))?;
+    let rewritten = lineage.leader_appends(&partition, offset.0).into_iter().filter(|append| *append >= told).min();
+    let cleaned =
+        cleanings(lineage, &partition, offset).find(|cleaned| rewritten.is_none_or(|again| again >= *cleaned))?;
     let cause = if anomaly.key.is_none() { Cause::CompactedWithoutKey } else { Cause::CompactedAway };
     Some(tell(lineage, anomaly, cause, cleaned))
 }

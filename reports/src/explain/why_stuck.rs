@@ -51,12 +51,9 @@ fn parted_in_one_epoch(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale>
         note.starts_with(&format!("{partition}: ")).then_some((at, partition, *offset))
     })?;
     let appends = lineage.leader_appends(partition, offset.0.checked_sub(1)?);
-    let epoch = |at: At| match &lineage.events[at].fact {
-        Fact::Appended { leader_epoch, .. } => Some(*leader_epoch),
-        _ => None,
-    };
     let twice = appends.windows(2).find(|pair| {
-        epoch(pair[0]) == epoch(pair[1]) && lineage.events[pair[0]].node == lineage.events[pair[1]].node
+        lineage.append_epoch(pair[0]) == lineage.append_epoch(pair[1])
+            && lineage.events[pair[0]].node == lineage.events[pair[1]].node
     })?;
     let mut telling = Telling::new(lineage);
     telling.tell_all(twice.iter().copied().chain([refused]));
@@ -73,19 +70,18 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
         note.starts_with(&format!("{name}: ")) || note.contains(&format!(" of {name}, which ends at "))
     };
     let (&name, line) = lineage.partitions.iter().find(|(name, _)| is_about(name))?;
-    let leader = line.final_leader?;
-    let of_leader = lineage.events.iter().enumerate().rev().filter(|(_, event)| event.node == NodeId::Broker(leader));
-    let (loaded, ends_so) = of_leader.clone().find_map(|(at, event)| match &event.fact {
-        Fact::LogLoaded { partition: of, log_end, hole, .. } if of == name => {
-            Some((at, hole.is_some_and(|(_, to)| to == *log_end)))
-        }
-        _ => None,
-    })?;
-    let has_changed = of_leader.take_while(|(at, _)| *at > loaded).any(|(_, event)| match &event.fact {
-        Fact::Appended { partition: of, .. } | Fact::Truncated { partition: of, .. } => of == name,
+    let leader = NodeId::Broker(line.final_leader?);
+    let loaded = lineage.last_load(name, leader, lineage.events.len())?;
+    let ends_so = match &lineage.events[loaded].fact {
+        Fact::LogLoaded { log_end, hole, .. } => hole.is_some_and(|(_, to)| to == *log_end),
         _ => false,
-    });
-    let power = lineage.last_power_loss(NodeId::Broker(leader), 0, loaded)?;
+    };
+    let has_changed =
+        lineage.events[loaded..].iter().filter(|event| event.node == leader).any(|event| match &event.fact {
+            Fact::Appended { partition: of, .. } | Fact::Truncated { partition: of, .. } => of == name,
+            _ => false,
+        });
+    let power = lineage.last_power_loss(leader, 0, loaded)?;
     let mut telling = Telling::new(lineage);
     telling.tell_all([power, loaded]);
     (ends_so && !has_changed).then(|| Tale::new(Cause::LogEndsWithHole, telling.into_steps()))

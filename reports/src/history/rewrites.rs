@@ -16,15 +16,16 @@ use super::{Copy, History};
 pub(super) struct Rewrites {
     /// After the last offset that any leader gave out.
     end: i64,
-    again: Vec<Batch>,
+    again: Vec<Stretch>,
     /// What each client was given last at an offset, since the first offset was given out again.
     given: BTreeMap<(u32, i64), u64>,
     /// What it worked on, and when.
     worked_on: BTreeMap<(u32, i64, Instant), u64>,
 }
 
+/// Batches that a leader appended one after another.
 #[derive(Clone, Copy, Debug)]
-struct Batch {
+struct Stretch {
     base: i64,
     last: i64,
     epoch: LeaderEpoch,
@@ -34,7 +35,14 @@ impl Rewrites {
     /// A leader appended a batch.
     fn appended(&mut self, base: Offset, last: Offset, epoch: LeaderEpoch) {
         if base.0 < self.end {
-            self.again.push(Batch { base: base.0, last: last.0, epoch });
+            match self
+                .again
+                .last_mut()
+                .filter(|known| known.epoch == epoch && known.last.checked_add(1) == Some(base.0))
+            {
+                Some(known) => known.last = last.0,
+                None => self.again.push(Stretch { base: base.0, last: last.0, epoch }),
+            }
         }
         self.end = self.end.max(last.0.saturating_add(1));
     }
@@ -52,7 +60,7 @@ impl Rewrites {
     /// Whether another record had stood at the offset of this one.
     fn is_rewritten(&self, copy: &Copy) -> bool {
         let is_it =
-            |batch: &Batch| batch.epoch == copy.leader_epoch && (batch.base..=batch.last).contains(&copy.offset);
+            |known: &Stretch| known.epoch == copy.leader_epoch && (known.base..=known.last).contains(&copy.offset);
         self.again.iter().any(is_it)
     }
 }

@@ -323,6 +323,17 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     check(&deletion_missed(30, true), &contract, None);
 }
 
+/// A record of producer 7 is at offset 0.
+fn appended_as_7() -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent(0, "a");
+    run.batched(0, 1);
+    let sent = run.transmits_as(1, 1, 1, 7);
+    run.appends_as(sent, 1, 4, 0, 7, 1);
+    run
+}
+
 /// The leader's log came back with a hole where the first copy was; the others have it still.
 #[test]
 fn a_leader_that_lost_a_batch_in_the_middle_of_its_log_does_not_recognise_it() {
@@ -331,12 +342,7 @@ fn a_leader_that_lost_a_batch_in_the_middle_of_its_log_does_not_recognise_it() {
         (Some((1, 2)), Cause::DuplicateNotRecognised, Answer::No),
         (None, Cause::DuplicateNotRecognised, Answer::No),
     ] {
-        let mut run = Run::default();
-        run.elected(1, 4, &[1, 2, 3], true, 0);
-        run.sent(0, "a");
-        run.batched(0, 1);
-        let sent = run.transmits_as(1, 1, 1, 7);
-        run.appends_as(sent, 1, 4, 0, 7, 1);
+        let mut run = appended_as_7();
         run.lost_power(1);
         run.loaded_without(1, hole, 2);
         run.elected(1, 5, &[1], true, 2);
@@ -354,12 +360,7 @@ fn a_leader_that_lost_a_batch_in_the_middle_of_its_log_does_not_recognise_it() {
 fn a_producer_that_was_forgotten_is_not_recognised() {
     use ForgottenReason::{RecordsDeleted, Silent};
     for forgotten in [None, Some(Silent), Some(RecordsDeleted)] {
-        let mut run = Run::default();
-        run.elected(1, 4, &[1, 2, 3], true, 0);
-        run.sent(0, "a");
-        run.batched(0, 1);
-        let sent = run.transmits_as(1, 1, 1, 7);
-        run.appends_as(sent, 1, 4, 0, 7, 1);
+        let mut run = appended_as_7();
         if let Some(reason) = forgotten {
             run.say(LEADER, Fact::ProducerExpired { partition: orders(), producer_id: 7, reason });
         }
