@@ -347,6 +347,9 @@ impl Contract {
                 ),
                 None => Permitted::unknown("it depends on flush.messages, which is not known"),
             },
+            Cause::EpochsLostWithPower => Permitted::yes(
+                "flush.messages syncs records; a log that has lost its leader epochs with the power is cut to its high watermark all the same",
+            ),
             Cause::LastKnownLeaderElected => match topic.map(|topic| topic.flush_messages) {
                 Some(1) => Permitted::no("flush.messages=1 syncs every record before it is acknowledged"),
                 Some(_) => Permitted::yes(
@@ -449,6 +452,11 @@ impl Contract {
         };
         if let Some(cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart)) = anomaly.cause {
             return permits_renumbering(cause, producer);
+        }
+        if producer.idempotence && anomaly.cause == Some(Cause::LateRequestAppended) {
+            return Permitted::yes(
+                "the producer had given the record up, and went on under another id: that ends what is promised of it",
+            );
         }
         if producer.idempotence {
             return Permitted::no("enable.idempotence=true promises the order of send()");

@@ -136,7 +136,6 @@ pub(crate) struct PartitionHistory {
     seen: Numbered<Seen>,
     polled_besides: BTreeMap<(i64, u64), ()>,
     pub conflicts: Vec<Conflict>,
-    pub max_polled: Option<i64>,
     pub delivered: u64,
     pub replicas: Vec<Replica>,
     pub copies: Vec<Copy>,
@@ -196,7 +195,7 @@ impl PartitionHistory {
             // Offsets that were seen are not negative.
             ((i64::try_from(offset).unwrap_or(i64::MAX), seen.digest), ())
         }));
-        (self.max_polled, self.leader_epoch) = (None, None);
+        self.leader_epoch = None;
         (self.removal, self.rewrites) = (Removal::default(), Rewrites::default());
     }
 
@@ -417,7 +416,6 @@ impl History {
             partition.saw_besides(offset.0, digest);
             return;
         }
-        partition.max_polled = partition.max_polled.max(Some(offset.0));
         partition.see(offset, digest, Sighting::Polled, key, value);
     }
 }

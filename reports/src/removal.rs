@@ -10,8 +10,7 @@ use ackproof_core::types::{Instant, NodeId, Offset};
 pub(crate) struct Removal {
     /// Of each replica; they are few.
     high_watermarks: Vec<(NodeId, Offset)>,
-    /// When it was deleted up to where, as far as that was allowed; only what no later deletion went beyond, so the first went
-    /// furthest.
+    /// When it was deleted up to where, as far as that was allowed.
     deletions: Vec<(Instant, Offset)>,
     /// The cleaner of some replica has been up to here.
     compacted: Offset,
@@ -30,8 +29,6 @@ impl Removal {
     pub(crate) fn begins(&mut self, node: NodeId, to: Offset, at: Instant) {
         let known = self.high_watermarks.iter().find(|(of, _)| *of == node);
         let allowed = known.map_or(to, |(_, high_watermark)| to.min(*high_watermark));
-        let surpassed = self.deletions.iter().rev().take_while(|(_, to)| *to <= allowed).count();
-        self.deletions.truncate(self.deletions.len() - surpassed);
         self.deletions.push((at, allowed));
     }
 
@@ -42,12 +39,12 @@ impl Removal {
 
     /// Whether a record that lies below the log start was allowed to go.
     pub(crate) fn may_be_forgotten(&self, offset: Offset) -> bool {
-        self.deletions.first().is_none_or(|(_, start)| offset < *start)
+        self.deletions.is_empty() || self.deletions.iter().any(|(_, start)| offset < *start)
     }
 
     /// Whether a record that was there was deleted by the rules. That stays so if the log is lost afterwards, and begins at 0 again.
-    pub(crate) fn was_deleted(&self, offset: Offset, after: Instant) -> bool {
-        self.deletions.iter().any(|(at, to)| *at > after && offset < *to)
+    pub(crate) fn was_deleted(&self, offset: Offset, (since, until): (Instant, Instant)) -> bool {
+        self.deletions.iter().any(|(at, to)| (since..until).contains(at) && offset < *to)
     }
 
     /// Whether the cleaner has looked at an offset.

@@ -12,7 +12,8 @@
 //! is: what a store has lost when it comes back was not processed after all.
 //!
 //! Where a log lost its end (a loss of power, an unclean election), what stands there later are other records: what was done with the
-//! old ones is told as `lost-write`, and counts for nothing here. A log that is compacted may be read with gaps, wherever its reader was.
+//! old ones is told as `lost-write`, and counts for nothing here; nor is a new one past because an old one was, unless somebody of the group
+//! goes on behind it. A log that is compacted may be read with gaps, wherever its reader was.
 //!
 //! A topic that is deleted takes its records along, done or not; one that is created with its name begins at offset 0 for everybody.
 //!
@@ -20,13 +21,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ackproof_core::fact::{Event, Fact, Observer, ResetReason};
+use ackproof_core::fact::{Event, Fact, Observer, ResetReason, Role};
 use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
 
 use super::Findings;
 use super::effects::Effects;
 use crate::contract::Contract;
-use crate::history::History;
+use crate::history::{History, Survivor};
 
 /// Follows groups.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,8 @@ pub struct Delivery {
     group_of: BTreeMap<u32, String>,
     /// What stores have written, until the run is over or they have lost it.
     written: Vec<Written>,
+    /// After the last offset that any leader of a partition gave out.
+    ends: BTreeMap<TopicPartition, i64>,
 }
 
 type Groups = BTreeMap<String, BTreeMap<TopicPartition, Progress>>;
@@ -57,8 +60,10 @@ struct Written {
 #[derive(Clone, Debug, Default)]
 struct Progress {
     effects: Effects,
-    /// Everything below has been committed, or something above it has been done with, or a member was put there.
-    past: i64,
+    /// Everything below has been committed.
+    committed: i64,
+    /// Something above was given up, or a member was put there.
+    left: i64,
 }
 
 impl Observer for Delivery {
@@ -66,12 +71,12 @@ impl Observer for Delivery {
         match &event.fact {
             Fact::Processed { group: Some(group), partition, offset } => {
                 let NodeId::Client(client) = event.node else { return };
-                self.progress(group, partition).process(*offset, client, event.time);
+                self.progress(group, partition).effects.process(*offset, client, event.time);
             }
             Fact::GaveUp { group: Some(group), partition, offset, to } => {
                 let NodeId::Client(client) = event.node else { return };
                 let progress = self.progress(group, partition);
-                progress.past = progress.past.max(offset.0.saturating_add(1));
+                progress.left = progress.left.max(offset.0.saturating_add(1));
                 if to.is_some() {
                     progress.effects.hand_on(*offset, client, event.time);
                 }
@@ -100,7 +105,7 @@ impl Observer for Delivery {
                 let NodeId::Client(client) = event.node else { return };
                 if let Some(group) = self.group_of.get(&client).cloned() {
                     let progress = self.progress(&group, partition);
-                    progress.past = progress.past.max(to.0);
+                    progress.left = progress.left.max(to.0);
                 }
             }
             Fact::PositionReset { partition, to, reason: ResetReason::Truncation, .. } => {
@@ -108,7 +113,8 @@ impl Observer for Delivery {
                 let group = self.group_of.get(&client).and_then(|group| self.groups.get_mut(group));
                 if let Some(progress) = group.and_then(|partitions| partitions.get_mut(partition)) {
                     // It asks for them again.
-                    progress.past = progress.past.min(to.0);
+                    progress.committed = progress.committed.min(to.0);
+                    progress.left = progress.left.min(to.0);
                 }
             }
             Fact::TopicDeleted { topic } => {
@@ -119,9 +125,12 @@ impl Observer for Delivery {
             Fact::StoreLoaded { transactions } => {
                 self.written.retain(|row| row.store != event.node || row.transaction <= *transactions);
             }
+            Fact::Appended { partition, role: Role::Leader, base_offset, last_offset, .. } => {
+                self.appended(partition, base_offset.0, last_offset.0);
+            }
             Fact::OffsetCommitted { group, partition, offset, .. } => {
                 let progress = self.progress(group, partition);
-                progress.past = progress.past.max(offset.0);
+                progress.committed = progress.committed.max(offset.0);
             }
             _ => {}
         }
@@ -136,13 +145,26 @@ impl Delivery {
         self.groups.get_mut(group).expect("it was just inserted").entry(partition.clone()).or_default()
     }
 
+    /// A leader appended a batch. Where other records had stood, nobody has left the new ones behind.
+    fn appended(&mut self, partition: &TopicPartition, base: i64, last: i64) {
+        let Some(end) = self.ends.get_mut(partition) else {
+            self.ends.insert(partition.clone(), last.saturating_add(1));
+            return;
+        };
+        if base < *end {
+            let progress = self.groups.values_mut().filter_map(|partitions| partitions.get_mut(partition));
+            progress.for_each(|progress| progress.left = progress.left.min(base));
+        }
+        *end = (*end).max(last.saturating_add(1));
+    }
+
     /// With what stores have at the end.
     fn with_stores(&self) -> Groups {
         let mut all = Self { groups: self.groups.clone(), ..Self::default() };
         for row in &self.written {
             let progress = all.progress(&row.group, &row.partition);
-            row.results.iter().for_each(|offset| progress.process(*offset, row.client, row.at));
-            progress.past = progress.past.max(row.offset.0);
+            row.results.iter().for_each(|offset| progress.effects.process(*offset, row.client, row.at));
+            progress.committed = progress.committed.max(row.offset.0);
         }
         all.groups
     }
@@ -168,7 +190,11 @@ impl Delivery {
                 continue;
             }
             for (partition, progress) in partitions {
-                let is_past = |offset| offset < progress.past;
+                let is_past = |record: &Survivor<'_>, last_done| {
+                    // Members get records in their order. A commit speaks of what its member had got, not of what stands there since.
+                    let is_committed = record.offset < progress.committed && !record.is_rewritten();
+                    last_done > Some(record.offset) || is_committed || record.offset < progress.left
+                };
                 progress.effects.check((group, partition), is_past, contract.upserts(group), history, findings);
             }
         }
@@ -178,12 +204,6 @@ impl Delivery {
 impl Progress {
     /// The topic is gone.
     fn begin_anew(&mut self) {
-        *self = Self { effects: self.effects.of_former(), past: 0 };
-    }
-
-    /// The effect of a record is there, perhaps once more.
-    fn process(&mut self, offset: Offset, client: u32, at: Instant) {
-        self.effects.process(offset, client, at);
-        self.past = self.past.max(offset.0.saturating_add(1));
+        *self = Self { effects: self.effects.of_former(), ..Self::default() };
     }
 }

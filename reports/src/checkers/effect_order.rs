@@ -115,11 +115,15 @@ fn check(
     // Of each topic, producer and key the newest record that took effect.
     let mut newest: BTreeMap<(usize, u32, &[u8]), (usize, Effect)> = BTreeMap::new();
     for effect in effects {
+        let Some((root, place)) = places.get(&(effect.partition, effect.offset)).copied() else { continue };
+        let partition = &ledger.history.partitions[place.partition];
+        if !partition.was_worked_on(&partition.copies[place.copy], effect.client, effect.at) {
+            continue;
+        }
         let is_again = !seen.insert((effect.partition, effect.offset));
         if is_again && !last_wins {
             continue;
         }
-        let Some((root, place)) = places.get(&(effect.partition, effect.offset)).copied() else { continue };
         let sent = &ledger.history.sends[root];
         let Some(key) = &sent.key else { continue };
         let of = (sent.topic, sent.id.client, &key.0[..]);

@@ -60,11 +60,22 @@ impl Effects {
         self.of_former > 0 || !self.processed.is_empty()
     }
 
-    /// Says of each record of the log what became of it. Nobody of the group will ask for one that is past.
+    fn is_handed_on(&self, record: &Survivor<'_>) -> bool {
+        self.handed_on.get(&record.offset).is_some_and(|(client, at)| record.was_worked_on(*client, *at))
+    }
+
+    /// Whether anybody processed this very record, or handed it on.
+    fn is_done(&self, record: &Survivor<'_>) -> bool {
+        let processing = self.processed.get(&record.offset);
+        processing.is_some_and(|processing| processing.times(record) > 0) || self.is_handed_on(record)
+    }
+
+    /// Says of each record of the log what became of it. Nobody of the group will ask for one that is past; what is may depend on the
+    /// last one that was done with.
     pub fn check(
         &self,
         (group, partition): (&str, &TopicPartition),
-        is_past: impl Fn(i64) -> bool,
+        is_past: impl Fn(&Survivor<'_>, Option<i64>) -> bool,
         upserts: bool,
         history: &History,
         findings: &mut Findings,
@@ -72,6 +83,7 @@ impl Effects {
         findings.counts.processed += self.of_former + self.processed.len() as u64;
         let left = history.surviving_records(partition);
         let may_be_unread = may_be_gone_elsewhere(history, partition, &left);
+        let last_done = left.iter().rev().find(|record| self.is_done(record)).map(|record| record.offset);
         for record in &left {
             let anomaly = |kind| Anomaly {
                 topic: Some(partition.topic.as_str().to_owned()),
@@ -84,7 +96,6 @@ impl Effects {
             };
             let processing = self.processed.get(&record.offset);
             let times = processing.map_or(0, |processing| processing.times(record));
-            let handed_on = self.handed_on.get(&record.offset);
             match processing {
                 Some(_) if times > 1 && upserts => findings.counts.absorbed_deliveries += times - 1,
                 Some(processing) if times > 1 => {
@@ -97,10 +108,10 @@ impl Effects {
                     });
                 }
                 Some(_) if times == 1 => {}
-                _ if handed_on.is_some_and(|(client, at)| record.was_worked_on(*client, *at)) => {
+                _ if self.is_handed_on(record) => {
                     findings.counts.handed_on += 1;
                 }
-                _ if is_past(record.offset) && !may_be_unread.contains(&record.offset) => {
+                _ if is_past(record, last_done) && !may_be_unread.contains(&record.offset) => {
                     findings.counts.lost_deliveries += 1;
                     findings.anomalies.push(anomaly(Kind::LostDelivery));
                 }

@@ -46,12 +46,20 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
                 let (found, root) = senders.get(position)?;
                 (*found == digest).then(|| &ledger.history.sends[*root])
             };
-            // The one that is gone, and the one that is there instead: a leader that nobody follows any more may be the later one.
+            // The one that is gone, and the one that is there instead: a leader that nobody follows any more may be the later one. What was
+            // deleted by the rules is not gone.
+            let was_deleted = |digest: u64| {
+                let told = sender(digest).and_then(|sent| sent.told_at);
+                told.is_some_and(|told| partition.was_deleted(Offset(conflict.offset), told))
+            };
             let stands = partition.copies.iter().any(|copy| {
                 Some(copy.broker) == leader && copy.offset == conflict.offset && copy.digest == conflict.first
             });
-            let (gone, there) =
-                if stands { (conflict.second, conflict.first) } else { (conflict.first, conflict.second) };
+            let (gone, there) = if stands && !was_deleted(conflict.second) {
+                (conflict.second, conflict.first)
+            } else {
+                (conflict.first, conflict.second)
+            };
             anomaly.record = sender(gone).map(|sent| sent.id);
             anomaly.other_record = sender(there).map(|sent| sent.id);
             let before = sender(conflict.first).and_then(|sent| sent.value.as_ref());

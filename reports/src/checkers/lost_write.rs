@@ -37,9 +37,10 @@ pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Fin
             continue;
         }
         let forgotten = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
-        let deleted = told.told_at.is_some_and(|at| history.removal.was_deleted(offset, at));
+        let deleted = told.told_at.is_some_and(|at| history.was_deleted(offset, at));
+        let given_away = told.told_at.is_some_and(|at| history.is_given_away(offset, at));
         if ledger.history.was_deleted(root, partition, offset)
-            || forgotten && history.removal.may_be_forgotten(offset)
+            || forgotten && !given_away && history.removal.may_be_forgotten(offset)
             || deleted
         {
             findings.counts.removed += 1;

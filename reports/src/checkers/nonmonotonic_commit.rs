@@ -4,12 +4,14 @@
 //!
 //! A coordinator compares members and generations, never offsets: the last commit in its log wins. A member that has gone
 //! back itself - it sought, the log had been cut, its position was out of range or gone - may say so; that is exempt. So is one
-//! whose commit was still under way when it went back: it has not read again up to where that commit says that it is.
+//! whose commit was still under way when it went back: it has not read again up to where that commit says that it is. And what a
+//! former coordinator says late, of a commit that was in the log before the next one read it, is no step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Event, Fact, Observer, ResetReason};
-use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
+use ackproof_core::types::{Instant, NodeId, Offset, StrBytes, TopicPartition};
 
 use super::Findings;
 use crate::anomaly::{Anomaly, Kind};
@@ -22,6 +24,10 @@ pub struct Commits {
     last: BTreeMap<String, BTreeMap<TopicPartition, Place>>,
     /// Where each client was put last, and not by what its group had committed.
     put: BTreeMap<TopicPartition, BTreeMap<u32, Put>>,
+    /// When each broker last took over the groups of a partition of the offsets topic.
+    loads: BTreeMap<(i32, NodeId), u64>,
+    /// How many partitions that topic has.
+    partitions: i32,
     steps_back: Vec<StepBack>,
 }
 
@@ -30,6 +36,7 @@ pub struct Commits {
 struct Place {
     offset: Offset,
     event: u64,
+    node: NodeId,
 }
 
 /// Where a client was put, from where, and how far it has read since.
@@ -56,7 +63,7 @@ impl Observer for Commits {
         match &event.fact {
             Fact::PositionReset { partition, from, to, reason } if *reason != ResetReason::Committed => {
                 let NodeId::Client(client) = event.node else { return };
-                let place = Place { offset: *to, event: event.sequence };
+                let place = Place { offset: *to, event: event.sequence, node: event.node };
                 self.put.entry(partition.clone()).or_default().insert(client, Put { place, from: *from, read: *to });
             }
             Fact::Polled { partition, offset, .. } => {
@@ -66,9 +73,15 @@ impl Observer for Commits {
                     *read = (*read).max(Offset(offset.0.saturating_add(1)));
                 }
             }
+            Fact::TopicCreated { topic, replicas } if topic == GROUP_METADATA_TOPIC => {
+                self.partitions = i32::try_from(replicas.len()).unwrap_or(i32::MAX);
+            }
+            Fact::GroupsLoaded { partition, .. } => {
+                self.loads.insert((*partition, event.node), event.sequence);
+            }
             Fact::OffsetCommitted { group, partition, offset, .. }
             | Fact::StoreWrote { group, partition, offset, .. } => {
-                let place = Place { offset: *offset, event: event.sequence };
+                let place = Place { offset: *offset, event: event.sequence, node: event.node };
                 self.committed(event.time, group, partition, place);
             }
             _ => {}
@@ -82,6 +95,11 @@ impl Commits {
             self.last.insert(group.to_owned(), BTreeMap::new());
         }
         let last = self.last.get_mut(group).expect("it was just inserted");
+        let home = partition_for(&GroupId(StrBytes::from_string(group.to_owned())), self.partitions);
+        let loaded = |node: NodeId| self.loads.get(&(home, node));
+        if last.get(partition).is_some_and(|from| from.node != to.node && loaded(to.node) < loaded(from.node)) {
+            return;
+        }
         let Some(from) = last.insert(partition.clone(), to).filter(|from| from.offset > to.offset) else { return };
         let put = self.put.get(partition).into_iter().flatten();
         let is_so = |put: &Put| {

@@ -17,7 +17,7 @@ use ackproof_core::types::{NodeId, TopicPartition};
 use super::Findings;
 use super::effects::Effects;
 use crate::contract::Contract;
-use crate::history::History;
+use crate::history::{History, Survivor};
 
 /// Follows share groups.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +118,8 @@ impl ShareDelivery {
     pub(crate) fn check(&self, history: &History, contract: &Contract, findings: &mut Findings) {
         for (group, partitions) in &self.groups {
             for (partition, shared) in partitions {
-                let is_past = |offset| offset < shared.begin || shared.done.contains(offset);
+                let is_past =
+                    |record: &Survivor<'_>, _| record.offset < shared.begin || shared.done.contains(record.offset);
                 shared.effects.check((group, partition), is_past, contract.upserts(group), history, findings);
             }
         }

@@ -3,6 +3,10 @@
 use super::{APPEND_FENCE, Contract, Permitted};
 use crate::invariants::{Broken, Invariant};
 
+/// `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending. Until it knows the next one it
+/// does not wait for whom it has proposed, and the controller may have let in.
+const DROPPED: &str = "metadata of a partition epoch that the leader knew already made it drop a proposal that was under way, as in Kafka";
+
 /// How much an invariant endures: it holds while this does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endurance {
@@ -39,10 +43,7 @@ impl Contract {
     /// Whether the protocol lets an invariant break after what the run had been through.
     pub fn permits_break(&self, broken: &Broken) -> Permitted {
         if broken.invariant == Invariant::ReplicationQuorumSuperset && broken.after.dropped_proposal {
-            // `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending.
-            return Permitted::yes(
-                "metadata of a partition epoch that the leader knew already made it drop a proposal that was under way, as in Kafka",
-            );
+            return Permitted::yes(DROPPED);
         }
         let Some(endurance) = endurance(broken.invariant) else {
             return Permitted::no("it holds whatever happens to brokers and disks");
@@ -55,6 +56,9 @@ impl Contract {
             Endurance::AnyCopySurvives => 1,
             Endurance::DisksKeep | Endurance::SyncedSurvives => 1,
         });
+        if after.committed_after_drop && endurance != Endurance::SyncedSurvives {
+            return Permitted::yes(DROPPED);
+        }
         if after.unclean_election && endurance != Endurance::SyncedSurvives {
             return Permitted::yes("a replica that lacked committed records was elected uncleanly");
         }

@@ -37,9 +37,9 @@ impl Contract {
                 self.permits_reading(anomaly)
             }
             Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
-            Some(Cause::LogReplaced) => {
-                Permitted::yes("members know a topic by its name, and another one has it since they got their position")
-            }
+            Some(Cause::LogReplaced) => Permitted::yes(
+                "a group knows records by the name of their topic and their offsets, and others stand there since",
+            ),
             Some(Cause::SwallowedByProgram) => {
                 Permitted::yes("the program catches what it cannot process, and commits it like everything else")
             }

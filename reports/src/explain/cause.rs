@@ -47,6 +47,8 @@ causes! {
         "a replica that had lost the record led on while others in sync still had it, and they cut their logs to match";
     UnsyncedDataLostWithPower = "unsynced-data-lost-with-power",
         "the record was in the page cache of a machine that lost power, not on its disk";
+    EpochsLostWithPower = "epochs-lost-with-power",
+        "the log was there, but what it knew of leader epochs had gone with the power, so it was cut to a high watermark of long ago";
     DiskLostData = "disk-lost-data",
         "a broker came back with less than it had been given, without a loss of power";
     DiskLiedAboutSync = "disk-lied-about-sync",

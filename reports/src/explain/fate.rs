@@ -87,6 +87,7 @@ fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Pr
     walk.extend(line.structure.iter().copied().filter(|at| {
         *at > promise.append || matches!(&lineage.events[*at].fact, Fact::BecameLeader { leader_epoch, .. } if *leader_epoch > promise.epoch)
     }));
+    walk.retain(|at| promise.until.is_none_or(|until| *at < until));
     walk.sort_unstable();
     for at in walk {
         if let NodeId::Broker(broker) = lineage.events[at].node {
@@ -123,6 +124,10 @@ impl Fate {
             }
             Fact::LogLoaded { clean: false, .. } if self.recovery_takes && self.lost_something(lineage, at, broker) => {
                 self.lose(lineage, at, broker, None);
+            }
+            // It is no replica any more.
+            Fact::LogDeleted { .. } => {
+                self.holders.retain(|holder, holding| *holder != broker || holding.taken.is_some())
             }
             Fact::LogLoaded { .. } => {
                 if let Some(holding) = self.holders.get_mut(&broker) {

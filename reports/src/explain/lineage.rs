@@ -245,7 +245,7 @@ impl<'a> Lineage<'a> {
             Fact::PositionReset { partition, .. } => {
                 self.resets.entry((client, partition)).or_default().push(at);
             }
-            Fact::Polled { partition, offset, .. } => {
+            Fact::Polled { partition, offset, .. } | Fact::SharePolled { partition, offset, .. } => {
                 self.polls.entry(partition).or_default().entry(offset.0).or_default().push(at);
             }
             _ => {}
@@ -322,6 +322,7 @@ impl<'a> Lineage<'a> {
             | Fact::BecameLeader { partition, .. }
             | Fact::IsrAdopted { partition, .. }
             | Fact::Truncated { partition, .. }
+            | Fact::LogDeleted { partition, .. }
             | Fact::LogLoaded { partition, .. } => {
                 self.partitions.entry(partition).or_default().structure.push(at);
             }

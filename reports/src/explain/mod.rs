@@ -186,8 +186,14 @@ type Enough<'e> = &'e dyn Fn(Cause) -> bool;
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: Enough<'_>) -> Tale {
     match anomaly.kind {
         Kind::LostWrite => {
-            let removed = why_rewritten::explain(lineage, anomaly).or_else(|| why_removed::lost(lineage, anomaly));
-            removed.unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
+            let removed = why_rewritten::explain(lineage, anomaly).or_else(|| why_removed::deleted(lineage, anomaly));
+            removed.unwrap_or_else(|| {
+                let lost = why_lost::explain(lineage, anomaly, contract);
+                // A cleaner that was there took nothing that was lost with the end of a log.
+                let compacted =
+                    (lost.cause == Cause::Unknown).then(|| why_removed::compacted(lineage, anomaly)).flatten();
+                compacted.unwrap_or(lost)
+            })
         }
         Kind::InconsistentOffsets => {
             why_rewritten::explain(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))

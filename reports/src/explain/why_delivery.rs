@@ -37,12 +37,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
 /// Why an older record of a key took effect after a newer one: its key had moved, it was delivered again, or two members worked
 /// side by side.
 pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
-    let newer = anomaly.other_record.and_then(|record| lineage.records.get(&lineage.acknowledged(record))?.told);
-    let is_elsewhere = newer.is_some_and(|told| match &lineage.events[told].fact {
-        Fact::RecordAcknowledged { partition, .. } => Some(partition) != Tale::partition(anomaly).as_ref(),
-        _ => false,
+    let newer = anomaly.other_record.map(|record| lineage.batches_of(record)).unwrap_or_default();
+    let sent = newer.iter().filter_map(|batch| lineage.batches.get(batch)).flat_map(|line| line.sent.iter());
+    let mut partitions = sent.filter_map(|sent| match &lineage.events[*sent].fact {
+        Fact::BatchSent { partition, .. } => Some(partition),
+        _ => None,
     });
-    if is_elsewhere {
+    if partitions.any(|partition| Some(partition) != Tale::partition(anomaly).as_ref()) {
         return super::why_keys_moved::explain(lineage, anomaly);
     }
     explain(lineage, anomaly)

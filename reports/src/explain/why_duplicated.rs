@@ -115,12 +115,19 @@ fn copied(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, o
 }
 
 fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied) -> Cause {
-    let (Some(one), Some(two)) = (first.origin, second.origin) else { return Cause::Unknown };
+    let resent = lineage.records.get(&record).is_some_and(|line| !line.resends.is_empty());
+    // Whichever requests brought them, if that is not certain: a leader recognises what the same batch brings again.
+    let (identity, other) = (lineage.identity(first.append), lineage.identity(second.append));
+    let may_be_resent = resent && (identity.is_none() || identity != other);
+    let by_guess = if may_be_resent { Cause::ResentByApplication } else { Cause::Unknown };
+    let (Some(one), Some(two)) = (first.origin, second.origin) else { return by_guess };
     if one.batch != two.batch {
-        let resent = lineage.records.get(&record).is_some_and(|line| !line.resends.is_empty());
         return if resent { Cause::ResentByApplication } else { Cause::Unknown };
     }
     let certain = one.certain && two.certain;
+    if !certain && may_be_resent {
+        return by_guess;
+    }
     match (lineage.identity(first.append), lineage.identity(second.append)) {
         (Some(one), Some(two)) if one == two => return Cause::DuplicateNotRecognised,
         (Some(_), Some(_)) => return Cause::SequenceReset,

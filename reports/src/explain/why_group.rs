@@ -3,6 +3,7 @@
 //! Source: `failure-catalog.md` GR-06, GR-08 (two processes with one `group.instance.id`), CO-07, GR-04 (an older commit over a
 //! newer one), GR-02 without its fence.
 
+use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::fact::Fact;
 use ackproof_core::types::NodeId;
 
@@ -52,7 +53,8 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
         (Some(first), Some(second)) => contract.share_an_instance(first, second),
         _ => false,
     };
-    let forgotten = began_anew(lineage, anomaly.group.as_deref()?, first, second);
+    let group = anomaly.group.as_deref()?;
+    let forgotten = began_anew(lineage, group, first, second).or_else(|| lost_its_end(lineage, group, first, second));
     let cause = match (shared, forgotten) {
         (true, _) => Cause::InstanceIdShared,
         (false, Some(_)) => Cause::GroupForgotten,
@@ -79,6 +81,24 @@ fn began_anew(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At
     })
 }
 
+/// Where the coordinator of a group came back between two moments with a log that did not reach as far as it had: it knows less of its
+/// members.
+fn lost_its_end(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At> {
+    let speaks = |at: At| match &lineage.events[at].fact {
+        Fact::GroupStateChanged { group: of, .. } | Fact::MemberReconciled { group: of, .. } => of == group,
+        _ => false,
+    };
+    let coordinator = lineage.events[(from..to).rev().find(|at| speaks(*at))?].node;
+    (from..to).rev().find(|at| match &lineage.events[*at].fact {
+        Fact::LogLoaded { partition, log_end, .. } => {
+            lineage.events[*at].node == coordinator
+                && partition.topic.as_str() == GROUP_METADATA_TOPIC
+                && lineage.leader_appends(partition, log_end.0).iter().any(|append| append < at)
+        }
+        _ => false,
+    })
+}
+
 fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Tale> {
     let commit_at = |at: At| match &lineage.events[at].fact {
         Fact::OffsetCommitted { offset, generation, .. } => Some((*offset, *generation)),
@@ -88,13 +108,10 @@ fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Ta
     let told_at = anomaly.told_at?;
     let commits: Vec<At> = line.iter().copied().filter(|at| commit_at(*at).is_some()).collect();
     let offset = |at: At| commit_at(at).map(|(offset, _)| offset);
-    // Several may be written at one moment.
-    let is_it = |pair: &&[At]| {
-        lineage.events[pair[1]].time == told_at
-            && (offset(pair[0]), offset(pair[1])) == (anomaly.other_offset, anomaly.offset)
-    };
-    let pair = commits.windows(2).find(is_it)?;
-    let (before, back) = (pair[0], pair[1]);
+    // Several may be written at one moment, and a former coordinator may have said something late in between.
+    let is_back = |at: &At| lineage.events[*at].time == told_at && offset(*at) == anomaly.offset;
+    let before_it = |back: At| commits.iter().copied().rfind(|at| *at < back && offset(*at) == anomaly.other_offset);
+    let (before, back) = commits.iter().copied().filter(is_back).find_map(|back| Some((before_it(back)?, back)))?;
     let (generation, newer) = (commit_at(back)?.1, commit_at(before)?.1);
     let former = generation >= 0 && generation < newer;
     let cause = if former { Cause::CommitOfFormerGeneration } else { Cause::CommitWentBack };

@@ -18,8 +18,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (record, later) = (lineage.acknowledged(record), lineage.acknowledged(later));
     let sent = |record: RecordId| lineage.records.get(&record).and_then(|line| line.sent);
     let (Some(before), Some(after)) = (sent(record), sent(later)) else { return Tale::unknown() };
-    // Its producer may have heard of the new partitions late, and sent both after they were there.
-    let grew = (0..after)
+    // Its producer may have heard of the new partitions late, and sent both after they were there; or sent the older one once more.
+    let grew = (0..after.max(before))
         .rev()
         .find(|at| matches!(&lineage.events[*at].fact, Fact::PartitionsAdded { topic: grown, .. } if grown == topic));
     let Some(grew) = grew else { return Tale::told_only(lineage, record) };

@@ -41,6 +41,8 @@ pub(super) struct Promise {
     pub(super) isr_then: Vec<i32>,
     /// The ISR that the promise stands on: when the leader answered, or else when the client was told.
     pub(super) isr: Vec<i32>,
+    /// What came afterwards is another story.
+    pub(super) until: Option<At>,
 }
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
@@ -49,8 +51,14 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
         return tale;
     }
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
-        Some(promise) => {
+        Some(mut promise) => {
             let mut tale = follow(lineage, record, &partition, &promise);
+            if tale.cause == Cause::Unknown && anomaly.kind == Kind::InconsistentOffsets {
+                // It may be back with an old disk; then somebody led without it until another record had its offset.
+                let appends = lineage.leader_appends(&partition, promise.offset);
+                promise.until = appends.into_iter().rfind(|at| *at > promise.append);
+                tale = follow(lineage, record, &partition, &promise);
+            }
             if tale.cause == Cause::Unknown
                 && let Some(at) = unreadable(lineage, &partition, promise.offset)
             {
@@ -161,8 +169,12 @@ fn promise(
     });
     let offset = acknowledged.map_or(offset, |(_, _, acked)| Some(acked))?;
     let appends = lineage.leader_appends(partition, offset);
-    let seen = acknowledged.map(|(_, told, _)| told).or_else(|| first_read(lineage, record, partition, offset));
-    let before = |at: &&At| seen.is_none_or(|seen| **at < seen);
+    let told = acknowledged.map(|(_, told, _)| told);
+    let answer = told.and_then(|told| answer(lineage, partition, offset, told));
+    let seen = answer.or(told).or_else(|| first_read(lineage, record, partition, offset));
+    let is_by_who_answered =
+        |at: At| answer.is_none_or(|answer| lineage.events[answer].node == lineage.events[at].node);
+    let before = |at: &&At| seen.is_none_or(|seen| **at < seen) && is_by_who_answered(**at);
     let batches = lineage.batches_of(record);
     let origin = |at: At| lineage.origin(at, partition, &batches).filter(|origin| origin.certain);
     let own = appends.iter().rev().filter(before).find_map(|at| Some((*at, Some(origin(*at)?))));
@@ -184,7 +196,9 @@ fn first_read(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartitio
     };
     let polls = lineage.polls.get(partition)?.get(&offset)?;
     let is_it = |at: &At| match &lineage.events[*at].fact {
-        Fact::Polled { key: read, value: other, .. } => (read, other) == (key, value),
+        Fact::Polled { key: read, value: other, .. } | Fact::SharePolled { key: read, value: other, .. } => {
+            (read, other) == (key, value)
+        }
         _ => false,
     };
     polls.iter().copied().find(is_it)
@@ -209,7 +223,19 @@ fn promised_by(
     let isr = |at: At| lineage.leader_isr(partition, leader, at).unwrap_or_default().to_vec();
     let answered = told.map(|told| answered(lineage, record.client, partition, append, told).unwrap_or(told));
     let (isr_then, isr) = (isr(append), isr(answered.unwrap_or(append)));
-    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, crc: *crc, leader, isr_then, isr })
+    Some(Promise { append, told, acks, offset, epoch: *leader_epoch, crc: *crc, leader, isr_then, isr, until: None })
+}
+
+/// The answer that a client's word comes from. It may have been long on its way, and the offset another record's by then.
+fn answer(lineage: &Lineage<'_>, partition: &TopicPartition, offset: i64, told: At) -> Option<At> {
+    let answer = lineage.causes(told).take(REACH).find(|at| match &lineage.events[*at].fact {
+        Fact::ProduceAnswered { partition: of, base_offset, error: ErrorCode::NONE, .. } => {
+            of == partition && base_offset.0 <= offset
+        }
+        _ => false,
+    })?;
+    let is_by_it = |at: &At| *at < answer && lineage.events[*at].node == lineage.events[answer].node;
+    lineage.leader_appends(partition, offset).iter().any(is_by_it).then_some(answer)
 }
 
 /// Where the leader answered for what it had appended. The answer may be long on its way, and the ISR another one by then.
@@ -263,9 +289,25 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
     let alone = promise.acks == Some(-1) && promise.isr.len() == 1 && replicas > 1;
     let told = promise.told.unwrap_or(promise.append);
     let behind = promise.isr.iter().any(|broker| fate.holders.get(broker).is_none_or(|holding| holding.since > told));
+    // The copy that was promised stood, or was cut to match the next leader's: that had not, or had not synced, what it was not asked for.
+    let stood = fate.holders.get(&promise.leader).is_some_and(|holding| {
+        holding.taken.is_none_or(|taken| {
+            matches!(taken.truncated, Some(TruncationReason::Diverged | TruncationReason::OutOfRange))
+        })
+    });
     match mechanism {
+        Cause::UnsyncedDataLostWithPower
+        | Cause::EpochsLostWithPower
+        | Cause::CorruptTail
+        | Cause::LastKnownLeaderElected
+            if promise.acks == Some(1) && behind && stood =>
+        {
+            (Cause::AcknowledgedBeforeReplicated, vec![mechanism])
+        }
         Cause::UncleanElection if alone => (mechanism, vec![Cause::IsrShrunkToLeader]),
-        Cause::UnsyncedDataLostWithPower | Cause::CorruptTail | Cause::DiskLostData if alone => {
+        Cause::UnsyncedDataLostWithPower | Cause::EpochsLostWithPower | Cause::CorruptTail | Cause::DiskLostData
+            if alone =>
+        {
             (Cause::IsrShrunkToLeader, vec![mechanism])
         }
         Cause::InSyncCopiesOverruled | Cause::LastKnownLeaderElected => {
@@ -291,13 +333,14 @@ fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &
 }
 
 /// Whether a leader led that had lost the record with its power or to recovery, while another member of its ISR had it whose machine
-/// had not lost power at all: of several that have, nobody can say before they are back who still has what. If that member's
+/// had not lost power at all: of several that have, nobody can say before they are back who still has what. One that was not in the ISR
+/// any more when its log was cut had left the partition to the others. If that member's
 /// copy went with its own power later, before anybody had cut its log, nobody overruled it. That the
 /// ISR is smaller than it was is how a partition is left to somebody who may have lost what is not synced; that somebody
 /// like that leads others who have lost nothing is not foreseen.
 fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, decision: &Decision) -> bool {
     let lost = decision.taken.map(cause_of_taking);
-    if !matches!(lost, Some(Cause::UnsyncedDataLostWithPower | Cause::CorruptTail)) {
+    if !matches!(lost, Some(Cause::UnsyncedDataLostWithPower | Cause::EpochsLostWithPower | Cause::CorruptTail)) {
         return false;
     }
     let was_dark = |broker: i32, since: At| {
@@ -306,14 +349,17 @@ fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, dec
             (since..decision.became).contains(at) && matches!(lineage.events[*at].fact, Fact::PowerLost { .. })
         })
     };
+    let isr = |at: At| lineage.isr(partition, at).unwrap_or_default();
+    let stayed = |broker: &i32, taken: Option<Taken>| isr(taken.map_or(At::MAX, |taken| taken.gone)).contains(broker);
     let has_it = |broker: &i32| {
         fate.holders.get(broker).is_some_and(|holding| {
             holding.since < decision.place
                 && holding.taken.is_none_or(|taken| taken.gone > decision.became && !taken.with_power)
                 && !was_dark(*broker, holding.since)
+                && stayed(broker, holding.taken)
         })
     };
-    lineage.isr(partition, decision.became).unwrap_or_default().iter().any(has_it)
+    isr(decision.became).iter().any(has_it)
 }
 
 /// Whether all in-sync replicas had been asked, and the elected one was not among them: it joined the ISR afterwards.
@@ -327,9 +373,8 @@ fn cause_of_taking(taken: Taken) -> Cause {
         Some(TruncationReason::ToHighWatermark) => Cause::TruncatedToHighWatermark,
         Some(TruncationReason::OutOfRange) => Cause::TruncatedOutOfRange,
         Some(TruncationReason::Diverged) => Cause::Unknown,
-        Some(TruncationReason::CorruptTail | TruncationReason::EpochsUnknown) | None if taken.with_power => {
-            Cause::UnsyncedDataLostWithPower
-        }
+        Some(TruncationReason::CorruptTail) | None if taken.with_power => Cause::UnsyncedDataLostWithPower,
+        Some(TruncationReason::EpochsUnknown) if taken.with_power => Cause::EpochsLostWithPower,
         Some(TruncationReason::EpochsUnknown) => Cause::TruncatedToHighWatermark,
         Some(TruncationReason::CorruptTail) => Cause::CorruptTail,
         None => Cause::DiskLostData,

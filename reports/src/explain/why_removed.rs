@@ -14,15 +14,29 @@ use super::telling::Telling;
 use crate::anomaly::Anomaly;
 use crate::contract::Contract;
 
-/// The tale of a lost write that a rule took, if one did.
-pub(super) fn lost(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+/// The tale of a lost write that was deleted after it had been appended, and before it was committed.
+pub(super) fn deleted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
-    if let Some(at) = deletion(lineage, &partition, offset) {
-        return Some(tell(lineage, anomaly, Cause::DeletedBeforeCommit, at));
-    }
-    let told = anomaly.record.and_then(|record| lineage.records.get(&record)?.told).unwrap_or(0);
+    let appends = lineage.leader_appends(&partition, offset.0);
+    let told = told(lineage, anomaly);
+    let written = appends.iter().copied().filter(|append| *append < told).max().unwrap_or(0);
+    // What was deleted after that was another record.
+    let given_away = appends.into_iter().filter(|append| *append >= told).min().unwrap_or(At::MAX);
+    let at = deletion(lineage, &partition, offset, written).filter(|at| *at < given_away)?;
+    Some(tell(lineage, anomaly, Cause::DeletedBeforeCommit, at))
+}
+
+/// Where somebody was told of the record.
+fn told(lineage: &Lineage<'_>, anomaly: &Anomaly) -> At {
+    anomaly.record.and_then(|record| lineage.records.get(&record)?.told).unwrap_or(0)
+}
+
+/// The tale of a lost write that the cleaner took, if it did.
+pub(super) fn compacted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
     // Where another record has its offset, the log had lost it before.
-    let rewritten = lineage.leader_appends(&partition, offset.0).into_iter().filter(|append| *append >= told).min();
+    let appends = lineage.leader_appends(&partition, offset.0);
+    let rewritten = appends.into_iter().filter(|append| *append >= told(lineage, anomaly)).min();
     let cleaned =
         cleanings(lineage, &partition, offset).find(|cleaned| rewritten.is_none_or(|again| again >= *cleaned))?;
     let cause = if anomaly.key.is_none() { Cause::CompactedWithoutKey } else { Cause::CompactedAway };
@@ -32,7 +46,7 @@ pub(super) fn lost(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
 /// Why a record was deleted before anybody had read it.
 pub(super) fn expired(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(partition), Some(offset)) = (Tale::partition(anomaly), anomaly.offset) else { return Tale::unknown() };
-    let Some(at) = deletion(lineage, &partition, offset) else { return Tale::unknown() };
+    let Some(at) = deletion(lineage, &partition, offset, 0) else { return Tale::unknown() };
     let cause = match &lineage.events[at].fact {
         Fact::LogStartOffsetAdvanced { reason: LogStartReason::DeleteRecords, .. } => Cause::DeletedByOperator,
         _ => Cause::DeletedByRetention,
@@ -95,9 +109,9 @@ fn tell(lineage: &Lineage<'_>, anomaly: &Anomaly, cause: Cause, at: At) -> Tale 
     Tale::new(cause, telling.into_steps())
 }
 
-/// The first time that a log began behind the offset.
-fn deletion(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset) -> Option<At> {
-    removals(lineage, partition).find(|at| {
+/// The first time since then that a log began behind the offset.
+fn deletion(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset, since: At) -> Option<At> {
+    removals(lineage, partition).filter(|at| *at >= since).find(|at| {
         matches!(&lineage.events[*at].fact, Fact::LogStartOffsetAdvanced { from, to, .. } if *from <= offset && *to > offset)
     })
 }

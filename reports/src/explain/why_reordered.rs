@@ -32,8 +32,11 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
         .get(&record)
         .and_then(|line| line.told)
         .filter(|told| *told < late && matches!(lineage.events[*told].fact, Fact::RecordFailed { .. }));
+    // Under the same id a leader takes batches in their order, whatever was given up.
+    let producer = |at: At| lineage.identity(at).map(|(id, epoch, _)| (id, epoch));
+    let in_one_life = producer(late).is_some() && producer(late) == producer(ahead);
     let cause = match (cause(lineage, (anomaly.kind, &partition), batch, from, late, ahead_from), failed) {
-        (Cause::Unknown, Some(_)) if from.certain => Cause::LateRequestAppended,
+        (Cause::Unknown, Some(_)) if from.certain && !in_one_life => Cause::LateRequestAppended,
         (cause, _) => cause,
     };
     let renumbered = renumbered(lineage, &partition, from.batch, late);

@@ -4,7 +4,7 @@
 //! Source: KIP-932; `failure-catalog.md` GR-14.
 
 use ackproof_core::fact::{Fact, ShareReason, ShareState};
-use ackproof_core::types::{NodeId, Offset};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::cause::Cause;
 use super::lineage::{At, Lineage};
@@ -20,8 +20,9 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> 
     if !lineage.share_groups.contains(group) {
         return None;
     }
-    let line = lineage.delivery.get(&(group, partition)).map_or(&[][..], Vec::as_slice);
-    let walk = Walk { lineage, line, offset };
+    let key = (group, partition);
+    let line = lineage.delivery.get(&key).map_or(&[][..], Vec::as_slice);
+    let walk = Walk { lineage, partition: &key.1, line, offset };
     Some(match anomaly.kind {
         Kind::LostDelivery => walk.lost(),
         _ => walk.duplicated(),
@@ -34,7 +35,8 @@ pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<
     if !lineage.share_groups.contains(group) {
         return None;
     }
-    let line = lineage.delivery.get(&(group, partition)).map_or(&[][..], Vec::as_slice);
+    let key = (group, partition);
+    let line = lineage.delivery.get(&key).map_or(&[][..], Vec::as_slice);
     let (older, newer) = (anomaly.offset?, anomaly.other_offset?);
     let of = |wanted: Offset| {
         line.iter().copied().filter(move |at| match &lineage.events[*at].fact {
@@ -43,13 +45,14 @@ pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<
         })
     };
     let decisive = of(older).next_back()?;
-    let walk = Walk { lineage, line, offset: older };
+    let walk = Walk { lineage, partition: &key.1, line, offset: older };
     Some(walk.tale(Cause::SharedWithoutOrder, of(newer).chain(of(older)), (decisive, Mark::Again)))
 }
 
 /// What happened to one partition of a share group, and the offset in question.
 struct Walk<'a> {
     lineage: &'a Lineage<'a>,
+    partition: &'a TopicPartition,
     line: &'a [At],
     offset: Offset,
 }
@@ -101,6 +104,9 @@ impl Walk<'_> {
         let changes = self.changes();
         let is_end = |at: &At| matches!(self.change(*at), Some((ShareState::Acknowledged | ShareState::Archived, _)));
         let Some(end) = changes.iter().rev().copied().find(is_end) else { return self.passed_over() };
+        if let Some(replaced) = self.replaced(end) {
+            return replaced;
+        }
         let before = |places: Vec<At>| places.into_iter().rfind(|at| *at < end);
         let (polled, failed) = (before(self.polls()), before(self.failures()));
         let last: Vec<At> = polled.into_iter().chain(failed).collect();
@@ -116,6 +122,19 @@ impl Walk<'_> {
             }
             _ => self.accepted(end, last),
         }
+    }
+
+    /// What was done with was another record, which the log has lost since. A share group knows records by their offsets, and compares
+    /// no epochs (KIP-932).
+    fn replaced(&self, end: At) -> Option<Tale> {
+        let append = self.lineage.surviving_append(self.partition, self.offset.0).filter(|append| *append > end)?;
+        let structure = &self.lineage.partitions.get(self.partition)?.structure;
+        let begins_before = |at: &At| match self.fact(*at) {
+            Fact::BecameLeader { log_end, .. } => *log_end <= self.offset,
+            _ => false,
+        };
+        let cut = structure.iter().copied().filter(|at| (end..append).contains(at)).rfind(begins_before);
+        Some(self.tale(Cause::LogReplaced, cut.into_iter().chain([end]), (append, Mark::Loss)))
     }
 
     /// A program accepted it, and nobody processed it.

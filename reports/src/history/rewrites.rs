@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ackproof_core::fact::{Event, Fact, Payload, Role};
 use ackproof_core::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
 
-use super::{Copy, History};
+use super::{Copy, History, PartitionHistory};
 
 /// What happened twice at offsets of one partition. Costs nothing as long as nothing did.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +29,13 @@ struct Stretch {
     base: i64,
     last: i64,
     epoch: LeaderEpoch,
+    /// When the first of them was.
+    since: Instant,
 }
 
 impl Rewrites {
     /// A leader appended a batch.
-    fn appended(&mut self, base: Offset, last: Offset, epoch: LeaderEpoch) {
+    fn appended(&mut self, base: Offset, last: Offset, epoch: LeaderEpoch, at: Instant) {
         if base.0 < self.end {
             match self
                 .again
@@ -41,10 +43,27 @@ impl Rewrites {
                 .filter(|known| known.epoch == epoch && known.last.checked_add(1) == Some(base.0))
             {
                 Some(known) => known.last = last.0,
-                None => self.again.push(Stretch { base: base.0, last: last.0, epoch }),
+                None => self.again.push(Stretch { base: base.0, last: last.0, epoch, since: at }),
             }
         }
         self.end = self.end.max(last.0.saturating_add(1));
+    }
+
+    /// From when to when an offset held what it held at a moment: from the beginning, if nothing had stood there before; from that moment,
+    /// if nobody said when it was written.
+    fn held(&self, offset: Offset, moment: Instant) -> (Instant, Instant) {
+        let (mut from, mut until) = (Instant::default(), Instant(u64::MAX));
+        if offset.0 >= self.end {
+            from = moment;
+        }
+        for stretch in self.again.iter().filter(|stretch| (stretch.base..=stretch.last).contains(&offset.0)) {
+            if stretch.since <= moment {
+                from = from.max(stretch.since);
+            } else {
+                until = until.min(stretch.since);
+            }
+        }
+        (from, until)
     }
 
     fn any(&self) -> bool {
@@ -55,6 +74,10 @@ impl Rewrites {
         if let Some(digest) = self.given.get(&(client, offset.0)) {
             self.worked_on.insert((client, offset.0, at), *digest);
         }
+    }
+
+    fn was_worked_on(&self, client: u32, offset: i64, at: Instant, digest: u64) -> bool {
+        self.worked_on.get(&(client, offset, at)).is_some_and(|worked_on| *worked_on == digest)
     }
 
     /// Whether another record had stood at the offset of this one.
@@ -76,12 +99,32 @@ pub(crate) struct Survivor<'h> {
 }
 
 impl Survivor<'_> {
+    /// Whether another record had stood there.
+    pub fn is_rewritten(&self) -> bool {
+        self.rewritten.is_some()
+    }
+
     /// Whether it was this record that a client worked on at that time. What it had been given before any offset was given out again
     /// was an older one.
     pub fn was_worked_on(&self, client: u32, at: Instant) -> bool {
-        self.rewritten.is_none_or(|(rewrites, digest)| {
-            rewrites.worked_on.get(&(client, self.offset, at)).is_some_and(|worked_on| *worked_on == digest)
-        })
+        self.rewritten.is_none_or(|(rewrites, digest)| rewrites.was_worked_on(client, self.offset, at, digest))
+    }
+}
+
+impl PartitionHistory {
+    /// Whether the record that stood at an offset when it was told of was deleted by the rules.
+    pub(crate) fn was_deleted(&self, offset: Offset, told: Instant) -> bool {
+        self.removal.was_deleted(offset, self.rewrites.held(offset, told))
+    }
+
+    /// Whether it was this copy that a client worked on at that time.
+    pub(crate) fn was_worked_on(&self, copy: &Copy, client: u32, at: Instant) -> bool {
+        !self.rewrites.is_rewritten(copy) || self.rewrites.was_worked_on(client, copy.offset, at, copy.digest)
+    }
+
+    /// Whether the offset was given to another record after it was told of.
+    pub(crate) fn is_given_away(&self, offset: Offset, told: Instant) -> bool {
+        self.rewrites.held(offset, told).1 < Instant(u64::MAX)
     }
 }
 
@@ -108,7 +151,8 @@ impl History {
         match (&event.fact, event.node) {
             (Fact::Appended { partition, role: Role::Leader, base_offset, last_offset, leader_epoch, .. }, _) => {
                 let index = self.partition(partition);
-                self.partitions[index].rewrites.appended(*base_offset, *last_offset, *leader_epoch);
+                let rewrites = &mut self.partitions[index].rewrites;
+                rewrites.appended(*base_offset, *last_offset, *leader_epoch, event.time);
             }
             (
                 Fact::Polled { partition, offset, key, value }
@@ -148,11 +192,11 @@ mod tests {
     #[test]
     fn only_what_stands_where_something_stood_is_rewritten() {
         let mut rewrites = Rewrites::default();
-        rewrites.appended(Offset(0), Offset(4), LeaderEpoch(1));
-        rewrites.appended(Offset(5), Offset(5), LeaderEpoch(1));
+        rewrites.appended(Offset(0), Offset(4), LeaderEpoch(1), Instant(0));
+        rewrites.appended(Offset(5), Offset(5), LeaderEpoch(1), Instant(0));
         assert!(!rewrites.any());
         // The next leader has nothing from offset 3 on.
-        rewrites.appended(Offset(3), Offset(6), LeaderEpoch(2));
+        rewrites.appended(Offset(3), Offset(6), LeaderEpoch(2), Instant(0));
         let is_rewritten = |offset, epoch| {
             let leader_epoch = LeaderEpoch(epoch);
             rewrites.is_rewritten(&Copy { broker: 1, offset, leader_epoch, digest: 0, key: None, value: None })

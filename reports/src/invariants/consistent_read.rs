@@ -18,7 +18,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
     }
     let (broker, leader) = partition.current_leader()?;
     let read = partition.consumed.min(partition.committed.end());
-    (leader.log.matched < read).then(|| {
+    (read > partition.committed.deleted && leader.log.matched < read).then(|| {
         format!(
             "a consumer has read offset {}, and broker {broker}, which leads in epoch {}, does not hold what was read from offset {} on",
             read.saturating_sub(1),

@@ -21,8 +21,9 @@ pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
 
 fn lacks(scene: &Scene<'_>, member: i32) -> Option<String> {
     let replica = scene.partition.replica(member).filter(|_| !scene.cluster.down.contains(&member))?;
-    let high_watermark = scene.partition.committed.high_watermark;
-    (replica.log.end < high_watermark).then(|| {
+    let committed = &scene.partition.committed;
+    let high_watermark = committed.high_watermark;
+    (committed.promises() && replica.log.end < high_watermark).then(|| {
         format!(
             "broker {member} may be elected (ISR {:?}), and its log ends at {}; committed is everything below {high_watermark}",
             scene.partition.decided.isr, replica.log.end

@@ -28,7 +28,8 @@ pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
             partition.decided.leader_epoch, batch.base
         ));
     }
-    let lacks = replica.log.end < committed.high_watermark || !replica.log.holds(committed.end(), committed);
+    let lacks = committed.promises()
+        && (replica.log.end < committed.high_watermark || !replica.log.holds(committed.end(), committed));
     lacks.then(|| {
         format!(
             "broker {leader} leads in epoch {}, and its log ends at {}; committed is everything below {}",

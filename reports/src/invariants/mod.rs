@@ -228,6 +228,9 @@ pub struct Circumstances {
     /// Whether the leader had dropped a proposal that nobody had answered, because metadata told it of its own ISR again.
     #[serde(default)]
     pub dropped_proposal: bool,
+    /// Whether a leader had committed after that, so that it may not have waited for whom the controller had let in.
+    #[serde(default)]
+    pub committed_after_drop: bool,
     /// Whether a member of the ISR other than the leader had everything committed, and its machine no loss behind it.
     #[serde(default)]
     pub intact_in_sync: bool,
@@ -278,6 +281,7 @@ impl Invariants {
         Circumstances {
             unclean_election: partition.is_some_and(|partition| partition.decided.unclean),
             dropped_proposal: leader.is_some_and(|leads| leads.forgot),
+            committed_after_drop: partition.is_some_and(|partition| partition.committed_after_drop),
             intact_in_sync: partition.is_some_and(|partition| self.view.has_intact_follower(partition)),
             power_losses: count(ordeal.lossy.iter().filter(|broker| concerns(**broker)).count()),
             harmed_disks: count(ordeal.harmed.iter().filter(harms).count()),

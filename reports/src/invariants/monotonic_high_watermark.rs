@@ -16,6 +16,9 @@ pub(super) fn check(scene: &Scene<'_>) -> Option<String> {
     if to < *from {
         return Some(format!("the high watermark of the leader, broker {broker}, went back from {from} to {to}"));
     }
+    if !partition.committed.promises() {
+        return None;
+    }
     let committed = partition.committed.high_watermark;
     let current = partition.decided.leader == *broker && partition.decided.leader_epoch == leads.epoch;
     (current && to >= leads.epoch_start && to < committed).then(|| {

@@ -9,8 +9,8 @@
 //! A replica keeps only its tail: what lies beyond the committed batches, or contradicts them. Everything before `matched`
 //! is equal to the committed batches, so each batch is compared once per replica and a campaign can afford it.
 //!
-//! What the facts do not tell is unknown, and unknown contradicts nothing. Below `cleaned` only the epochs have to agree:
-//! compaction may have rewritten a batch on one replica and not on the other, but it keeps the epoch of each.
+//! What the facts do not tell is unknown, and unknown contradicts nothing. Below `cleaned` no batch may be of a newer epoch than what was
+//! committed there: compaction may have rewritten a batch on one replica and not on the other, but it keeps the epoch of each.
 
 use std::collections::VecDeque;
 
@@ -42,9 +42,11 @@ impl Batch {
         }
     }
 
-    /// Whether both may be what compaction left of the same batch.
+    /// Whether both may be what compaction left of the same batch. Or of another one: a leader whose log has lost the first records of
+    /// an epoch to compaction takes the former epoch to reach further than it did (`LeaderEpochFileCache` has an epoch from the first batch
+    /// that was fetched), and lets a follower keep what nobody has committed.
     fn is_remnant_of(&self, other: &Batch) -> bool {
-        self.epoch == other.epoch || self.crc.is_none() || other.crc.is_none()
+        self.epoch <= other.epoch || self.crc.is_none() || other.crc.is_none()
     }
 }
 
@@ -65,6 +67,9 @@ pub(super) struct Committed {
     batches: Vec<Batch>,
     /// Below this offset, batches may have been rewritten by compaction.
     cleaned: i64,
+    /// A leader has deleted everything below this offset by its rules: nothing is promised of it any more. A follower that it cut there may
+    /// have its own records below, as the leader has no epochs for them (`LeaderEpochFileCache.endOffsetFor`).
+    pub(super) deleted: i64,
     /// The true high watermark: the furthest that any leader's has come.
     pub(super) high_watermark: i64,
     /// The epoch of the leader that committed last.
@@ -82,15 +87,28 @@ impl Committed {
         self.cleaned = self.cleaned.max(offset);
     }
 
+    /// A leader begins at `start` by its rules.
+    pub(super) fn delete_below(&mut self, start: i64) {
+        self.deleted = self.deleted.max(start.min(self.high_watermark));
+    }
+
+    /// Whether anything that was committed is still promised.
+    pub(super) fn promises(&self) -> bool {
+        self.high_watermark > self.deleted
+    }
+
     fn compare(&self, batch: &Batch) -> Verdict {
         if batch.base >= self.end() {
             return Verdict::Beyond;
         }
+        if batch.last < self.deleted {
+            return Verdict::Same;
+        }
         let is_same = |committed: &Batch| {
             committed.agrees(batch) || (batch.base < self.cleaned && batch.is_remnant_of(committed))
         };
-        // The first committed batch that ends at or after the beginning of this one.
-        let place = self.batches.partition_point(|committed| committed.last < batch.base);
+        // The first committed batch that ends at or after the beginning of this one, and is still promised.
+        let place = self.batches.partition_point(|committed| committed.last < batch.base.max(self.deleted));
         match self.batches.get(place) {
             Some(committed) if committed.base > batch.last || is_same(committed) => Verdict::Same,
             Some(_) => Verdict::Differs,
@@ -115,6 +133,8 @@ pub(super) struct ReplicaLog {
     /// Everything before this offset is as it was committed.
     pub(super) matched: i64,
     tail: VecDeque<Batch>,
+    /// The epoch of the last batch before `matched`, if it is known: compaction and deletion forgive a replica an older one.
+    absorbed: Option<i32>,
 }
 
 impl ReplicaLog {
@@ -132,6 +152,9 @@ impl ReplicaLog {
     pub(super) fn last_epoch(&self, committed: &Committed) -> i32 {
         match self.tail.back() {
             Some(batch) => batch.epoch,
+            None if self.absorbed.is_some() => self.absorbed.unwrap_or(-1),
+            // Where nothing is promised it may have had other records.
+            None if self.matched <= committed.deleted => -1,
             None if self.matched == committed.end() => committed.batches.last().map_or(-1, |batch| batch.epoch),
             None => {
                 committed.range(self.matched.saturating_sub(1), self.matched).last().map_or(-1, |batch| batch.epoch)
@@ -142,7 +165,9 @@ impl ReplicaLog {
     /// Everything from `to` on is gone.
     pub(super) fn cut(&mut self, to: i64) {
         self.end = self.end.min(to);
-        self.matched = self.matched.min(to);
+        if to < self.matched {
+            (self.matched, self.absorbed) = (to, None);
+        }
         self.start = self.start.min(to);
         while self.tail.back().is_some_and(|batch| batch.last >= to) {
             self.tail.pop_back();
@@ -176,10 +201,15 @@ impl ReplicaLog {
     /// Compares the tail as far as anything is committed.
     pub(super) fn absorb(&mut self, committed: &Committed) {
         while let Some(batch) = self.tail.front() {
-            if batch.crc.is_none() && committed.end() > batch.base {
+            if batch.last < committed.deleted {
+                self.matched = batch.last.saturating_add(1);
+                self.absorbed = Some(batch.epoch);
+                self.tail.pop_front();
+            } else if batch.crc.is_none() && committed.end() > batch.base {
                 self.absorb_unknown(committed);
             } else if committed.compare(batch) == Verdict::Same {
                 self.matched = batch.last.saturating_add(1);
+                self.absorbed = Some(batch.epoch);
                 self.tail.pop_front();
             } else {
                 break;

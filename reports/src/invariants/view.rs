@@ -87,6 +87,8 @@ pub(super) struct PartitionView {
     pub(super) leaders: BTreeMap<i32, i32>,
     /// A batch that was committed and then overruled.
     pub(super) overruled: Option<Batch>,
+    /// Whether a leader that had dropped a proposal went on to commit: it may not have waited for whom the controller let in.
+    pub(super) committed_after_drop: bool,
 }
 
 impl PartitionView {
@@ -108,6 +110,7 @@ impl PartitionView {
             consumed: 0,
             leaders: BTreeMap::new(),
             overruled: None,
+            committed_after_drop: false,
         }
     }
 
@@ -119,6 +122,13 @@ impl PartitionView {
     /// Whether a broker holds a replica, or ever did.
     pub(super) fn is_or_was_on(&self, broker: i32) -> bool {
         self.replicas.contains_key(&broker) || self.former.contains(&broker)
+    }
+
+    /// The leader knows its ISR again. If everybody in it has what was committed, a dropped proposal has done no harm.
+    fn caught_up(&mut self) {
+        let committed = self.committed.high_watermark;
+        let has_it = |member: &i32| self.replica(*member).is_some_and(|replica| replica.log.end >= committed);
+        self.committed_after_drop &= !self.decided.isr.iter().all(has_it);
     }
 
     fn replica_mut(&mut self, broker: i32) -> &mut ReplicaView {
@@ -362,6 +372,11 @@ impl ClusterView {
                 let partition = &mut self.partitions[index];
                 let replica = partition.replicas.entry(broker).or_default();
                 replica.log.begin_at(to.0, &partition.committed);
+                let epoch = replica.leads.as_ref().map(|leads| leads.epoch);
+                if partition.decided.leader == broker && epoch == Some(partition.decided.leader_epoch) {
+                    partition.committed.delete_below(to.0);
+                    partition.replicas.values_mut().for_each(|replica| replica.log.absorb(&partition.committed));
+                }
                 return Some((index, Change::LogStart(broker, from.0)));
             }
             Fact::Cleaned { partition, to, .. } => {
@@ -418,8 +433,12 @@ impl ClusterView {
                 let leads = self.partitions[index].replica_mut(broker).leads.as_mut()?;
                 leads.isr.clone_from(isr);
                 let had_asked = leads.proposed.take().is_some();
-                leads.forgot = (had_asked || leads.forgot) && leads.partition_epoch == partition_epoch.0;
+                let forgets = (had_asked || leads.forgot) && leads.partition_epoch == partition_epoch.0;
+                let knows_again = std::mem::replace(&mut leads.forgot, forgets) && !forgets;
                 leads.partition_epoch = partition_epoch.0;
+                if knows_again {
+                    self.partitions[index].caught_up();
+                }
                 Some((index, Change::LeaderIsr(broker)))
             }
             _ => {
@@ -472,10 +491,13 @@ impl ClusterView {
         let partition = &mut self.partitions[index];
         let replica = partition.replicas.entry(broker).or_default();
         let from = std::mem::replace(&mut replica.high_watermark, to);
-        let Some(epoch) = replica.leads.as_ref().map(|leads| leads.epoch) else { return Change::Followed(broker) };
+        let Some((epoch, forgot)) = replica.leads.as_ref().map(|leads| (leads.epoch, leads.forgot)) else {
+            return Change::Followed(broker);
+        };
         if role == Role::Follower {
             return Change::Followed(broker);
         }
+        partition.committed_after_drop |= forgot && to > from;
         let mut log = std::mem::take(&mut replica.log);
         let others = partition.replicas.iter_mut().filter(|(other, _)| **other != broker);
         let mut logs = others.map(|(_, replica)| &mut replica.log);

@@ -7,12 +7,12 @@ use ackproof_reports::{Answer, Broken, Contract, Invariant};
 use crate::run::{CONTROLLER, Run, acks, orders, with_topic};
 
 /// What was broken, and whether it was permitted.
-fn broken(run: &Run) -> Vec<(Invariant, Answer)> {
+pub(super) fn broken(run: &Run) -> Vec<(Invariant, Answer)> {
     let judgement = run.judge(&acks(-1));
     judgement.broken.iter().map(|broken| (broken.invariant, broken.permitted.answer)).collect()
 }
 
-fn first(run: &Run, invariant: Invariant) -> Option<Broken> {
+pub(super) fn first(run: &Run, invariant: Invariant) -> Option<Broken> {
     run.judge(&acks(-1)).broken.into_iter().find(|broken| broken.invariant == invariant)
 }
 
@@ -24,7 +24,7 @@ fn check(invariant: Invariant, guilty: &Run, at: u64, innocent: &Run) {
     assert_eq!(broken(innocent), [], "{invariant}");
 }
 
-trait Replication {
+pub(super) trait Replication {
     /// Brokers 1 to 3 are in sync, and broker 1 leads in epoch 4.
     fn started() -> Run;
     /// The leader takes the batch at this offset, and these followers copy it.

@@ -14,7 +14,7 @@ fn deleted(run: &mut Run) {
 }
 
 /// A new topic, on brokers 1 to 3.
-fn created(run: &mut Run) {
+pub(super) fn created(run: &mut Run) {
     run.say(CONTROLLER, Fact::TopicCreated { topic: "orders".into(), replicas: vec![vec![1, 2, 3]] });
 }
 
@@ -178,6 +178,9 @@ fn mc_14_a_key_that_moved_between_two_attempts() {
         }
         run.resent(2, 1, "b");
         run.say(P1, Fact::RecordBatched { record: p1(2), partition: elsewhere.clone(), batch: 3 });
+        let sent = run.transmits(3, 1, 1);
+        let Fact::BatchSent { partition, .. } = &mut run.events[sent as usize - 1].fact else { unreachable!() };
+        *partition = elsewhere.clone();
         run.say(
             P1,
             Fact::RecordAcknowledged { record: p1(2), partition: elsewhere.clone(), offset: Offset(0), acks: -1 },

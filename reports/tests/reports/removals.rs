@@ -132,7 +132,9 @@ fn what_was_deleted_is_not_lost_with_the_log() {
     let mut run = acknowledged(&["a", "b", "c"]);
     begins_at(&mut run, 2, LogStartReason::DeleteRecords);
     run.lost_power(1);
-    run.sent(3, "d");
+    run.loaded(1, 0);
+    run.elected(1, 5, &[1], true, 0);
+    run.sent_and_appended(3, "d", 1, 5, 0);
     run.acked(3, 0, -1);
     run.ends_with(1, &[]);
     let judgement = run.judge(&acks(-1));
@@ -254,6 +256,30 @@ fn what_was_gone_before_the_cleaner_came_was_not_compacted_away() {
     };
     assert_eq!(cause(false), [(1, Some(Cause::CompactedAway), Answer::No)]);
     assert_ne!(cause(true)[0].1, Some(Cause::CompactedAway));
+}
+
+/// The cleaner had passed it and kept it; what came after that took it, if anything did.
+#[test]
+fn a_cleaner_is_not_blamed_for_what_went_with_the_end_of_the_log() {
+    let history = |then: &dyn Fn(&mut Run)| {
+        let mut run = acknowledged(&["k=a", "l=b"]);
+        cleaned(&mut run, 2);
+        then(&mut run);
+        ends_with_gaps(&mut run, 1, &[(0, "k", Some("a"))]);
+        of(Kind::LostWrite, &run, &compacted())
+    };
+    let unclean = |run: &mut Run| {
+        run.killed(LEADER);
+        run.elected(2, 5, &[2], false, 1);
+    };
+    let hole = |run: &mut Run| {
+        run.lost_power(1);
+        run.loaded_without(1, Some((1, 2)), 2);
+        run.elected(1, 5, &[1], true, 2);
+    };
+    assert_eq!(history(&unclean), [(1, Some(Cause::UncleanElection), Answer::No)]);
+    assert_eq!(history(&hole), [(1, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
+    assert_eq!(history(&|_| {}), [(1, Some(Cause::CompactedAway), Answer::No)]);
 }
 
 #[test]

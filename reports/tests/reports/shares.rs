@@ -10,12 +10,12 @@ use super::run::{C1, Run, group, of, orders, processed};
 const C2: NodeId = NodeId::Client(3);
 const LEADER: NodeId = NodeId::Broker(1);
 
-fn loaded(run: &mut Run, start: i64, known: bool) {
+pub(super) fn loaded(run: &mut Run, start: i64, known: bool) {
     let (group, partition, start) = ("billing".into(), orders(), Offset(start));
     run.say(LEADER, Fact::SharePartitionLoaded { group, partition, start, known, in_flight: 0 });
 }
 
-fn polled(run: &mut Run, member: NodeId, offset: i64, delivery_count: u16) {
+pub(super) fn polled(run: &mut Run, member: NodeId, offset: i64, delivery_count: u16) {
     let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
     run.say(member, Fact::SharePolled { group, partition, offset, delivery_count, key: None, value: None });
 }
@@ -34,7 +34,7 @@ fn changed(run: &mut Run, offset: i64, state: ShareState, reason: ShareReason) {
     );
 }
 
-fn accepted(run: &mut Run, offset: i64) {
+pub(super) fn accepted(run: &mut Run, offset: i64) {
     changed(run, offset, ShareState::Acknowledged, ShareReason::Accepted);
 }
 

@@ -1,0 +1,114 @@
+//! Coordinators of groups that come too late, or back with less than they had.
+
+use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
+use ackproof_core::fact::{Fact, ResetReason, Role};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_reports::{Answer, Cause, Kind};
+
+use super::deliveries::{C2, assigned};
+use super::run::{C1, CONTROLLER, Run, group, of, orders};
+
+/// All groups live in one partition.
+pub(super) fn one_partition(run: &mut Run) {
+    let (topic, replicas) = ("__consumer_offsets".to_owned(), vec![vec![2, 3]]);
+    run.say(CONTROLLER, Fact::TopicCreated { topic, replicas });
+}
+
+fn says_committed(run: &mut Run, broker: i32, offset: i64) {
+    let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
+    run.say(NodeId::Broker(broker), Fact::OffsetCommitted { group, partition, offset, generation: 1 });
+}
+
+/// Brokers take over the group in this order; broker 3 says that offset 3 is committed, and then this one that offset 1 is.
+fn speaks_late(loads: &[i32], last: i32) -> Vec<(i64, Option<Cause>, Answer)> {
+    let mut run = Run::default();
+    one_partition(&mut run);
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    for broker in loads {
+        run.say(NodeId::Broker(*broker), Fact::GroupsLoaded { partition: 0, groups: 1 });
+    }
+    says_committed(&mut run, 3, 3);
+    says_committed(&mut run, last, 1);
+    run.ends_with(1, &[]);
+    of(Kind::NonmonotonicCommit, &run, &group(|_| {}))
+}
+
+#[test]
+fn what_a_former_coordinator_says_late_is_no_step_back() {
+    let back = [(1, Some(Cause::CommitWentBack), Answer::Yes)];
+    assert_eq!(speaks_late(&[2, 3], 2), []);
+    assert_eq!(speaks_late(&[3], 2), [], "nobody has heard of it taking over");
+    assert_eq!(speaks_late(&[3, 2], 2), back, "it took over from broker 3");
+    assert_eq!(speaks_late(&[2, 3, 2], 2), back, "once more");
+    assert_eq!(speaks_late(&[2, 3], 3), back, "it says so itself");
+}
+
+/// The late word is passed over: what the coordinator says next is compared with its own.
+#[test]
+fn after_a_late_word_the_coordinator_is_compared_with_itself() {
+    let then = |next: i64| {
+        let mut run = Run::default();
+        one_partition(&mut run);
+        assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+        for broker in [2, 3] {
+            run.say(NodeId::Broker(broker), Fact::GroupsLoaded { partition: 0, groups: 1 });
+        }
+        for (broker, offset) in [(3, 3), (2, 1), (3, next)] {
+            says_committed(&mut run, broker, offset);
+        }
+        run.ends_with(1, &[]);
+        let found = of(Kind::NonmonotonicCommit, &run, &group(|_| {})).into_iter();
+        found.map(|(offset, ..)| offset).collect::<Vec<_>>()
+    };
+    assert_eq!(then(4), [0; 0]);
+    assert_eq!(then(2), [2]);
+}
+
+/// c1 has the partition in generation 1, and so has c2. Between the two this broker comes back with a log of its groups that ends here.
+fn owned_twice(broker: i32, log_end: i64) -> Vec<(Option<Cause>, Answer)> {
+    let log = TopicPartition::of(GROUP_METADATA_TOPIC, 7);
+    let coordinator = NodeId::Broker(3);
+    let in_state = |members: &[&str]| Fact::GroupStateChanged {
+        group: "billing".into(),
+        state: "CompletingRebalance".into(),
+        generation: 1,
+        members: members.iter().map(|member| (*member).to_owned()).collect(),
+    };
+    let mut run = Run::default();
+    for offset in 0..3 {
+        run.say(
+            coordinator,
+            Fact::Appended {
+                partition: log.clone(),
+                role: Role::Leader,
+                base_offset: Offset(offset),
+                last_offset: Offset(offset),
+                leader_epoch: LeaderEpoch(1),
+                producer_id: -1,
+                producer_epoch: ProducerEpoch::NONE,
+                base_sequence: Sequence::NONE,
+                crc: 7,
+            },
+        );
+    }
+    run.say(coordinator, in_state(&["c1"]));
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    run.lost_power(broker);
+    let (log_start, log_end) = (Offset(0), Offset(log_end));
+    run.say(
+        NodeId::Broker(broker),
+        Fact::LogLoaded { partition: log.clone(), log_start, log_end, clean: false, hole: None },
+    );
+    run.say(coordinator, in_state(&["c1", "c2"]));
+    assigned(&mut run, C2, 1, 0, ResetReason::Committed);
+    run.ends_with(1, &[]);
+    of(Kind::TwoOwners, &run, &group(|_| {})).into_iter().map(|(_, cause, answer)| (cause, answer)).collect()
+}
+
+#[test]
+fn a_coordinator_whose_log_came_back_shorter_has_forgotten_its_members() {
+    let twice = [(Some(Cause::AssignedTwice), Answer::No)];
+    assert_eq!(owned_twice(3, 2), [(Some(Cause::GroupForgotten), Answer::Yes)]);
+    assert_eq!(owned_twice(3, 3), twice, "it has all that was written");
+    assert_eq!(owned_twice(2, 2), twice, "it does not coordinate the group");
+}

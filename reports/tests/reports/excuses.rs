@@ -1,0 +1,180 @@
+//! What a cluster has promised no longer, or never: records that a leader has deleted, and records that were committed without somebody whom
+//! the controller had let in.
+
+use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
+use ackproof_core::types::{NodeId, Offset, PartitionEpoch};
+use ackproof_reports::{Answer, Invariant};
+
+use super::invariants::{Replication, broken, first};
+use super::run::{Run, orders};
+
+/// Brokers 1 and 2 have committed two records that a consumer has read, and the leader has deleted all below `start`. Broker 3 has `own`
+/// records of its own there, joins the ISR, and is elected.
+fn led_by_a_stranger(start: i64, own: i64) -> Run {
+    let mut run = Run::started();
+    run.isr_decided(&[1, 2, 3], &[1, 2]);
+    run.adopts(1, &[1, 2]);
+    for offset in 0..2 {
+        run.written(1, 4, offset, &[2]);
+    }
+    run.high_watermark(1, Role::Leader, 0, 2);
+    run.high_watermark(2, Role::Follower, 0, 2);
+    run.polled(0, "a");
+    run.polled(1, "b");
+    if start > 0 {
+        let (from, to, reason) = (Offset(0), Offset(start), LogStartReason::RetentionMs);
+        run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+    }
+    for offset in 0..own {
+        run.copies(3, 3, offset);
+    }
+    // Where the leader's log begins.
+    run.copies(3, 3, own);
+    run.truncated(3, own + 1, own, TruncationReason::Diverged);
+    run.high_watermark(3, Role::Follower, 0, own);
+    run.proposes(1, &[1, 2], &[1, 2, 3]);
+    run.isr_decided(&[1, 2], &[1, 2, 3]);
+    run.adopts(1, &[1, 2, 3]);
+    run.killed(NodeId::Broker(1));
+    run.killed(NodeId::Broker(2));
+    run.elected(3, 5, &[3], true, own);
+    run.appends(0, 3, 5, own);
+    run.high_watermark(3, Role::Leader, own, own + 1);
+    for broker in [1, 2] {
+        run.loaded(broker, 2);
+        run.registered(broker);
+        run.follows(broker, 5, 3, 2);
+        run.truncated(broker, 2, 0, TruncationReason::Diverged);
+    }
+    run
+}
+
+/// What was broken. Nothing excuses it.
+fn forbidden(run: &Run) -> Vec<Invariant> {
+    let found = broken(run);
+    assert!(found.iter().all(|(_, answer)| *answer == Answer::No), "{found:?}");
+    found.into_iter().map(|(invariant, _)| invariant).collect()
+}
+
+#[test]
+fn what_a_leader_has_deleted_by_its_rules_is_promised_no_more() {
+    use Invariant as I;
+    for own in 0..=2 {
+        assert_eq!(forbidden(&led_by_a_stranger(2, own)), [], "{own} records of its own");
+    }
+    let always = [I::StrongIsr, I::WeakIsr, I::LeaderCompleteness, I::ConsistentRead, I::NoCommittedRecordLostGlobally];
+    // Nothing was deleted, or not all of it.
+    for (start, own, also) in [
+        (0, 0, &[I::LeaderCandidateCompleteness][..]),
+        (0, 1, &[I::LogMatching, I::LeaderCandidateCompleteness]),
+        (0, 2, &[I::LogMatching]),
+        (1, 0, &[I::LeaderCandidateCompleteness, I::MonotonicHighWatermark]),
+        (1, 1, &[I::LeaderCandidateCompleteness]),
+        (1, 2, &[I::LogMatching]),
+    ] {
+        let mut expected: Vec<Invariant> = always.iter().chain(also).copied().collect();
+        let mut found = forbidden(&led_by_a_stranger(start, own));
+        expected.sort_by_key(|invariant| invariant.name());
+        found.sort_by_key(|invariant| invariant.name());
+        assert_eq!(found, expected, "begins at {start}, {own} records of its own");
+    }
+}
+
+/// Who deletes decides: a follower that begins later has not released the others from anything.
+#[test]
+fn what_a_follower_has_deleted_is_promised_all_the_same() {
+    let deleted_by = |broker: i32| {
+        let mut run = led_by_a_stranger(2, 2);
+        let deletes = |fact: &Fact| matches!(fact, Fact::LogStartOffsetAdvanced { .. });
+        let place = run.events.iter().position(|event| deletes(&event.fact)).expect("somebody deletes");
+        run.events[place].node = NodeId::Broker(broker);
+        first(&run, Invariant::LeaderCompleteness).map(|found| found.permitted.answer)
+    };
+    assert_eq!(deleted_by(1), None);
+    assert_eq!(deleted_by(2), Some(Answer::No));
+}
+
+/// Broker 3 has batches of these epochs at offsets 0 and 1, which the leader has deleted; it may lose the second and take another one there.
+fn epochs_below_the_line(first: i32, second: i32, third: Option<i32>) -> Run {
+    let mut run = Run::started();
+    run.isr_decided(&[1, 2, 3], &[1, 2]);
+    run.adopts(1, &[1, 2]);
+    for offset in 0..2 {
+        run.written(1, 4, offset, &[2]);
+    }
+    run.high_watermark(1, Role::Leader, 0, 2);
+    let (from, to, reason) = (Offset(0), Offset(2), LogStartReason::RetentionMs);
+    run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+    run.copies(3, first, 0);
+    run.copies(3, second, 1);
+    if let Some(third) = third {
+        run.truncated(3, 2, 1, TruncationReason::Diverged);
+        run.copies(3, third, 1);
+    }
+    run
+}
+
+#[test]
+fn below_what_a_leader_has_deleted_a_log_has_epochs_of_its_own() {
+    for (first, second, third) in [(3, 3, None), (2, 3, None), (4, 4, None), (2, 3, Some(2))] {
+        assert_eq!(broken(&epochs_below_the_line(first, second, third)), [], "{first}, {second}, {third:?}");
+    }
+    for (first, second) in [(3, 2), (4, 3)] {
+        let run = epochs_below_the_line(first, second, None);
+        assert_eq!(broken(&run), [(Invariant::MonotonicEpochs, Answer::No)], "{first}, {second}");
+    }
+}
+
+/// When the leader commits: before the metadata log tells it of its ISR once more, after that, or not at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    Before,
+    After,
+    Never,
+}
+
+/// The leader asks for [1, 2, 3], and the controller lets broker 3 in. Then the leader hears of [1, 2] in these partition epochs, of which it
+/// knows 9. What it commits broker 3 has not, and is elected.
+fn hears_of_its_isr(partition_epochs: &[i32], commits: Commits) -> Run {
+    let mut run = Run::started();
+    run.isr_decided(&[1, 2, 3], &[1, 2]);
+    run.adopts(1, &[1, 2]);
+    run.proposes(1, &[1, 2], &[1, 2, 3]);
+    run.isr_decided(&[1, 2], &[1, 2, 3]);
+    run.written(1, 4, 0, &[2]);
+    if commits == Commits::Before {
+        run.high_watermark(1, Role::Leader, 0, 1);
+    }
+    for partition_epoch in partition_epochs {
+        let partition_epoch = PartitionEpoch(*partition_epoch);
+        run.say(NodeId::Broker(1), Fact::IsrAdopted { partition: orders(), isr: vec![1, 2], partition_epoch });
+    }
+    if commits == Commits::After {
+        run.high_watermark(1, Role::Leader, 0, 1);
+    }
+    run.killed(NodeId::Broker(1));
+    run.killed(NodeId::Broker(2));
+    run.elected(3, 5, &[3], true, 0);
+    run
+}
+
+#[test]
+fn a_leader_that_dropped_its_proposal_as_kafka_does_commits_without_whom_the_controller_let_in() {
+    let answer = |partition_epochs: &[i32], commits: Commits, invariant: Invariant| {
+        first(&hears_of_its_isr(partition_epochs, commits), invariant).map(|found| found.permitted.answer)
+    };
+    for invariant in [Invariant::StrongIsr, Invariant::LeaderCandidateCompleteness, Invariant::LeaderCompleteness] {
+        for known in [&[9][..], &[9, 9]] {
+            assert_eq!(answer(known, Commits::After, invariant), Some(Answer::Yes), "{invariant}");
+            assert_eq!(
+                answer(known, Commits::Before, invariant),
+                Some(Answer::No),
+                "{invariant}: it waited for nobody"
+            );
+            assert_eq!(answer(known, Commits::Never, invariant), None, "{invariant}");
+        }
+        for unknown in [&[][..], &[10]] {
+            assert_eq!(answer(unknown, Commits::After, invariant), Some(Answer::No), "{invariant}: {unknown:?}");
+        }
+    }
+}

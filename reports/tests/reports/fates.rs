@@ -1,0 +1,218 @@
+//! What became of the copies of a record: who had it, who had left, who gave its offset to another one.
+
+use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset};
+use ackproof_reports::{Answer, Cause, Contract, Kind};
+
+use super::run::{CONTROLLER, Run, acks, orders, p1, with_topic};
+
+const POWER: Cause = Cause::UnsyncedDataLostWithPower;
+
+/// Record 0 is lost: the cause, what contributed, and whether it is permitted.
+#[track_caller]
+fn lost(run: &Run, contract: &Contract) -> (Option<Cause>, Vec<Cause>, Answer) {
+    let (judgement, _) = run.explain(contract);
+    let found = judgement.of_kind(Kind::LostWrite).find(|one| one.record == Some(p1(0)));
+    let one = found.unwrap_or_else(|| panic!("record 0 is not lost: {:?}", judgement.kinds()));
+    (one.cause, one.contributing.clone(), one.permitted.answer)
+}
+
+/// Broker 1 leads in epoch 4, and record 0 is at offset 0 of its log and of these followers'.
+fn held_by(isr: &[i32], followers: &[i32]) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, isr, true, 0);
+    run.sent_and_appended(0, "a", 1, 4, 0);
+    for follower in followers {
+        run.copies(*follower, 4, 0);
+    }
+    run
+}
+
+/// Broker 1 loses the record with its power, and leads on before anybody has taken its place.
+fn leads_on_without_it(run: &mut Run, isr: &[i32]) {
+    run.lost_power(1);
+    run.loaded(1, 0);
+    let (leader_epoch, isr, log_end) = (LeaderEpoch(4), isr.to_vec(), Offset(0));
+    run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+}
+
+/// The others have the record, and cut their logs while they are in sync or after they have left the ISR.
+#[test]
+fn who_has_left_the_isr_is_not_overruled() {
+    let history = |leave: &[i32]| {
+        let mut run = held_by(&[1, 2, 3], &[2, 3]);
+        run.acked(0, 0, -1);
+        leads_on_without_it(&mut run, &[1, 2, 3]);
+        let left: Vec<i32> = (1..=3).filter(|broker| !leave.contains(broker)).collect();
+        if !leave.is_empty() {
+            run.isr(&[1, 2, 3], &left);
+        }
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+        run.ends_with(1, &[]);
+        lost(&run, &acks(-1))
+    };
+    assert_eq!(history(&[2, 3]), (Some(POWER), vec![], Answer::Yes));
+    for leave in [&[][..], &[2], &[3]] {
+        assert_eq!(history(leave), (Some(Cause::InSyncCopiesOverruled), vec![POWER], Answer::No), "{leave:?} left");
+    }
+}
+
+/// Every record is synced when it is acknowledged, by the leader. What the next leader had not, or had not synced, it had not promised.
+#[test]
+fn at_acks_1_the_copy_of_the_next_leader_was_not_asked_for() {
+    let history = |acks: i16, copied_first: bool, torn: bool| {
+        let mut run = held_by(&[1, 2], if copied_first { &[2] } else { &[] });
+        run.acked(0, 0, acks);
+        if !copied_first {
+            run.copies(2, 4, 0);
+        }
+        run.killed(NodeId::Broker(1));
+        if torn {
+            run.killed(NodeId::Broker(2));
+            run.truncated(2, 1, 0, TruncationReason::CorruptTail);
+        } else {
+            run.lost_power(2);
+        }
+        run.loaded(2, 0);
+        run.elected(2, 5, &[2], true, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.ends_with(2, &[]);
+        run
+    };
+    for (torn, cause) in [(false, POWER), (true, Cause::CorruptTail)] {
+        let judged = |level: i16, copied_first: bool| {
+            let synced = with_topic(acks(level), |topic| topic.flush_messages = 1);
+            lost(&history(level, copied_first, torn), &synced)
+        };
+        assert_eq!(judged(1, false), (Some(Cause::AcknowledgedBeforeReplicated), vec![cause], Answer::Yes));
+        assert_eq!(judged(1, true), (Some(cause), vec![], Answer::No), "every copy was there, and synced");
+        assert_eq!(judged(-1, true), (Some(cause), vec![], Answer::No));
+    }
+}
+
+/// ISR and ELR are empty, and the controller elects whom it remembers (KIP-966).
+#[test]
+fn at_acks_1_the_copy_of_the_last_known_leader_was_not_asked_for() {
+    let judged = |level: i16, copied_first: bool| {
+        let mut run = held_by(&[1, 2], if copied_first { &[2] } else { &[] });
+        run.acked(0, 0, level);
+        if !copied_first {
+            run.copies(2, 4, 0);
+        }
+        run.lost_power(1);
+        run.lost_power(2);
+        run.offline(&[]);
+        let (elr, last_known_elr) = (Vec::new(), vec![2]);
+        run.say(CONTROLLER, Fact::EligibleLeadersChanged { partition: orders(), elr, last_known_elr });
+        run.loaded(2, 0);
+        run.elected(2, 6, &[2], false, 0);
+        run.loaded(1, 1);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.ends_with(2, &[]);
+        let synced = with_topic(acks(level), |topic| {
+            topic.eligible_leader_replicas = true;
+            topic.flush_messages = 1;
+        });
+        lost(&run, &synced)
+    };
+    let cause = Some(Cause::LastKnownLeaderElected);
+    let weak = Some(Cause::AcknowledgedBeforeReplicated);
+    assert_eq!(judged(1, false), (weak, vec![Cause::LastKnownLeaderElected], Answer::Yes));
+    assert_eq!(judged(1, true), (cause, vec![POWER], Answer::No), "every copy was there, and synced");
+    assert_eq!(judged(-1, true), (cause, vec![POWER], Answer::No));
+}
+
+/// Broker 2 comes back with the record, and has lost what it knew of leader epochs: it cuts its log to its high watermark, and leads.
+#[test]
+fn a_log_that_has_lost_its_epochs_with_the_power_is_cut_below_what_was_synced() {
+    let history = |power: bool, reason: TruncationReason| {
+        let mut run = held_by(&[1, 2], &[2]);
+        run.acked(0, 0, -1);
+        match power {
+            true => run.lost_power(2),
+            false => run.killed(NodeId::Broker(2)),
+        };
+        run.loaded(2, 1);
+        run.truncated(2, 1, 0, reason);
+        run.killed(NodeId::Broker(1));
+        run.elected(2, 5, &[2], true, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.ends_with(2, &[]);
+        lost(&run, &with_topic(acks(-1), |topic| topic.flush_messages = 1))
+    };
+    let unknown = TruncationReason::EpochsUnknown;
+    assert_eq!(history(true, unknown), (Some(Cause::EpochsLostWithPower), vec![], Answer::Yes));
+    assert_eq!(history(false, unknown), (Some(Cause::TruncatedToHighWatermark), vec![], Answer::No));
+    let high_watermark = TruncationReason::ToHighWatermark;
+    assert_eq!(history(true, high_watermark), (Some(Cause::TruncatedToHighWatermark), vec![], Answer::No));
+}
+
+/// Broker 3 has a copy until the partition is taken from it; brokers 1 and 2 lose theirs with the power. It comes back, leads, and an
+/// unclean election follows.
+#[test]
+fn a_replica_that_was_taken_away_has_nothing_to_bring_back() {
+    let history = |is_taken_away: bool| {
+        let mut run = held_by(&[1, 2, 3], &[2, 3]);
+        run.acked(0, 0, -1);
+        run.isr(&[1, 2, 3], &[1, 2]);
+        if is_taken_away {
+            run.say(NodeId::Broker(3), Fact::LogDeleted { partition: orders(), log_end: Offset(1) });
+        }
+        run.lost_power(1);
+        run.lost_power(2);
+        run.loaded(1, 0);
+        run.elected(1, 5, &[1], true, 0);
+        run.loaded(2, 0);
+        run.isr(&[1], &[1, 3]);
+        run.killed(NodeId::Broker(1));
+        run.elected(3, 6, &[3], true, i64::from(!is_taken_away));
+        run.killed(NodeId::Broker(3));
+        run.elected(2, 7, &[2], false, 0);
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+        run.ends_with(2, &[]);
+        lost(&run, &acks(-1))
+    };
+    assert_eq!(history(true), (Some(POWER), vec![], Answer::Yes));
+    assert_eq!(history(false), (Some(Cause::UncleanElection), vec![], Answer::No), "until then broker 3 had it");
+}
+
+/// Brokers 1 and 2 lose record 0 with the power, and record 1 takes its offset, which the rules delete, or not. Then broker 3 leads, which
+/// has record 0 still.
+fn an_old_copy_leads(is_deleted: bool, is_given_away: bool) -> Run {
+    let mut run = held_by(&[1, 2], &[2, 3]);
+    run.acked(0, 0, -1);
+    run.killed(NodeId::Broker(3));
+    run.lost_power(1);
+    run.lost_power(2);
+    run.loaded(1, 0);
+    run.elected(1, 5, &[1], true, 0);
+    run.loaded(2, 0);
+    if is_given_away {
+        run.sent_and_appended(1, "b", 1, 5, 0);
+        let (from, to, role) = (Offset(0), Offset(1), Role::Leader);
+        run.say(NodeId::Broker(1), Fact::HighWatermarkAdvanced { partition: orders(), role, from, to });
+        run.acked(1, 0, -1);
+    }
+    if is_deleted {
+        let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::DeleteRecords);
+        run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+    }
+    run.killed(NodeId::Broker(1));
+    run.elected(3, 6, &[3], false, 1);
+    run
+}
+
+#[test]
+fn of_two_values_at_an_offset_the_one_that_was_deleted_is_not_the_one_that_is_gone() {
+    let history = |is_deleted: bool| {
+        let mut run = an_old_copy_leads(is_deleted, true);
+        run.ends_with(3, &["a"]);
+        let (judgement, _) = run.explain(&acks(-1));
+        let found: Vec<_> = judgement.of_kind(Kind::InconsistentOffsets).collect();
+        let [one] = found[..] else { panic!("{} in {:?}", found.len(), judgement.kinds()) };
+        (one.record, one.other_record, one.cause, one.permitted.answer)
+    };
+    assert_eq!(history(true), (Some(p1(0)), Some(p1(1)), Some(POWER), Answer::Yes));
+    assert_eq!(history(false), (Some(p1(1)), Some(p1(0)), Some(Cause::UncleanElection), Answer::No));
+}

@@ -1,0 +1,176 @@
+//! What a producer sends once more, too late or elsewhere.
+
+use ackproof_core::fact::{Fact, RetryReason};
+use ackproof_core::protocol::ErrorCode;
+use ackproof_core::types::{NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_reports::{Answer, Cause, Contract, Kind};
+
+use super::operators::created;
+use super::run::{C1, CONTROLLER, P1, Run, acks, group, of, orders, p1, payload, with_producer};
+
+fn idempotent() -> Contract {
+    with_producer(acks(-1), |producer| producer.idempotence = true)
+}
+
+/// The leader answers the first request too late, or refuses it; the producer gives the record up and begins anew under another id.
+#[test]
+fn nc_02_a_late_request_of_an_idempotent_producer_that_had_given_it_up() {
+    let late = |gives_up: bool, retries: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let mut held = run.transmits_under(1, 1, 1, (7, 0, 0));
+        if gives_up {
+            run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        }
+        let ahead = run.transmits_under(2, 1, 1, (8, 0, 0));
+        if retries {
+            run.retries(1, RetryReason::Error(ErrorCode::NOT_ENOUGH_REPLICAS));
+            held = run.transmits_under(1, 2, 1, (7, 0, 0));
+        }
+        run.appends_under(ahead, 1, 4, 0, (8, 0, 0));
+        run.acked(1, 0, -1);
+        run.appends_under(held, 1, 4, 1, (7, 0, 0));
+        run.ends_with(1, &["b", "a"]);
+        of(Kind::Reorder, &run, &idempotent())
+    };
+    assert_eq!(late(true, false), [(1, Some(Cause::LateRequestAppended), Answer::Yes)]);
+    assert_eq!(late(false, false), [(1, Some(Cause::Unknown), Answer::No)], "it waits for an answer still");
+    assert_eq!(late(false, true), [(1, Some(Cause::RetryOvertakenInFlight), Answer::No)]);
+}
+
+fn elsewhere() -> TopicPartition {
+    TopicPartition::of("orders", 1)
+}
+
+fn grows(run: &mut Run) {
+    run.say(CONTROLLER, Fact::PartitionsAdded { topic: "orders".into(), first: 1, replicas: vec![vec![2, 3, 1]] });
+}
+
+/// A record of key k leaves its producer for a partition.
+fn leaves_for(run: &mut Run, number: u64, partition: &TopicPartition) {
+    run.say(P1, Fact::RecordBatched { record: p1(number), partition: partition.clone(), batch: number + 1 });
+    let (producer_epoch, base_sequence) = (ProducerEpoch::NONE, Sequence::NONE);
+    let sent = Fact::BatchSent {
+        batch: number + 1,
+        partition: partition.clone(),
+        attempt: 1,
+        producer_id: -1,
+        producer_epoch,
+        base_sequence,
+        broker: 1,
+    };
+    run.say(P1, sent);
+}
+
+/// The group processes these in this order, which is not that of their key.
+fn takes_effect(run: &mut Run, effects: &[(&TopicPartition, i64, &str)]) {
+    for (partition, offset, value) in effects {
+        let (partition, offset) = ((*partition).clone(), Offset(*offset));
+        let (key, value) = (payload("k"), payload(value));
+        run.say(C1, Fact::Polled { partition: partition.clone(), offset, key, value });
+        run.say(C1, Fact::Processed { group: Some("billing".into()), partition, offset });
+    }
+}
+
+fn reordered(run: &mut Run, logs: &[(&TopicPartition, &[&str])]) -> Vec<(Option<Cause>, Answer)> {
+    for (partition, log) in logs {
+        let log: Vec<(Option<&str>, &str)> = log.iter().map(|value| (Some("k"), *value)).collect();
+        run.surveyed_with_key(partition, 1, &log);
+    }
+    run.say(CONTROLLER, Fact::RunEnded { quiescent: true });
+    let found = of(Kind::EffectReorder, run, &group(|_| {})).into_iter();
+    found.map(|(_, cause, answer)| (cause, answer)).collect()
+}
+
+/// The topic grows between two records of a key; nobody is ever told of the second one, which is in the log all the same.
+#[test]
+fn mc_14_a_key_moved_with_a_record_that_nobody_was_told_of() {
+    let history = |is_grown: bool, moves: bool| {
+        let mut run = Run::default();
+        created(&mut run);
+        run.sent_with_key(0, "k", "a");
+        leaves_for(&mut run, 0, &orders());
+        run.acked(0, 0, -1);
+        if is_grown {
+            grows(&mut run);
+        }
+        let to = if moves { elsewhere() } else { orders() };
+        run.sent_with_key(1, "k", "b");
+        leaves_for(&mut run, 1, &to);
+        run.killed(P1);
+        if moves {
+            takes_effect(&mut run, &[(&to, 0, "b"), (&orders(), 0, "a")]);
+            reordered(&mut run, &[(&orders(), &["a"]), (&to, &["b"])])
+        } else {
+            takes_effect(&mut run, &[(&to, 1, "b"), (&orders(), 0, "a")]);
+            reordered(&mut run, &[(&orders(), &["a", "b"])])
+        }
+    };
+    assert_eq!(history(true, true), [(Some(Cause::KeysMoved), Answer::Yes)]);
+    assert_ne!(history(false, true)[0].0, Some(Cause::KeysMoved), "its producer spreads the key by itself");
+    assert_eq!(history(true, false), [(Some(Cause::Unknown), Answer::No)], "both are in one partition");
+}
+
+/// The application sends the older record once more when the topic has grown: that one is elsewhere.
+#[test]
+fn mc_14_a_key_moved_with_the_older_record() {
+    let history = |is_grown: bool| {
+        let mut run = Run::default();
+        created(&mut run);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent_with_key(number, "k", value);
+            leaves_for(&mut run, number, &orders());
+        }
+        run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        run.acked(1, 0, -1);
+        if is_grown {
+            grows(&mut run);
+        }
+        run.resent(2, 0, "a");
+        leaves_for(&mut run, 2, &elsewhere());
+        let (record, partition, offset) = (p1(2), elsewhere(), Offset(0));
+        run.say(P1, Fact::RecordAcknowledged { record, partition, offset, acks: -1 });
+        takes_effect(&mut run, &[(&orders(), 0, "b"), (&elsewhere(), 0, "a")]);
+        reordered(&mut run, &[(&orders(), &["b"]), (&elsewhere(), &["a"])])
+    };
+    assert_eq!(history(true), [(Some(Cause::KeysMoved), Answer::Yes)]);
+    assert_ne!(history(false)[0].0, Some(Cause::KeysMoved));
+}
+
+/// Broker 2 appends something that no transmission to it was told of, under this identity.
+#[test]
+fn cr_05_a_second_copy_of_which_nobody_says_who_brought_it() {
+    let history = |resends: bool, before: (i64, i16, i32), identity: (i64, i16, i32)| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits_under(1, 1, 1, before);
+        run.appends_under(sent, 1, 4, 0, before);
+        run.copies(2, 4, 0);
+        run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        if resends {
+            run.resent(1, 0, "a");
+            run.batched(1, 2);
+        }
+        run.killed(NodeId::Broker(1));
+        run.elected(2, 5, &[2], true, 1);
+        run.appends_under(0, 2, 5, 1, identity);
+        run.ends_with(2, &["a", "a"]);
+        run
+    };
+    let (first, again, nobody) = ((7, 0, 0), (7, 1, 0), (-1, -1, -1));
+    let found = |run: &Run| of(Kind::Duplicate, run, &idempotent());
+    assert_eq!(found(&history(true, first, again)), [(1, Some(Cause::ResentByApplication), Answer::Yes)]);
+    let unknown = [(1, Some(Cause::Unknown), Answer::No)];
+    assert_eq!(found(&history(true, first, first)), unknown, "a leader recognises what the same batch brings again");
+    assert_eq!(found(&history(false, first, again)), unknown, "the application sent it once");
+    // Without idempotence nobody recognises anything.
+    let resent = of(Kind::Duplicate, &history(true, nobody, nobody), &acks(-1));
+    assert_eq!(resent, [(1, Some(Cause::ResentByApplication), Answer::Yes)]);
+    assert_eq!(of(Kind::Duplicate, &history(false, nobody, nobody), &acks(-1))[0].1, Some(Cause::Unknown));
+}

@@ -1,0 +1,226 @@
+//! Offsets that were given out again: what was done with the old records, and what became of the new ones.
+
+use ackproof_core::fact::{Fact, LogStartReason, ResetReason, Role};
+use ackproof_core::types::{NodeId, Offset};
+use ackproof_reports::{Answer, Cause, Contract, Kind};
+
+use super::deliveries::{assigned, committed, loaded, lost, reads, twice, wrote};
+use super::run::{C1, Run, acks, group, of, orders, p1, processed};
+use super::shares;
+
+/// Record after record from this offset on, in the epoch of this leader; each has the number of its letter.
+fn writes(run: &mut Run, leader: i32, epoch: i32, offset: i64, values: &[&str]) {
+    for (offset, value) in (offset..).zip(values) {
+        let number = u64::from(value.as_bytes()[0]);
+        run.sent_and_appended(number, value, leader, epoch, offset);
+        run.acked(number, offset, -1);
+    }
+}
+
+/// Brokers 1 and then 2 lead; broker 2 has nothing from this offset on.
+fn loses_its_end(run: &mut Run, log_end: i64) {
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2], false, log_end);
+}
+
+fn first_log(values: &[&str]) -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2], true, 0);
+    writes(&mut run, 1, 4, 0, values);
+    run
+}
+
+/// A consumer has read six records, of which three are lost, and does not see that others stand there.
+#[test]
+fn who_read_further_before_the_log_lost_its_end_has_not_read_the_new_records() {
+    let history = |reads_on: bool| {
+        let mut run = first_log(&["a", "b", "c", "d", "e", "f"]);
+        for (offset, value) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {
+            run.polled(offset, value);
+        }
+        loses_its_end(&mut run, 3);
+        writes(&mut run, 2, 5, 3, &["x", "y", "z", "w"]);
+        if reads_on {
+            run.polled(6, "w");
+        }
+        run.ends_with(2, &["a", "b", "c", "x", "y", "z", "w"]);
+        of(Kind::Unseen, &run, &group(|consumer| consumer.validates_position = false))
+    };
+    assert_eq!(history(false), [], "they may only be late");
+    assert_eq!(history(true), [3, 4, 5].map(|offset| (offset, Some(Cause::TruncationUnnoticed), Answer::Yes)));
+}
+
+/// What c1 did with the old records, in one of these ways; some of it when the new ones are there.
+#[derive(Clone, Copy, Debug)]
+enum Old {
+    Processed,
+    Committed,
+    Stored,
+    InBuffer,
+    CommittedLate,
+}
+
+/// Records b, c and d stand behind a, where c1 had had others.
+fn worked_on(old: Old) -> Run {
+    let mut run = first_log(&["a", "o", "p"]);
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    reads(&mut run, 0, "a");
+    for (offset, value) in [(1, "o"), (2, "p")] {
+        run.polled(offset, value);
+    }
+    let processes = |run: &mut Run| (1..3).for_each(|offset| processed(run, C1, offset));
+    match old {
+        Old::Processed | Old::CommittedLate => processes(&mut run),
+        Old::Committed => committed(&mut run, 3),
+        Old::Stored => wrote(&mut run, 1, 3, &[1, 2], 2),
+        Old::InBuffer => {}
+    }
+    loses_its_end(&mut run, 1);
+    writes(&mut run, 2, 5, 1, &["b", "c", "d"]);
+    match old {
+        Old::InBuffer => processes(&mut run),
+        // It was under way.
+        Old::CommittedLate => committed(&mut run, 3),
+        Old::Processed | Old::Committed | Old::Stored => {}
+    }
+    run
+}
+
+/// The offsets that the group has missed at the end.
+fn missed(mut run: Run) -> Vec<i64> {
+    run.ends_with(2, &["a", "b", "c", "d"]);
+    let contract = group(|_| {});
+    assert_eq!(twice(&run, &contract), []);
+    lost(&run, &contract).iter().map(|(offset, ..)| *offset).collect()
+}
+
+#[test]
+fn nobody_is_past_a_new_record_because_it_was_past_the_old_one() {
+    for old in [Old::Processed, Old::Committed, Old::Stored, Old::InBuffer, Old::CommittedLate] {
+        assert_eq!(missed(worked_on(old)), [0; 0], "{old:?}: they may only be late");
+        let mut run = worked_on(old);
+        match old {
+            Old::Stored => wrote(&mut run, 2, 4, &[3], 2),
+            _ => reads(&mut run, 3, "d"),
+        }
+        assert_eq!(missed(run), [1, 2], "{old:?}: the group goes on behind them");
+        let mut run = worked_on(old);
+        let (group, partition, to) = (Some("billing".into()), orders(), Some("orders-dlt".into()));
+        run.polled(3, "d");
+        run.say(C1, Fact::GaveUp { group, partition, offset: Offset(3), to });
+        assert_eq!(missed(run), [1, 2], "{old:?}: it hands on what is behind them");
+    }
+}
+
+/// Who goes on behind them by what a store lost again has not gone on.
+#[test]
+fn a_store_passes_new_records_by_what_it_has_at_the_end() {
+    let history = |kept: u64| {
+        let mut run = worked_on(Old::Stored);
+        wrote(&mut run, 2, 4, &[3], 2);
+        loaded(&mut run, kept);
+        missed(run)
+    };
+    assert_eq!(history(2), [1, 2]);
+    assert_eq!(history(1), [0; 0]);
+}
+
+/// A share group accepts offset 2 and its member dies with it, or the log loses the record afterwards.
+#[test]
+fn a_share_group_takes_another_record_for_the_one_that_it_has_acknowledged() {
+    let history = |is_replaced: bool| {
+        let mut run = first_log(&["a", "b", "o"]);
+        shares::loaded(&mut run, 0, false);
+        for offset in 0..3 {
+            shares::polled(&mut run, C1, offset, 1);
+            if offset < 2 || is_replaced {
+                processed(&mut run, C1, offset);
+            }
+            shares::accepted(&mut run, offset);
+        }
+        if is_replaced {
+            loses_its_end(&mut run, 2);
+            writes(&mut run, 2, 5, 2, &["c"]);
+        }
+        run.ends_with(2, &["a", "b", if is_replaced { "c" } else { "o" }]);
+        of(Kind::LostDelivery, &run, &group(|_| {}))
+    };
+    assert_eq!(history(true), [(2, Some(Cause::LogReplaced), Answer::Yes)]);
+    assert_eq!(history(false), [(2, Some(Cause::AcknowledgedBeforeProcessed), Answer::No)]);
+}
+
+fn is_committed(run: &mut Run, leader: i32, to: i64) {
+    let (from, to, role) = (Offset(0), Offset(to), Role::Leader);
+    run.say(NodeId::Broker(leader), Fact::HighWatermarkAdvanced { partition: orders(), role, from, to });
+}
+
+fn is_deleted(run: &mut Run, leader: i32, to: i64) {
+    let (from, to, reason) = (Offset(0), Offset(to), LogStartReason::DeleteRecords);
+    run.say(NodeId::Broker(leader), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+}
+
+/// Brokers 1 and 2 lose all that they have, and broker 1 leads on in the next epoch.
+fn lose_all(run: &mut Run, epoch: i32) {
+    run.lost_power(1);
+    run.lost_power(2);
+    run.loaded(1, 0);
+    run.loaded(2, 0);
+    run.elected(1, epoch, &[1, 2], true, 0);
+}
+
+fn lost_writes(run: &Run, contract: &Contract) -> Vec<(u64, Option<Cause>, Answer)> {
+    let (judgement, _) = run.explain(contract);
+    let found = judgement.of_kind(Kind::LostWrite);
+    found.map(|one| (one.record.map_or(0, |record| record.number), one.cause, one.permitted.answer)).collect()
+}
+
+/// The operator deletes what is committed while its acknowledgement is under way; then the log is lost, and begins at 0 again.
+#[test]
+fn what_is_deleted_before_its_acknowledgement_arrives_is_not_lost() {
+    let history = |deletes: bool, writes_again: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        is_committed(&mut run, 1, 1);
+        if deletes {
+            is_deleted(&mut run, 1, 1);
+        }
+        run.acked(0, 0, -1);
+        lose_all(&mut run, 5);
+        if writes_again {
+            run.sent_and_appended(1, "b", 1, 5, 0);
+            run.acked(1, 0, -1);
+            lose_all(&mut run, 6);
+        }
+        run.ends_with(1, &[]);
+        run
+    };
+    let power = |number| (number, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes);
+    let contract = acks(-1);
+    assert_eq!(lost_writes(&history(true, false), &contract), []);
+    assert_eq!(lost_writes(&history(false, false), &contract), [power(0)]);
+    assert_eq!(lost_writes(&history(true, true), &contract), [power(1)], "the second stood there after the deletion");
+    assert_eq!(history(true, true).judge(&contract).counts.removed, 1);
+}
+
+/// Nothing of it was committed when it was deleted, before it was written or after.
+#[test]
+fn a_deletion_from_before_the_append_took_nothing_of_it() {
+    let history = |deletes_again: bool| {
+        let mut run = first_log(&["a"]);
+        is_committed(&mut run, 1, 1);
+        is_deleted(&mut run, 1, 1);
+        lose_all(&mut run, 5);
+        is_committed(&mut run, 1, 0);
+        writes(&mut run, 1, 5, 0, &["b"]);
+        match deletes_again {
+            true => is_deleted(&mut run, 1, 1),
+            false => lose_all(&mut run, 6),
+        }
+        run.ends_with(1, &[]);
+        assert_eq!(run.judge(&acks(-1)).of_kind(Kind::LostWrite).next().and_then(|lost| lost.record), Some(p1(98)));
+        lost_writes(&run, &acks(-1))
+    };
+    assert_eq!(history(true), [(98, Some(Cause::DeletedBeforeCommit), Answer::No)]);
+    assert_eq!(history(false), [(98, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
+}
