@@ -136,7 +136,11 @@ pub(crate) struct PartitionHistory {
     seen: Numbered<Seen>,
     polled_besides: BTreeMap<(i64, u64), ()>,
     pub conflicts: Vec<Conflict>,
+    /// The highest offset that a consumer got; those of share groups count by themselves.
     pub max_polled: Option<i64>,
+    /// The highest offset of the log as it is that a member of a share group got. What a leader has written anew since, no member
+    /// has got: a share group has no position that lies beyond it.
+    pub max_shared: Option<i64>,
     pub delivered: u64,
     pub replicas: Vec<Replica>,
     pub copies: Vec<Copy>,
@@ -196,7 +200,7 @@ impl PartitionHistory {
             // Offsets that were seen are not negative.
             ((i64::try_from(offset).unwrap_or(i64::MAX), seen.digest), ())
         }));
-        (self.max_polled, self.leader_epoch) = (None, None);
+        (self.max_polled, self.max_shared, self.leader_epoch) = (None, None, None);
         (self.removal, self.rewrites) = (Removal::default(), Rewrites::default());
     }
 
@@ -408,7 +412,13 @@ impl History {
         }
     }
 
-    fn polled(&mut self, partition: &TopicPartition, offset: Offset, key: Option<&Payload>, value: Option<&Payload>) {
+    fn polled(
+        &mut self,
+        partition: &TopicPartition,
+        offset: Offset,
+        (key, value): (Option<&Payload>, Option<&Payload>),
+        is_shared: bool,
+    ) {
         let digest = self.digest(partition.topic.as_str(), key, value);
         let index = self.partition(partition);
         let may_be_old = self.may_be_old(index, digest);
@@ -417,7 +427,8 @@ impl History {
             partition.saw_besides(offset.0, digest);
             return;
         }
-        partition.max_polled = partition.max_polled.max(Some(offset.0));
+        let highest = if is_shared { &mut partition.max_shared } else { &mut partition.max_polled };
+        *highest = (*highest).max(Some(offset.0));
         partition.see(offset, digest, Sighting::Polled, key, value);
     }
 }
@@ -519,7 +530,8 @@ impl Observer for History {
             }
             Fact::Polled { partition, offset, key, value }
             | Fact::SharePolled { partition, offset, key, value, .. } => {
-                self.polled(partition, *offset, key.as_ref(), value.as_ref());
+                let is_shared = matches!(event.fact, Fact::SharePolled { .. });
+                self.polled(partition, *offset, (key.as_ref(), value.as_ref()), is_shared);
             }
             Fact::TopicCreated { topic, replicas } => {
                 self.deletions.created(topic);

@@ -1,7 +1,8 @@
 //! `unseen`: acknowledged and in the log, but no consumer got it although one read beyond it.
 //!
 //! Source: Jepsen `jepsen.tests.kafka` `unseen`. A partition counts as drained up to the highest offset that any consumer
-//! got; what lies beyond may only be late. What compaction may have taken where consumers read is not missed.
+//! got; what lies beyond may only be late. A share group has no position: where its log was cut and written anew, what its members got
+//! before is not beyond anything. What compaction may have taken where consumers read is not missed.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
         let Some(place) = ledger.first[root] else { continue };
         let partition = &ledger.history.partitions[place.partition];
         let offset = ledger.history.offset(place);
-        let drained = partition.max_polled.is_some_and(|polled| polled >= offset);
+        let drained = partition.max_polled.max(partition.max_shared).is_some_and(|polled| polled >= offset);
         if !drained || partition.was_polled(offset, sent.digest) {
             continue;
         }

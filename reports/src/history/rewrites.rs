@@ -108,7 +108,9 @@ impl History {
         match (&event.fact, event.node) {
             (Fact::Appended { partition, role: Role::Leader, base_offset, last_offset, leader_epoch, .. }, _) => {
                 let index = self.partition(partition);
-                self.partitions[index].rewrites.appended(*base_offset, *last_offset, *leader_epoch);
+                let partition = &mut self.partitions[index];
+                partition.max_shared = partition.max_shared.min(base_offset.0.checked_sub(1));
+                partition.rewrites.appended(*base_offset, *last_offset, *leader_epoch);
             }
             (
                 Fact::Polled { partition, offset, key, value }
