@@ -36,10 +36,11 @@ pub struct Contract {
 
 const PID_STATE_RETAINED: &str = "pid_state_retained";
 const APPEND_FENCE: &str = "append_fence_after_error";
+const SHARE_ASSIGNMENT_REPEATED: &str = "share_assignment_repeated";
 
 impl Contract {
     /// Fixes without which a version promises less than its documentation says, by the names of their toggles.
-    pub const FIXES: [&str; 2] = [PID_STATE_RETAINED, APPEND_FENCE];
+    pub const FIXES: [&str; 3] = [PID_STATE_RETAINED, APPEND_FENCE, SHARE_ASSIGNMENT_REPEATED];
 
     fn lacks(&self, fix: &str) -> bool {
         self.lacks.iter().any(|lacked| lacked == fix)
@@ -286,7 +287,7 @@ impl Contract {
                 Some(_) | None => Permitted::no("a record must arrive in the partition it was sent to"),
             },
             Kind::Stuck if anomaly.cause == Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
-            Kind::Stuck => stuck::permits(anomaly.cause),
+            Kind::Stuck => stuck::permits(anomaly.cause, self.lacks(SHARE_ASSIGNMENT_REPEATED)),
             Kind::StaleEndOffset => match anomaly.cause {
                 Some(Cause::LogReplaced) => Permitted::yes("the log no longer had what it had been told to have"),
                 Some(_) | None => Permitted::no("the end of a log that consumers are told never goes back"),

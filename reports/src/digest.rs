@@ -13,6 +13,7 @@ use ackproof_core::fact::{
 use ackproof_core::types::{NodeId, RecordId, TopicPartition};
 
 mod shares;
+mod surveys;
 
 /// Takes facts and holds their digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -522,60 +523,17 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::GroupsLoaded { partition, groups } => {
             d.put(108u64).put(*partition).put(*groups);
         }
-        Fact::GroupSurveyed { group, state, assignor, members } => {
-            d.put(109u64).put(group.as_str()).put(state.as_str()).put(assignor.as_str()).put(members.len() as u64);
-            members.iter().for_each(|member| member.as_str().absorb(d));
-        }
-        Fact::GroupEpochsSurveyed { group, epoch, target_epoch } => {
-            d.put(303u64).put(group.as_str()).put(*epoch).put(*target_epoch);
-        }
-        Fact::GroupMemberSurveyed { group, member, host, client_id, epoch, assigned, target } => {
-            d.put(304u64)
-                .put(group.as_str())
-                .put(member.as_str())
-                .put(host.as_str())
-                .put(client_id.as_str())
-                .put(*epoch);
-            for partitions in [assigned, target] {
-                d.put(partitions.len() as u64);
-                partitions.iter().for_each(|partition| partition.absorb(d));
-            }
-        }
-        Fact::GroupPartitionSurveyed { group, partition, committed, member, host, client_id } => {
-            d.put(110u64).put(group.as_str()).put(partition).put(committed.0);
-            d.put(member.as_str()).put(host.as_str()).put(client_id.as_str());
-        }
         Fact::ClientWarned { what } => {
             d.put(41u64).put(what.as_str());
         }
-        Fact::ReplicaSurveyed {
-            partition,
-            broker,
-            running,
-            leader,
-            in_isr,
-            log_start,
-            high_watermark,
-            log_end,
-            leader_epoch,
-        } => {
-            d.put(42u64)
-                .put(partition)
-                .put(*broker)
-                .put(*running)
-                .put(*leader)
-                .put(*in_isr)
-                .put(log_start.0)
-                .put(high_watermark.0)
-                .put(log_end.0)
-                .put(leader_epoch.0);
-        }
-        Fact::RecordSurveyed { partition, broker, offset, leader_epoch, key, value } => {
-            d.put(43u64).put(partition).put(*broker).put(offset.0).put(leader_epoch.0);
-            d.payload(key.as_ref());
-            d.payload(value.as_ref());
-        }
-        Fact::SharePartitionLoaded { .. }
+        Fact::GroupSurveyed { .. }
+        | Fact::GroupEpochsSurveyed { .. }
+        | Fact::GroupMemberSurveyed { .. }
+        | Fact::GroupPartitionSurveyed { .. }
+        | Fact::ReplicaSurveyed { .. }
+        | Fact::RecordSurveyed { .. } => surveys::absorb(d, fact),
+        Fact::SharePartitionsAssigned { .. }
+        | Fact::SharePartitionLoaded { .. }
         | Fact::ShareAcquired { .. }
         | Fact::ShareStateChanged { .. }
         | Fact::ShareAcknowledgeRefused { .. }

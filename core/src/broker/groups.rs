@@ -72,6 +72,7 @@ impl Groups {
                 consumer_heartbeat_interval: groups.group_consumer_heartbeat_interval_ms,
                 share_session_timeout: groups.share.session_timeout_ms,
                 share_heartbeat_interval: groups.share.heartbeat_interval_ms,
+                repeats_share_assignment: config.toggles.share_assignment_repeated,
                 assignors: groups.group_consumer_assignors.clone(),
             },
             groups.offsets_topic_num_partitions,

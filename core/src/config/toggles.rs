@@ -155,6 +155,10 @@ toggles! {
     /// again. Without, another thread commits meanwhile, and may find positions that `poll()` has just moved beyond what the
     /// program has seen (KAFKA-18641). Which of the two threads is first is a matter of chance; here it is the program's.
     async_commit_snapshot since (4, 0),
+    /// A coordinator tells a member of a share group what it has whenever the member says everything, as it does after a heartbeat
+    /// that failed. Without, it tells that when the member joins and when it changes: a member that does not get that one answer
+    /// never hears it.
+    share_assignment_repeated since (4, 1),
     /// A commit must come from a member of the group's present generation.
     commit_generation_check since (0, 9),
 }

@@ -89,6 +89,7 @@ impl Fact {
             Fact::Processed { .. } => "processed",
             Fact::ProcessingFailed { .. } => "processing-failed",
             Fact::GaveUp { .. } => "gave-up",
+            Fact::SharePartitionsAssigned { .. } => "share-partitions-assigned",
             Fact::SharePolled { .. } => "share-polled",
             Fact::ShareAcknowledgeAnswered { .. } => "share-acknowledge-answered",
             Fact::StoreWrote { .. } => "store-wrote",

@@ -788,6 +788,18 @@ pub enum Fact {
         /// The topic that has it now: one for retries, or for dead letters. Without one nobody has it.
         to: Option<String>,
     },
+    /// A member of a share group has heard which partitions it may be given records of, and asks their leaders from now on. Other
+    /// members may have the same ones.
+    SharePartitionsAssigned {
+        /// The group.
+        group: String,
+        /// The member.
+        member: String,
+        /// Its epoch.
+        epoch: i32,
+        /// All that it has now.
+        partitions: Vec<TopicPartition>,
+    },
     /// The application got a record of a share group from `poll()`.
     SharePolled {
         /// The group.

@@ -3,7 +3,8 @@
 use super::Permitted;
 use crate::explain::Cause;
 
-pub(super) fn permits(cause: Option<Cause>) -> Permitted {
+/// `tells_once`: whether a coordinator tells a member of a share group only once what it has.
+pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
     match cause {
         Some(Cause::CorruptRecord) => {
             Permitted::yes("a checksum tells that a record is damaged; no replica repairs another's disk on read")
@@ -17,6 +18,12 @@ pub(super) fn permits(cause: Option<Cause>) -> Permitted {
         Some(Cause::ConsumerGaveUp) => {
             Permitted::yes("the program heard it, and a consumer that `poll()` has thrown this from never joins again")
         }
+        Some(Cause::AssignmentToldOnce) if tells_once => Permitted::yes(
+            "before 4.1 a coordinator tells a member of a share group what it has in one answer, and an answer may be lost",
+        ),
+        Some(Cause::AssignmentToldOnce) => Permitted::no(
+            "since 4.1 a coordinator tells a member of a share group what it has until the member has heard it",
+        ),
         Some(Cause::LogEndsWithHole) => Permitted::yes(
             "unsynced records may go with the power, and nobody can fetch up to the end of a log that ends with a hole until something is written behind it",
         ),

@@ -31,6 +31,10 @@ impl Words for ShareReason {
 /// Takes a fact of a share group; none other is handed to it.
 pub(super) fn absorb(d: &mut Digest, fact: &Fact) {
     match fact {
+        Fact::SharePartitionsAssigned { group, member, epoch, partitions } => {
+            d.put(310u64).put(group.as_str()).put(member.as_str()).put(*epoch).put(partitions.len() as u64);
+            partitions.iter().for_each(|partition| partition.absorb(d));
+        }
         Fact::SharePartitionLoaded { group, partition, start, known, in_flight } => {
             d.put(140u64).put(group.as_str()).put(partition).put(start.0).put(*known).put(*in_flight);
         }

@@ -156,6 +156,8 @@ causes! {
         "the program does not get past a record that it cannot process";
     ConsumerGaveUp = "consumer-gave-up",
         "`poll()` threw what its consumer does not get over, and nobody started another one";
+    AssignmentToldOnce = "assignment-told-once",
+        "a member of the share group did not get the answer that says what it has, and the coordinator does not say it again";
     SentAgainForEver = "sent-again-for-ever",
         "the application sends again whatever fails, and it fails again";
     LogEndsWithHole = "log-ends-with-hole",

@@ -29,6 +29,7 @@ mod why_rewritten;
 mod why_shared;
 mod why_stale;
 mod why_stuck;
+mod why_unread;
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,10 @@ use crate::render::describe_shares::{because, offsets};
 /// A fact of a share group; none for any other.
 pub(super) fn share(event: &Event) -> Option<(Actor, String, String)> {
     let (what, note) = match &event.fact {
+        Fact::SharePartitionsAssigned { group, epoch, partitions, .. } => {
+            let what = format!("was assigned {} partitions", partitions.len());
+            (what, format!("share group {group}, epoch {epoch}"))
+        }
         Fact::SharePartitionLoaded { group, start, known, .. } => {
             let note =
                 if *known { "what was acquired and not acknowledged is available" } else { "share.auto.offset.reset" };

@@ -307,6 +307,10 @@ fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
             format!("removed {member}"),
             format!("group {group}: {}", crate::render::describe::removal(*reason)),
         ),
+        Fact::MemberReconciled { group, member, epoch, assigned, .. } => {
+            let note = format!("group {group}, epoch {epoch}: {}", crate::render::describe::partition_list(assigned));
+            (plain, format!("has a new assignment of {member}"), note)
+        }
         Fact::GroupStateChanged { group, state, generation, .. } => {
             (plain, format!("has group {group} in {state}"), format!("generation {generation}"))
         }

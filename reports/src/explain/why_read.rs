@@ -92,7 +92,9 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         let reads = lineage.polls.get(&partition).and_then(|polls| polls.get(&offset.0));
         let reads = reads.filter(|_| anomaly.kind == Kind::Unseen);
         let unnoticed = reads.and_then(|reads| unnoticed(lineage, &partition, offset, reads));
-        return unnoticed.unwrap_or_else(|| misled(lineage, anomaly));
+        return unnoticed
+            .or_else(|| began_behind(lineage, anomaly, &partition, offset))
+            .unwrap_or_else(|| misled(lineage, anomaly));
     };
     let cause = match &lineage.events[reset].fact {
         Fact::PositionReset { reason: ResetReason::Truncation, .. } => Cause::LogReplaced,
@@ -117,6 +119,22 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let steps = places.into_iter().map(|at| step(lineage, at)).collect();
     let contributing = if unclean { vec![Cause::UncleanElection] } else { Vec::new() };
     Tale { contributing, ..Tale::new(cause, steps) }
+}
+
+/// A share group began behind the record: at the end of the log, or where the log began at the time. It may have come back since, with a
+/// log start offset that went with the power.
+fn began_behind(lineage: &Lineage<'_>, anomaly: &Anomaly, partition: &TopicPartition, offset: Offset) -> Option<Tale> {
+    let is_beginning = |event: &Event| match &event.fact {
+        Fact::SharePartitionLoaded { partition: of, start, known: false, .. } => of == partition && *start > offset,
+        _ => false,
+    };
+    let began = lineage.events.iter().rposition(is_beginning).filter(|_| anomaly.kind == Kind::Unseen)?;
+    let is_cut = |event: &Event| match &event.fact {
+        Fact::LogStartOffsetAdvanced { partition: of, to, .. } => of == partition && *to > offset,
+        _ => false,
+    };
+    let cut = lineage.events[..began].iter().position(is_cut);
+    Some(Tale::new(Cause::PositionReset, cut.into_iter().chain([began]).map(|at| step(lineage, at)).collect()))
 }
 
 /// When a topic of this name was deleted last.

@@ -2,8 +2,7 @@
 //! from its end.
 //!
 //! Source: `failure-catalog.md` PA-06, RE-02: without unclean election the partition waits for the last in-sync replica. ST-08: a
-//! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process. GR-12: a
-//! consumer whose group is gone, or whose name is taken, hears it and does not join again (`transitionToFatal`). ST-01, ST-02: what recovery
+//! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process. ST-01, ST-02: what recovery
 //! makes of a log after a loss of power (`LogLoader.recoverLog`, `LogSegment.readNextOffset`).
 
 use ackproof_core::fact::{Event, Fact};
@@ -108,48 +107,11 @@ fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
 fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let found = unreadable(lineage, anomaly)
         .or_else(|| poisoned(lineage, anomaly))
-        .or_else(|| given_up(lineage, anomaly, contract))
+        .or_else(|| super::why_unread::explain(lineage, anomaly, contract))
         .or_else(|| sent_for_ever(lineage, unsent(anomaly, contract)?, contract))
         .or_else(|| parted_in_one_epoch(lineage, anomaly))
         .or_else(|| ends_with_hole(lineage, anomaly));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
-}
-
-/// Nobody reads a partition of a group: each consumer of the group that could has thrown at its program what it does not get over, or is gone.
-fn given_up(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
-    let (partition, of_group) = anomaly.note.as_ref()?.split_once(": no member of ")?;
-    let does_not = of_group.strip_prefix("share ").unwrap_or(of_group).strip_prefix("group ")?;
-    let asks_nobody = || does_not.split_once(" has asked ").map(|(group, _)| group);
-    let group = does_not.strip_suffix(" reads it").or_else(asks_nobody)?;
-    let (topic, _) = partition.rsplit_once('-')?;
-    let may_read = |topics: &[String]| topics.is_empty() || topics.iter().any(|one| one == topic);
-    let consumers = contract.consumers.iter();
-    let consumers = consumers.filter(|one| one.group.as_deref() == Some(group) && may_read(&one.topics));
-    let mut places = Vec::new();
-    for client in consumers.map(|consumer| NodeId::Client(consumer.client)) {
-        let is_gone = lineage.nodes.get(&client).and_then(|places| places.last()).is_some_and(|last| {
-            !matches!(lineage.events[*last].fact, Fact::NodeStarted | Fact::NodeResumed | Fact::NodePaused)
-        });
-        if is_gone {
-            continue;
-        }
-        let says_how_it_is = |fact: &Fact| match fact {
-            Fact::PollFailed { .. } | Fact::Polled { .. } | Fact::SharePolled { .. } => true,
-            fact => matches!(fact, Fact::PartitionsAssigned { .. }),
-        };
-        let mut events = lineage.events.iter().enumerate();
-        let last = events.rfind(|(_, event)| event.node == client && says_how_it_is(&event.fact));
-        // An error of the group, not of a partition.
-        match last {
-            Some((at, Event { fact: Fact::PollFailed { partition, .. }, .. })) if partition.partition < 0 => {
-                places.push(at)
-            }
-            Some(_) | None => return None,
-        }
-    }
-    let mut telling = Telling::new(lineage);
-    telling.tell_all(places.iter().copied());
-    (!places.is_empty()).then(|| Tale::new(Cause::ConsumerGaveUp, telling.into_steps()))
 }
 
 /// After so many failures in a row, with no fault left, it is the application that goes round in circles.

@@ -443,7 +443,7 @@ fn retry_reason(reason: RetryReason) -> String {
 }
 
 /// `orders-0, orders-1`, or `nothing`.
-fn partition_list(partitions: &[TopicPartition]) -> String {
+pub(crate) fn partition_list(partitions: &[TopicPartition]) -> String {
     match partitions {
         [] => "nothing".to_owned(),
         some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),

@@ -3,11 +3,14 @@
 use ackproof_core::fact::{Fact, ShareReason, ShareState};
 use ackproof_core::types::Offset;
 
-use super::describe::content;
+use super::describe::{content, partition_list};
 
 /// A fact of a share group; none for any other.
 pub(super) fn shares(who: &str, fact: &Fact) -> Option<String> {
     Some(match fact {
+        Fact::SharePartitionsAssigned { group, epoch, partitions, .. } => {
+            format!("{who} was assigned {} by share group {group} in epoch {epoch}", partition_list(partitions))
+        }
         Fact::SharePartitionLoaded { group, partition, start, known, in_flight } => {
             let why = if *known { "as it was written" } else { "by share.auto.offset.reset" };
             format!("{who} serves {partition} to share group {group} from offset {start}, {why}; {in_flight} in flight")

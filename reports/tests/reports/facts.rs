@@ -180,6 +180,12 @@ pub fn all() -> Vec<Fact> {
             assigned: vec![partition.clone()],
             target: vec![partition.clone()],
         },
+        Fact::SharePartitionsAssigned {
+            group: "workers".into(),
+            member: "m-1".into(),
+            epoch: 3,
+            partitions: vec![partition.clone()],
+        },
         Fact::SharePartitionLoaded {
             group: "workers".into(),
             partition: partition.clone(),

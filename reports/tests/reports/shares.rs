@@ -5,7 +5,7 @@ use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Kind};
 
-use super::run::{C1, Run, group, of, orders, processed};
+use super::run::{C1, Run, group, of, orders, payload, processed};
 
 const C2: NodeId = NodeId::Client(3);
 const LEADER: NodeId = NodeId::Broker(1);
@@ -297,4 +297,69 @@ fn members_have_records_of_one_key_at_the_same_time() {
     let versioned = group(|consumer| (consumer.upserts, consumer.versioned) = (true, true));
     assert_eq!(reordered(&overtaken, &versioned), [], "an older value changes nothing");
     assert_eq!(reordered(&overtaken, &group(|_| {})), [], "each effect is there for itself, and no order is promised");
+}
+
+/// A member of the share group gets this value there.
+fn got(run: &mut Run, offset: i64, value: &str) {
+    let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
+    let fact = Fact::SharePolled { group, partition, offset, delivery_count: 1, key: None, value: payload(value) };
+    run.say(C1, fact);
+}
+
+fn unseen(run: &Run) -> Vec<(i64, Option<Cause>, Answer)> {
+    of(Kind::Unseen, run, &group(|_| {}))
+}
+
+/// Two records are written and read, and lost; the next leader writes others in their place, and a member gets the last `reads` of them.
+#[test]
+fn what_members_got_of_a_former_log_does_not_lie_beyond_records_of_the_present_one() {
+    let judged = |reads: std::ops::Range<i64>| {
+        let mut run = Run::default();
+        run.elected(1, 1, &[1, 2, 3], true, 0);
+        for (offset, value) in (0..).zip(["a", "b"]) {
+            run.sent_and_appended(offset as u64, value, 1, 1, offset);
+            run.acked(offset as u64, offset, -1);
+            got(&mut run, offset, value);
+        }
+        run.lost_power(1);
+        run.elected(2, 2, &[2], false, 0);
+        let values = ["c", "d", "e"];
+        for (offset, value) in (0..).zip(values) {
+            run.sent_and_appended(offset as u64 + 2, value, 2, 2, offset);
+            run.acked(offset as u64 + 2, offset, -1);
+        }
+        for offset in reads {
+            got(&mut run, offset, values[offset as usize]);
+        }
+        run.ends_with(2, &values);
+        unseen(&run).into_iter().map(|(offset, ..)| offset).collect::<Vec<_>>()
+    };
+    let none: [i64; 0] = [];
+    assert_eq!(judged(0..3), none);
+    assert_eq!(judged(3..3), none, "nobody has read the log that there is");
+    assert_eq!(judged(0..1), none, "what lies beyond may only be late");
+    assert_eq!(judged(2..3), [0, 1], "somebody got what lies beyond");
+}
+
+/// An operator has deleted what the group would have begun with, and it is back with an older log start offset.
+#[test]
+fn what_lies_below_where_a_share_group_began_is_not_for_it() {
+    let judged = |start: i64, known: bool| {
+        let mut run = Run::default();
+        for (offset, value) in (0..).zip(["a", "b", "c"]) {
+            run.sent(offset, value);
+            run.acked(offset, offset as i64, -1);
+        }
+        loaded(&mut run, start, known);
+        got(&mut run, 2, "c");
+        run.ends_with(1, &["a", "b", "c"]);
+        unseen(&run)
+    };
+    let (reset, unknown) = ((Some(Cause::PositionReset), Answer::Yes), (Some(Cause::Unknown), Answer::No));
+    let each = |first: (Option<Cause>, Answer), second: (Option<Cause>, Answer)| {
+        vec![(0, first.0, first.1), (1, second.0, second.1)]
+    };
+    assert_eq!(judged(2, false), each(reset, reset));
+    assert_eq!(judged(1, false), each(reset, unknown));
+    assert_eq!(judged(2, true), each(unknown, unknown), "the group says that it is done with them, and it is not");
 }

@@ -106,7 +106,8 @@ fn a_share_group_whose_consumers_all_gave_up_reads_nothing() {
         let (group, partition, offset) = ("billing".to_owned(), orders(), Offset(0));
         run.say(C1, Fact::SharePolled { group, partition, offset, delivery_count: 1, key: None, value: None });
     };
-    for what in [UNREAD, UNASKED] {
+    const UNDONE: &str = "orders-0: share group billing is done with everything below offset 0, and the log ends at 1";
+    for what in [UNREAD, UNASKED, UNDONE] {
         let mut run = written();
         polled(&mut run);
         threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
@@ -114,11 +115,99 @@ fn a_share_group_whose_consumers_all_gave_up_reads_nothing() {
         assert_eq!(stuck(&mut run, &group(|_| {}), what), [(Some(Cause::ConsumerGaveUp), Answer::Yes)], "{what}");
     }
     // c1 has got something since.
-    let mut run = written();
-    threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
-    polled(&mut run);
-    run.killed(C2);
-    assert_eq!(stuck(&mut run, &group(|_| {}), UNREAD), [(Some(Cause::Unknown), Answer::Unknown)]);
+    const UNSAID: &str = "c1 has not said what became of its records";
+    for what in [UNREAD, UNDONE, UNSAID] {
+        let mut run = written();
+        threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
+        polled(&mut run);
+        run.killed(C2);
+        assert_eq!(stuck(&mut run, &group(|_| {}), what), [(Some(Cause::Unknown), Answer::Unknown)], "{what}");
+    }
+    // Whether the others live or not, c1 says no more.
+    const UNSETTLED: [&str; 2] = ["c1 waits for a rebalance of group billing", "c1 waits for its share group billing"];
+    for what in [UNSAID].into_iter().chain(UNSETTLED) {
+        let mut run = written();
+        polled(&mut run);
+        threw(&mut run, C1, of_group(), ErrorCode::GROUP_ID_NOT_FOUND);
+        assert_eq!(stuck(&mut run, &group(|_| {}), what), [(Some(Cause::ConsumerGaveUp), Answer::Yes)], "{what}");
+        let other = what.replace("c1", "c2");
+        assert_eq!(stuck(&mut run, &group(|_| {}), &other), [(Some(Cause::Unknown), Answer::Unknown)], "{other}");
+    }
+}
+
+const GROUP: &str = "billing";
+
+fn reconciled(run: &mut Run, member: &str, epoch: i32, assigned: &[i32]) {
+    let assigned = assigned.iter().map(|index| TopicPartition::of("orders", *index)).collect();
+    let (group, member, state, revoking) = (GROUP.to_owned(), member.to_owned(), "STABLE".to_owned(), Vec::new());
+    run.say(NodeId::Broker(2), Fact::MemberReconciled { group, member, epoch, state, assigned, revoking });
+}
+
+fn heard(run: &mut Run, member: &str, epoch: i32, partitions: &[i32]) {
+    let partitions = partitions.iter().map(|index| TopicPartition::of("orders", *index)).collect();
+    let (group, member) = (GROUP.to_owned(), member.to_owned());
+    run.say(C1, Fact::SharePartitionsAssigned { group, member, epoch, partitions });
+}
+
+fn surveyed(run: &mut Run, member: &str, assigned: &[i32]) {
+    let assigned: Vec<TopicPartition> = assigned.iter().map(|index| TopicPartition::of("orders", *index)).collect();
+    let (group, member, target) = (GROUP.to_owned(), member.to_owned(), assigned.clone());
+    let (host, client_id) = ("/client-2".to_owned(), "c1".to_owned());
+    let fact = Fact::GroupMemberSurveyed { group, member, host, client_id, epoch: 2, assigned, target };
+    run.say(NodeId::Broker(2), fact);
+}
+
+/// The coordinator has given partition 1 to m-1, and its answer did not arrive: before 4.1 it does not say so again.
+#[test]
+fn a_member_of_a_share_group_that_was_not_told_what_it_has_reads_nothing_of_it() {
+    const UNREAD: &str = "orders-1: no member of share group billing reads it";
+    let judged = |what: &str, lacks: bool, history: &dyn Fn(&mut Run)| {
+        let mut run = written();
+        reconciled(&mut run, "m-1", 1, &[0]);
+        heard(&mut run, "m-1", 1, &[0]);
+        history(&mut run);
+        let mut contract = group(|_| {});
+        contract.lacks.extend(lacks.then(|| "share_assignment_repeated".to_owned()));
+        stuck(&mut run, &contract, what)
+    };
+    let grows = |run: &mut Run| {
+        reconciled(run, "m-1", 2, &[0, 1]);
+        surveyed(run, "m-1", &[0, 1]);
+    };
+    let (cause, unknown) = (Some(Cause::AssignmentToldOnce), [(Some(Cause::Unknown), Answer::Unknown)]);
+    for what in [UNREAD, "orders-1: no member of share group billing has asked broker 1 for records"] {
+        assert_eq!(judged(what, true, &grows), [(cause, Answer::Yes)], "{what}");
+        assert_eq!(judged(what, false, &grows), [(cause, Answer::No)], "{what}: 4.1 says it again");
+    }
+    let other = UNREAD.replace("share group", "group");
+    assert_eq!(
+        judged(&other, true, &grows),
+        unknown,
+        "a consumer that says everything has always been told everything"
+    );
+    let another = UNREAD.replace("orders-1", "orders-0");
+    assert_eq!(judged(&another, true, &grows), unknown, "it has heard of partition 0");
+    let hears = |run: &mut Run| {
+        reconciled(run, "m-1", 2, &[0, 1]);
+        heard(run, "m-1", 2, &[0, 1]);
+        surveyed(run, "m-1", &[0, 1]);
+    };
+    assert_eq!(judged(UNREAD, true, &hears), unknown, "it has heard of it, and should read it");
+    let one_hears = |run: &mut Run| {
+        hears(run);
+        reconciled(run, "m-2", 2, &[0, 1]);
+        surveyed(run, "m-2", &[0, 1]);
+    };
+    assert_eq!(judged(UNREAD, true, &one_hears), unknown, "one of two has heard of it");
+    assert_eq!(judged(UNREAD, true, &|_| {}), unknown, "nobody was given it");
+    let again = |run: &mut Run| {
+        reconciled(run, "m-1", 2, &[0, 1]);
+        heard(run, "m-1", 2, &[0, 1]);
+        reconciled(run, "m-1", 3, &[0]);
+        reconciled(run, "m-1", 4, &[0, 1]);
+        surveyed(run, "m-1", &[0, 1]);
+    };
+    assert_eq!(judged(UNREAD, true, &again), [(cause, Answer::Yes)], "what it heard was another assignment");
 }
 
 #[test]

@@ -363,6 +363,12 @@ impl ConsumerCoordinator {
         let is_new = |partition: &&TopicPartition| !subscription.partitions.contains_key(*partition);
         let added: Vec<TopicPartition> = named.iter().filter(is_new).cloned().collect();
         if self.is_share() {
+            ctx.fact(Fact::SharePartitionsAssigned {
+                group: self.group.to_string(),
+                member: self.member_id.to_string(),
+                epoch: self.generation,
+                partitions: named.iter().cloned().collect(),
+            });
             return subscription.assign(named, false);
         }
         ctx.fact(Fact::PartitionsAssigned {

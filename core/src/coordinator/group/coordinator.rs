@@ -55,6 +55,8 @@ pub struct GroupConfig {
     pub share_session_timeout: Duration,
     /// `group.share.heartbeat.interval.ms`.
     pub share_heartbeat_interval: Duration,
+    /// Whether a member of a share group that says everything is told everything (toggle `share_assignment_repeated`).
+    pub repeats_share_assignment: bool,
     /// `group.consumer.assignors`: at least one, and the first is for groups that want none in particular.
     pub assignors: Vec<ServerAssignor>,
 }

@@ -42,6 +42,7 @@ pub(super) fn config() -> GroupConfig {
         share_heartbeat_interval: Duration::from_secs(5),
         consumer_session_timeout: Duration::from_secs(45),
         consumer_heartbeat_interval: Duration::from_secs(5),
+        repeats_share_assignment: true,
         assignors: vec![ServerAssignor::Uniform, ServerAssignor::Range],
     }
 }

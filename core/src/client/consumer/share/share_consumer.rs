@@ -10,9 +10,12 @@
 //!
 //! Nothing is fetched ahead: a leader is asked only while `poll()` finds nothing. There is no position, and no order.
 //!
-//! Not modelled: acknowledgements that are sent again after a retriable error (what a leader could not take is not said again, and the lock
-//! expires); that an acknowledgement for a leader that is none any more fails without being sent; subscriptions by pattern (there are none);
-//! in 4.0 the mode is what the application does first, here it is `share.acknowledgement.mode` from the start.
+//! What goes with a fetch goes while the consumer is a member.
+//!
+//! Not modelled: that 4.1 sends it whether or not it is one, and that in 4.0 a leader that nothing is fetched from any more is told
+//! nothing, so that the locks expire; acknowledgements that are sent again after a retriable error (what a leader could not take is not
+//! said again, and the lock expires); that an acknowledgement for a leader that is none any more fails without being sent; subscriptions
+//! by pattern (there are none); in 4.0 the mode is what the application does first, here it is `share.acknowledgement.mode` from the start.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -138,6 +138,10 @@ impl GroupCoordinator {
             ModernProtocol::Consumer => (self.config.consumer_session_timeout, self.config.consumer_heartbeat_interval),
             ModernProtocol::Share => (self.config.share_session_timeout, self.config.share_heartbeat_interval),
         };
+        let says_everything = match request.protocol {
+            ModernProtocol::Consumer => request.is_full(),
+            ModernProtocol::Share => self.config.repeats_share_assignment && request.topics.is_some(),
+        };
         let default_assignor = self.config.assignors[0];
         let former = match (joins, request.protocol) {
             (true, ModernProtocol::Consumer) => self.open_consumer_group(&request.group, ctx.wall_clock())?,
@@ -164,7 +168,7 @@ impl GroupCoordinator {
         plan.update_target(default_assignor);
         plan.reconcile(&id, request.owned.as_ref());
         let now = plan.state.members[&id].current.clone();
-        let tells = joins || request.is_full() || had.as_ref() != Some(&now.assigned);
+        let tells = joins || says_everything || had.as_ref() != Some(&now.assigned);
         let result = HeartbeatResult {
             error: ErrorCode::NONE,
             member_id: id.clone(),
@@ -313,7 +317,7 @@ fn check_epoch(member: &ConsumerGroupMember, request: &HeartbeatRequest) -> Resu
 }
 
 impl HeartbeatRequest {
-    /// Whether it says everything, and wants to be told everything.
+    /// Whether it says everything that a consumer says, and wants to be told everything.
     fn is_full(&self) -> bool {
         self.rebalance_timeout_ms.is_some() && self.topics.is_some() && self.owned.is_some()
     }

@@ -323,6 +323,25 @@ fn members_of_a_share_group_get_their_shares_at_once_and_its_state_is_said_as_to
     assert_eq!(names.last().map(String::as_str), Some("Empty 6 []"));
 }
 
+/// The topic has grown, and the answer that said so did not arrive: the member says everything once more, in its old epoch.
+#[test]
+fn a_member_of_a_share_group_that_says_everything_hears_what_it_has() {
+    let told = |result: HeartbeatResult| result.assignment.map(|it| it.into_values().flatten().collect::<Vec<_>>());
+    for repeats_share_assignment in [true, false] {
+        let mut stage = Stage::configured(GroupConfig { repeats_share_assignment, ..config() });
+        assert_eq!(told(heard(&mut stage, shares("a"))), Some(vec![0, 1]));
+        let again = HeartbeatRequest { epoch: 1, ..shares("a") };
+        let quiet = HeartbeatRequest { topics: None, ..again.clone() };
+        assert_eq!(told(heard(&mut stage, quiet.clone())), None);
+        stage.topics.values_mut().for_each(|topic| topic.partitions = 3);
+        assert_eq!(told(heard(&mut stage, quiet.clone())), Some(vec![0, 1, 2]));
+        assert_eq!(told(heard(&mut stage, quiet)), None, "nothing is asked");
+        let result = heard(&mut stage, again);
+        assert_eq!((result.error, result.epoch), (ErrorCode::NONE, 2));
+        assert_eq!(told(result), repeats_share_assignment.then(|| vec![0, 1, 2]));
+    }
+}
+
 #[test]
 fn a_share_group_is_the_same_after_a_move() {
     let mut stage = Stage::new();
