@@ -471,7 +471,9 @@ impl Contract {
         if producer.retries == 0 {
             return Permitted::no("retries=0 sends every batch once, in order");
         }
-        if anomaly.kind == Kind::ReplayReorder {
+        let is_replay =
+            matches!(anomaly.cause, Some(Cause::ResentAfterLostResponse | Cause::ResentAfterIndefiniteError));
+        if anomaly.kind == Kind::ReplayReorder || is_replay {
             return Permitted::yes("without idempotence a retry is a new record at the end of the log");
         }
         match anomaly.cause {
@@ -504,6 +506,9 @@ impl Contract {
             }
             (_, Some(Cause::WrittenTwiceInOneEpoch)) => Permitted::yes(
                 "a leader that is back before it is missed keeps its epoch, and what it lost with the power reads like what it writes anew",
+            ),
+            (_, Some(Cause::EpochsLostWithPower)) => Permitted::yes(
+                "what a log knows of leader epochs may go with the power, and then no comparison shows that its records are others",
             ),
             (_, Some(Cause::IndexMisleads)) => {
                 Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ackproof_core::client::{AdminCall, ConfigResource, NewTopic};
 use ackproof_core::config::{
-    AutoOffsetReset, ConsumerConfig, GroupProtocol, KafkaVersion, LegacyProducerType, LogConfig, ProducerConfig,
-    Toggles,
+    AcknowledgementMode, AutoOffsetReset, ConsumerConfig, GroupProtocol, KafkaVersion, LegacyProducerType, LogConfig,
+    ProducerConfig, Toggles,
 };
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::coordinator::share::SHARE_GROUP_STATE_TOPIC;
@@ -69,7 +69,12 @@ pub fn contract(scenario: &Scenario) -> Contract {
                     commits_before_processing: workload.as_ref().is_some_and(|workload| {
                         // close() commits what poll() has returned, of a batch that was broken off too.
                         let breaks_off = matches!(workload.on_stop, OnStop::Break(_)) && config.enable_auto_commit;
-                        workload.hand_over || breaks_off || workload.commit == CommitPolicy::BeforeProcessing
+                        // Of a share group it accepts all of the batch, if nothing is said of single records.
+                        let accepts_all = config.group_protocol == GroupProtocol::Share
+                            && config.share_acknowledgement_mode == AcknowledgementMode::Implicit
+                            && workload.commit == CommitPolicy::AfterEach;
+                        let before = workload.commit == CommitPolicy::BeforeProcessing;
+                        workload.hand_over || breaks_off || accepts_all || before
                     }),
                 });
             }

@@ -33,9 +33,12 @@ impl Contract {
             Some(Cause::PositionReset) if members().any(|member| member.resets_to_latest) => {
                 Permitted::yes("auto.offset.reset=latest skips what was written before the group had a position")
             }
-            Some(Cause::PositionReset | Cause::TruncationUnnoticed | Cause::WrittenTwiceInOneEpoch) => {
-                self.permits_reading(anomaly)
-            }
+            Some(
+                Cause::PositionReset
+                | Cause::TruncationUnnoticed
+                | Cause::WrittenTwiceInOneEpoch
+                | Cause::EpochsLostWithPower,
+            ) => self.permits_reading(anomaly),
             Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
             Some(Cause::LogReplaced) => Permitted::yes(
                 "a group knows records by the name of their topic and their offsets, and others stand there since",

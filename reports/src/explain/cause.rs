@@ -48,7 +48,7 @@ causes! {
     UnsyncedDataLostWithPower = "unsynced-data-lost-with-power",
         "the record was in the page cache of a machine that lost power, not on its disk";
     EpochsLostWithPower = "epochs-lost-with-power",
-        "the log was there, but what it knew of leader epochs had gone with the power, so it was cut to a high watermark of long ago";
+        "the log was there, but what it knew of leader epochs had gone with the power";
     DiskLostData = "disk-lost-data",
         "a broker came back with less than it had been given, without a loss of power";
     DiskLiedAboutSync = "disk-lied-about-sync",

@@ -113,8 +113,11 @@ impl Fate {
                     self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
                 }
             }
-            Fact::Truncated { to, reason, .. }
-                if to.0 <= promise.offset || (self.recovery_takes && *reason == TruncationReason::CorruptTail) =>
+            // A log that lies outside the leader's is given up whole, and begins anew where that does.
+            Fact::Truncated { from, to, reason, .. }
+                if to.0 <= promise.offset
+                    || to > from
+                    || (self.recovery_takes && *reason == TruncationReason::CorruptTail) =>
             {
                 self.lose(lineage, at, broker, Some(*reason));
             }

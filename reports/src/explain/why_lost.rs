@@ -269,6 +269,7 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
             Cause::LastKnownLeaderElected
         }
         Some(Decision { unclean: true, .. }) => Cause::UncleanElection,
+        Some(decision) if has_hole(lineage, promise, &decision) => Cause::UnsyncedDataLostWithPower,
         Some(decision) if overrules(lineage, partition, fate, &decision) => Cause::InSyncCopiesOverruled,
         Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
         Some(decision) if joined_later(lineage, promise, &decision) => Cause::JoinedIsrWithoutIt,
@@ -328,6 +329,15 @@ fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &
     let remembered = lineage.last_change(partition, decision.place, remembers);
     remembered.is_some_and(|at| match &lineage.events[at].fact {
         Fact::EligibleLeadersChanged { last_known_elr, .. } => *last_known_elr == [elected],
+        _ => false,
+    })
+}
+
+/// Whether the leader had come back with a hole where the record was: its log reaches as far as any, and nobody cuts anything.
+fn has_hole(lineage: &Lineage<'_>, promise: &Promise, decision: &Decision) -> bool {
+    let found = decision.taken.filter(|taken| taken.with_power).and_then(|taken| taken.found);
+    found.is_some_and(|found| match &lineage.events[found].fact {
+        Fact::LogLoaded { hole: Some((from, to)), .. } => (from.0..to.0).contains(&promise.offset),
         _ => false,
     })
 }

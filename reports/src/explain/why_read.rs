@@ -48,12 +48,23 @@ pub(super) fn unnoticed(
         structure.iter().copied().filter(|at| (from..append).contains(at)).rfind(
             |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
         )?;
-    let cause = if is_second_in_its_epoch(lineage, partition, offset, append) {
-        Cause::WrittenTwiceInOneEpoch
-    } else {
-        Cause::TruncationUnnoticed
+    let cause = match &lineage.events[read].fact {
+        // A share group has no position that could be compared: what it has done with stays done with.
+        Fact::SharePolled { .. } => Cause::LogReplaced,
+        _ if is_second_in_its_epoch(lineage, partition, offset, append) => Cause::WrittenTwiceInOneEpoch,
+        _ if may_have_forgotten_epochs(lineage, structure, append) => Cause::EpochsLostWithPower,
+        _ => Cause::TruncationUnnoticed,
     };
     Some(told_in_order(lineage, cause, [read, cut, append]))
+}
+
+/// Whether a leader whose machine had lost something with its power after a record was there led later on.
+fn may_have_forgotten_epochs(lineage: &Lineage<'_>, structure: &[At], append: At) -> bool {
+    let leaders = structure.iter().copied().filter(|at| *at > append);
+    leaders.filter(|at| matches!(lineage.events[*at].fact, Fact::BecameLeader { .. })).any(|became| {
+        let power = lineage.last_power_loss(lineage.events[became].node, append, became);
+        power.is_some_and(|at| matches!(lineage.events[at].fact, Fact::PowerLost { lost_bytes: 1.., .. }))
+    })
 }
 
 /// Whether the leader had written another record at this offset in the same epoch: no comparison of epochs tells them apart.

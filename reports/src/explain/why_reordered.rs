@@ -100,13 +100,13 @@ fn cause(
         return Cause::LateRequestAppendedAfterRetry;
     }
     let retry = batch.retried.iter().rev().find(|at| **at < late).map(|at| &lineage.events[*at].fact);
-    match (kind, retry) {
+    // What went ahead may have come with the same batch, of whose first copy compaction has left the rest.
+    let is_replay = kind == Kind::ReplayReorder || ahead.is_some_and(|ahead| ahead.batch == from.batch);
+    match (is_replay, retry) {
         (_, None) => Cause::Unknown,
-        (Kind::ReplayReorder, Some(Fact::BatchRetried { reason: RetryReason::Error(_), .. })) => {
-            Cause::ResentAfterIndefiniteError
-        }
-        (Kind::ReplayReorder, Some(_)) => Cause::ResentAfterLostResponse,
-        (_, Some(_)) => match (ahead, batch.sent.first()) {
+        (true, Some(Fact::BatchRetried { reason: RetryReason::Error(_), .. })) => Cause::ResentAfterIndefiniteError,
+        (true, Some(_)) => Cause::ResentAfterLostResponse,
+        (false, Some(_)) => match (ahead, batch.sent.first()) {
             // The later batch left while the first transmission of the earlier one was still unanswered.
             (Some(ahead), Some(first)) if ahead.sent > *first && ahead.sent < from.sent => {
                 Cause::RetryOvertakenInFlight

@@ -16,6 +16,8 @@ use super::{Copy, History, PartitionHistory};
 pub(super) struct Rewrites {
     /// After the last offset that any leader gave out.
     end: i64,
+    /// The newest epoch in which any was.
+    newest: LeaderEpoch,
     again: Vec<Stretch>,
     /// What each client was given last at an offset, since the first offset was given out again.
     given: BTreeMap<(u32, i64), u64>,
@@ -31,6 +33,8 @@ struct Stretch {
     epoch: LeaderEpoch,
     /// When the first of them was.
     since: Instant,
+    /// By a deposed leader that had not heard of it: the offset is still another record's.
+    is_stale: bool,
 }
 
 impl Rewrites {
@@ -43,10 +47,14 @@ impl Rewrites {
                 .filter(|known| known.epoch == epoch && known.last.checked_add(1) == Some(base.0))
             {
                 Some(known) => known.last = last.0,
-                None => self.again.push(Stretch { base: base.0, last: last.0, epoch, since: at }),
+                None => {
+                    let is_stale = epoch < self.newest;
+                    self.again.push(Stretch { base: base.0, last: last.0, epoch, since: at, is_stale });
+                }
             }
         }
         self.end = self.end.max(last.0.saturating_add(1));
+        self.newest = self.newest.max(epoch);
     }
 
     /// From when to when an offset held what it held at a moment: from the beginning, if nothing had stood there before; from that moment,
@@ -56,7 +64,8 @@ impl Rewrites {
         if offset.0 >= self.end {
             from = moment;
         }
-        for stretch in self.again.iter().filter(|stretch| (stretch.base..=stretch.last).contains(&offset.0)) {
+        let of_it = |stretch: &&Stretch| !stretch.is_stale && (stretch.base..=stretch.last).contains(&offset.0);
+        for stretch in self.again.iter().filter(of_it) {
             if stretch.since <= moment {
                 from = from.max(stretch.since);
             } else {

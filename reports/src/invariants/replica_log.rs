@@ -326,6 +326,8 @@ impl ReplicaLog {
         for batch in own.into_iter().rev() {
             self.tail.push_front(batch);
         }
-        self.matched = self.matched.min(from);
+        if from < self.matched {
+            (self.matched, self.absorbed) = (from, None);
+        }
     }
 }
