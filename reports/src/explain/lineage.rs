@@ -321,6 +321,7 @@ impl<'a> Lineage<'a> {
             | Fact::EligibleLeadersChanged { partition, .. }
             | Fact::BecameLeader { partition, .. }
             | Fact::IsrAdopted { partition, .. }
+            | Fact::IsrProposed { partition, .. }
             | Fact::Truncated { partition, .. }
             | Fact::LogDeleted { partition, .. }
             | Fact::LogLoaded { partition, .. } => {
@@ -548,6 +549,8 @@ impl<'a> Lineage<'a> {
         let said = structure[..end].iter().rev().filter(|at| self.events[**at].node == NodeId::Broker(leader));
         let mut own = said.filter_map(|at| match &self.events[*at].fact {
             Fact::BecameLeader { isr, .. } | Fact::IsrAdopted { isr, .. } => Some(isr.as_slice()),
+            // It waits for whom it lets in, and counts them, before it knows the answer (`maximalIsr`).
+            Fact::IsrProposed { from, to, .. } if to.len() > from.len() => Some(to.as_slice()),
             _ => None,
         });
         own.next().or_else(|| self.isr(partition, at))
