@@ -508,6 +508,9 @@ impl Contract {
             (_, Some(Cause::IndexMisleads)) => {
                 Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")
             }
+            (Kind::Unseen, Some(Cause::LogReplaced)) => Permitted::yes(
+                "records are known by the name of their topic and their offsets, and others stand there since",
+            ),
             (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
                 Permitted::yes("the log no longer had what the consumer asked for")
             }

@@ -48,7 +48,11 @@ pub(super) fn unnoticed(
         structure.iter().copied().filter(|at| (from..append).contains(at)).rfind(
             |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
         )?;
-    let cause = if is_second_in_its_epoch(lineage, partition, offset, append) {
+    let is_shared = |at: &At| matches!(lineage.events[*at].fact, Fact::SharePolled { .. });
+    let cause = if reads.iter().all(is_shared) {
+        // A share group knows records by their offsets, and compares no epochs (KIP-932).
+        Cause::LogReplaced
+    } else if is_second_in_its_epoch(lineage, partition, offset, append) {
         Cause::WrittenTwiceInOneEpoch
     } else {
         Cause::TruncationUnnoticed
