@@ -507,12 +507,18 @@ impl Contract {
             (_, Some(Cause::WrittenTwiceInOneEpoch)) => Permitted::yes(
                 "a leader that is back before it is missed keeps its epoch, and what it lost with the power reads like what it writes anew",
             ),
+            (_, Some(Cause::UnsyncedDataLostWithPower)) => Permitted::yes(
+                "what was not synced went with the power of a leader, from the middle of its log, and readers pass over it",
+            ),
             (_, Some(Cause::EpochsLostWithPower)) => Permitted::yes(
                 "what a log knows of leader epochs may go with the power, and then no comparison shows that its records are others",
             ),
             (_, Some(Cause::IndexMisleads)) => {
                 Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")
             }
+            (Kind::Unseen, Some(Cause::LogReplaced)) => Permitted::yes(
+                "records are known by the name of their topic and their offsets, and others stand there since",
+            ),
             (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
                 Permitted::yes("the log no longer had what the consumer asked for")
             }

@@ -21,11 +21,28 @@ fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     if !matches!(anomaly.kind, Kind::PollSkip | Kind::Unseen) {
         return Tale::unknown();
     }
+    if let Some(hole) = hole(lineage, anomaly) {
+        return Tale::new(Cause::UnsyncedDataLostWithPower, vec![step(lineage, hole)]);
+    }
     let told = |event: &Event| anomaly.kind == Kind::Unseen || anomaly.told_at.is_none_or(|told| event.time <= told);
     let Some(damage) = lineage.events.iter().position(|event| damaged(event) && told(event)) else {
         return Tale::unknown();
     };
     Tale::new(Cause::IndexMisleads, vec![step(lineage, damage)])
+}
+
+/// Where a broker came back with a log that lacks what was passed over in its middle.
+fn hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<At> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
+    let first = match anomaly.kind {
+        Kind::PollSkip => Offset(anomaly.other_offset?.0.saturating_add(1)),
+        _ => offset,
+    };
+    let line = lineage.partitions.get(&partition)?;
+    line.structure.iter().copied().find(|at| match &lineage.events[*at].fact {
+        Fact::LogLoaded { hole: Some((from, to)), .. } => *from <= first && first < *to,
+        _ => false,
+    })
 }
 
 /// A consumer has read another record at this offset (`reads`), which was gone before this one was appended, or had been in another
@@ -48,12 +65,13 @@ pub(super) fn unnoticed(
         structure.iter().copied().filter(|at| (from..append).contains(at)).rfind(
             |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
         )?;
-    let cause = match &lineage.events[read].fact {
-        // A share group has no position that could be compared: what it has done with stays done with.
-        Fact::SharePolled { .. } => Cause::LogReplaced,
-        _ if is_second_in_its_epoch(lineage, partition, offset, append) => Cause::WrittenTwiceInOneEpoch,
-        _ if may_have_forgotten_epochs(lineage, structure, append) => Cause::EpochsLostWithPower,
-        _ => Cause::TruncationUnnoticed,
+    let is_shared = |at: &At| matches!(lineage.events[*at].fact, Fact::SharePolled { .. });
+    let cause = match () {
+        // A share group knows records by their offsets, and compares no epochs (KIP-932).
+        () if reads.iter().all(is_shared) => Cause::LogReplaced,
+        () if is_second_in_its_epoch(lineage, partition, offset, append) => Cause::WrittenTwiceInOneEpoch,
+        () if may_have_forgotten_epochs(lineage, structure, append) => Cause::EpochsLostWithPower,
+        () => Cause::TruncationUnnoticed,
     };
     Some(told_in_order(lineage, cause, [read, cut, append]))
 }

@@ -310,35 +310,43 @@ fn unseen(run: &Run) -> Vec<(i64, Option<Cause>, Answer)> {
     of(Kind::Unseen, run, &group(|_| {}))
 }
 
-/// Two records are written and read, and lost; the next leader writes others in their place, and a member gets the last `reads` of them.
+/// Two records are written and read, and lost; the next leader writes others in their place, and a member gets some of them. `plain`: a
+/// consumer without a group has read the first two as well.
+fn written_anew(reads: std::ops::Range<i64>, plain: bool) -> Vec<(i64, Option<Cause>, Answer)> {
+    let mut run = Run::default();
+    run.elected(1, 1, &[1, 2, 3], true, 0);
+    for (offset, value) in (0..).zip(["a", "b"]) {
+        run.sent_and_appended(offset as u64, value, 1, 1, offset);
+        run.acked(offset as u64, offset, -1);
+        got(&mut run, offset, value);
+        if plain {
+            run.polled(offset, value);
+        }
+    }
+    run.lost_power(1);
+    run.elected(2, 2, &[2], false, 0);
+    let values = ["c", "d", "e"];
+    for (offset, value) in (0..).zip(values) {
+        run.sent_and_appended(offset as u64 + 2, value, 2, 2, offset);
+        run.acked(offset as u64 + 2, offset, -1);
+    }
+    for offset in reads {
+        got(&mut run, offset, values[offset as usize]);
+    }
+    run.ends_with(2, &values);
+    unseen(&run)
+}
+
 #[test]
 fn what_members_got_of_a_former_log_does_not_lie_beyond_records_of_the_present_one() {
-    let judged = |reads: std::ops::Range<i64>| {
-        let mut run = Run::default();
-        run.elected(1, 1, &[1, 2, 3], true, 0);
-        for (offset, value) in (0..).zip(["a", "b"]) {
-            run.sent_and_appended(offset as u64, value, 1, 1, offset);
-            run.acked(offset as u64, offset, -1);
-            got(&mut run, offset, value);
-        }
-        run.lost_power(1);
-        run.elected(2, 2, &[2], false, 0);
-        let values = ["c", "d", "e"];
-        for (offset, value) in (0..).zip(values) {
-            run.sent_and_appended(offset as u64 + 2, value, 2, 2, offset);
-            run.acked(offset as u64 + 2, offset, -1);
-        }
-        for offset in reads {
-            got(&mut run, offset, values[offset as usize]);
-        }
-        run.ends_with(2, &values);
-        unseen(&run).into_iter().map(|(offset, ..)| offset).collect::<Vec<_>>()
-    };
-    let none: [i64; 0] = [];
-    assert_eq!(judged(0..3), none);
-    assert_eq!(judged(3..3), none, "nobody has read the log that there is");
-    assert_eq!(judged(0..1), none, "what lies beyond may only be late");
-    assert_eq!(judged(2..3), [0, 1], "somebody got what lies beyond");
+    assert_eq!(written_anew(0..3, false), []);
+    assert_eq!(written_anew(3..3, false), [], "nobody has read the log that there is");
+    assert_eq!(written_anew(0..1, false), [], "what lies beyond may only be late");
+    let replaced = |offset| (offset, Some(Cause::LogReplaced), Answer::Yes);
+    assert_eq!(written_anew(2..3, false), [replaced(0), replaced(1)], "the group was done with these offsets");
+    // A consumer with a position compares epochs.
+    let unnoticed = |offset| (offset, Some(Cause::TruncationUnnoticed), Answer::No);
+    assert_eq!(written_anew(2..3, true), [unnoticed(0), unnoticed(1)]);
 }
 
 /// An operator has deleted what the group would have begun with, and it is back with an older log start offset.
