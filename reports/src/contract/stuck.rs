@@ -12,6 +12,9 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::WrittenTwiceInOneEpoch) => Permitted::yes(
             "unsynced records may go with the power, and a leader that is back before it is missed keeps its epoch",
         ),
+        Some(Cause::EpochsLostWithPower) => Permitted::yes(
+            "what a log knows of leader epochs may go with the power, and a follower that was not cut where it parted gives up until the next epoch",
+        ),
         Some(Cause::StoppedByRecord) => {
             Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
         }

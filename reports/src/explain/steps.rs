@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Event, Fact, LogStartReason, RemovalReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{Duration, NodeId};
+use ackproof_core::types::{Duration, NodeId, Offset};
 
 use super::exceptions::exception;
 use super::lineage::{At, Lineage};
@@ -256,16 +256,7 @@ fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
     match &event.fact {
         Fact::Processed { offset, .. } => (plain, format!("processed offset {offset}"), String::new()),
         Fact::StoreWrote { transaction, offset, results, .. } => {
-            let with = match results[..] {
-                [] => String::new(),
-                [one] => format!("with the result of offset {one}"),
-                [first, .., last] => format!("with the results of offsets {first} to {last}"),
-            };
-            (
-                plain,
-                format!("wrote offset {offset}"),
-                join(format!("transaction {transaction}"), Some(with).filter(|with| !with.is_empty())),
-            )
+            (plain, format!("wrote offset {offset}"), in_transaction(*transaction, results))
         }
         Fact::StoreRefused { expected, found, .. } => {
             (plain, "refused the transaction".to_owned(), format!("offset {found} was there, not {expected}"))
@@ -316,6 +307,16 @@ fn group(lineage: &Lineage<'_>, event: &Event) -> (Actor, String, String) {
         }
         _ => (plain, event.fact.kind().to_owned(), String::new()),
     }
+}
+
+/// What a store has written together with an offset.
+fn in_transaction(transaction: u64, results: &[Offset]) -> String {
+    let with = match results[..] {
+        [] => None,
+        [one] => Some(format!("with the result of offset {one}")),
+        [first, .., last] => Some(format!("with the results of offsets {first} to {last}")),
+    };
+    join(format!("transaction {transaction}"), with)
 }
 
 /// The first sentence of a text, without its full stop.

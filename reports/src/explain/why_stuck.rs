@@ -7,7 +7,7 @@
 
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, TopicPartition};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -44,11 +44,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
 
 /// A follower refused what its leader offered, and both hold records of one epoch that its leader wrote twice over.
 fn parted_in_one_epoch(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
-    let note = anomaly.note.as_ref()?;
-    let (refused, partition, offset) = lineage.events.iter().enumerate().rev().find_map(|(at, event)| {
-        let Fact::FetchRefused { partition, offset, .. } = &event.fact else { return None };
-        note.starts_with(&format!("{partition}: ")).then_some((at, partition, *offset))
-    })?;
+    let (refused, partition, offset) = last_refusal(lineage, anomaly)?;
     let appends = lineage.leader_appends(partition, offset.0.checked_sub(1)?);
     let twice = appends.windows(2).find(|pair| {
         lineage.append_epoch(pair[0]) == lineage.append_epoch(pair[1])
@@ -58,6 +54,27 @@ fn parted_in_one_epoch(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale>
     telling.tell_all(twice.iter().copied().chain([refused]));
     telling.tell_all(lineage.last_death(lineage.events[twice[0]].node, twice[0], twice[1]));
     Some(Tale::new(Cause::WrittenTwiceInOneEpoch, telling.into_steps()))
+}
+
+/// The last time that a follower refused what its leader offered.
+fn last_refusal<'l>(lineage: &Lineage<'l>, anomaly: &Anomaly) -> Option<(At, &'l TopicPartition, Offset)> {
+    let note = anomaly.note.as_ref()?;
+    lineage.events.iter().enumerate().rev().find_map(|(at, event)| {
+        let Fact::FetchRefused { partition, offset, .. } = &event.fact else { return None };
+        note.starts_with(&format!("{partition}: ")).then_some((at, partition, *offset))
+    })
+}
+
+/// A follower refused what its leader offered: it has records of its own there, and the leader, which came back from a loss of power, had
+/// not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until there is a new epoch (KIP-461).
+fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (refused, partition, _) = last_refusal(lineage, anomaly)?;
+    let leader = NodeId::Broker(lineage.partitions.get(partition)?.final_leader?);
+    let power = lineage.last_power_loss(leader, 0, refused)?;
+    let took = matches!(lineage.events[power].fact, Fact::PowerLost { lost_bytes: 1.., .. });
+    let mut telling = Telling::new(lineage);
+    telling.tell_all([power, refused]);
+    took.then(|| Tale::new(Cause::EpochsLostWithPower, telling.into_steps()))
 }
 
 /// The leader's log ends with a hole. Two segments were on their way to the disk when the power went, and the second, which was
@@ -110,6 +127,7 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| super::why_unread::explain(lineage, anomaly, contract))
         .or_else(|| sent_for_ever(lineage, unsent(anomaly, contract)?, contract))
         .or_else(|| parted_in_one_epoch(lineage, anomaly))
+        .or_else(|| parted_without_epochs(lineage, anomaly))
         .or_else(|| ends_with_hole(lineage, anomaly));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
 }
