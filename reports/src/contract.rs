@@ -432,9 +432,12 @@ impl Contract {
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }
-            (Some(cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart)), Some(producer)) => {
-                permits_renumbering(cause, producer)
-            }
+            (
+                Some(
+                    cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart | Cause::LaterBatchTakenFirst),
+                ),
+                Some(producer),
+            ) => permits_renumbering(cause, producer),
             (None | Some(Cause::Unknown), Some(ProducerContract { on_error: OnError::Resend, .. })) => {
                 Permitted::unknown("the application resends what failed, which no setting recognises")
             }
@@ -451,7 +454,10 @@ impl Contract {
         let Some(producer) = anomaly.record.and_then(|record| self.producer(record.client)) else {
             return Permitted::unknown("it depends on the producer's configuration, which is not known");
         };
-        if let Some(cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart)) = anomaly.cause {
+        if let Some(
+            cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart | Cause::LaterBatchTakenFirst),
+        ) = anomaly.cause
+        {
             return permits_renumbering(cause, producer);
         }
         if producer.idempotence && anomaly.cause == Some(Cause::LateRequestAppended) {

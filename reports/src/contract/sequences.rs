@@ -9,6 +9,12 @@ pub(super) fn permits_renumbering(cause: Cause, producer: &ProducerContract) -> 
         Cause::BatchForgottenByRestart if producer.max_in_flight <= 1 => {
             Permitted::no("a leader knows the last batch of a producer when it is started again")
         }
+        Cause::LaterBatchTakenFirst if producer.max_in_flight <= 1 => {
+            Permitted::no("with one request in flight no batch is on its way before the one ahead of it is answered")
+        }
+        Cause::LaterBatchTakenFirst => Permitted::yes(
+            "since 2.5 a leader that knows nothing of a producer takes whatever sequence comes first, and the client numbers anew what that leaves out",
+        ),
         Cause::BatchForgottenByRestart => Permitted::yes(
             "a leader that is started again knows only a producer's last batch, and max.in.flight.requests.per.connection lets others be unanswered",
         ),

@@ -4,7 +4,7 @@
 //! a new one, and numbers anew what the partition has in flight, whether or not it was written. `ProducerStateManager`: a
 //! snapshot holds the last batch of each producer, and so does a leader that was started again.
 
-use ackproof_core::fact::Fact;
+use ackproof_core::fact::{Fact, Role};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, TopicPartition};
 
@@ -22,7 +22,35 @@ pub(super) fn renumbered(
     if lineage.identity(first)? == lineage.identity(append)? {
         return None;
     }
-    forgotten(lineage, partition, first, append).or_else(|| failed(lineage, partition, batch.client, first, append))
+    forgotten(lineage, partition, first, append)
+        .or_else(|| failed(lineage, partition, batch.client, first, append))
+        .or_else(|| taken_first(lineage, partition, append))
+}
+
+/// A leader that knew nothing of the producer took a later batch before the earlier ones, which other leaders had never taken, and refused
+/// those: since 2.5 (KIP-360) whatever sequence comes first is taken.
+fn taken_first(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Option<(Cause, At)> {
+    let (id, ..) = lineage.identity(to)?;
+    let leader = lineage.events[to].node;
+    let line = lineage.partitions.get(partition)?;
+    let refused =
+        line.refused.iter().copied().filter(|at| *at < to && lineage.events[*at].node == leader).rfind(|at| {
+            matches!(
+                &lineage.events[*at].fact,
+                Fact::AppendRefused { error: ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, .. }
+            )
+        })?;
+    let of_producer = |at: &At| match &lineage.events[*at].fact {
+        Fact::Appended { partition: of, producer_id, role: Role::Leader, .. } => of == partition && *producer_id == id,
+        _ => false,
+    };
+    let first = (0..refused).find(of_producer).filter(|first| lineage.events[*first].node == leader)?;
+    let (_, epoch, sequence) = lineage.identity(first)?;
+    let was_left_out = (0..first).any(|at| {
+        let sent = matches!(&lineage.events[at].fact, Fact::BatchSent { partition: of, .. } if of == partition);
+        sent && lineage.identity(at).is_some_and(|it| (it.0, it.1) == (id, epoch) && it.2 < sequence)
+    });
+    was_left_out.then_some((Cause::LaterBatchTakenFirst, first))
 }
 
 /// A leader whose log was loaded meanwhile did not know the sequence.

@@ -174,3 +174,37 @@ fn cr_05_a_second_copy_of_which_nobody_says_who_brought_it() {
     assert_eq!(resent, [(1, Some(Cause::ResentByApplication), Answer::Yes)]);
     assert_eq!(of(Kind::Duplicate, &history(false, nobody, nobody), &acks(-1))[0].1, Some(Cause::Unknown));
 }
+
+/// Broker 1 takes batch 2 first (sequence 1), as it knows nothing of the producer, or after batch 1; it refuses batch 1, and both come
+/// once more under a new epoch. The answer to batch 2 had been lost.
+#[test]
+fn a_leader_that_takes_a_later_batch_first() {
+    let judged = |in_flight: u32, takes_later_first: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let first = run.transmits_under(1, 1, 1, (7, 0, 0));
+        if !takes_later_first {
+            run.appends_under(first, 1, 4, 0, (7, 0, 0));
+        }
+        let later = run.transmits_under(2, 1, 1, (7, 0, 1));
+        run.appends_under(later, 1, 4, 1, (7, 0, 1));
+        let error = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+        run.say(NodeId::Broker(1), Fact::AppendRefused { partition: orders(), error });
+        run.retries(2, RetryReason::RequestTimeout);
+        let again = run.transmits_under(2, 2, 1, (7, 1, 1));
+        run.appends_under(again, 1, 4, 2, (7, 1, 1));
+        run.acked(1, 2, -1);
+        run.ends_with(1, &["a", "b", "b"]);
+        let idempotent = with_producer(acks(-1), |producer| {
+            (producer.idempotence, producer.max_in_flight) = (true, in_flight);
+        });
+        of(Kind::Duplicate, &run, &idempotent).into_iter().map(|(_, cause, answer)| (cause, answer)).collect::<Vec<_>>()
+    };
+    assert_eq!(judged(5, true), [(Some(Cause::LaterBatchTakenFirst), Answer::Yes)]);
+    assert_eq!(judged(1, true), [(Some(Cause::LaterBatchTakenFirst), Answer::No)]);
+    assert_eq!(judged(5, false), [(Some(Cause::SequenceReset), Answer::No)]);
+}
