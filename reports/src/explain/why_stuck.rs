@@ -71,10 +71,9 @@ fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tal
     let (refused, partition, _) = last_refusal(lineage, anomaly)?;
     let leader = NodeId::Broker(lineage.partitions.get(partition)?.final_leader?);
     let power = lineage.last_power_loss(leader, 0, refused)?;
-    let took = matches!(lineage.events[power].fact, Fact::PowerLost { lost_bytes: 1.., .. });
     let mut telling = Telling::new(lineage);
     telling.tell_all([power, refused]);
-    took.then(|| Tale::new(Cause::EpochsLostWithPower, telling.into_steps()))
+    Some(Tale::new(Cause::EpochsLostWithPower, telling.into_steps()))
 }
 
 /// The leader's log ends with a hole. Two segments were on their way to the disk when the power went, and the second, which was
