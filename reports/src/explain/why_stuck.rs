@@ -121,7 +121,7 @@ fn waiting(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
 }
 
 fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
-    let found = unreadable(lineage, anomaly)
+    let found = unreadable(lineage, anomaly, contract)
         .or_else(|| poisoned(lineage, anomaly))
         .or_else(|| super::why_unread::explain(lineage, anomaly, contract))
         .or_else(|| sent_for_ever(lineage, unsent(anomaly, contract)?, contract))
@@ -184,12 +184,16 @@ fn poisoned(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     Some(Tale::new(Cause::StoppedByRecord, telling.into_steps()))
 }
 
-/// A consumer stands at an offset, and the last thing that its `poll()` said is that the bytes there are corrupt.
-fn unreadable(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+/// A consumer stands at an offset, and the last thing that its `poll()` said is that the bytes there are corrupt, or those of another
+/// partition: it says so until somebody seeks past them, and returns nothing else.
+fn unreadable(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
     let note = anomaly.note.as_ref()?;
+    let (name, _) = note.split_once(" is at offset ")?;
+    let reader = contract.consumers.iter().find(|consumer| consumer.name == name);
+    let reader = reader.map(|consumer| NodeId::Client(consumer.client));
     let failed = |event: &Event| match &event.fact {
         Fact::PollFailed { partition, position, error: ErrorCode::CORRUPT_MESSAGE } => {
-            note.contains(&format!("is at offset {position} of {partition}, "))
+            reader == Some(event.node) || note.contains(&format!("is at offset {position} of {partition}, "))
         }
         _ => false,
     };

@@ -266,3 +266,19 @@ fn an_application_that_sends_again_what_fails_each_time_goes_round_in_circles() 
         assert_eq!(stuck(&mut repeated(30, 0), &acks(-1), what), unknown, "{what}");
     }
 }
+
+/// `poll()` says it of another partition, and nothing else until somebody seeks past it.
+#[test]
+fn st_08_a_damaged_record_holds_up_the_other_partitions() {
+    let waits = |reads_on: bool| {
+        let mut run = Run::default();
+        let (partition, position, error) = (TopicPartition::of("payments", 0), Offset(7), ErrorCode::CORRUPT_MESSAGE);
+        run.say(C1, Fact::PollFailed { partition, position, error });
+        if reads_on {
+            run.polled(0, "a");
+        }
+        stuck(&mut run, &group(|_| {}), "c1 is at offset 0 of orders-0, which ends at 1")
+    };
+    assert_eq!(waits(false), [(Some(Cause::CorruptRecord), Answer::Yes)]);
+    assert_eq!(waits(true), [(Some(Cause::Unknown), Answer::Unknown)]);
+}
