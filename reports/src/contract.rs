@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
 use crate::explain::Cause;
-use sequences::{permits_renumbering, permits_taking_for_another};
+use sequences::{is_renumbering, permits_renumbering, permits_taking_for_another};
 
 /// Everything that a verdict depends on besides the facts, built by the caller from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -432,12 +432,7 @@ impl Contract {
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }
-            (
-                Some(
-                    cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart | Cause::LaterBatchTakenFirst),
-                ),
-                Some(producer),
-            ) => permits_renumbering(cause, producer),
+            (Some(cause), Some(producer)) if is_renumbering(cause) => permits_renumbering(cause, producer),
             (None | Some(Cause::Unknown), Some(ProducerContract { on_error: OnError::Resend, .. })) => {
                 Permitted::unknown("the application resends what failed, which no setting recognises")
             }
@@ -454,10 +449,7 @@ impl Contract {
         let Some(producer) = anomaly.record.and_then(|record| self.producer(record.client)) else {
             return Permitted::unknown("it depends on the producer's configuration, which is not known");
         };
-        if let Some(
-            cause @ (Cause::RenumberedInFlight | Cause::BatchForgottenByRestart | Cause::LaterBatchTakenFirst),
-        ) = anomaly.cause
-        {
+        if let Some(cause) = anomaly.cause.filter(|cause| is_renumbering(*cause)) {
             return permits_renumbering(cause, producer);
         }
         if producer.idempotence && anomaly.cause == Some(Cause::LateRequestAppended) {

@@ -1,7 +1,8 @@
 //! `unseen`: acknowledged and in the log, but no consumer got it although one read beyond it.
 //!
 //! Source: Jepsen `jepsen.tests.kafka` `unseen`. A partition counts as drained up to the last record of the log that any consumer
-//! got; what lies beyond may only be late, and who read further before the log lost its end read other records. What compaction may have taken where consumers read is not missed.
+//! got; what lies beyond may only be late, and who read further before the log lost its end read other records. What compaction may have
+//! taken where consumers read is not missed.
 
 use std::collections::BTreeMap;
 

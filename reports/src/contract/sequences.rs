@@ -3,6 +3,11 @@
 use super::{Permitted, ProducerContract};
 use crate::explain::Cause;
 
+/// Whether the client sent a batch again under another epoch or sequence.
+pub(super) fn is_renumbering(cause: Cause) -> bool {
+    matches!(cause, Cause::RenumberedInFlight | Cause::BatchForgottenByRestart | Cause::LaterBatchTakenFirst)
+}
+
 /// Where the Java client gives up what idempotence promises: no setting but the number of requests in flight has a part in it.
 pub(super) fn permits_renumbering(cause: Cause, producer: &ProducerContract) -> Permitted {
     match cause {

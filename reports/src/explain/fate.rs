@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use ackproof_core::fact::{Event, Fact, Role, TruncationReason};
-use ackproof_core::types::{LeaderEpoch, NodeId, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use super::lineage::{At, Lineage};
+use super::nodes::{leaves_hole_at, took_something};
 use super::why_lost::{Promise, election};
 
 /// How a replica lost the record.
@@ -122,7 +123,7 @@ impl Fate {
                 self.lose(lineage, at, broker, Some(*reason));
             }
             Fact::LogLoaded { log_end, .. } if log_end.0 <= promise.offset => self.lose(lineage, at, broker, None),
-            Fact::LogLoaded { hole: Some((from, to)), .. } if (from.0..to.0).contains(&promise.offset) => {
+            loaded @ Fact::LogLoaded { .. } if leaves_hole_at(loaded, Offset(promise.offset)) => {
                 self.lose(lineage, at, broker, None);
             }
             Fact::LogLoaded { clean: false, .. } if self.recovery_takes && self.lost_something(lineage, at, broker) => {
@@ -192,11 +193,8 @@ impl Fate {
 
     /// Whether a holder's machine has lost bytes since it was last seen to have the record.
     fn lost_something(&self, lineage: &Lineage<'_>, at: At, broker: i32) -> bool {
-        let power = self
-            .holders
-            .get(&broker)
-            .and_then(|holding| lineage.last_power_loss(NodeId::Broker(broker), holding.seen, at));
-        power.is_some_and(|power| matches!(lineage.events[power].fact, Fact::PowerLost { lost_bytes: 1.., .. }))
+        let holding = self.holders.get(&broker);
+        holding.is_some_and(|holding| lineage.lost_something(NodeId::Broker(broker), holding.seen, at))
     }
 
     fn lose(&mut self, lineage: &Lineage<'_>, at: At, broker: i32, truncated: Option<TruncationReason>) {
@@ -222,7 +220,7 @@ impl Fate {
     fn lose_with_machines(&mut self, lineage: &Lineage<'_>) {
         for (broker, holding) in self.holders.iter_mut().filter(|(_, holding)| holding.taken.is_none()) {
             let node = NodeId::Broker(*broker);
-            let took = |at: &At| matches!(lineage.events[*at].fact, Fact::PowerLost { lost_bytes: 1.., .. });
+            let took = |at: &At| took_something(&lineage.events[*at].fact);
             let power = lineage.nodes.get(&node).into_iter().flatten().rev().copied();
             if let Some(gone) = power.take_while(|at| *at > holding.seen).find(took) {
                 holding.taken = Some(Taken { gone, found: None, truncated: None, with_power: true });

@@ -184,18 +184,22 @@ fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, t
 /// Whether enough is told of a cause: then its steps are not wanted.
 type Enough<'e> = &'e dyn Fn(Cause) -> bool;
 
+fn lost_write(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+    let known = why_rewritten::explain(lineage, anomaly).or_else(|| why_removed::deleted(lineage, anomaly));
+    if let Some(tale) = known {
+        return tale;
+    }
+    let lost = why_lost::explain(lineage, anomaly, contract);
+    // A cleaner that was there took nothing that was lost with the end of a log.
+    match lost.cause {
+        Cause::Unknown => why_removed::compacted(lineage, anomaly).unwrap_or(lost),
+        _ => lost,
+    }
+}
+
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: Enough<'_>) -> Tale {
     match anomaly.kind {
-        Kind::LostWrite => {
-            let removed = why_rewritten::explain(lineage, anomaly).or_else(|| why_removed::deleted(lineage, anomaly));
-            removed.unwrap_or_else(|| {
-                let lost = why_lost::explain(lineage, anomaly, contract);
-                // A cleaner that was there took nothing that was lost with the end of a log.
-                let compacted =
-                    (lost.cause == Cause::Unknown).then(|| why_removed::compacted(lineage, anomaly)).flatten();
-                compacted.unwrap_or(lost)
-            })
-        }
+        Kind::LostWrite => lost_write(lineage, anomaly, contract),
         Kind::InconsistentOffsets => {
             why_rewritten::explain(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
         }

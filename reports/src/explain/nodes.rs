@@ -1,7 +1,9 @@
 //! The trace, indexed: what became of nodes and of faults, and what clients warned of.
 
+use std::ops::Range;
+
 use ackproof_core::fact::{Event, Fact};
-use ackproof_core::types::{LeaderEpoch, NodeId, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use super::lineage::{At, Lineage};
 use super::steps::one_sentence;
@@ -78,7 +80,25 @@ impl Lineage<'_> {
         let inside = line.iter().rev().copied().filter(|at| *at > after && *at < before);
         let mut losses = inside.filter(|at| matches!(self.events[*at].fact, Fact::PowerLost { .. })).peekable();
         let last = losses.peek().copied();
-        losses.find(|at| matches!(self.events[*at].fact, Fact::PowerLost { lost_bytes: 1.., .. })).or(last)
+        losses.find(|at| took_something(&self.events[*at].fact)).or(last)
+    }
+
+    /// Whether a loss of power took something from a machine in a stretch of the trace.
+    pub(crate) fn lost_something(&self, node: NodeId, after: At, before: At) -> bool {
+        self.last_power_loss(node, after, before).is_some_and(|at| took_something(&self.events[at].fact))
+    }
+
+    /// The last time in a stretch of the trace that somebody led whose log did not reach an offset.
+    pub(crate) fn last_leader_without(
+        &self,
+        partition: &TopicPartition,
+        offset: Offset,
+        between: Range<At>,
+    ) -> Option<At> {
+        let structure = self.partitions.get(partition)?.structure.iter().copied();
+        structure
+            .filter(|at| between.contains(at))
+            .rfind(|at| matches!(&self.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset))
     }
 
     /// The end of a process or machine that is nearest in time to an event, but not before another.
@@ -148,6 +168,16 @@ impl Lineage<'_> {
 fn is_lasting(witness: &Fact) -> bool {
     let Fact::FaultBit { what, .. } = witness else { return false };
     ["cut links", "dropped", "held", "delayed"].iter().any(|verb| what.starts_with(verb))
+}
+
+/// Whether it is a loss of power that took something.
+pub(super) fn took_something(fact: &Fact) -> bool {
+    matches!(fact, Fact::PowerLost { lost_bytes: 1.., .. })
+}
+
+/// Whether a log came back with it, and with a hole at an offset.
+pub(super) fn leaves_hole_at(fact: &Fact, offset: Offset) -> bool {
+    matches!(fact, Fact::LogLoaded { hole: Some((from, to)), .. } if (*from..*to).contains(&offset))
 }
 
 /// Whether a process ended with it.

@@ -8,6 +8,7 @@ use ackproof_core::types::{RecordId, TopicPartition};
 
 use super::cause::Cause;
 use super::lineage::{At, Lineage, Origin};
+use super::nodes::leaves_hole_at;
 use super::renumbered::renumbered;
 use super::steps::step;
 use super::story::Mark;
@@ -116,19 +117,22 @@ fn copied(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, o
 
 fn cause(lineage: &Lineage<'_>, record: RecordId, first: Copied, second: Copied) -> Cause {
     let resent = lineage.records.get(&record).is_some_and(|line| !line.resends.is_empty());
+    let identities = (lineage.identity(first.append), lineage.identity(second.append));
     // Whichever requests brought them, if that is not certain: a leader recognises what the same batch brings again.
-    let (identity, other) = (lineage.identity(first.append), lineage.identity(second.append));
-    let may_be_resent = resent && (identity.is_none() || identity != other);
-    let by_guess = if may_be_resent { Cause::ResentByApplication } else { Cause::Unknown };
-    let (Some(one), Some(two)) = (first.origin, second.origin) else { return by_guess };
+    let may_be_resent = resent && (identities.0.is_none() || identities.0 != identities.1);
+    let (one, two) = match (first.origin, second.origin) {
+        (Some(one), Some(two)) => (one, two),
+        _ if may_be_resent => return Cause::ResentByApplication,
+        _ => return Cause::Unknown,
+    };
     if one.batch != two.batch {
         return if resent { Cause::ResentByApplication } else { Cause::Unknown };
     }
     let certain = one.certain && two.certain;
     if !certain && may_be_resent {
-        return by_guess;
+        return Cause::ResentByApplication;
     }
-    match (lineage.identity(first.append), lineage.identity(second.append)) {
+    match identities {
         (Some(one), Some(two)) if one == two => return Cause::DuplicateNotRecognised,
         (Some(_), Some(_)) => return Cause::SequenceReset,
         _ => {}
@@ -153,10 +157,7 @@ fn lost_before(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied,
     let Fact::Appended { base_offset, .. } = &lineage.events[earlier].fact else { return None };
     let leader = lineage.events[later].node;
     let loaded = lineage.last_load(partition, leader, later)?;
-    match &lineage.events[loaded].fact {
-        Fact::LogLoaded { hole: Some((from, to)), .. } => (from..to).contains(&base_offset).then_some(loaded),
-        _ => None,
-    }
+    leaves_hole_at(&lineage.events[loaded].fact, *base_offset).then_some(loaded)
 }
 
 /// From which transmission of its batch an append came, where there were several: `from attempt 1, given up by the client`.

@@ -13,12 +13,13 @@
 
 use ackproof_core::fact::{Event, Fact, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, RecordId, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
 use super::fate::{Decision, Fate, Taken, fate};
 use super::lineage::{At, Lineage, Origin, REACH};
+use super::nodes::leaves_hole_at;
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
 use super::taken_for_another;
@@ -336,10 +337,7 @@ fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &
 /// Whether the leader had come back with a hole where the record was: its log reaches as far as any, and nobody cuts anything.
 fn has_hole(lineage: &Lineage<'_>, promise: &Promise, decision: &Decision) -> bool {
     let found = decision.taken.filter(|taken| taken.with_power).and_then(|taken| taken.found);
-    found.is_some_and(|found| match &lineage.events[found].fact {
-        Fact::LogLoaded { hole: Some((from, to)), .. } => (from.0..to.0).contains(&promise.offset),
-        _ => false,
-    })
+    found.is_some_and(|found| leaves_hole_at(&lineage.events[found].fact, Offset(promise.offset)))
 }
 
 /// Whether a leader led that had lost the record with its power or to recovery, while another member of its ISR had it whose machine

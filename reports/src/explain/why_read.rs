@@ -8,6 +8,7 @@ use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use super::Tale;
 use super::cause::Cause;
 use super::lineage::{At, Lineage};
+use super::nodes::leaves_hole_at;
 use super::steps::step;
 use super::why_lost::election;
 use crate::anomaly::{Anomaly, Kind};
@@ -39,10 +40,7 @@ fn hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<At> {
         _ => offset,
     };
     let line = lineage.partitions.get(&partition)?;
-    line.structure.iter().copied().find(|at| match &lineage.events[*at].fact {
-        Fact::LogLoaded { hole: Some((from, to)), .. } => *from <= first && first < *to,
-        _ => false,
-    })
+    line.structure.iter().copied().find(|at| leaves_hole_at(&lineage.events[*at].fact, first))
 }
 
 /// A consumer has read another record at this offset (`reads`), which was gone before this one was appended, or had been in another
@@ -61,17 +59,17 @@ pub(super) fn unnoticed(
     }
     let structure = &lineage.partitions.get(partition)?.structure;
     let from = if read < append { read } else { 0 };
-    let cut =
-        structure.iter().copied().filter(|at| (from..append).contains(at)).rfind(
-            |at| matches!(&lineage.events[*at].fact, Fact::BecameLeader { log_end, .. } if *log_end <= offset),
-        )?;
+    let cut = lineage.last_leader_without(partition, offset, from..append)?;
     let is_shared = |at: &At| matches!(lineage.events[*at].fact, Fact::SharePolled { .. });
-    let cause = match () {
+    let cause = if reads.iter().all(is_shared) {
         // A share group knows records by their offsets, and compares no epochs (KIP-932).
-        () if reads.iter().all(is_shared) => Cause::LogReplaced,
-        () if is_second_in_its_epoch(lineage, partition, offset, append) => Cause::WrittenTwiceInOneEpoch,
-        () if may_have_forgotten_epochs(lineage, structure, append) => Cause::EpochsLostWithPower,
-        () => Cause::TruncationUnnoticed,
+        Cause::LogReplaced
+    } else if is_second_in_its_epoch(lineage, partition, offset, append) {
+        Cause::WrittenTwiceInOneEpoch
+    } else if may_have_forgotten_epochs(lineage, structure, append) {
+        Cause::EpochsLostWithPower
+    } else {
+        Cause::TruncationUnnoticed
     };
     Some(told_in_order(lineage, cause, [read, cut, append]))
 }
@@ -79,10 +77,8 @@ pub(super) fn unnoticed(
 /// Whether a leader whose machine had lost something with its power after a record was there led later on.
 fn may_have_forgotten_epochs(lineage: &Lineage<'_>, structure: &[At], append: At) -> bool {
     let leaders = structure.iter().copied().filter(|at| *at > append);
-    leaders.filter(|at| matches!(lineage.events[*at].fact, Fact::BecameLeader { .. })).any(|became| {
-        let power = lineage.last_power_loss(lineage.events[became].node, append, became);
-        power.is_some_and(|at| matches!(lineage.events[at].fact, Fact::PowerLost { lost_bytes: 1.., .. }))
-    })
+    let mut leaders = leaders.filter(|at| matches!(lineage.events[*at].fact, Fact::BecameLeader { .. }));
+    leaders.any(|became| lineage.lost_something(lineage.events[became].node, append, became))
 }
 
 /// Whether the leader had written another record at this offset in the same epoch: no comparison of epochs tells them apart.

@@ -20,9 +20,9 @@ pub(super) fn deleted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> 
     let appends = lineage.leader_appends(&partition, offset.0);
     let told = told(lineage, anomaly);
     let written = appends.iter().copied().filter(|append| *append < told).max().unwrap_or(0);
+    let given_away = given_away(&appends, told);
     // What was deleted after that was another record.
-    let given_away = appends.into_iter().filter(|append| *append >= told).min().unwrap_or(At::MAX);
-    let at = deletion(lineage, &partition, offset, written).filter(|at| *at < given_away)?;
+    let at = deletion(lineage, &partition, offset, written).filter(|at| given_away.is_none_or(|again| *at < again))?;
     Some(tell(lineage, anomaly, Cause::DeletedBeforeCommit, at))
 }
 
@@ -31,14 +31,18 @@ fn told(lineage: &Lineage<'_>, anomaly: &Anomaly) -> At {
     anomaly.record.and_then(|record| lineage.records.get(&record)?.told).unwrap_or(0)
 }
 
+/// Where the offset of a record was given to another one, after somebody was told of the first.
+fn given_away(appends: &[At], told: At) -> Option<At> {
+    appends.iter().copied().filter(|append| *append >= told).min()
+}
+
 /// The tale of a lost write that the cleaner took, if it did.
 pub(super) fn compacted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
     // Where another record has its offset, the log had lost it before.
-    let appends = lineage.leader_appends(&partition, offset.0);
-    let rewritten = appends.into_iter().filter(|append| *append >= told(lineage, anomaly)).min();
+    let given_away = given_away(&lineage.leader_appends(&partition, offset.0), told(lineage, anomaly));
     let cleaned =
-        cleanings(lineage, &partition, offset).find(|cleaned| rewritten.is_none_or(|again| again >= *cleaned))?;
+        cleanings(lineage, &partition, offset).find(|cleaned| given_away.is_none_or(|again| again >= *cleaned))?;
     let cause = if anomaly.key.is_none() { Cause::CompactedWithoutKey } else { Cause::CompactedAway };
     Some(tell(lineage, anomaly, cause, cleaned))
 }

@@ -128,12 +128,7 @@ impl Walk<'_> {
     /// no epochs (KIP-932).
     fn replaced(&self, end: At) -> Option<Tale> {
         let append = self.lineage.surviving_append(self.partition, self.offset.0).filter(|append| *append > end)?;
-        let structure = &self.lineage.partitions.get(self.partition)?.structure;
-        let begins_before = |at: &At| match self.fact(*at) {
-            Fact::BecameLeader { log_end, .. } => *log_end <= self.offset,
-            _ => false,
-        };
-        let cut = structure.iter().copied().filter(|at| (end..append).contains(at)).rfind(begins_before);
+        let cut = self.lineage.last_leader_without(self.partition, self.offset, end..append);
         Some(self.tale(Cause::LogReplaced, cut.into_iter().chain([end]), (append, Mark::Loss)))
     }
 

@@ -55,7 +55,7 @@ impl Batch {
 enum Verdict {
     /// Nothing was committed there yet.
     Beyond,
-    /// The same, or unknown.
+    /// The same, or unknown, or deleted since: then nothing is promised.
     Same,
     /// Another one was committed there.
     Differs,
@@ -98,11 +98,11 @@ impl Committed {
     }
 
     fn compare(&self, batch: &Batch) -> Verdict {
-        if batch.base >= self.end() {
-            return Verdict::Beyond;
-        }
         if batch.last < self.deleted {
             return Verdict::Same;
+        }
+        if batch.base >= self.end() {
+            return Verdict::Beyond;
         }
         let is_same = |committed: &Batch| {
             committed.agrees(batch) || (batch.base < self.cleaned && batch.is_remnant_of(committed))
@@ -201,11 +201,7 @@ impl ReplicaLog {
     /// Compares the tail as far as anything is committed.
     pub(super) fn absorb(&mut self, committed: &Committed) {
         while let Some(batch) = self.tail.front() {
-            if batch.last < committed.deleted {
-                self.matched = batch.last.saturating_add(1);
-                self.absorbed = Some(batch.epoch);
-                self.tail.pop_front();
-            } else if batch.crc.is_none() && committed.end() > batch.base {
+            if batch.crc.is_none() && committed.end() > batch.base {
                 self.absorb_unknown(committed);
             } else if committed.compare(batch) == Verdict::Same {
                 self.matched = batch.last.saturating_add(1);

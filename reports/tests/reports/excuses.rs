@@ -8,9 +8,8 @@ use ackproof_reports::{Answer, Invariant};
 use super::invariants::{Replication, broken, first};
 use super::run::{Run, orders};
 
-/// Brokers 1 and 2 have committed two records that a consumer has read, and the leader has deleted all below `start`. Broker 3 has `own`
-/// records of its own there, joins the ISR, and is elected.
-fn led_by_a_stranger(start: i64, own: i64) -> Run {
+/// Brokers 1 and 2 are in sync, and the leader knows that they have both records.
+fn two_committed() -> Run {
     let mut run = Run::started();
     run.isr_decided(&[1, 2, 3], &[1, 2]);
     run.adopts(1, &[1, 2]);
@@ -18,6 +17,13 @@ fn led_by_a_stranger(start: i64, own: i64) -> Run {
         run.written(1, 4, offset, &[2]);
     }
     run.high_watermark(1, Role::Leader, 0, 2);
+    run
+}
+
+/// Brokers 1 and 2 have committed two records that a consumer has read, and the leader has deleted all below `start`. Broker 3 has `own`
+/// records of its own there, joins the ISR, and is elected.
+fn led_by_a_stranger(start: i64, own: i64) -> Run {
+    let mut run = two_committed();
     run.high_watermark(2, Role::Follower, 0, 2);
     run.polled(0, "a");
     run.polled(1, "b");
@@ -96,13 +102,7 @@ fn what_a_follower_has_deleted_is_promised_all_the_same() {
 
 /// Broker 3 has batches of these epochs at offsets 0 and 1, which the leader has deleted; it may lose the second and take another one there.
 fn epochs_below_the_line(first: i32, second: i32, third: Option<i32>) -> Run {
-    let mut run = Run::started();
-    run.isr_decided(&[1, 2, 3], &[1, 2]);
-    run.adopts(1, &[1, 2]);
-    for offset in 0..2 {
-        run.written(1, 4, offset, &[2]);
-    }
-    run.high_watermark(1, Role::Leader, 0, 2);
+    let mut run = two_committed();
     let (from, to, reason) = (Offset(0), Offset(2), LogStartReason::RetentionMs);
     run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
     run.copies(3, first, 0);
