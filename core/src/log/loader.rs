@@ -13,7 +13,8 @@
 //!
 //! Kafka: `LogLoader`, `LogSegment.recover`, `UnifiedLog.rebuildProducerState`.
 //! Not modelled: splitting of overflowed segments. All segments are read, for the positions of their batches, so a start
-//! reads more than Kafka's, and damage to the frame of an old batch is an error at the start instead of at the fetch.
+//! reads more than Kafka's, and damage to the frame of an old batch is an error at the start instead of at the fetch. What a failed write
+//! left at the end of a closed segment is cut off; Kafka leaves it there, and no reader gets to it.
 
 use std::io;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ struct Found {
 enum Trust {
     /// It was synced, or the stop was clean: its frames and offsets must be right.
     Synced,
+    /// So was it, and others follow. A write that failed half-way just before may have left a piece of a batch at its end.
+    Closed,
     /// It may be torn: it is cut where it is wrong.
     Unflushed,
 }
@@ -143,11 +146,16 @@ impl UnifiedLog {
     fn load_segments(&mut self, clean: bool, ctx: &mut Context<'_>) -> io::Result<Found> {
         let bases = base_offsets(&self.directory, ctx.storage())?;
         let recovered_from = bases.partition_point(|base| *base <= self.recovery_point).saturating_sub(1);
+        let last = bases.len().saturating_sub(1);
         let (mut cut, mut hole) = (None, None);
         for (n, base) in bases.into_iter().enumerate() {
             let now = ctx.wall_clock();
             let (segment, indexes) = LogSegment::open(&self.directory, base, now, ctx.storage())?;
-            let trust = if clean || n < recovered_from { Trust::Synced } else { Trust::Unflushed };
+            let trust = match clean || n < recovered_from {
+                true if n < last => Trust::Closed,
+                true => Trust::Synced,
+                false => Trust::Unflushed,
+            };
             let expected = self.segments.last().map_or(base, LogSegment::next_offset);
             if cut.is_some() || (trust == Trust::Unflushed && base < expected) {
                 // It lies behind a hole, or on top of what is there already.
@@ -158,8 +166,8 @@ impl UnifiedLog {
             if base < expected {
                 return Err(segment.damaged());
             }
-            // Kafka looks at each segment by itself and does not see it. Where a cleaner works, offsets may be missing anyhow.
-            if trust == Trust::Unflushed && base > expected && !self.config.cleanup_policy.compact {
+            // Kafka looks at each segment by itself and does not see it.
+            if trust == Trust::Unflushed && base > expected {
                 hole = Some((expected, base));
             }
             cut = self.load_segment(segment, indexes, trust, ctx.storage())?;
@@ -167,6 +175,9 @@ impl UnifiedLog {
         if self.segments.is_empty() {
             self.begin_at(self.log_start, ctx)?;
         }
+        // Where a cleaner works, offsets may be missing anyhow; but it keeps the last record.
+        let log_end = self.segments.last().map(LogSegment::next_offset);
+        hole = hole.filter(|(_, to)| !self.config.cleanup_policy.compact || Some(*to) == log_end);
         Ok(Found { cut, hole })
     }
 
@@ -185,10 +196,10 @@ impl UnifiedLog {
             segment.cut_file(position, storage)?;
         }
         let rebuilds = match (trust, indexes) {
-            (Trust::Unflushed, _) | (Trust::Synced, Indexes::Missing) => true,
-            (Trust::Synced, _) if self.toggles.index_check_skipped => false,
-            (Trust::Synced, Indexes::Corrupt) => true,
-            (Trust::Synced, Indexes::Sane) => !segment.indexes_fit(),
+            (Trust::Unflushed, _) | (_, Indexes::Missing) => true,
+            (Trust::Synced | Trust::Closed, _) if self.toggles.index_check_skipped => false,
+            (Trust::Synced | Trust::Closed, Indexes::Corrupt) => true,
+            (Trust::Synced | Trust::Closed, Indexes::Sane) => !segment.indexes_fit(),
         };
         if rebuilds {
             rebuild_indexes(&mut segment, self.config.index_interval_bytes, storage)?;
@@ -214,14 +225,18 @@ impl UnifiedLog {
             let (position, batch) = match scanner.next(storage)? {
                 Scanned::Batch { position, batch } => (position, batch),
                 Scanned::End => return Ok(None),
-                Scanned::Broken if trust == Trust::Unflushed => return Ok(Some(end)),
-                Scanned::Broken => return Err(segment.damaged()),
+                Scanned::Torn | Scanned::Broken if trust == Trust::Unflushed => return Ok(Some(end)),
+                Scanned::Torn if trust == Trust::Closed => {
+                    segment.cut_file(end, storage)?;
+                    return Ok(None);
+                }
+                Scanned::Torn | Scanned::Broken => return Err(segment.damaged()),
             };
             let fits = offsets_follow(&batch, segment.next_offset()) && segment.can_hold(batch.last_offset());
             match trust {
-                Trust::Synced if !fits => return Err(segment.damaged()),
+                Trust::Synced | Trust::Closed if !fits => return Err(segment.damaged()),
                 Trust::Unflushed if !fits || batch.verify_crc().is_err() => return Ok(Some(position)),
-                Trust::Synced => {}
+                Trust::Synced | Trust::Closed => {}
                 Trust::Unflushed => {
                     if self.latest_epoch().is_none_or(|latest| latest < batch.partition_leader_epoch()) {
                         self.leader_epochs.assign(batch.partition_leader_epoch(), batch.base_offset());
@@ -373,6 +388,46 @@ mod tests {
             let loaded = Fact::LogLoaded { partition: partition(), log_start, log_end, clean: false, hole };
             assert_eq!(bench.facts(), [loaded]);
         }
+    }
+
+    #[test]
+    fn a_log_that_lost_its_last_records_ends_with_a_hole_compacted_or_not() {
+        let compacted = CleanupPolicy { compact: true, delete: false };
+        for cleanup_policy in [config().cleanup_policy, compacted] {
+            let (mut bench, _) = four_batches(one_batch_each());
+            for segment in ["00000000000000000004", "00000000000000000006"] {
+                bench.disk.put(&format!("orders-0/{segment}.log"), Bytes::new());
+            }
+            let log = bench.recover(LogConfig { cleanup_policy, ..one_batch_each() }, 0);
+            assert_eq!(log.log_end_offset(), Offset(6));
+            let hole = Some((Offset(4), Offset(6)));
+            let (log_start, log_end) = (Offset(0), Offset(6));
+            assert_eq!(
+                bench.facts(),
+                [Fact::LogLoaded { partition: partition(), log_start, log_end, clean: false, hole }]
+            );
+        }
+    }
+
+    #[test]
+    fn a_torn_end_of_a_closed_segment_does_no_harm_and_one_of_the_active_segment_is_damage() {
+        let tear = |bench: &mut Bench, segment: &str| {
+            let name = format!("orders-0/{segment}.log");
+            let whole = bench.disk.content(&name).unwrap();
+            bench.disk.put(&name, [&whole[..], &whole[..whole.len() / 2]].concat().into());
+        };
+        let (bench, log) = four_batches(one_batch_each());
+        let before = log.survey(Offset(0), &mut bench.clone().disk).unwrap();
+        let mut torn = bench.clone();
+        tear(&mut torn, "00000000000000000002");
+        let mut log = torn.recover(one_batch_each(), 8);
+        assert_eq!(log.survey(Offset(0), &mut torn.disk).unwrap(), before);
+        assert!(!torn.facts().iter().any(|fact| matches!(fact, Fact::Truncated { .. })), "no record is gone");
+        torn.with(|ctx| log.close(ctx)).unwrap();
+        tear(&mut torn, "00000000000000000006");
+        let loads =
+            |ctx: &mut Context<'_>| UnifiedLog::load(partition(), one_batch_each(), toggles(), Offset(8), true, ctx);
+        assert!(torn.with(loads).is_err());
     }
 
     #[test]

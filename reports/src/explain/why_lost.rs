@@ -22,7 +22,6 @@ use super::lineage::{At, Lineage, Origin, REACH};
 use super::nodes::leaves_hole_at;
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
-use super::taken_for_another;
 use crate::anomaly::{Anomaly, Kind};
 use crate::contract::Contract;
 
@@ -48,9 +47,6 @@ pub(super) struct Promise {
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
-    if let Some(tale) = taken_for_another::explain(lineage, record, &partition) {
-        return tale;
-    }
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
         Some(mut promise) => {
             let mut tale = follow(lineage, record, &partition, &promise);
