@@ -286,7 +286,9 @@ impl Contract {
                 }
                 Some(_) | None => Permitted::no("a record must arrive in the partition it was sent to"),
             },
-            Kind::Stuck if anomaly.cause == Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
+            Kind::Stuck if matches!(anomaly.cause, Some(Cause::NoEligibleLeader | Cause::NoLiveReplica)) => {
+                self.permits_unavailability(anomaly)
+            }
             Kind::Stuck => stuck::permits(anomaly.cause, self.lacks(SHARE_ASSIGNMENT_REPEATED)),
             Kind::StaleEndOffset => match anomaly.cause {
                 Some(Cause::LogReplaced) => Permitted::yes("the log no longer had what it had been told to have"),
@@ -406,6 +408,9 @@ impl Contract {
     }
 
     fn permits_unavailability(&self, anomaly: &Anomaly) -> Permitted {
+        if anomaly.cause == Some(Cause::NoLiveReplica) {
+            return Permitted::yes("no setting lets a broker lead that does not run");
+        }
         match anomaly.topic.as_deref().and_then(|name| self.topic(name)) {
             Some(TopicContract { unclean_leader_election: false, .. }) => Permitted::yes(
                 "unclean.leader.election.enable=false waits for an in-sync replica rather than lose records",

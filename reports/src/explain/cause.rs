@@ -182,6 +182,8 @@ causes! {
         "a leader lost what it had appended, led on in the same epoch and appended something else, and nothing tells the two apart";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
+    NoLiveReplica = "no-live-replica",
+        "an unclean election would take any replica, and the process of none runs";
     AcquisitionLockExpired = "acquisition-lock-expired",
         "a member of the share group kept the record for longer than group.share.record.lock.duration.ms, and the leader gave it to somebody else";
     AcquisitionForgotten = "acquisition-forgotten",

@@ -63,6 +63,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
                 tale.steps.push(step(lineage, at));
                 tale.steps.sort_by_key(|step| step.event);
             }
+            if tale.cause == Cause::Unknown
+                && let Some(places) = behind_a_torn_write(lineage, &promise)
+            {
+                tale.cause = Cause::CorruptTail;
+                tale.steps.extend(places.into_iter().map(|at| step(lineage, at)));
+                tale.steps.sort_by_key(|step| step.event);
+            }
             if contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.flush_messages == 1) {
                 blame_the_disk(lineage, &partition, &promise, &mut tale);
             }
@@ -86,6 +93,23 @@ fn unreadable(lineage: &Lineage<'_>, partition: &TopicPartition, offset: i64) ->
         _ => false,
     };
     lineage.events.iter().position(failed)
+}
+
+/// The record was appended behind what a write that failed half-way had left, and the broker cannot read its log any more (KAFKA-10778).
+fn behind_a_torn_write(lineage: &Lineage<'_>, promise: &Promise) -> Option<[At; 2]> {
+    let leader = NodeId::Broker(promise.leader);
+    let failed = |at: &At, what: &dyn Fn(&str) -> bool| match &lineage.events[*at] {
+        Event { node, fact: Fact::StorageFailed { what: said }, .. } => *node == leader && what(said),
+        _ => false,
+    };
+    let torn = |said: &str| said.starts_with("appending to ") && said.ends_with("after a part of the write");
+    let torn = (0..promise.append).rfind(|at| failed(at, &torn))?;
+    let ends =
+        |at: &At| lineage.events[*at].node == leader && matches!(lineage.events[*at].fact, Fact::LogLoaded { .. });
+    let recovered = (torn..promise.append).any(|at| ends(&at));
+    let damaged = |said: &str| said.starts_with("loading the logs: ") && said.ends_with(" is damaged below its end");
+    let unread = (promise.append..lineage.events.len()).rfind(|at| failed(at, &damaged))?;
+    (!recovered).then_some([torn, unread])
 }
 
 /// Every record was synced before it was acknowledged, and went with the power all the same: the disk had lied.

@@ -39,7 +39,19 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
         *at < offline && matches!(&lineage.events[*at].fact, Fact::IsrChanged { from, to, .. } if to.len() < from.len())
     }));
     places.sort_unstable();
-    Tale::new(Cause::NoEligibleLeader, places.into_iter().map(|at| step(lineage, at)).collect())
+    let takes_any = contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.unclean_leader_election);
+    let cause =
+        if takes_any && none_runs(lineage, &partition) { Cause::NoLiveReplica } else { Cause::NoEligibleLeader };
+    Tale::new(cause, places.into_iter().map(|at| step(lineage, at)).collect())
+}
+
+/// Whether somebody looked at the replicas at the end, and the process of none was running.
+fn none_runs(lineage: &Lineage<'_>, partition: &TopicPartition) -> bool {
+    let mut replicas = lineage.events.iter().rev().filter_map(|event| match &event.fact {
+        Fact::ReplicaSurveyed { partition: of, running, .. } if of == partition => Some(*running),
+        _ => None,
+    });
+    replicas.next() == Some(false) && replicas.all(|running| !running)
 }
 
 /// A follower refused what its leader offered, and both hold records of one epoch that its leader wrote twice over.
@@ -134,7 +146,9 @@ fn in_motion(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> O
     let end = lineage.events.last()?.time;
     let got_on = |event: &Event| match &event.fact {
         Fact::HighWatermarkAdvanced { partition, role: Role::Leader, .. } => {
-            note.starts_with(&format!("{partition}: the high watermark ")) && end.since(event.time) <= IN_MOTION
+            let is_about = note.starts_with(&format!("{partition}: "))
+                || note.contains(&format!(" of {partition}, which ends at "));
+            is_about && end.since(event.time) <= IN_MOTION
         }
         _ => false,
     };

@@ -931,6 +931,37 @@ fn cr_03_acknowledged_for_a_record_that_was_deleted_and_came_back() {
     assert_ne!(causes[0], Some(cause), "nobody took it for another");
 }
 
+/// Before 2.8 a leader goes on behind a write that failed half-way; where the next segment has been synced meanwhile, nobody cuts it off, and the
+/// broker does not start (KAFKA-10778).
+#[test]
+fn st_15_behind_a_torn_write_a_log_cannot_be_read_any_more() {
+    const DAMAGED: &str = "loading the logs: 00000000000000000000.log is damaged below its end";
+    let judged = |failure: &str, recovered: bool, at_start: &str| {
+        let failed = |run: &mut Run, what: &str| {
+            run.say(NodeId::Broker(1), Fact::StorageFailed { what: what.into() });
+        };
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        failed(&mut run, failure);
+        if recovered {
+            run.killed(NodeId::Broker(1));
+            run.loaded(1, 0);
+        }
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        run.acked(0, 0, -1);
+        run.killed(NodeId::Broker(1));
+        failed(&mut run, at_start);
+        run.ends_without_leader(&[]);
+        let (judgement, _) = run.explain(&acks(-1));
+        judgement.of_kind(Kind::LostWrite).map(|found| found.cause).collect::<Vec<_>>()
+    };
+    let torn = "appending to orders-0: EIO: input/output error, after a part of the write";
+    assert_eq!(judged(torn, false, DAMAGED), [Some(Cause::CorruptTail)]);
+    assert_eq!(judged("appending to orders-0: EIO: input/output error", false, DAMAGED), [Some(Cause::Unknown)]);
+    assert_eq!(judged(torn, true, DAMAGED), [Some(Cause::Unknown)], "recovery had cut it off before");
+    assert_eq!(judged(torn, false, "the disk is full"), [Some(Cause::Unknown)]);
+}
+
 /// Batches 1 and 2 are written; the leader is started again, and knows only batch 2 of the producer.
 #[test]
 fn cr_03_a_restart_forgets_all_but_the_last_batch() {

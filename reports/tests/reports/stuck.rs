@@ -6,7 +6,7 @@ use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::contract::OnError;
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use crate::run::{C1, Run, acks, group, orders, with_producer};
+use crate::run::{C1, Run, acks, group, orders, with_producer, with_topic};
 
 const WORLD: NodeId = NodeId::Controller(100);
 const C2: NodeId = NodeId::Client(3);
@@ -320,6 +320,31 @@ fn a_log_that_is_cut_where_its_cleaner_has_been_ends_with_a_hole() {
     assert_eq!(judged(4, 1, false), unknown, "the last record that is left was never cleaned");
     assert_eq!(judged(7, 2, false), unknown, "it was the cleaner of another replica");
     assert_eq!(judged(7, 1, true), unknown, "there is something to read at its end");
+}
+
+/// Only broker 1 has the partition, its topic takes unclean leaders, and it waits for one.
+#[test]
+fn an_unclean_election_takes_nobody_who_does_not_run() {
+    let judged = |unclean: bool, running: bool| {
+        let mut run = written();
+        run.killed(NodeId::Broker(1));
+        run.offline(&[1]);
+        run.say(WORLD, Fact::Stuck { what: "orders-0: no leader".into() });
+        run.ends_without_leader(&["a"]);
+        for event in &mut run.events {
+            if let Fact::ReplicaSurveyed { running: runs, .. } = &mut event.fact {
+                *runs = running;
+            }
+        }
+        let contract = with_topic(acks(-1), |topic| topic.unclean_leader_election = unclean);
+        let (judgement, _) = run.explain(&contract);
+        let found: Vec<_> =
+            judgement.of_kind(Kind::Unavailable).map(|found| (found.cause, found.permitted.answer)).collect();
+        found
+    };
+    assert_eq!(judged(true, false), [(Some(Cause::NoLiveReplica), Answer::Yes)]);
+    assert_eq!(judged(true, true), [(Some(Cause::NoEligibleLeader), Answer::No)]);
+    assert_eq!(judged(false, false), [(Some(Cause::NoEligibleLeader), Answer::Yes)]);
 }
 
 /// `poll()` says it of another partition, and nothing else until somebody seeks past it.
