@@ -36,11 +36,15 @@ pub struct Contract {
 
 const PID_STATE_RETAINED: &str = "pid_state_retained";
 const APPEND_FENCE: &str = "append_fence_after_error";
+const ISR_BROKER_EPOCH: &str = "isr_broker_epoch";
 const SHARE_ASSIGNMENT_REPEATED: &str = "share_assignment_repeated";
+
+/// `AlterPartition` before 3.5 names a broker and not its incarnation.
+const REPLACED: &str = "before 3.5 a leader's proposal names no process, and that of a broker that has been replaced lets the next one in: KIP-903";
 
 impl Contract {
     /// Fixes without which a version promises less than its documentation says, by the names of their toggles.
-    pub const FIXES: [&str; 3] = [PID_STATE_RETAINED, APPEND_FENCE, SHARE_ASSIGNMENT_REPEATED];
+    pub const FIXES: [&str; 4] = [PID_STATE_RETAINED, APPEND_FENCE, ISR_BROKER_EPOCH, SHARE_ASSIGNMENT_REPEATED];
 
     fn lacks(&self, fix: &str) -> bool {
         self.lacks.iter().any(|lacked| lacked == fix)
@@ -365,6 +369,10 @@ impl Contract {
                 Some(_) => Permitted::no("what acks=all acknowledged survives as long as one in-sync replica has it"),
                 None => Permitted::unknown("it depends on acks, which is not known"),
             },
+            Cause::ReplacedIncarnationJoined if self.lacks(ISR_BROKER_EPOCH) => Permitted::yes(REPLACED),
+            Cause::ReplacedIncarnationJoined => {
+                Permitted::no("since 3.5 a process that has been replaced is not let into the ISR: KIP-903")
+            }
             Cause::DiskLiedAboutSync => {
                 Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
             }

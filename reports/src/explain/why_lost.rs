@@ -277,7 +277,36 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
     let fate = fate(lineage, partition, promise);
     let (cause, mut contributing) = cause(lineage, partition, promise, &fate);
     contributing.retain(|other| *other != cause && *other != Cause::Unknown);
-    Tale { contributing, ..Tale::new(cause, steps(lineage, record, partition, promise, &fate, cause)) }
+    let mut told = steps(lineage, record, partition, promise, &fate, cause);
+    if let (Cause::ReplacedIncarnationJoined, Some(decision)) = (cause, &fate.decision) {
+        let places = replaced_incarnation(lineage, partition, decision).into_iter().flatten();
+        told.extend(places.map(|at| step(lineage, at)));
+        told.sort_by_key(|step| step.event);
+        told.dedup_by_key(|step| step.event);
+    }
+    Tale { contributing, ..Tale::new(cause, told) }
+}
+
+/// The elected broker had lost the record with its process, and got into the ISR by what a leader had asked for that process: where that was
+/// asked, where the next process was registered, and where it was let in (KIP-903).
+fn replaced_incarnation(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> Option<[At; 3]> {
+    decision.taken?;
+    let NodeId::Broker(elected) = lineage.events[decision.became].node else { return None };
+    let last = |before: At, wanted: &dyn Fn(&Fact) -> bool| {
+        lineage.events[..before].iter().rposition(|event| wanted(&event.fact))
+    };
+    let joined = last(decision.place, &|fact| match fact {
+        Fact::IsrChanged { partition: of, from, to, .. } => {
+            of == partition && to.contains(&elected) && !from.contains(&elected)
+        }
+        _ => false,
+    })?;
+    let asked = last(joined, &|fact| match fact {
+        Fact::IsrProposed { partition: of, to, .. } => of == partition && to.contains(&elected),
+        _ => false,
+    })?;
+    let registered = last(joined, &|fact| matches!(fact, Fact::BrokerRegistered { broker, .. } if *broker == elected))?;
+    (asked < registered).then_some([asked, registered, joined])
 }
 
 fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, fate: &Fate) -> (Cause, Vec<Cause>) {
@@ -291,6 +320,9 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         }
         Some(Decision { unclean: true, .. }) => Cause::UncleanElection,
         Some(decision) if has_hole(lineage, promise, &decision) => Cause::UnsyncedDataLostWithPower,
+        Some(decision) if replaced_incarnation(lineage, partition, &decision).is_some() => {
+            Cause::ReplacedIncarnationJoined
+        }
         Some(decision) if overrules(lineage, partition, fate, &decision) => Cause::InSyncCopiesOverruled,
         Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
         Some(decision) if joined_later(lineage, promise, &decision) => Cause::JoinedIsrWithoutIt,
@@ -332,7 +364,7 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         {
             (Cause::IsrShrunkToLeader, vec![mechanism])
         }
-        Cause::InSyncCopiesOverruled | Cause::LastKnownLeaderElected => {
+        Cause::InSyncCopiesOverruled | Cause::LastKnownLeaderElected | Cause::ReplacedIncarnationJoined => {
             let taken = fate.decision.and_then(|decision| decision.taken);
             (mechanism, taken.map(cause_of_taking).into_iter().collect())
         }

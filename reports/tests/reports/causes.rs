@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
@@ -960,6 +960,46 @@ fn st_15_behind_a_torn_write_a_log_cannot_be_read_any_more() {
     assert_eq!(judged("appending to orders-0: EIO: input/output error", false, DAMAGED), [Some(Cause::Unknown)]);
     assert_eq!(judged(torn, true, DAMAGED), [Some(Cause::Unknown)], "recovery had cut it off before");
     assert_eq!(judged(torn, false, "the disk is full"), [Some(Cause::Unknown)]);
+}
+
+/// KIP-903: the leader asks for broker 1's place in the ISR; broker 1 loses its power and its log, and its next process gets the place.
+#[test]
+fn re_17_the_next_process_gets_the_place_of_the_one_before() {
+    let before_3_5 = |lacks: bool| {
+        let mut contract = acks(-1);
+        contract.lacks.extend(lacks.then(|| "isr_broker_epoch".to_owned()));
+        contract
+    };
+    let history = |registers_first: bool| {
+        let mut run = Run::default();
+        run.elected(2, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 2, 4, 0);
+        run.copies(1, 4, 0);
+        run.acked(0, 0, -1);
+        run.isr_decided(&[1, 2], &[2]);
+        let asks = |run: &mut Run| {
+            let (from, to) = (vec![2], vec![2, 1]);
+            run.say(NodeId::Broker(2), Fact::IsrProposed { partition: orders(), from, to });
+        };
+        if !registers_first {
+            asks(&mut run);
+        }
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.say(CONTROLLER, Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) });
+        if registers_first {
+            asks(&mut run);
+        }
+        run.isr_decided(&[2], &[2, 1]);
+        run.elected(1, 5, &[2, 1], true, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(1, &[]);
+        run
+    };
+    let (cause, power) = (Cause::ReplacedIncarnationJoined, [Cause::UnsyncedDataLostWithPower]);
+    check(&history(false), &before_3_5(true), Kind::LostWrite, cause, &power, Answer::Yes);
+    check(&history(false), &before_3_5(false), Kind::LostWrite, cause, &power, Answer::No);
+    check(&history(true), &before_3_5(true), Kind::LostWrite, Cause::InSyncCopiesOverruled, &power, Answer::No);
 }
 
 /// Batches 1 and 2 are written; the leader is started again, and knows only batch 2 of the producer.
