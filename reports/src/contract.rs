@@ -36,6 +36,7 @@ pub struct Contract {
 
 const PID_STATE_RETAINED: &str = "pid_state_retained";
 const APPEND_FENCE: &str = "append_fence_after_error";
+const DELETE_HORIZON: &str = "delete_horizon";
 const ISR_BROKER_EPOCH: &str = "isr_broker_epoch";
 const SHARE_ASSIGNMENT_REPEATED: &str = "share_assignment_repeated";
 
@@ -44,7 +45,8 @@ const REPLACED: &str = "before 3.5 a leader's proposal names no process, and tha
 
 impl Contract {
     /// Fixes without which a version promises less than its documentation says, by the names of their toggles.
-    pub const FIXES: [&str; 4] = [PID_STATE_RETAINED, APPEND_FENCE, ISR_BROKER_EPOCH, SHARE_ASSIGNMENT_REPEATED];
+    pub const FIXES: [&str; 5] =
+        [PID_STATE_RETAINED, APPEND_FENCE, DELETE_HORIZON, ISR_BROKER_EPOCH, SHARE_ASSIGNMENT_REPEATED];
 
     fn lacks(&self, fix: &str) -> bool {
         self.lacks.iter().any(|lacked| lacked == fix)
@@ -311,6 +313,9 @@ impl Contract {
                 Some(Cause::ReaderSlowerThanTombstones) => {
                     Permitted::yes("who takes longer than delete.retention.ms may miss a deletion")
                 }
+                Some(Cause::TombstoneRemovedEarly) if self.lacks(DELETE_HORIZON) => Permitted::yes(
+                    "before 3.1 delete.retention.ms counts from when the segment below was written, not from when the tombstone was compacted: KIP-534",
+                ),
                 Some(_) => Permitted::no("delete.retention.ms promises every reader that is fast enough all deletions"),
                 None => Permitted::unknown("it depends on how long the consumer took"),
             },
@@ -369,10 +374,7 @@ impl Contract {
                 Some(_) => Permitted::no("what acks=all acknowledged survives as long as one in-sync replica has it"),
                 None => Permitted::unknown("it depends on acks, which is not known"),
             },
-            Cause::ReplacedIncarnationJoined if self.lacks(ISR_BROKER_EPOCH) => Permitted::yes(REPLACED),
-            Cause::ReplacedIncarnationJoined => {
-                Permitted::no("since 3.5 a process that has been replaced is not let into the ISR: KIP-903")
-            }
+            Cause::ReplacedIncarnationJoined => self.permits_replacement(),
             Cause::DiskLiedAboutSync => {
                 Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
             }
@@ -388,6 +390,14 @@ impl Contract {
                 Permitted::no("an acknowledged record must survive a change of leader")
             }
             _ => loss_by_kind(acks, topic),
+        }
+    }
+
+    fn permits_replacement(&self) -> Permitted {
+        if self.lacks(ISR_BROKER_EPOCH) {
+            Permitted::yes(REPLACED)
+        } else {
+            Permitted::no("since 3.5 a process that has been replaced is not let into the ISR: KIP-903")
         }
     }
 

@@ -345,6 +345,9 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     let contract = with_topic(compacted(), |topic| topic.delete_retention_ms = 60_000);
     let convicted = |cause, permitted| Some((Kind::StaleKey, cause, permitted));
     check(&deletion_missed(30, false), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
+    let mut before_3_1 = contract.clone();
+    before_3_1.lacks.push("delete_horizon".into());
+    check(&deletion_missed(30, false), &before_3_1, convicted(Cause::TombstoneRemovedEarly, Answer::Yes));
     check(&deletion_missed(90, false), &contract, convicted(Cause::ReaderSlowerThanTombstones, Answer::Yes));
     check(&deletion_missed(30, true), &contract, None);
 }
