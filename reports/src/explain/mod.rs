@@ -212,7 +212,14 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: E
         Kind::Reorder | Kind::ReplayReorder => why_reordered::explain(lineage, anomaly, enough),
         Kind::KeyReorder => why_keys_moved::explain(lineage, anomaly),
         Kind::Unavailable | Kind::Stuck => why_stuck::explain(lineage, anomaly, contract),
-        Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => why_read::explain(lineage, anomaly),
+        Kind::PollSkip | Kind::NonmonotonicPoll => why_read::explain(lineage, anomaly),
+        Kind::Unseen => {
+            let read = why_read::explain(lineage, anomaly);
+            match read.cause {
+                Cause::Unknown => why_unread::unseen(lineage, anomaly, contract).unwrap_or(read),
+                _ => read,
+            }
+        }
         Kind::Misrouted => why_misrouted::explain(lineage, anomaly),
         Kind::StaleEndOffset => why_stale::explain(lineage, anomaly),
         Kind::LostDelivery | Kind::DuplicateDelivery => {

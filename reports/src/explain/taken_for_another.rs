@@ -11,7 +11,7 @@ use ackproof_core::types::{RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
-use super::lineage::{At, Lineage};
+use super::lineage::{At, BatchName, Lineage};
 use super::story::Mark;
 use super::telling::Telling;
 use crate::anomaly::Anomaly;
@@ -25,7 +25,8 @@ pub(super) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> 
 
 fn of_attempt(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition) -> Option<Tale> {
     let line = lineage.records.get(&record)?;
-    let (told, own) = (line.told?, lineage.batches.get(&line.batch?)?);
+    let (told, own_name) = (line.told?, line.batch?);
+    let own = lineage.batches.get(&own_name)?;
     let Fact::RecordAcknowledged { .. } = &lineage.events[told].fact else { return None };
     let recognised = |sent: At| Some((sent, lineage.recognised(sent, told).last().copied()?));
     let (sent, recognised) = own.sent.iter().rev().filter(|sent| **sent < told).find_map(|sent| recognised(*sent))?;
@@ -33,13 +34,16 @@ fn of_attempt(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartitio
     let appends = lineage.leader_appends(partition, base_offset.0);
     let append =
         appends.into_iter().rev().find(|at| *at < recognised && lineage.identity(*at) == lineage.identity(sent))?;
-    // Sent under this sequence before: by another batch only.
+    // Sent under this sequence before: by another batch, and if by this one too, that other one was written.
     let under = |at: &At| *at < append && lineage.identity(*at) == lineage.identity(sent);
-    if own.sent.iter().any(under) {
-        return None;
+    let of_client = lineage.batches.iter().filter(|(name, _)| name.client == record.client);
+    let candidates: Vec<(BatchName, At)> =
+        of_client.filter_map(|(name, line)| Some((*name, line.sent.iter().copied().find(under)?))).collect();
+    if candidates.iter().any(|(name, _)| *name == own_name) {
+        let names: Vec<BatchName> = candidates.iter().map(|(name, _)| *name).collect();
+        lineage.origin(append, partition, &names).filter(|origin| origin.certain && origin.batch != own_name)?;
     }
-    let mut others = lineage.batches.iter().filter(|(name, _)| name.client == record.client);
-    let (other, first) = others.find_map(|(name, line)| Some((*name, line.sent.iter().copied().find(under)?)))?;
+    let (other, first) = candidates.into_iter().find(|(name, _)| *name != own_name)?;
     let failed = (first..sent).find(|at| match &lineage.events[*at].fact {
         Fact::RecordFailed { record, .. } => lineage.records.get(record).and_then(|line| line.batch) == Some(other),
         _ => false,

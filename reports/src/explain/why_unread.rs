@@ -25,6 +25,16 @@ pub(super) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     given_up(lineage, &unread, contract).or_else(|| told_once(lineage, &unread, contract))
 }
 
+/// Why nobody got a record that a share group has got beyond: it was given to a member that reads no more, as do all others.
+pub(super) fn unseen(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
+    let partition = Tale::partition(anomaly)?;
+    let group = lineage.events.iter().find_map(|event| match &event.fact {
+        Fact::SharePolled { group, partition: of, .. } if *of == partition => Some(group.as_str()),
+        _ => None,
+    })?;
+    given_up(lineage, &Unread { partition: &partition.to_string(), group, is_share: true }, contract)
+}
+
 /// The consumer that owes its group something. Where it is no member any more, it owes that for ever.
 fn waits_itself(note: &str) -> Option<&str> {
     let before = |ending: &str| note.split_once(ending).map(|(name, _)| name);

@@ -854,6 +854,25 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
     check(&run, &of(true), lost, cause, &[], Answer::No);
     check(&run, &of(false), Kind::InconsistentOffsets, cause, &[], Answer::Yes);
 
+    // Both batches behind one that was given up get the same sequence, and leave in one breath.
+    let twice = |written: u64| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let sent = [run.transmits_under(1, 1, 1, (7, 0, 0)), run.transmits_under(2, 1, 1, (7, 0, 0))];
+        run.appends_under(sent[written as usize], 1, 4, 0, (7, 0, 0));
+        recognised(&mut run, sent[1 - written as usize]);
+        run.acked(0, 0, -1);
+        run.acked(1, 0, -1);
+        run.ends_with(1, [&["a"], &["b"]][written as usize]);
+        run
+    };
+    check(&twice(0), &of(false), lost, cause, &[], Answer::Yes);
+    check(&twice(1), &of(false), lost, cause, &[], Answer::Yes);
+
     // Its own first transmission is what the leader recognises.
     let mut run = Run::default();
     run.elected(1, 4, &[1, 2, 3], true, 0);

@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, ShareReason, ShareState};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, Offset};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::{Answer, Cause, Kind};
 
 use super::run::{C1, Run, group, of, orders, payload, processed};
@@ -370,4 +370,28 @@ fn what_lies_below_where_a_share_group_began_is_not_for_it() {
     assert_eq!(judged(2, false), each(reset, reset));
     assert_eq!(judged(1, false), each(reset, unknown));
     assert_eq!(judged(2, true), each(unknown, unknown), "the group says that it is done with them, and it is not");
+}
+
+/// Two members have two records each. One of them dies before `poll()` returns its own, and then the other hears that its group is gone.
+#[test]
+fn what_a_share_group_gave_to_a_member_that_reads_no_more_is_unseen_because_of_that() {
+    let judged = |gives_up: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        for (offset, value) in (0..).zip(["a", "b"]) {
+            run.sent_and_appended(offset, value, 1, 4, offset as i64);
+            run.acked(offset, offset as i64, -1);
+        }
+        got(&mut run, 1, "b");
+        run.killed(C2);
+        if gives_up {
+            let (partition, position, error) =
+                (TopicPartition::of("-", -1), Offset::NONE, ErrorCode::GROUP_ID_NOT_FOUND);
+            run.say(C1, Fact::PollFailed { partition, position, error });
+        }
+        run.ends_with(1, &["a", "b"]);
+        unseen(&run)
+    };
+    assert_eq!(judged(true), [(0, Some(Cause::ConsumerGaveUp), Answer::Yes)]);
+    assert_eq!(judged(false), [(0, Some(Cause::Unknown), Answer::No)]);
 }
