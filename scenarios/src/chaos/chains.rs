@@ -45,7 +45,7 @@ struct Story<'s> {
 }
 
 /// How long what is done lasts, if nothing of the story ends it earlier.
-const LASTS: [&str; 4] = ["15s", "30s", "45s", "60s"];
+const LASTS: [&str; 4] = ["15s", "30s", "60s", "60s"];
 
 impl Story<'_> {
     /// A follower leaves the ISR, what it lacks is committed, the leader falls, and the follower is back.
@@ -54,9 +54,9 @@ impl Story<'_> {
         let behind = self.falls_behind(when, follower);
         let gone = self.isr_changed(format!("without {follower}"));
         self.mark(When::Fact(gone));
-        let when = self.work();
+        let when = if self.dice.chance(3, 4) { When::Fact(self.work()) } else { When::Later(1, 10_000) };
         let leader = self.leader;
-        self.falls(When::Fact(when), leader);
+        self.falls(when, leader);
         self.leader = self.other(&[follower, leader]).unwrap_or(follower);
         let when = self.election();
         self.ends(When::Fact(when), behind);
@@ -403,19 +403,14 @@ impl Story<'_> {
             "request" => (broker(who), text("controller")),
             _ => (text("controller"), broker(who)),
         };
-        let proposals =
-            table([("api", text("AlterPartition")), ("message", text(kind)), ("from", from), ("to", to)]);
+        let proposals = table([("api", text("AlterPartition")), ("message", text(kind)), ("from", from), ("to", to)]);
         let action = *self.dice.pick(&["hold", "hold", "drop"]);
         self.fault(when, "proposals are slow", action, Value::Table(proposals))
     }
 
     fn answers_are_lost(&mut self, when: When, from: i32, to: i32) -> String {
-        let answers = table([
-            ("api", text("Fetch")),
-            ("message", text("response")),
-            ("from", broker(from)),
-            ("to", broker(to)),
-        ]);
+        let answers =
+            table([("api", text("Fetch")), ("message", text("response")), ("from", broker(from)), ("to", broker(to))]);
         let what = format!("broker {to} gets no answers");
         match self.dice.chance(1, 2) {
             true => self.fault(when, &what, "drop", Value::Table(answers)),

@@ -50,8 +50,8 @@ fn cluster(mut dice: Dice, shape: &mut Shape) -> Table {
     }
     let mut config = Table::new();
     let mut set = |name: &str, value: i64| drop(config.insert(name.to_owned(), Value::Integer(value)));
-    if dice.chance(3, 4) {
-        set("replica.lag.time.max.ms", *dice.pick(&[2_000, 2_000, 10_000, 60_000]));
+    if dice.chance(7, 8) {
+        set("replica.lag.time.max.ms", *dice.pick(&[2_000, 2_000, 2_000, 10_000, 10_000, 60_000]));
     }
     if dice.chance(1, 2) {
         set("replica.socket.timeout.ms", 2_000);
@@ -96,7 +96,7 @@ fn topic(dice: &mut Dice, shape: &Shape) -> Table {
 /// A burst is one batch: all of it is there, or nothing.
 fn producer(dice: &mut Dice, number: u64, shape: &mut Shape) -> Table {
     let name = format!("p{number}");
-    let (burst, bursts) = (dice.number(5, 20), dice.number(2, 5));
+    let (burst, bursts) = (dice.number(5, 20), dice.number(3, 6));
     shape.records += (burst * bursts).unsigned_abs();
     let mut config = table([("acks", text("all")), ("linger.ms", Value::Integer(50))]);
     let mut producer = table([("name", text(&name)), ("topic", text(TOPIC))]);
@@ -112,7 +112,7 @@ fn producer(dice: &mut Dice, number: u64, shape: &mut Shape) -> Table {
     producer.insert("config".into(), Value::Table(config));
     producer.insert("records".into(), Value::Integer(burst * bursts));
     producer.insert("burst".into(), Value::Integer(burst));
-    producer.insert("every".into(), text(*dice.pick(&["200ms", "2s", "5s", "10s", "20s"])));
+    producer.insert("every".into(), text(*dice.pick(&["1s", "2s", "5s", "10s", "20s"])));
     if dice.chance(2, 3) {
         producer.insert("first-after".into(), text(dice.millis(100, 8_000)));
     }
@@ -128,8 +128,7 @@ fn consumer(dice: &mut Dice, number: u64, shape: &mut Shape) -> Table {
     let name = format!("c{number}");
     let reset = *dice.pick(&["earliest", "latest"]);
     let config = table([("auto.offset.reset", text(reset))]);
-    let mut consumer =
-        table([("name", text(&name)), ("topic", text(TOPIC)), ("config", Value::Table(config))]);
+    let mut consumer = table([("name", text(&name)), ("topic", text(TOPIC)), ("config", Value::Table(config))]);
     if dice.chance(2, 3) {
         consumer.insert("starts-after".into(), text(dice.millis(100, 40_000)));
     }

@@ -56,18 +56,24 @@ fn deletions(mut dice: Dice, form: &mut Form) {
     if !dice.chance(1, 16) {
         return;
     }
+    let kafka = cluster(form).get("kafka").and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(topic) = tables(form, "topic").next() else { return };
-    let retention = *dice.pick(&[2_000, 10_000, 60_000]);
+    let retention = *dice.pick(&[2_000, 10_000, 30_000]);
     keep_last(topic, *dice.pick(&[0.0, 0.2]), retention);
     small_segments(&mut dice, topic);
+    if !kafka.starts_with('4') {
+        set(topic, "segment.bytes", *dice.pick(&[500, 1_000]));
+    }
     let name = topic.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     set(cluster(form), "log.cleaner.backoff.ms", 1_000);
+    let keys = dice.number(1, 4);
+    let deleted_at = dice.between(2_000, 12_000);
+    let quiet_until = deleted_at + dice.between(1_000, 3 * retention.unsigned_abs());
     for producer in tables(form, "producer") {
         producer.insert("key".into(), text("k{n%5}"));
         producer.insert("records".into(), Value::Integer(dice.number(1, 20)));
+        producer.insert("first-after".into(), text(format!("{quiet_until}ms")));
     }
-    let keys = dice.number(1, 4);
-    let quiet = dice.between(1_000, 2 * retention.unsigned_abs());
     let mut writes = |name_of: &str, first: u64, records: i64, key: &str| {
         let config = table([("acks", text("all")), ("enable.idempotence", Value::Boolean(true))]);
         let mut producer = table([
@@ -75,7 +81,7 @@ fn deletions(mut dice: Dice, form: &mut Form) {
             ("topic", text(&name)),
             ("config", Value::Table(config)),
             ("records", Value::Integer(records)),
-            ("every", text("200ms")),
+            ("every", text(if name_of == "wakes up" { "1s" } else { "20ms" })),
             ("first-after", text(format!("{first}ms"))),
             ("key", text(key)),
         ]);
@@ -83,24 +89,25 @@ fn deletions(mut dice: Dice, form: &mut Form) {
             producer.insert("tombstones".into(), Value::Boolean(true));
         } else {
             producer.insert("value".into(), text(format!("{name_of} {{n}}")));
+            producer.insert("value-bytes".into(), Value::Integer(if name_of == "wakes up" { 350 } else { 20 }));
         }
         form.sections_mut("producer").push(Value::Table(producer));
     };
-    let deleted_at = dice.between(2_000, 12_000);
     writes("creates", dice.between(0, 1_000), keys, "gone {n}");
     writes("deletes", deleted_at, keys, "gone {n}");
-    writes("wakes up", deleted_at + quiet, dice.number(5, 20), "new {n}");
+    writes("wakes up", quiet_until, dice.number(5, 10), "new {n}");
     let config = table([
         ("auto.offset.reset", text("earliest")),
         ("max.partition.fetch.bytes", Value::Integer(*dice.pick(&[50, 500]))),
         ("max.poll.records", Value::Integer(1)),
     ]);
-    let starts = (deleted_at + quiet).saturating_sub(dice.between(0, 10_000));
+    let processing = dice.between(500, 8_000);
+    let starts = quiet_until.saturating_sub(dice.between(0, processing * keys.unsigned_abs()));
     let reader = table([
         ("name", text("reader")),
         ("topic", text(&name)),
         ("starts-after", text(format!("{starts}ms"))),
-        ("processing", text(dice.millis(100, 8_000))),
+        ("processing", text(format!("{processing}ms"))),
         ("config", Value::Table(config)),
     ]);
     form.sections_mut("consumer").push(Value::Table(reader));
@@ -161,7 +168,9 @@ pub(super) fn spoken(form: &mut Form) -> Vec<&'static str> {
         let protocol = consumer.get("config").and_then(|config| config.get("group.protocol")?.as_str());
         apis.extend(match (consumer.get("kind").and_then(Value::as_str), protocol) {
             (Some("share"), _) => ["ShareGroupHeartbeat", "ShareGroupHeartbeat", "ShareAcknowledge", "ShareFetch"],
-            (_, Some("consumer")) => ["ConsumerGroupHeartbeat", "ConsumerGroupHeartbeat", "OffsetCommit", "OffsetFetch"],
+            (_, Some("consumer")) => {
+                ["ConsumerGroupHeartbeat", "ConsumerGroupHeartbeat", "OffsetCommit", "OffsetFetch"]
+            }
             _ if consumer.contains_key("subscribe") => ["OffsetCommit", "OffsetFetch", "LeaveGroup", "SyncGroup"],
             _ => ["ListOffsets"; 4],
         });
