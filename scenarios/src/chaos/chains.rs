@@ -241,7 +241,7 @@ impl Story<'_> {
     }
 
     fn work(&mut self) -> Table {
-        let times = Value::Integer(self.dice.number(1, 3));
+        let times = Value::Integer(*self.dice.pick(&[1, 1, 1, 2, 3]));
         let leader = ("role", text("leader"));
         match self.dice.between(0, 3) {
             0 => self.about("appended", [leader, ("times", times)]),
@@ -284,7 +284,7 @@ impl Story<'_> {
         match when {
             When::Fact(fact) => {
                 step.insert("when".into(), Value::Table(fact));
-                if self.dice.chance(1, 3) {
+                if self.dice.chance(1, 4) {
                     step.insert("wait".into(), text(self.dice.millis(1, 500)));
                 }
             }

@@ -41,11 +41,11 @@ pub(super) fn add(parts: Parts, form: &mut Form) -> Option<Shape> {
 }
 
 fn cluster(mut dice: Dice, shape: &mut Shape) -> Table {
-    let brokers = *dice.pick(&[2, 3, 3, 3, 3, 4]);
+    let brokers = *dice.pick(&[2, 3, 3, 3, 3, 3, 3, 4]);
     shape.brokers = (1..=brokers).collect();
     shape.replicas.clone_from(&shape.brokers);
     dice.shuffle(&mut shape.replicas);
-    if brokers > 2 && dice.chance(1, 4) {
+    if brokers > 2 && dice.chance(1, 8) {
         shape.replicas.pop();
     }
     let mut config = Table::new();
