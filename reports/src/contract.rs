@@ -36,11 +36,15 @@ pub struct Contract {
 
 const PID_STATE_RETAINED: &str = "pid_state_retained";
 const APPEND_FENCE: &str = "append_fence_after_error";
+const ISR_BROKER_EPOCH: &str = "isr_broker_epoch";
 const SHARE_ASSIGNMENT_REPEATED: &str = "share_assignment_repeated";
+
+/// `AlterPartition` before 3.5 names a broker and not its incarnation.
+const REPLACED: &str = "before 3.5 a leader's proposal names no process, and that of a broker that has been replaced lets the next one in: KIP-903";
 
 impl Contract {
     /// Fixes without which a version promises less than its documentation says, by the names of their toggles.
-    pub const FIXES: [&str; 3] = [PID_STATE_RETAINED, APPEND_FENCE, SHARE_ASSIGNMENT_REPEATED];
+    pub const FIXES: [&str; 4] = [PID_STATE_RETAINED, APPEND_FENCE, ISR_BROKER_EPOCH, SHARE_ASSIGNMENT_REPEATED];
 
     fn lacks(&self, fix: &str) -> bool {
         self.lacks.iter().any(|lacked| lacked == fix)
@@ -286,7 +290,9 @@ impl Contract {
                 }
                 Some(_) | None => Permitted::no("a record must arrive in the partition it was sent to"),
             },
-            Kind::Stuck if anomaly.cause == Some(Cause::NoEligibleLeader) => self.permits_unavailability(anomaly),
+            Kind::Stuck if matches!(anomaly.cause, Some(Cause::NoEligibleLeader | Cause::NoLiveReplica)) => {
+                self.permits_unavailability(anomaly)
+            }
             Kind::Stuck => stuck::permits(anomaly.cause, self.lacks(SHARE_ASSIGNMENT_REPEATED)),
             Kind::StaleEndOffset => match anomaly.cause {
                 Some(Cause::LogReplaced) => Permitted::yes("the log no longer had what it had been told to have"),
@@ -363,6 +369,10 @@ impl Contract {
                 Some(_) => Permitted::no("what acks=all acknowledged survives as long as one in-sync replica has it"),
                 None => Permitted::unknown("it depends on acks, which is not known"),
             },
+            Cause::ReplacedIncarnationJoined if self.lacks(ISR_BROKER_EPOCH) => Permitted::yes(REPLACED),
+            Cause::ReplacedIncarnationJoined => {
+                Permitted::no("since 3.5 a process that has been replaced is not let into the ISR: KIP-903")
+            }
             Cause::DiskLiedAboutSync => {
                 Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
             }
@@ -406,6 +416,9 @@ impl Contract {
     }
 
     fn permits_unavailability(&self, anomaly: &Anomaly) -> Permitted {
+        if anomaly.cause == Some(Cause::NoLiveReplica) {
+            return Permitted::yes("no setting lets a broker lead that does not run");
+        }
         match anomaly.topic.as_deref().and_then(|name| self.topic(name)) {
             Some(TopicContract { unclean_leader_election: false, .. }) => Permitted::yes(
                 "unclean.leader.election.enable=false waits for an in-sync replica rather than lose records",

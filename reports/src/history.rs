@@ -59,6 +59,8 @@ pub struct Sent {
     pub value: Option<Payload>,
     /// What the application was told.
     pub outcome: Outcome,
+    /// When it was sent.
+    pub sent_at: Instant,
     /// When it was told.
     pub told_at: Option<Instant>,
     /// The first `send()` of the same logical record; its own index if it is that.
@@ -352,9 +354,9 @@ impl History {
         &mut self,
         id: RecordId,
         topic: &str,
-        key: Option<&Payload>,
-        value: Option<&Payload>,
+        (key, value): (Option<&Payload>, Option<&Payload>),
         of: Option<RecordId>,
+        at: Instant,
     ) {
         let digest = self.digest(topic, key, value);
         // A resend repeats the content; what claims to be one and does not is a record of its own.
@@ -373,6 +375,7 @@ impl History {
             key: key.cloned(),
             value: value.cloned(),
             outcome: Outcome::Pending,
+            sent_at: at,
             told_at: None,
             root,
             topic: self.last_topic,
@@ -496,7 +499,7 @@ impl Observer for History {
         self.observe_rewrites(event);
         match &event.fact {
             Fact::RecordSent { record, topic, key, value, resend_of } => {
-                self.sent(*record, topic, key.as_ref(), value.as_ref(), *resend_of);
+                self.sent(*record, topic, (key.as_ref(), value.as_ref()), *resend_of, event.time);
             }
             Fact::RecordBatched { record, partition, .. } => {
                 let partition = self.partition(partition);

@@ -93,7 +93,7 @@ pub enum Fact {
         /// Whether the previous stop was clean.
         clean: bool,
         /// From where to where records are missing that nobody deleted: the end of a segment went with the power, and the next one was
-        /// there all the same. The last such place.
+        /// there all the same. The last such place; of a compacted log only its end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hole: Option<(Offset, Offset)>,
     },

@@ -36,7 +36,9 @@ pub(super) enum Scanned {
     },
     /// The end of the file, exactly after a batch.
     End,
-    /// Something that is no batch, or not all of one. There is no going on from here.
+    /// Not all of a batch, and the file is over.
+    Torn,
+    /// Something that is no batch. There is no going on from here.
     Broken,
 }
 
@@ -66,7 +68,7 @@ impl BatchScanner {
                     self.window_at = self.position;
                     // It is torn. To go on would be to go on for ever, as with a disk that gives less than it has.
                     if self.window.len() < needed {
-                        return Ok(Scanned::Broken);
+                        return Ok(Scanned::Torn);
                     }
                 }
                 Err(_) => return Ok(Scanned::Broken),

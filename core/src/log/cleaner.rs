@@ -186,7 +186,7 @@ impl UnifiedLog {
                 let batch = match scanner.next(ctx.storage())? {
                     Scanned::Batch { batch, .. } => batch,
                     Scanned::End => break,
-                    Scanned::Broken => return Err(segment.damaged()),
+                    Scanned::Torn | Scanned::Broken => return Err(segment.damaged()),
                 };
                 if batch.is_control() || batch.last_offset() < todo.first_dirty {
                     continue;
@@ -244,7 +244,7 @@ impl UnifiedLog {
                 let batch = match scanner.next(ctx.storage())? {
                     Scanned::Batch { batch, .. } => batch,
                     Scanned::End => break,
-                    Scanned::Broken => return Err(original.damaged()),
+                    Scanned::Torn | Scanned::Broken => return Err(original.damaged()),
                 };
                 if piece.read + batch.size_in_bytes() > COPY_BYTES {
                     self.append_piece(&mut cleaned, &mut piece, ctx)?;

@@ -122,7 +122,7 @@ impl UnifiedLog {
                 let batch = match scanner.next(storage)? {
                     Scanned::Batch { batch, .. } => batch,
                     Scanned::End => break,
-                    Scanned::Broken => return Err(segment.damaged()),
+                    Scanned::Torn | Scanned::Broken => return Err(segment.damaged()),
                 };
                 if let Some(txn) = producers.update(&batch) {
                     if rebuilds_index {

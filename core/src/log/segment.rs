@@ -328,7 +328,7 @@ impl LogSegment {
             match scanner.next(storage)? {
                 Scanned::Batch { batch, .. } => into.push(batch),
                 Scanned::End => return Ok(()),
-                Scanned::Broken => return Err(self.damaged()),
+                Scanned::Torn | Scanned::Broken => return Err(self.damaged()),
             }
         }
     }
@@ -347,7 +347,7 @@ impl LogSegment {
             let batch = match scanner.next(storage)? {
                 Scanned::Batch { batch, .. } => batch,
                 Scanned::End => return Ok(None),
-                Scanned::Broken => return Err(self.damaged()),
+                Scanned::Torn | Scanned::Broken => return Err(self.damaged()),
             };
             if batch.max_timestamp() < timestamp || batch.last_offset() < from {
                 continue;

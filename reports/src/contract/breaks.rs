@@ -1,6 +1,6 @@
 //! Which invariants may break, after what brokers and disks have been through.
 
-use super::{APPEND_FENCE, Contract, Permitted};
+use super::{APPEND_FENCE, Contract, ISR_BROKER_EPOCH, Permitted, REPLACED};
 use crate::invariants::{Broken, Invariant};
 
 /// `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending. Until it knows the next one it
@@ -58,6 +58,9 @@ impl Contract {
         });
         if after.committed_after_drop && endurance != Endurance::SyncedSurvives {
             return Permitted::yes(DROPPED);
+        }
+        if after.replaced_in_isr && self.lacks(ISR_BROKER_EPOCH) && endurance != Endurance::SyncedSurvives {
+            return Permitted::yes(REPLACED);
         }
         if after.unclean_election && endurance != Endurance::SyncedSurvives {
             return Permitted::yes("a replica that lacked committed records was elected uncleanly");

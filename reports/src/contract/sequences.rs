@@ -36,7 +36,7 @@ pub(super) fn permits_taking_for_another(producer: Option<&ProducerContract>) ->
             Permitted::no("a producer since 2.5 uses no sequence twice in one epoch")
         }
         Some(_) => Permitted::yes(
-            "before 2.5 the batches behind one that failed at delivery.timeout.ms get its sequences, written or not: KAFKA-14397",
+            "a client before 2.5 uses sequences again in the same epoch: those of a batch that failed at delivery.timeout.ms, written or not (KAFKA-14397), and all once its records are deleted",
         ),
         None => Permitted::unknown("it depends on the version of the producer, which is not known"),
     }

@@ -28,7 +28,7 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
             "since 4.1 a coordinator tells a member of a share group what it has until the member has heard it",
         ),
         Some(Cause::LogEndsWithHole) => Permitted::yes(
-            "unsynced records may go with the power, and nobody can fetch up to the end of a log that ends with a hole until something is written behind it",
+            "what goes with the power, or is cut off where a cleaner has been, may leave a hole at the end of a log, and nobody can fetch up to there until something is written behind it",
         ),
         Some(Cause::SentAgainForEver) => {
             Permitted::yes("what failed is the application's to repeat, and it repeats it without an end")

@@ -45,6 +45,8 @@ causes! {
         "nobody was in sync or eligible any more, and the last known leader was elected, whatever its log still had";
     InSyncCopiesOverruled = "in-sync-copies-overruled",
         "a replica that had lost the record led on while others in sync still had it, and they cut their logs to match";
+    ReplacedIncarnationJoined = "replaced-incarnation-joined",
+        "the leader asked for a broker's place in the ISR, and the next process of that broker, which lacked the record, got it";
     UnsyncedDataLostWithPower = "unsynced-data-lost-with-power",
         "the record was in the page cache of a machine that lost power, not on its disk";
     EpochsLostWithPower = "epochs-lost-with-power",
@@ -182,6 +184,8 @@ causes! {
         "a leader lost what it had appended, led on in the same epoch and appended something else, and nothing tells the two apart";
     NoEligibleLeader = "no-eligible-leader",
         "no replica that may lead is alive";
+    NoLiveReplica = "no-live-replica",
+        "an unclean election would take any replica, and the process of none runs";
     AcquisitionLockExpired = "acquisition-lock-expired",
         "a member of the share group kept the record for longer than group.share.record.lock.duration.ms, and the leader gave it to somebody else";
     AcquisitionForgotten = "acquisition-forgotten",

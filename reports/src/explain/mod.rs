@@ -185,7 +185,9 @@ fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, t
 type Enough<'e> = &'e dyn Fn(Cause) -> bool;
 
 fn lost_write(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
-    let known = why_rewritten::explain(lineage, anomaly).or_else(|| why_removed::deleted(lineage, anomaly));
+    let known = why_rewritten::explain(lineage, anomaly)
+        .or_else(|| taken_for_another::explain(lineage, anomaly))
+        .or_else(|| why_removed::deleted(lineage, anomaly));
     if let Some(tale) = known {
         return tale;
     }
@@ -200,9 +202,9 @@ fn lost_write(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> 
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: Enough<'_>) -> Tale {
     match anomaly.kind {
         Kind::LostWrite => lost_write(lineage, anomaly, contract),
-        Kind::InconsistentOffsets => {
-            why_rewritten::explain(lineage, anomaly).unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract))
-        }
+        Kind::InconsistentOffsets => why_rewritten::explain(lineage, anomaly)
+            .or_else(|| taken_for_another::explain(lineage, anomaly))
+            .unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract)),
         Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
         Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),
         Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),

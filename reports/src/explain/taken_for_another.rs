@@ -2,7 +2,9 @@
 //!
 //! Source: KAFKA-14397 (open): a batch that fails at delivery.timeout.ms may have been written, and a client before 2.5 gives
 //! its sequence to the batches behind it all the same (`TransactionManager.adjustSequencesDueToFailedBatch`). Since 2.5
-//! (KIP-360) it begins a new epoch instead, in which no sequence was used before.
+//! (KIP-360) it begins a new epoch instead, in which no sequence was used before. KAFKA-5494, KIP-360: a client before 2.5 whose records are all
+//! deleted hears UNKNOWN_PRODUCER_ID and begins at sequence 0 in the same epoch (`TransactionManager.canRetry`); a leader that lost its power may
+//! have the deleted records back, and knows them by these sequences.
 
 use ackproof_core::fact::Fact;
 use ackproof_core::types::{RecordId, TopicPartition};
@@ -12,10 +14,13 @@ use super::cause::Cause;
 use super::lineage::{At, Lineage};
 use super::story::Mark;
 use super::telling::Telling;
+use crate::anomaly::Anomaly;
 
-/// The story of a record whose acknowledgement speaks of another one.
-pub(super) fn explain(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition) -> Option<Tale> {
-    lineage.attempts(record).into_iter().find_map(|attempt| of_attempt(lineage, attempt, partition))
+/// The story of a record whose acknowledgement speaks of another one; of two that were told of at one offset, either may be it.
+pub(super) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let partition = Tale::partition(anomaly)?;
+    let records = anomaly.other_record.into_iter().chain(anomaly.record);
+    records.flat_map(|record| lineage.attempts(record)).find_map(|attempt| of_attempt(lineage, attempt, &partition))
 }
 
 fn of_attempt(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition) -> Option<Tale> {

@@ -22,7 +22,6 @@ use super::lineage::{At, Lineage, Origin, REACH};
 use super::nodes::leaves_hole_at;
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
-use super::taken_for_another;
 use crate::anomaly::{Anomaly, Kind};
 use crate::contract::Contract;
 
@@ -48,9 +47,6 @@ pub(super) struct Promise {
 
 pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
-    if let Some(tale) = taken_for_another::explain(lineage, record, &partition) {
-        return tale;
-    }
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
         Some(mut promise) => {
             let mut tale = follow(lineage, record, &partition, &promise);
@@ -65,6 +61,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
             {
                 tale.cause = Cause::CorruptRecord;
                 tale.steps.push(step(lineage, at));
+                tale.steps.sort_by_key(|step| step.event);
+            }
+            if tale.cause == Cause::Unknown
+                && let Some(places) = behind_a_torn_write(lineage, &promise)
+            {
+                tale.cause = Cause::CorruptTail;
+                tale.steps.extend(places.into_iter().map(|at| step(lineage, at)));
                 tale.steps.sort_by_key(|step| step.event);
             }
             if contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.flush_messages == 1) {
@@ -90,6 +93,23 @@ fn unreadable(lineage: &Lineage<'_>, partition: &TopicPartition, offset: i64) ->
         _ => false,
     };
     lineage.events.iter().position(failed)
+}
+
+/// The record was appended behind what a write that failed half-way had left, and the broker cannot read its log any more (KAFKA-10778).
+fn behind_a_torn_write(lineage: &Lineage<'_>, promise: &Promise) -> Option<[At; 2]> {
+    let leader = NodeId::Broker(promise.leader);
+    let failed = |at: &At, what: &dyn Fn(&str) -> bool| match &lineage.events[*at] {
+        Event { node, fact: Fact::StorageFailed { what: said }, .. } => *node == leader && what(said),
+        _ => false,
+    };
+    let torn = |said: &str| said.starts_with("appending to ") && said.ends_with("after a part of the write");
+    let torn = (0..promise.append).rfind(|at| failed(at, &torn))?;
+    let ends =
+        |at: &At| lineage.events[*at].node == leader && matches!(lineage.events[*at].fact, Fact::LogLoaded { .. });
+    let recovered = (torn..promise.append).any(|at| ends(&at));
+    let damaged = |said: &str| said.starts_with("loading the logs: ") && said.ends_with(" is damaged below its end");
+    let unread = (promise.append..lineage.events.len()).rfind(|at| failed(at, &damaged))?;
+    (!recovered).then_some([torn, unread])
 }
 
 /// Every record was synced before it was acknowledged, and went with the power all the same: the disk had lied.
@@ -257,7 +277,36 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
     let fate = fate(lineage, partition, promise);
     let (cause, mut contributing) = cause(lineage, partition, promise, &fate);
     contributing.retain(|other| *other != cause && *other != Cause::Unknown);
-    Tale { contributing, ..Tale::new(cause, steps(lineage, record, partition, promise, &fate, cause)) }
+    let mut told = steps(lineage, record, partition, promise, &fate, cause);
+    if let (Cause::ReplacedIncarnationJoined, Some(decision)) = (cause, &fate.decision) {
+        let places = replaced_incarnation(lineage, partition, decision).into_iter().flatten();
+        told.extend(places.map(|at| step(lineage, at)));
+        told.sort_by_key(|step| step.event);
+        told.dedup_by_key(|step| step.event);
+    }
+    Tale { contributing, ..Tale::new(cause, told) }
+}
+
+/// The elected broker had lost the record with its process, and got into the ISR by what a leader had asked for that process: where that was
+/// asked, where the next process was registered, and where it was let in (KIP-903).
+fn replaced_incarnation(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> Option<[At; 3]> {
+    decision.taken?;
+    let NodeId::Broker(elected) = lineage.events[decision.became].node else { return None };
+    let last = |before: At, wanted: &dyn Fn(&Fact) -> bool| {
+        lineage.events[..before].iter().rposition(|event| wanted(&event.fact))
+    };
+    let joined = last(decision.place, &|fact| match fact {
+        Fact::IsrChanged { partition: of, from, to, .. } => {
+            of == partition && to.contains(&elected) && !from.contains(&elected)
+        }
+        _ => false,
+    })?;
+    let asked = last(joined, &|fact| match fact {
+        Fact::IsrProposed { partition: of, to, .. } => of == partition && to.contains(&elected),
+        _ => false,
+    })?;
+    let registered = last(joined, &|fact| matches!(fact, Fact::BrokerRegistered { broker, .. } if *broker == elected))?;
+    (asked < registered).then_some([asked, registered, joined])
 }
 
 fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, fate: &Fate) -> (Cause, Vec<Cause>) {
@@ -271,6 +320,9 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         }
         Some(Decision { unclean: true, .. }) => Cause::UncleanElection,
         Some(decision) if has_hole(lineage, promise, &decision) => Cause::UnsyncedDataLostWithPower,
+        Some(decision) if replaced_incarnation(lineage, partition, &decision).is_some() => {
+            Cause::ReplacedIncarnationJoined
+        }
         Some(decision) if overrules(lineage, partition, fate, &decision) => Cause::InSyncCopiesOverruled,
         Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
         Some(decision) if joined_later(lineage, promise, &decision) => Cause::JoinedIsrWithoutIt,
@@ -312,7 +364,7 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         {
             (Cause::IsrShrunkToLeader, vec![mechanism])
         }
-        Cause::InSyncCopiesOverruled | Cause::LastKnownLeaderElected => {
+        Cause::InSyncCopiesOverruled | Cause::LastKnownLeaderElected | Cause::ReplacedIncarnationJoined => {
             let taken = fate.decision.and_then(|decision| decision.taken);
             (mechanism, taken.map(cause_of_taking).into_iter().collect())
         }

@@ -5,9 +5,9 @@
 //! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process. ST-01, ST-02: what recovery
 //! makes of a log after a loss of power (`LogLoader.recoverLog`, `LogSegment.readNextOffset`).
 
-use ackproof_core::fact::{Event, Fact};
+use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, Offset, TopicPartition};
+use ackproof_core::types::{Duration, NodeId, Offset, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -39,7 +39,19 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
         *at < offline && matches!(&lineage.events[*at].fact, Fact::IsrChanged { from, to, .. } if to.len() < from.len())
     }));
     places.sort_unstable();
-    Tale::new(Cause::NoEligibleLeader, places.into_iter().map(|at| step(lineage, at)).collect())
+    let takes_any = contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.unclean_leader_election);
+    let cause =
+        if takes_any && none_runs(lineage, &partition) { Cause::NoLiveReplica } else { Cause::NoEligibleLeader };
+    Tale::new(cause, places.into_iter().map(|at| step(lineage, at)).collect())
+}
+
+/// Whether somebody looked at the replicas at the end, and the process of none was running.
+fn none_runs(lineage: &Lineage<'_>, partition: &TopicPartition) -> bool {
+    let mut replicas = lineage.events.iter().rev().filter_map(|event| match &event.fact {
+        Fact::ReplicaSurveyed { partition: of, running, .. } if of == partition => Some(*running),
+        _ => None,
+    });
+    replicas.next() == Some(false) && replicas.all(|running| !running)
 }
 
 /// A follower refused what its leader offered, and both hold records of one epoch that its leader wrote twice over.
@@ -86,7 +98,9 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     };
     let (&name, line) = lineage.partitions.iter().find(|(name, _)| is_about(name))?;
     let leader = NodeId::Broker(line.final_leader?);
-    let loaded = lineage.last_load(name, leader, lineage.events.len())?;
+    let Some(loaded) = lineage.last_load(name, leader, lineage.events.len()) else {
+        return cut_within_cleaned(lineage, name, leader);
+    };
     let ends_so = match &lineage.events[loaded].fact {
         Fact::LogLoaded { log_end, hole, .. } => hole.is_some_and(|(_, to)| to == *log_end),
         _ => false,
@@ -96,10 +110,50 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
             Fact::Appended { partition: of, .. } | Fact::Truncated { partition: of, .. } => of == name,
             _ => false,
         });
+    if !ends_so || has_changed {
+        return cut_within_cleaned(lineage, name, leader);
+    }
     let power = lineage.last_power_loss(leader, 0, loaded)?;
     let mut telling = Telling::new(lineage);
     telling.tell_all([power, loaded]);
-    (ends_so && !has_changed).then(|| Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
+    Some(Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
+}
+
+/// The same without a loss of power: a cleaner left nothing of the records up to where the log was cut later.
+fn cut_within_cleaned(lineage: &Lineage<'_>, name: &TopicPartition, leader: NodeId) -> Option<Tale> {
+    let of_leader = |at: &At| lineage.events[*at].node == leader;
+    let last = |wanted: &dyn Fn(&Fact) -> bool| {
+        (0..lineage.events.len()).rev().filter(of_leader).find(|at| wanted(&lineage.events[*at].fact))
+    };
+    let cut = last(&|fact| matches!(fact, Fact::Truncated { partition, .. } if partition == name))?;
+    let Fact::Truncated { to: end, .. } = &lineage.events[cut].fact else { return None };
+    let grown = last(&|fact| matches!(fact, Fact::Appended { partition, .. } if partition == name));
+    let cleaned = last(&|fact| matches!(fact, Fact::Cleaned { partition, to, .. } if partition == name && to >= end))?;
+    if cleaned > cut || grown.is_some_and(|grown| grown > cut) {
+        return None;
+    }
+    let mut telling = Telling::new(lineage);
+    telling.tell_all([cleaned, cut]);
+    Some(Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
+}
+
+/// So much time before the end a partition that gets on has got on.
+const IN_MOTION: Duration = Duration::from_secs(30);
+
+/// The run ended while an application was going round in circles; what it sent last was still on its way.
+fn in_motion(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let end = lineage.events.last()?.time;
+    let got_on = |event: &Event| match &event.fact {
+        Fact::HighWatermarkAdvanced { partition, role: Role::Leader, .. } => {
+            let is_about = note.starts_with(&format!("{partition}: "))
+                || note.contains(&format!(" of {partition}, which ends at "));
+            is_about && end.since(event.time) <= IN_MOTION
+        }
+        _ => false,
+    };
+    lineage.events.iter().rfind(|event| got_on(event))?;
+    contract.producers.iter().find_map(|producer| sent_for_ever(lineage, producer.client, contract))
 }
 
 /// Something waits although its partition is led: what the client did, and the faults that nobody has healed.
@@ -127,7 +181,8 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| sent_for_ever(lineage, unsent(anomaly, contract)?, contract))
         .or_else(|| parted_in_one_epoch(lineage, anomaly))
         .or_else(|| parted_without_epochs(lineage, anomaly))
-        .or_else(|| ends_with_hole(lineage, anomaly));
+        .or_else(|| ends_with_hole(lineage, anomaly))
+        .or_else(|| in_motion(lineage, anomaly, contract));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
 }
 

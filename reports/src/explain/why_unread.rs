@@ -104,11 +104,12 @@ fn told_once(lineage: &Lineage<'_>, unread: &Unread<'_>, contract: &Contract) ->
     }
     let members = lineage.events.iter().filter_map(|event| match &event.fact {
         Fact::GroupMemberSurveyed { group, member, assigned, .. } => {
-            (group == unread.group && unread.is_in(assigned)).then_some(member.as_str())
+            (group == unread.group && unread.is_in(assigned)).then_some((event.node, member.as_str()))
         }
         _ => None,
     });
-    let given: Vec<At> = members.map(|member| given_unheard(lineage, unread, member)).collect::<Option<_>>()?;
+    let unheard = |(coordinator, member)| given_unheard(lineage, unread, coordinator, member);
+    let given: Vec<At> = members.map(unheard).collect::<Option<_>>()?;
     let mut telling = Telling::new(lineage);
     for at in given.iter().copied() {
         telling.tell(at);
@@ -118,8 +119,9 @@ fn told_once(lineage: &Lineage<'_>, unread: &Unread<'_>, contract: &Contract) ->
     (!given.is_empty()).then(|| Tale::new(Cause::AssignmentToldOnce, telling.into_steps()))
 }
 
-/// Where a member was given the partition, if it has not heard so since.
-fn given_unheard(lineage: &Lineage<'_>, unread: &Unread<'_>, member: &str) -> Option<At> {
+/// Where a member was given the partition, if it has not heard so since. A coordinator that died between its decision and its answer said
+/// nothing of it to anybody: then the next one has read of it.
+fn given_unheard(lineage: &Lineage<'_>, unread: &Unread<'_>, coordinator: NodeId, member: &str) -> Option<At> {
     let (mut given, mut is_heard) = (None, false);
     for (at, event) in lineage.events.iter().enumerate() {
         let (group, whose, has_it) = match &event.fact {
@@ -140,6 +142,10 @@ fn given_unheard(lineage: &Lineage<'_>, unread: &Unread<'_>, member: &str) -> Op
             (given, is_heard) = (Some(at), false);
         }
     }
+    let read = |event: &Event| {
+        event.node == coordinator && matches!(event.fact, Fact::GroupsLoaded { groups, .. } if groups > 0)
+    };
+    let given = given.or_else(|| lineage.events.iter().rposition(read));
     given.filter(|_| !is_heard)
 }
 

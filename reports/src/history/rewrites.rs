@@ -121,9 +121,10 @@ impl Survivor<'_> {
 }
 
 impl PartitionHistory {
-    /// Whether the record that stood at an offset when it was told of was deleted by the rules.
-    pub(crate) fn was_deleted(&self, offset: Offset, told: Instant) -> bool {
-        self.removal.was_deleted(offset, self.rewrites.held(offset, told))
+    /// Whether the record that stood at an offset when it was told of was deleted by the rules: not before it was sent.
+    pub(crate) fn was_deleted(&self, offset: Offset, sent: Instant, told: Instant) -> bool {
+        let (since, until) = self.rewrites.held(offset, told);
+        self.removal.was_deleted(offset, (since.max(sent), until))
     }
 
     /// Whether it was this copy that a client worked on at that time.

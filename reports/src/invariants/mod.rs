@@ -231,6 +231,9 @@ pub struct Circumstances {
     /// Whether a leader had committed after that, so that it may not have waited for whom the controller had let in.
     #[serde(default)]
     pub committed_after_drop: bool,
+    /// Whether the next process of a broker got the place in the ISR that the leader had asked for the one before.
+    #[serde(default)]
+    pub replaced_in_isr: bool,
     /// Whether a member of the ISR other than the leader had everything committed, and its machine no loss behind it.
     #[serde(default)]
     pub intact_in_sync: bool,
@@ -282,6 +285,7 @@ impl Invariants {
             unclean_election: partition.is_some_and(|partition| partition.decided.unclean),
             dropped_proposal: leader.is_some_and(|leads| leads.forgot),
             committed_after_drop: partition.is_some_and(|partition| partition.committed_after_drop),
+            replaced_in_isr: partition.is_some_and(|partition| !partition.replaced_in_isr.is_empty()),
             intact_in_sync: partition.is_some_and(|partition| self.view.has_intact_follower(partition)),
             power_losses: count(ordeal.lossy.iter().filter(|broker| concerns(**broker)).count()),
             harmed_disks: count(ordeal.harmed.iter().filter(harms).count()),

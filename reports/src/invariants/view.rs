@@ -89,6 +89,10 @@ pub(super) struct PartitionView {
     pub(super) overruled: Option<Batch>,
     /// Whether a leader that had dropped a proposal went on to commit: it may not have waited for whom the controller let in.
     pub(super) committed_after_drop: bool,
+    /// Brokers for whose place in the ISR the leader has asked, and whose processes have been replaced since.
+    replaced: BTreeSet<i32>,
+    /// Those of them that got it, and have not been seen with what was committed.
+    pub(super) replaced_in_isr: BTreeSet<i32>,
 }
 
 impl PartitionView {
@@ -111,6 +115,8 @@ impl PartitionView {
             leaders: BTreeMap::new(),
             overruled: None,
             committed_after_drop: false,
+            replaced: BTreeSet::new(),
+            replaced_in_isr: BTreeSet::new(),
         }
     }
 
@@ -129,6 +135,28 @@ impl PartitionView {
         let committed = self.committed.high_watermark;
         let has_it = |member: &i32| self.replica(*member).is_some_and(|replica| replica.log.end >= committed);
         self.committed_after_drop &= !self.decided.isr.iter().all(has_it);
+    }
+
+    /// A new process of a broker is registered. Whoever has asked for the place of the one before does not know.
+    fn registered(&mut self, broker: i32) {
+        let asked = |leads: &Leadership| leads.proposed.as_ref().is_some_and(|isr| isr.contains(&broker));
+        if !self.decided.isr.contains(&broker) && self.presumed_leaders().any(|(.., leads)| asked(leads)) {
+            self.replaced.insert(broker);
+        }
+    }
+
+    /// The controller has decided on an ISR.
+    fn decided_on(&mut self, isr: &[i32]) {
+        self.replaced_in_isr.extend(self.replaced.iter().filter(|broker| isr.contains(broker)));
+        self.replaced.retain(|broker| !isr.contains(broker));
+        self.decided.isr = isr.to_vec();
+    }
+
+    /// A follower that has everything by now does no harm any more.
+    fn has_up_to(&mut self, broker: i32, end: i64) {
+        if end >= self.committed.high_watermark {
+            self.replaced_in_isr.remove(&broker);
+        }
     }
 
     fn replica_mut(&mut self, broker: i32) -> &mut ReplicaView {
@@ -292,10 +320,9 @@ impl ClusterView {
                 let index = self.partition(partition);
                 // One decision may elect a leader and change the ISR: then both facts stand side by side.
                 let with_leader = self.changed_with == Some((index, event.sequence.saturating_sub(1)));
-                let decided = &mut self.partitions[index].decided;
-                let before = decided.partition_epoch;
-                decided.isr.clone_from(to);
-                decided.partition_epoch = partition_epoch.0;
+                let before = self.partitions[index].decided.partition_epoch;
+                self.partitions[index].decided_on(to);
+                self.partitions[index].decided.partition_epoch = partition_epoch.0;
                 Some((index, Change::Isr { partition_epoch: before, with_leader }))
             }
             Fact::EligibleLeadersChanged { partition, elr, last_known_elr } => {
@@ -315,6 +342,7 @@ impl ClusterView {
             // Before, it may run and find out what its disk has lost; nobody counts on it yet.
             Fact::BrokerRegistered { broker, .. } => {
                 self.down.remove(broker);
+                self.partitions.iter_mut().for_each(|partition| partition.registered(*broker));
                 None
             }
             Fact::DiskHarmed { .. } => {
@@ -334,6 +362,8 @@ impl ClusterView {
                 let replica = partition.replicas.entry(broker).or_default();
                 let before = replica.log.last_epoch(&partition.committed);
                 replica.log.append(batch, &partition.committed);
+                let end = replica.log.end;
+                partition.has_up_to(broker, end);
                 Some((index, Change::Appended { broker, batch, before }))
             }
             Fact::HighWatermarkAdvanced { partition, role, to, .. } => {
@@ -426,6 +456,7 @@ impl ClusterView {
                 let index = self.partition(partition);
                 let leads = self.partitions[index].replica_mut(broker).leads.as_mut()?;
                 leads.proposed = Some(to.clone());
+                self.partitions[index].replaced.clear();
                 Some((index, Change::LeaderIsr(broker)))
             }
             Fact::IsrAdopted { partition, isr, partition_epoch } => {

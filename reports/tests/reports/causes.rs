@@ -1,8 +1,8 @@
 //! Every cause of the catalog by mechanism, from facts alone; beside each what must not be called so.
 
-use ackproof_core::fact::{Fact, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{Fact, LogStartReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
@@ -868,6 +868,138 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
     run.elected(2, 5, &[2, 3], true, 0);
     run.ends_with(2, &[]);
     check(&run, &of(false), lost, Cause::AcknowledgedBeforeReplicated, &[], Answer::No);
+}
+
+/// Record 0 is acknowledged and deleted. The producer, told UNKNOWN_PRODUCER_ID, begins at sequence 0 in the same epoch (before 2.5); the leader,
+/// which lost its power, has record 0 back and takes record 1 for it.
+#[test]
+fn cr_03_acknowledged_for_a_record_that_was_deleted_and_came_back() {
+    let of = |bumps_epoch: bool| {
+        let contract =
+            with_producer(acks(-1), |producer| (producer.idempotence, producer.bumps_epoch) = (true, bumps_epoch));
+        with_topic(contract, |topic| topic.flush_messages = 1)
+    };
+    let history = |second_is_recognised: bool, deleted_late: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let first = run.transmits_under(1, 1, 1, (7, 0, 0));
+        run.appends_under(first, 1, 4, 0, (7, 0, 0));
+        run.acked(0, 0, -1);
+        let deletes = |run: &mut Run| {
+            let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::DeleteRecords);
+            run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+        };
+        if !deleted_late {
+            deletes(&mut run);
+        }
+        run.lost_power(1);
+        run.loaded(1, 1);
+        run.sent(1, "b");
+        run.batched(1, 2);
+        let second = run.transmits_under(2, 1, 1, (7, 0, 0));
+        if second_is_recognised {
+            let found = Fact::DuplicateDetected {
+                partition: orders(),
+                base_offset: Offset(0),
+                producer_id: 7,
+                producer_epoch: ProducerEpoch(0),
+                base_sequence: Sequence(0),
+            };
+            run.because(second, NodeId::Broker(1), found);
+        }
+        run.acked(1, 0, -1);
+        if deleted_late {
+            deletes(&mut run);
+        }
+        run.ends_with(1, &["a"]);
+        run
+    };
+    let (early, cause) = (history(true, false), Cause::AcknowledgedForAnother);
+    for kind in [Kind::InconsistentOffsets, Kind::LostWrite] {
+        check(&early, &of(false), kind, cause, &[], Answer::Yes);
+        check(&early, &of(true), kind, cause, &[], Answer::No);
+    }
+    // What deletes it later may have deleted it, as far as anybody was told; the offset has two values all the same.
+    let (late, _) = history(true, true).explain(&of(false));
+    assert_eq!(late.of_kind(Kind::LostWrite).count(), 0);
+    check(&history(true, true), &of(false), Kind::InconsistentOffsets, cause, &[], Answer::Yes);
+    let (unknown, _) = history(false, false).explain(&of(false));
+    let causes: Vec<_> = unknown.of_kind(Kind::InconsistentOffsets).map(|found| found.cause).collect();
+    assert_eq!(causes.len(), 1);
+    assert_ne!(causes[0], Some(cause), "nobody took it for another");
+}
+
+/// Before 2.8 a leader goes on behind a write that failed half-way; where the next segment has been synced meanwhile, nobody cuts it off, and the
+/// broker does not start (KAFKA-10778).
+#[test]
+fn st_15_behind_a_torn_write_a_log_cannot_be_read_any_more() {
+    const DAMAGED: &str = "loading the logs: 00000000000000000000.log is damaged below its end";
+    let judged = |failure: &str, recovered: bool, at_start: &str| {
+        let failed = |run: &mut Run, what: &str| {
+            run.say(NodeId::Broker(1), Fact::StorageFailed { what: what.into() });
+        };
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        failed(&mut run, failure);
+        if recovered {
+            run.killed(NodeId::Broker(1));
+            run.loaded(1, 0);
+        }
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        run.acked(0, 0, -1);
+        run.killed(NodeId::Broker(1));
+        failed(&mut run, at_start);
+        run.ends_without_leader(&[]);
+        let (judgement, _) = run.explain(&acks(-1));
+        judgement.of_kind(Kind::LostWrite).map(|found| found.cause).collect::<Vec<_>>()
+    };
+    let torn = "appending to orders-0: EIO: input/output error, after a part of the write";
+    assert_eq!(judged(torn, false, DAMAGED), [Some(Cause::CorruptTail)]);
+    assert_eq!(judged("appending to orders-0: EIO: input/output error", false, DAMAGED), [Some(Cause::Unknown)]);
+    assert_eq!(judged(torn, true, DAMAGED), [Some(Cause::Unknown)], "recovery had cut it off before");
+    assert_eq!(judged(torn, false, "the disk is full"), [Some(Cause::Unknown)]);
+}
+
+/// KIP-903: the leader asks for broker 1's place in the ISR; broker 1 loses its power and its log, and its next process gets the place.
+#[test]
+fn re_17_the_next_process_gets_the_place_of_the_one_before() {
+    let before_3_5 = |lacks: bool| {
+        let mut contract = acks(-1);
+        contract.lacks.extend(lacks.then(|| "isr_broker_epoch".to_owned()));
+        contract
+    };
+    let history = |registers_first: bool| {
+        let mut run = Run::default();
+        run.elected(2, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 2, 4, 0);
+        run.copies(1, 4, 0);
+        run.acked(0, 0, -1);
+        run.isr_decided(&[1, 2], &[2]);
+        let asks = |run: &mut Run| {
+            let (from, to) = (vec![2], vec![2, 1]);
+            run.say(NodeId::Broker(2), Fact::IsrProposed { partition: orders(), from, to });
+        };
+        if !registers_first {
+            asks(&mut run);
+        }
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.say(CONTROLLER, Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) });
+        if registers_first {
+            asks(&mut run);
+        }
+        run.isr_decided(&[2], &[2, 1]);
+        run.elected(1, 5, &[2, 1], true, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(1, &[]);
+        run
+    };
+    let (cause, power) = (Cause::ReplacedIncarnationJoined, [Cause::UnsyncedDataLostWithPower]);
+    check(&history(false), &before_3_5(true), Kind::LostWrite, cause, &power, Answer::Yes);
+    check(&history(false), &before_3_5(false), Kind::LostWrite, cause, &power, Answer::No);
+    check(&history(true), &before_3_5(true), Kind::LostWrite, Cause::InSyncCopiesOverruled, &power, Answer::No);
 }
 
 /// Batches 1 and 2 are written; the leader is started again, and knows only batch 2 of the producer.

@@ -6,7 +6,7 @@ use ackproof_core::types::{NodeId, Offset, PartitionEpoch};
 use ackproof_reports::{Answer, Invariant};
 
 use super::invariants::{Replication, broken, first};
-use super::run::{Run, orders};
+use super::run::{Run, acks, orders};
 
 /// Brokers 1 and 2 are in sync, and the leader knows that they have both records.
 fn two_committed() -> Run {
@@ -177,4 +177,40 @@ fn a_leader_that_dropped_its_proposal_as_kafka_does_commits_without_whom_the_con
             assert_eq!(answer(unknown, Commits::After, invariant), Some(Answer::No), "{invariant}: {unknown:?}");
         }
     }
+}
+
+/// The leader asks for broker 3's place in the ISR; broker 3 loses its power and its log, and its next process gets the place, and leads.
+#[test]
+fn before_3_5_the_next_process_gets_the_place_of_the_one_before() {
+    let judged = |lacks: bool, asks_late: bool, catches_up: bool| {
+        let mut run = two_committed();
+        run.copies(3, 4, 0);
+        run.copies(3, 4, 1);
+        run.proposes(1, &[1, 2], &[1, 2, 3]);
+        run.lost_power(3);
+        run.loaded(3, 0);
+        run.registered(3);
+        if asks_late {
+            run.proposes(1, &[1, 2], &[1, 2, 3]);
+        }
+        run.isr_decided(&[1, 2], &[1, 2, 3]);
+        if catches_up {
+            run.copies(3, 4, 0);
+            run.copies(3, 4, 1);
+            run.lost_power(3);
+            run.loaded(3, 0);
+            run.registered(3);
+        }
+        run.killed(NodeId::Broker(1));
+        run.elected(3, 5, &[2, 3], true, 0);
+        let mut contract = acks(-1);
+        contract.lacks.extend(lacks.then(|| "isr_broker_epoch".to_owned()));
+        let judgement = run.judge(&contract);
+        let found = judgement.broken.iter().find(|broken| broken.invariant == Invariant::LeaderCompleteness);
+        found.map(|found| found.permitted.answer)
+    };
+    assert_eq!(judged(true, false, false), Some(Answer::Yes));
+    assert_eq!(judged(false, false, false), Some(Answer::No), "KIP-903 forbids it");
+    assert_eq!(judged(true, true, false), Some(Answer::No), "it asked for the one that is there");
+    assert_eq!(judged(true, false, true), Some(Answer::No), "the one that joined had everything once");
 }

@@ -1,12 +1,12 @@
 //! What waits for ever, and why: consumers that gave up, applications that go round in circles.
 
-use ackproof_core::fact::Fact;
+use ackproof_core::fact::{Fact, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::contract::OnError;
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use crate::run::{C1, Run, acks, group, orders, with_producer};
+use crate::run::{C1, Run, acks, group, orders, with_producer, with_topic};
 
 const WORLD: NodeId = NodeId::Controller(100);
 const C2: NodeId = NodeId::Client(3);
@@ -193,6 +193,20 @@ fn a_member_of_a_share_group_that_was_not_told_what_it_has_reads_nothing_of_it()
         surveyed(run, "m-1", &[0, 1]);
     };
     assert_eq!(judged(UNREAD, true, &hears), unknown, "it has heard of it, and should read it");
+    let loads = |run: &mut Run, assigned: &[i32]| {
+        run.killed(NodeId::Broker(2));
+        run.say(NodeId::Broker(2), Fact::GroupsLoaded { partition: 0, groups: 1 });
+        surveyed(run, "m-1", assigned);
+    };
+    let died = |run: &mut Run| loads(run, &[0, 1]);
+    assert_eq!(judged(UNREAD, true, &died), [(cause, Answer::Yes)], "the coordinator decided it and died");
+    let heard_and_died = |run: &mut Run| {
+        heard(run, "m-1", 2, &[0, 1]);
+        died(run);
+    };
+    assert_eq!(judged(UNREAD, true, &heard_and_died), unknown, "it was told all the same");
+    let decides_nothing = |run: &mut Run| loads(run, &[0]);
+    assert_eq!(judged(UNREAD, true, &decides_nothing), unknown, "nobody was given it");
     let one_hears = |run: &mut Run| {
         hears(run);
         reconciled(run, "m-2", 2, &[0, 1]);
@@ -265,6 +279,72 @@ fn an_application_that_sends_again_what_fails_each_time_goes_round_in_circles() 
         // Nor is one whose application repeats nothing.
         assert_eq!(stuck(&mut repeated(30, 0), &acks(-1), what), unknown, "{what}");
     }
+}
+
+/// The run ended while the application was still going round in circles: its last records were on their way.
+#[test]
+fn what_an_application_in_a_circle_keeps_in_motion_is_not_stuck_by_itself() {
+    let what = "orders-0: the high watermark 1 of broker 1 waits for the ISR [1, 2, 3] to reach log end offset 2";
+    let resending = with_producer(acks(-1), |producer| producer.on_error = OnError::Resend);
+    let judged = |contract: &Contract, of: &str, pause: u64| {
+        let mut run = repeated(30, 0);
+        let (partition, role) = (TopicPartition::of(of, 0), Role::Leader);
+        run.say(NodeId::Broker(1), Fact::HighWatermarkAdvanced { partition, role, from: Offset(0), to: Offset(1) });
+        run.at(pause);
+        stuck(&mut run, contract, what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(&resending, "orders", 1_000), [(Some(Cause::SentAgainForEver), Answer::Yes)]);
+    assert_eq!(judged(&resending, "orders", 600_000), unknown, "it has stood still for long");
+    assert_eq!(judged(&resending, "payments", 1_000), unknown, "another partition moved");
+    assert_eq!(judged(&acks(-1), "orders", 1_000), unknown, "nobody sends again");
+}
+
+/// The cleaner has taken what newer records of their keys had replaced; then the log is cut, and the newer ones are gone.
+#[test]
+fn a_log_that_is_cut_where_its_cleaner_has_been_ends_with_a_hole() {
+    let what = "c1 is at offset 0 of orders-0, which ends at 5";
+    let judged = |cleaned_to: i64, cleaner: i32, grows: bool| {
+        let mut run = written();
+        let (from, to) = (Offset(0), Offset(cleaned_to));
+        let cleaned = Fact::Cleaned { partition: orders(), from, to, records_before: 7, records_after: 2 };
+        run.say(NodeId::Broker(cleaner), cleaned);
+        run.truncated(1, 9, 5, TruncationReason::Diverged);
+        if grows {
+            run.appends(0, 1, 4, 5);
+        }
+        stuck(&mut run, &acks(-1), what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(7, 1, false), [(Some(Cause::LogEndsWithHole), Answer::Yes)]);
+    assert_eq!(judged(4, 1, false), unknown, "the last record that is left was never cleaned");
+    assert_eq!(judged(7, 2, false), unknown, "it was the cleaner of another replica");
+    assert_eq!(judged(7, 1, true), unknown, "there is something to read at its end");
+}
+
+/// Only broker 1 has the partition, its topic takes unclean leaders, and it waits for one.
+#[test]
+fn an_unclean_election_takes_nobody_who_does_not_run() {
+    let judged = |unclean: bool, running: bool| {
+        let mut run = written();
+        run.killed(NodeId::Broker(1));
+        run.offline(&[1]);
+        run.say(WORLD, Fact::Stuck { what: "orders-0: no leader".into() });
+        run.ends_without_leader(&["a"]);
+        for event in &mut run.events {
+            if let Fact::ReplicaSurveyed { running: runs, .. } = &mut event.fact {
+                *runs = running;
+            }
+        }
+        let contract = with_topic(acks(-1), |topic| topic.unclean_leader_election = unclean);
+        let (judgement, _) = run.explain(&contract);
+        let found: Vec<_> =
+            judgement.of_kind(Kind::Unavailable).map(|found| (found.cause, found.permitted.answer)).collect();
+        found
+    };
+    assert_eq!(judged(true, false), [(Some(Cause::NoLiveReplica), Answer::Yes)]);
+    assert_eq!(judged(true, true), [(Some(Cause::NoEligibleLeader), Answer::No)]);
+    assert_eq!(judged(false, false), [(Some(Cause::NoEligibleLeader), Answer::Yes)]);
 }
 
 /// `poll()` says it of another partition, and nothing else until somebody seeks past it.

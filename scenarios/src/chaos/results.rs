@@ -227,6 +227,8 @@ struct WorldLine {
     failures: Vec<Signature>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     permitted: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unexplained: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     panic: Option<String>,
 }
@@ -393,18 +395,17 @@ impl Results {
     }
 
     fn take_world(&mut self, line: Value) -> Result<(), String> {
-        let WorldLine { world, parts, events, sim_ns, new, failures, permitted, panic } = read(line)?;
+        let WorldLine { world, parts, events, sim_ns, new, failures, permitted, unexplained, panic } = read(line)?;
         let id = self.id(&world, &parts)?;
         if let Some(slot) = new.iter().find(|slot| **slot as usize >= SLOTS) {
             return Err(format!("{slot} in `new` is no pair of states; there are {SLOTS}"));
         }
-        let world = WorldResult { id, events, sim_time: Duration(sim_ns), new, failures, permitted, panic };
+        let sim_time = Duration(sim_ns);
+        let world = WorldResult { id, events, sim_time, new, failures, permitted, unexplained, panic };
         match self.worlds.get_mut(&id) {
             Some(known) => {
-                let is_same = (known.events, known.sim_time) == (world.events, world.sim_time)
-                    && (&known.failures, known.permitted, &known.panic)
-                        == (&world.failures, world.permitted, &world.panic);
-                if !is_same {
+                let anyhow = |world: &WorldResult| WorldResult { new: Vec::new(), ..world.clone() };
+                if anyhow(known) != anyhow(&world) {
                     return Err(format!(
                         "world {} came out otherwise before: the shards were not run by the same ackproof, or it is not deterministic",
                         id.seed
@@ -469,6 +470,7 @@ impl WorldResult {
             new: self.new.clone(),
             failures: self.failures.clone(),
             permitted: self.permitted,
+            unexplained: self.unexplained,
             panic: self.panic.clone(),
         };
         json!(line).to_string()
@@ -522,6 +524,7 @@ impl Report {
             "moments": asked.exhaustive.as_ref().map(|bounds| self.moments(bounds.stride)),
             "left_out": asked.exhaustive.as_ref().map(Bounds::left_out),
             "permitted": self.permitted,
+            "unexplained": self.unexplained.times,
             "failures": self.failures.iter().map(|(signature, failure)| json!({
                 "what": signature.to_string(),
                 "forbidden": signature.is_forbidden(),

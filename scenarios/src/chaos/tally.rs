@@ -88,6 +88,8 @@ pub struct WorldResult {
     pub failures: Vec<Signature>,
     /// Whether something went wrong that was not looked for, and nothing else.
     pub permitted: bool,
+    /// Whether something went wrong, and the world was too long to be run again with its trace.
+    pub unexplained: bool,
     /// What the program said when it broke.
     pub panic: Option<String>,
 }
@@ -96,7 +98,8 @@ impl WorldResult {
     /// A world in which nothing happened.
     pub fn nothing(id: WorldId) -> Self {
         let (new, failures) = (Vec::new(), Vec::new());
-        Self { id, events: 0, sim_time: Duration::ZERO, new, failures, permitted: false, panic: None }
+        let (permitted, unexplained) = (false, false);
+        Self { id, events: 0, sim_time: Duration::ZERO, new, failures, permitted, unexplained, panic: None }
     }
 }
 
@@ -140,6 +143,8 @@ pub struct Report {
     pub quiet: u64,
     /// Worlds in which something went wrong that was not looked for, and nothing else.
     pub permitted: u64,
+    /// Worlds in which something went wrong that were too long to be explained.
+    pub unexplained: Failure,
     /// How far runs were swept, by their seeds.
     pub swept: BTreeMap<u64, Swept>,
     /// What went wrong and was looked for.
@@ -158,6 +163,9 @@ impl Report {
         self.coverage += world.new.len() as u64;
         self.quiet = if world.new.is_empty() { self.quiet + 1 } else { 0 };
         self.permitted += u64::from(world.permitted);
+        if world.unexplained {
+            self.unexplained.add(world.id);
+        }
         for signature in &world.failures {
             self.failures.entry(*signature).or_default().add(world.id);
         }

@@ -105,9 +105,16 @@ impl Told<'_> {
             0 => String::new(),
             worlds => format!("; in {worlds} something else did"),
         };
+        let long = match self.report.unexplained.times {
+            0 => String::new(),
+            times => format!(
+                "; {times} too long to be explained ({}): look with --plan and `ackproof run`",
+                listed(&self.report.unexplained.worlds)
+            ),
+        };
         let Report { worlds, seeds, .. } = self.report;
         let worlds = if *worlds == 1 { "1 world".to_owned() } else { format!("{worlds} worlds") };
-        format!("{worlds} (seeds {seeds}, {}): {ways}{lessons}", self.asked.faults())
+        format!("{worlds} (seeds {seeds}, {}): {ways}{lessons}{long}", self.asked.faults())
     }
 
     /// How much was looked at.

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ackproof_core::types::{NodeId, TopicName, TopicPartition};
+use ackproof_core::share::SharePartition;
+use ackproof_core::types::{NodeId, Offset, TopicName, TopicPartition};
 
 use crate::world::{AnyConsumer, SimMachine, World};
 
@@ -53,7 +54,7 @@ impl World {
         };
         let mut served = broker.share_partitions();
         match served.find(|(of, name, _)| of.as_str() == group && *name == partition) {
-            Some((_, _, state)) if state.start_offset() < end => waits.push(format!(
+            Some((_, _, state)) if is_undone(state, end) => waits.push(format!(
                 "{partition}: share group {group} is done with everything below offset {}, and the log ends at {end}",
                 state.start_offset()
             )),
@@ -62,4 +63,10 @@ impl World {
                 .push(format!("{partition}: no member of share group {group} has asked broker {leader} for records")),
         }
     }
+}
+
+/// Whether there are records that nobody has had, or has said something final of. That all are done with, and the start stays behind them until the
+/// next acknowledgement, is nobody's loss: so it is where the log has begun later meanwhile (`SharePartition.updateCacheAndOffsets`).
+fn is_undone(state: &SharePartition, end: Offset) -> bool {
+    state.start_offset() < end && (state.end_offset() < end || state.in_flight() != (0, 0))
 }
