@@ -162,7 +162,9 @@ fn topic_contract(scenario: &Scenario, topic: &NewTopic, config: &LogConfig) -> 
         replication_factor: replicas.unwrap_or(topic.replication_factor),
         min_insync_replicas: config.min_insync_replicas,
         unclean_leader_election: config.unclean_leader_election_enable,
-        eligible_leader_replicas: scenario.cluster.controller.toggles.elr,
+        // What a version promises it promises with the fix off as well, as with `lacks`.
+        eligible_leader_replicas: scenario.cluster.controller.toggles.elr
+            || Toggles::has(scenario.cluster.version, "elr"),
         unclean_by_operator: false,
         flush_messages: config.flush_messages,
         compacted: config.cleanup_policy.compact,

@@ -23,6 +23,14 @@ impl Dice {
         &of[place]
     }
 
+    /// Puts a list into another order.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for place in (1..list.len()).rev() {
+            let other = usize::try_from(self.between(0, place as u64)).unwrap_or(0);
+            list.swap(place, other);
+        }
+    }
+
     /// A number, both ends included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0.between(low, high)

@@ -13,6 +13,7 @@ use toml::{Table, Value};
 
 use super::dice::Dice;
 use super::faults;
+use super::focus;
 use super::habits;
 use super::sharing;
 use super::survive::Budget;
@@ -143,8 +144,14 @@ pub(super) struct Shape {
     pub victim: Option<i32>,
     /// Names of clients.
     pub clients: Vec<String>,
+    /// The replicas of the one partition of a small world, the preferred leader first; none, if it is not small.
+    pub replicas: Vec<i32>,
+    /// The consumers of a small world.
+    pub readers: Vec<String>,
     /// Names of consumer groups.
     pub groups: Vec<String>,
+    /// What its clients ask beside producing and fetching.
+    pub apis: Vec<&'static str>,
     /// How many records are sent.
     pub records: u64,
     /// When the first one is, in milliseconds: what happens before meets no work.
@@ -216,6 +223,9 @@ fn drawn(parts: Parts) -> (Form, Shape) {
     // A JoinGroup request waits for max.poll.interval.ms and 5 s more when its broker is gone without a word.
     form.0.insert("settle-limit".into(), text("10m"));
     form.0.insert("time-limit".into(), text("15m"));
+    if let Some(shape) = focus::add(parts, &mut form) {
+        return (form, shape);
+    }
     let mut dice = Dice::new(parts.cluster, "cluster");
     let cluster = cluster(&mut dice, &mut shape);
     form.0.insert("cluster".into(), Value::Table(cluster));
@@ -235,6 +245,7 @@ fn drawn(parts: Parts) -> (Form, Shape) {
     }
     habits::add(parts, &mut form);
     sharing::add(parts, &mut form);
+    shape.apis = habits::spoken(&mut form);
     (form, shape)
 }
 

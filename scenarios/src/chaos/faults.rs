@@ -9,6 +9,7 @@
 
 use toml::{Table, Value};
 
+use super::chains;
 use super::dice::Dice;
 use super::draw::Shape;
 use super::survive::{Budget, Class};
@@ -16,6 +17,11 @@ use crate::form::{table, text};
 
 /// Steps of a world, in the order in which they were drawn.
 pub(super) fn draw(seed: u64, mut shape: Shape, budget: Option<&Budget>) -> Vec<Table> {
+    if budget.is_none()
+        && let Some(story) = story(Dice::new(seed, "chains"), &shape)
+    {
+        return story;
+    }
     let mut victim = Dice::new(seed, "victim");
     shape.victim = (victim.chance(1, 4) && !shape.brokers.is_empty()).then(|| *victim.pick(&shape.brokers));
     let (shape, mut dice) = (&shape, Dice::new(seed, "faults"));
@@ -36,6 +42,7 @@ pub(super) fn draw(seed: u64, mut shape: Shape, budget: Option<&Budget>) -> Vec<
     }
     if budget.is_none() {
         besides(Dice::new(seed, "besides"), shape, &mut steps);
+        spoken(Dice::new(seed, "spoken"), shape, &mut steps);
     }
     if steps.iter().any(|step| step.contains_key("when")) {
         // Facts of the time before the first record is sent do not count.
@@ -46,6 +53,12 @@ pub(super) fn draw(seed: u64, mut shape: Shape, budget: Option<&Budget>) -> Vec<
         steps.insert(0, table([("name", text(READY)), ("at", text(at)), ("mark", text("clients start"))]));
     }
     steps
+}
+
+/// In most of the small worlds one story is told, and nothing else happens.
+fn story(mut dice: Dice, shape: &Shape) -> Option<Vec<Table>> {
+    let tells = shape.replicas.len() > 1 && dice.chance(4, 5);
+    tells.then(|| chains::draw(dice, shape))
 }
 
 /// What is rarer, from a stream of its own: brokers that hear late of what the controller says, and operators who delete records.
@@ -64,6 +77,30 @@ fn besides(mut dice: Dice, shape: &Shape, steps: &mut Vec<Table>) {
         trigger(&mut dice, shape, steps, &mut step);
         steps.push(step);
     }
+}
+
+/// Facts of a group behind which its members are told something.
+const SPOKEN_AFTER: [(&str, u32); 5] = [
+    ("member-reconciled", 4),
+    ("group-state-changed", 6),
+    ("partitions-assigned", 4),
+    ("partitions-added", 1),
+    ("offset-committed", 10),
+];
+
+/// Something happens to a message of those that the clients of this plan send, whichever they are.
+fn spoken(mut dice: Dice, shape: &Shape, steps: &mut Vec<Table>) {
+    if shape.apis.is_empty() || !dice.chance(1, 4) {
+        return;
+    }
+    let mut step = table([("name", text("message of a client"))]);
+    let api = *dice.pick(&shape.apis);
+    interfere(&mut dice, shape, api, &mut step);
+    step.insert("after".into(), text(READY));
+    let (fact, high) = *dice.pick(&SPOKEN_AFTER);
+    let moment = table([("fact", text(fact)), ("times", Value::Integer(dice.number(1, high)))]);
+    step.insert("when".into(), Value::Table(moment));
+    steps.push(step);
 }
 
 /// The moment from which facts count.
@@ -92,7 +129,7 @@ fn within(dice: &mut Dice, budget: &Budget) -> Vec<Class> {
         let all: Vec<Class> = budget.0.keys().copied().collect();
         classes.push(*dice.pick(&all));
     }
-    shuffle(dice, &mut classes);
+    dice.shuffle(&mut classes);
     classes
 }
 
@@ -104,13 +141,6 @@ fn swarm(dice: &mut Dice) -> Vec<Class> {
     }
     let faults = dice.between(1, 8);
     (0..faults).map(|_| *dice.pick(&on)).collect()
-}
-
-fn shuffle<T>(dice: &mut Dice, list: &mut [T]) {
-    for place in (1..list.len()).rev() {
-        let other = usize::try_from(dice.between(0, place as u64)).unwrap_or(0);
-        list.swap(place, other);
-    }
 }
 
 /// When: at a time, behind a fact, or behind an earlier step.
@@ -258,6 +288,10 @@ fn message_fault(dice: &mut Dice, shape: &Shape, step: &mut Table) {
         "BrokerHeartbeat",
     ];
     let api = *dice.pick(&apis);
+    interfere(dice, shape, api, step);
+}
+
+fn interfere(dice: &mut Dice, shape: &Shape, api: &str, step: &mut Table) {
     let action = *dice.pick(&["drop", "delay", "hold", "reset", "duplicate"]);
     let kind = if action == "duplicate" { "request" } else { *dice.pick(&["request", "response"]) };
     let mut messages = table([("api", text(api)), ("message", text(kind))]);
@@ -331,7 +365,7 @@ fn operation(dice: &mut Dice, shape: &Shape, step: &mut Table) {
         0 => drop(step.insert("elect".into(), Value::Table(table([("partition", text(partition))])))),
         1 => {
             let mut brokers = shape.brokers.clone();
-            shuffle(dice, &mut brokers);
+            dice.shuffle(&mut brokers);
             let replicas = shape.topics.iter().find(|(name, ..)| partition.starts_with(name.as_str()));
             brokers.truncate(replicas.map_or(1, |(_, _, replicas)| *replicas));
             let replicas = brokers.into_iter().map(|id| Value::Integer(id.into())).collect();

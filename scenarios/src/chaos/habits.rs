@@ -1,9 +1,9 @@
 //! What some worlds have and most do not: topics that forget, topics that keep the last of each key, other ways to share a
-//! group, consumers that end politely.
+//! group, consumers that end politely, keys that are deleted.
 //!
 //! Each is drawn from a stream of its own, so that a new one changes no world that does not have it.
 //!
-//! Not modelled: tombstones are not drawn. Two of one key are one to the judges, who know records by what they say.
+//! Not modelled: no key is deleted twice. Two tombstones of one key are one to the judges, who know records by what they say.
 
 use toml::{Table, Value};
 
@@ -17,6 +17,7 @@ pub(super) fn add(parts: Parts, form: &mut Form) {
     compacted(Dice::new(parts.clients, "compaction"), form);
     membership(Dice::new(parts.clients, "membership"), form);
     endings(Dice::new(parts.clients, "endings"), form);
+    deletions(Dice::new(parts.clients, "deletions"), form);
 }
 
 /// Topics whose records expire while the world lasts.
@@ -41,16 +42,82 @@ fn compacted(mut dice: Dice, form: &mut Form) {
         return;
     }
     for topic in tables(form, "topic") {
-        let config = config(topic);
-        config.insert("cleanup.policy".into(), text("compact"));
-        config.insert("min.cleanable.dirty.ratio".into(), Value::Float(*dice.pick(&[0.0, 0.2])));
-        config.insert("delete.retention.ms".into(), Value::Integer(*dice.pick(&[1_000, 60_000])));
+        keep_last(topic, *dice.pick(&[0.0, 0.2]), *dice.pick(&[1_000, 60_000]));
         small_segments(&mut dice, topic);
     }
     for producer in tables(form, "producer") {
         producer.insert("key".into(), text("k{n%5}"));
     }
     set(cluster(form), "log.cleaner.backoff.ms", 1_000);
+}
+
+/// Keys that are written once and deleted once, in a compacted topic that is quiet for a while and then is not, and a reader who takes his time.
+fn deletions(mut dice: Dice, form: &mut Form) {
+    if !dice.chance(1, 16) {
+        return;
+    }
+    let kafka = cluster(form).get("kafka").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Some(topic) = tables(form, "topic").next() else { return };
+    let retention = *dice.pick(&[2_000, 10_000, 30_000]);
+    keep_last(topic, *dice.pick(&[0.0, 0.2]), retention);
+    small_segments(&mut dice, topic);
+    if !kafka.starts_with('4') {
+        set(topic, "segment.bytes", *dice.pick(&[500, 1_000]));
+    }
+    let name = topic.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    set(cluster(form), "log.cleaner.backoff.ms", 1_000);
+    let keys = dice.number(1, 4);
+    let deleted_at = dice.between(2_000, 12_000);
+    let quiet_until = deleted_at + dice.between(1_000, 3 * retention.unsigned_abs());
+    for producer in tables(form, "producer") {
+        producer.insert("key".into(), text("k{n%5}"));
+        producer.insert("records".into(), Value::Integer(dice.number(1, 20)));
+        producer.insert("first-after".into(), text(format!("{quiet_until}ms")));
+    }
+    let mut writes = |name_of: &str, first: u64, records: i64, key: &str| {
+        let config = table([("acks", text("all")), ("enable.idempotence", Value::Boolean(true))]);
+        let mut producer = table([
+            ("name", text(name_of)),
+            ("topic", text(&name)),
+            ("config", Value::Table(config)),
+            ("records", Value::Integer(records)),
+            ("every", text(if name_of == "wakes up" { "1s" } else { "20ms" })),
+            ("first-after", text(format!("{first}ms"))),
+            ("key", text(key)),
+        ]);
+        if name_of == "deletes" {
+            producer.insert("tombstones".into(), Value::Boolean(true));
+        } else {
+            producer.insert("value".into(), text(format!("{name_of} {{n}}")));
+            producer.insert("value-bytes".into(), Value::Integer(if name_of == "wakes up" { 350 } else { 20 }));
+        }
+        form.sections_mut("producer").push(Value::Table(producer));
+    };
+    writes("creates", dice.between(0, 1_000), keys, "gone {n}");
+    writes("deletes", deleted_at, keys, "gone {n}");
+    writes("wakes up", quiet_until, dice.number(5, 10), "new {n}");
+    let config = table([
+        ("auto.offset.reset", text("earliest")),
+        ("max.partition.fetch.bytes", Value::Integer(*dice.pick(&[50, 500]))),
+        ("max.poll.records", Value::Integer(1)),
+    ]);
+    let processing = dice.between(500, 8_000);
+    let starts = quiet_until.saturating_sub(dice.between(0, processing * keys.unsigned_abs()));
+    let reader = table([
+        ("name", text("reader")),
+        ("topic", text(&name)),
+        ("starts-after", text(format!("{starts}ms"))),
+        ("processing", text(format!("{processing}ms"))),
+        ("config", Value::Table(config)),
+    ]);
+    form.sections_mut("consumer").push(Value::Table(reader));
+}
+
+fn keep_last(topic: &mut Table, dirty: f64, retention: i64) {
+    let config = config(topic);
+    config.insert("cleanup.policy".into(), text("compact"));
+    config.insert("min.cleanable.dirty.ratio".into(), Value::Float(dirty));
+    config.insert("delete.retention.ms".into(), Value::Integer(retention));
 }
 
 /// The protocol and the assignor of a group: all its members have the same.
@@ -92,6 +159,23 @@ fn endings(mut dice: Dice, form: &mut Form) {
             consumer.insert("commit-failure".into(), text("repeat"));
         }
     }
+}
+
+/// What the clients of a drawn plan ask brokers for, beside producing and fetching.
+pub(super) fn spoken(form: &mut Form) -> Vec<&'static str> {
+    let mut apis = vec!["ListOffsets", "InitProducerId", "OffsetForLeaderEpoch", "FindCoordinator"];
+    for consumer in tables(form, "consumer") {
+        let protocol = consumer.get("config").and_then(|config| config.get("group.protocol")?.as_str());
+        apis.extend(match (consumer.get("kind").and_then(Value::as_str), protocol) {
+            (Some("share"), _) => ["ShareGroupHeartbeat", "ShareGroupHeartbeat", "ShareAcknowledge", "ShareFetch"],
+            (_, Some("consumer")) => {
+                ["ConsumerGroupHeartbeat", "ConsumerGroupHeartbeat", "OffsetCommit", "OffsetFetch"]
+            }
+            _ if consumer.contains_key("subscribe") => ["OffsetCommit", "OffsetFetch", "LeaveGroup", "SyncGroup"],
+            _ => ["ListOffsets"; 4],
+        });
+    }
+    apis
 }
 
 /// Nothing is taken from the segment that is written to. Since 4.1 segments are never smaller than a mebibyte, but may be younger.

@@ -5,11 +5,13 @@
 //! those that failed, [`results`] the same as lines that can be merged.
 
 pub mod campaign;
+mod chains;
 pub mod coverage;
 mod dice;
 pub mod draw;
 pub mod exhaustive;
 mod faults;
+mod focus;
 mod habits;
 pub mod keep;
 pub mod results;

@@ -32,6 +32,25 @@ fn every_drawn_plan_is_a_scenario_and_is_the_same_again() {
 }
 
 #[test]
+fn a_story_is_told_in_order() {
+    let mut stories = 0;
+    for seed in 0..200 {
+        let form = draw(Parts::fresh(seed), &Basis::Nothing, None);
+        let steps: Vec<_> = form.sections("step").collect();
+        let is_story =
+            steps.first().is_some_and(|step| step["name"].as_str().is_some_and(|name| name.starts_with("1: ")));
+        if !is_story {
+            continue;
+        }
+        stories += 1;
+        assert!(steps.windows(2).all(|two| two[1].get("after") == two[0].get("name")), "seed {seed}");
+        let has_end = |step: &toml::Table| ["for", "heal", "elect", "mark"].iter().any(|key| step.contains_key(*key));
+        assert!(steps.iter().all(|step| has_end(step)), "seed {seed}: something lasts for ever");
+    }
+    assert!(stories > 20, "{stories}");
+}
+
+#[test]
 fn a_budget_is_kept() {
     let budget = Budget([(Class::ProcessCrash, 1), (Class::Pause, 2)].into());
     for seed in 0..100 {
