@@ -292,21 +292,19 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
 fn replaced_incarnation(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> Option<[At; 3]> {
     decision.taken?;
     let NodeId::Broker(elected) = lineage.events[decision.became].node else { return None };
+    let structure = &lineage.partitions.get(partition)?.structure;
     let last = |before: At, wanted: &dyn Fn(&Fact) -> bool| {
-        lineage.events[..before].iter().rposition(|event| wanted(&event.fact))
+        let mut back = structure.iter().rev().copied().skip_while(|at| *at >= before);
+        back.find(|at| wanted(&lineage.events[*at].fact))
     };
     let joined = last(decision.place, &|fact| match fact {
-        Fact::IsrChanged { partition: of, from, to, .. } => {
-            of == partition && to.contains(&elected) && !from.contains(&elected)
-        }
+        Fact::IsrChanged { from, to, .. } => to.contains(&elected) && !from.contains(&elected),
         _ => false,
     })?;
-    let asked = last(joined, &|fact| match fact {
-        Fact::IsrProposed { partition: of, to, .. } => of == partition && to.contains(&elected),
-        _ => false,
-    })?;
-    let registered = last(joined, &|fact| matches!(fact, Fact::BrokerRegistered { broker, .. } if *broker == elected))?;
-    (asked < registered).then_some([asked, registered, joined])
+    let asked = last(joined, &|fact| matches!(fact, Fact::IsrProposed { to, .. } if to.contains(&elected)))?;
+    let registered = (asked..joined)
+        .rfind(|at| matches!(lineage.events[*at].fact, Fact::BrokerRegistered { broker, .. } if broker == elected))?;
+    Some([asked, registered, joined])
 }
 
 fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, fate: &Fate) -> (Cause, Vec<Cause>) {
