@@ -2,7 +2,7 @@
 //!
 //! Connections open at once, Metadata and InitProducerId are answered at once; Produce requests, and those that only
 //! consumers and admin clients make, wait in two lists until the test answers them or breaks the connection. Topics have
-//! two partitions, led by broker 1 unless the test or a hint said otherwise.
+//! two partitions, led by broker 1, unless the test or a hint said otherwise.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -61,6 +61,10 @@ pub(crate) struct Cluster<M> {
     pub(crate) repeated_deadlines: u32,
     /// Nobody accepts connections.
     pub(crate) refuses_connections: bool,
+    /// How many partitions each topic has.
+    pub(crate) partitions: i32,
+    /// Metadata requests wait like others.
+    pub(crate) holds_metadata: bool,
     /// What the next requests for a producer id are refused with.
     producer_id_errors: Vec<ErrorCode>,
     pub(crate) producer_id_requests: u64,
@@ -90,6 +94,8 @@ impl<M: Machine> Cluster<M> {
             leader: (1, 0),
             repeated_deadlines: 99,
             refuses_connections: false,
+            partitions: 2,
+            holds_metadata: false,
             producer_id_errors: errors,
             producer_id_requests: 0,
             next_producer_id: 7,
@@ -139,6 +145,11 @@ impl<M: Machine> Cluster<M> {
             self.handle(Input::Deadline);
         }
         self.bench.now_is(end);
+    }
+
+    /// Time passes, and nobody looks at the clock.
+    pub(crate) fn pass(&mut self, length: Duration) {
+        self.bench.now_is(self.bench.now() + length);
     }
 
     /// Breaks every connection to a broker.
@@ -321,7 +332,7 @@ impl<M: Machine> Cluster<M> {
                 self.produce.push(Produce { node, connection, correlation_id, batches: batches_in(&request) });
                 return None;
             }
-            Request::Metadata(request) => {
+            Request::Metadata(request) if !self.holds_metadata => {
                 self.metadata_requests += 1;
                 self.metadata(&request).into()
             }
@@ -361,7 +372,7 @@ impl<M: Machine> Cluster<M> {
                     .with_leader_id(BrokerId(leader))
                     .with_leader_epoch(self.leader.1)
             };
-            let partitions = vec![partition(0), partition(1)];
+            let partitions = (0..self.partitions).map(partition).collect();
             MetadataResponseTopic::default().with_name(Some(name)).with_partitions(partitions)
         });
         MetadataResponse::default().with_brokers(brokers.to_vec()).with_topics(topics.collect())

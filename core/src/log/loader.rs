@@ -205,7 +205,7 @@ impl UnifiedLog {
             rebuild_indexes(&mut segment, self.config.index_interval_bytes, storage)?;
             segment.doubt_transaction_index();
         } else {
-            segment.believe_indexes(indexes);
+            segment.believe_indexes();
         }
         self.segments.push(segment);
         Ok(cut)

@@ -59,13 +59,13 @@ impl UnifiedLog {
                 for at in doubtful {
                     producers.remove_snapshot(at, &directory, storage)?;
                 }
-                snapshot_at.extend(bases.iter().filter(|base| **base > from));
+                snapshot_at.extend(bases.iter().filter(|base| **base >= from));
             }
             Rebuild::Truncation => {}
         }
         let nothing_known = producers.entries().is_empty() && producers.map_end >= end;
         producers.truncate_and_reload(self.log_start, end, &directory, storage)?;
-        if end > producers.map_end && !nothing_known {
+        if !nothing_known {
             let mut producers = std::mem::take(&mut self.producers);
             let read = self.read_producers(&mut producers, end, &snapshot_at, storage);
             self.producers = producers;

@@ -334,8 +334,27 @@ mod tests {
         let mut other = bench.clone();
         assert_eq!(bench.load(one_batch_each()).producers().entries(), []);
         assert_eq!(snapshots(&mut bench), [4, 6, 8]);
+        let mut third = other.clone();
         assert_eq!(other.recover(one_batch_each(), 0).producers().entries().len(), 1);
         assert_eq!(snapshots(&mut other), [2, 4, 6, 8]);
+        // One is taken where each segment begins that is recovered: the next start need not read what lies below.
+        third.recover(one_batch_each(), 3);
+        assert_eq!(snapshots(&mut third), [2, 4, 6, 8]);
+    }
+
+    #[test]
+    fn whoever_was_forgotten_for_being_quiet_does_not_come_back_when_the_log_is_cut() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(config());
+        for n in 0..2 {
+            let batch = Batch::of(2).producer(7, 0, n * 2).build();
+            bench.with(|ctx| log.append_as_leader(batch, LeaderEpoch(0), ctx)).unwrap();
+        }
+        bench.now = crate::types::Instant(10_000_000_000);
+        bench.with(|ctx| log.remove_expired_producers(crate::types::Duration::from_secs(1), ctx));
+        assert_eq!(log.producers().entries(), []);
+        bench.with(|ctx| log.truncate_to(Offset(2), crate::fact::TruncationReason::Diverged, ctx)).unwrap();
+        assert_eq!((log.log_end_offset(), log.producers().entries()), (Offset(2), &[][..]));
     }
 
     #[test]

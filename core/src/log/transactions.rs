@@ -203,6 +203,23 @@ mod tests {
         assert_eq!(aborted(&bench.load(one_batch_each())), ABORTED[1..]);
     }
 
+    /// A snapshot from the middle of a segment is enough to know the producers, but not what was aborted before it.
+    #[test]
+    fn an_index_in_doubt_is_built_from_the_beginning_of_its_segment() {
+        let mut bench = Bench::new();
+        let mut log = bench.load(config());
+        append(&mut log, &mut bench, &HISTORY[..3]);
+        bench.with(|ctx| log.close(ctx)).unwrap();
+        let mut log = bench.load(config());
+        append(&mut log, &mut bench, &HISTORY[3..]);
+        bench.with(|ctx| log.close(ctx)).unwrap();
+        for name in ["00000000000000000006.snapshot", "00000000000000000000.index"] {
+            bench.disk.remove(&format!("orders-0/{name}")).unwrap();
+        }
+        assert!(bench.disk.exists("orders-0/00000000000000000003.snapshot"));
+        assert_eq!(aborted(&bench.load(config())), ABORTED);
+    }
+
     #[test]
     fn a_leader_takes_no_record_outside_of_the_open_transaction() {
         let mut bench = Bench::new();

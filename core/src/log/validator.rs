@@ -300,6 +300,31 @@ mod tests {
     }
 
     #[test]
+    fn records_are_looked_at_only_where_the_topic_has_rules_for_them() {
+        // The first record has another length than it says; the header is sound.
+        let mut bytes = Batch::of(3).build().to_vec();
+        bytes[61] ^= 1;
+        let crc = crc32c::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        let odd = Bytes::from(bytes);
+        let old = |before: Duration| LogConfig { message_timestamp_before_max_ms: before, ..config() };
+        let hour = Duration::from_secs(3_600);
+        let appended = LogConfig { message_timestamp_type: TimestampType::LogAppendTime, ..old(hour) };
+        let compact =
+            LogConfig { cleanup_policy: CleanupPolicy { delete: true, compact: true }, ..old(Duration::FOREVER) };
+        let refused = Err(ErrorCode::INVALID_RECORD);
+        for (what, config, expected) in [
+            ("no rules", old(Duration::FOREVER), Ok(())),
+            ("times are the leader's", appended, Ok(())),
+            ("none may be old", old(hour), refused),
+            ("each has a key", compact, refused),
+        ] {
+            let found = validate_from_client(odd.clone(), &config, Timestamp(1_000)).map(|_| ());
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+
+    #[test]
     fn a_compacted_topic_takes_no_record_without_a_key() {
         let compact = CleanupPolicy { delete: true, compact: true };
         let config = LogConfig { cleanup_policy: compact, ..config() };

@@ -204,10 +204,8 @@ impl ReplicaManager {
         let max_bytes = usize::try_from(ask.max_bytes).unwrap_or(0).min(limits.bytes);
         let read = self.read_partition(params, read, name, ask, (max_bytes, limits.min_one_batch), ctx);
         let answer = read.unwrap_or_else(|error| {
-            let known = self.offline || self.offline_partitions.contains(name);
-            if error == ErrorCode::KAFKA_STORAGE_ERROR && !known {
-                self.logs.blame(name);
-                self.storage_failed(ctx);
+            if !self.lies_offline(name) {
+                self.read_failed(name, error, ctx);
             }
             Answer { result: FetchResult::failed(error), high_watermark_moved: false }
         });
@@ -252,15 +250,14 @@ impl ReplicaManager {
         if result.diverging.is_some() {
             return Ok(Answer { result, high_watermark_moved: false });
         }
-        if ask.fetch_offset < result.log_start_offset || ask.fetch_offset > leader_end {
-            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
-        }
         let up_to = if follower.is_some() { leader_end } else { high_watermark };
+        // Read first: who is held back hears all the same that there is nothing at its offset.
+        let records = log.read(ask.fetch_offset, up_to, max_bytes, min_one_batch, ctx)?;
         let lags = params.is_from_follower()
             && partition.leader().is_some_and(|leader| !leader.isr.contains(params.replica_id));
         let held_back = lags && self.throttle.holds_back(name, params.replica_id, ctx);
-        if ask.fetch_offset < up_to && (max_bytes > 0 || min_one_batch) && !held_back {
-            result.records = log.read(ask.fetch_offset, up_to, max_bytes, min_one_batch, ctx)?;
+        if !held_back {
+            result.records = records;
         }
         if follower.is_some() {
             self.throttle.record(name, result.records.len(), ctx.now());

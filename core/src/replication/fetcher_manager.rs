@@ -229,7 +229,7 @@ fn pump(
     let has_work = !fetcher.out_of_range.is_empty()
         || fetcher.truncating.iter().any(|name| fetcher.partitions.get(name).is_some_and(|state| !state.rests()))
         || fetcher.partitions.values().any(super::fetcher::FetchState::is_ready)
-        || (network.is_connected(node) && fetcher.session.has_to_forget());
+        || fetcher.session.has_to_forget();
     if !has_work || !network.ready(node, ctx) {
         return Ok(());
     }

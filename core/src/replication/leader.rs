@@ -113,11 +113,9 @@ impl Leader {
         let before = replica.log_end;
         replica.fetched(fetch);
         let replica = &self.followers[follower];
-        let may_join = !self.isr.is_inflight()
-            && !self.isr.contains(replica.broker_id)
-            && is_eligible(replica, around)
-            && replica.log_end >= log.high_watermark()
-            && (!around.config.toggles.isr_join_requires_epoch_start || replica.log_end >= self.epoch_start);
+        let may_join = replica.log_end >= log.high_watermark()
+            && (!around.config.toggles.isr_join_requires_epoch_start || replica.log_end >= self.epoch_start)
+            && is_eligible(replica, around);
         FetchEffect {
             log_end_moved: before != replica.log_end,
             expand: may_join && self.isr.propose_expand(self.followers[follower].broker_id),

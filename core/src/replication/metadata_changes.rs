@@ -194,15 +194,11 @@ impl ReplicaManager {
 
     pub(super) fn stop_replica(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
         self.fetchers.remove(name);
-        let Some(mut partition) = self.partitions.remove(name) else { return };
-        partition.role = ReplicaRole::Follower { leader: None };
-        let (produces, fetches) = (partition.waiting_produces.clone(), partition.waiting_fetches.clone());
+        let Some(partition) = self.partitions.get_mut(name) else { return };
         // Those who wait hear that it is gone; then it is.
-        self.partitions.insert(name.clone(), partition);
-        if !produces.is_empty() || !fetches.is_empty() {
-            self.check_produces(name, ctx);
-            self.check_fetches(name, ctx);
-        }
+        partition.role = ReplicaRole::Follower { leader: None };
+        self.check_produces(name, ctx);
+        self.check_fetches(name, ctx);
         self.partitions.remove(name);
     }
 

@@ -135,13 +135,13 @@ impl ReplicaManager {
 
     /// Something happened to a partition: answers the produce requests that waited for it.
     pub(super) fn check_produces(&mut self, name: &TopicPartition, ctx: &mut Context<'_>) {
+        let offline = self.lies_offline(name);
         let Some(partition) = self.partitions.get_mut(name) else { return };
         if partition.waiting_produces.is_empty() {
             return;
         }
         let mut tokens = std::mem::take(&mut partition.waiting_produces);
         let mut done = Vec::new();
-        let offline = self.offline || self.offline_partitions.contains(name);
         let around = &self.around;
         let (leader, log) = (partition.leader(), self.logs.get(name));
         let verdict = |required: Offset| match (leader, log) {

@@ -64,7 +64,7 @@ impl Replica {
     pub fn begin_epoch(&mut self, now: Timestamp, leader_end: Offset, new_leader: bool, in_isr: bool) {
         let since = in_isr.then_some(now);
         if new_leader {
-            *self = Self { leader_end_at_last_fetch: Offset::NONE, last_caught_up: since, ..Self::new(self.broker_id) };
+            *self = Self { last_caught_up: since, ..Self::new(self.broker_id) };
         } else {
             self.leader_end_at_last_fetch = leader_end;
             self.last_fetch = since;

@@ -366,16 +366,18 @@ impl ReplicaManager {
         })
     }
 
+    /// Whether a replica lies on a disk that is known to have failed.
+    pub(super) fn lies_offline(&self, name: &TopicPartition) -> bool {
+        self.offline || self.offline_partitions.contains(name)
+    }
+
     /// A replica of this broker, or why there is none.
     pub(super) fn hosted(&self, name: &TopicPartition) -> Result<&Partition, ErrorCode> {
-        if self.offline {
+        if self.lies_offline(name) {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
         if let Some(partition) = self.partitions.get(name) {
             return Ok(partition);
-        }
-        if self.offline_partitions.contains(name) {
-            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
         let exists = self.around.topics.get(&name.topic).is_some_and(|&count| (0..count).contains(&name.partition));
         Err(if exists { ErrorCode::NOT_LEADER_OR_FOLLOWER } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION })

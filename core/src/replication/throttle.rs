@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Both count only partitions that `leader.` or `follower.replication.throttled.replicas` of the topic names for this broker.
-//! Not modelled: `replication.quota.window.num` and its size: the windows are those that Kafka has by default.
+//! Not modelled: `replication.quota.window.num` and its size: the windows are those that Kafka has by default; the bytes of an
+//! answer that are no records; that a follower notes answers without records, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,9 +75,9 @@ impl ReplicationThrottle {
         waits
     }
 
-    /// Bytes of a partition go to a follower.
+    /// Bytes of a partition go to a follower. An answer without any is noted as well: with it, too, a window begins.
     pub fn record(&mut self, partition: &TopicPartition, bytes: usize, now: Instant) {
-        if bytes > 0 && self.limit.is_some() && self.concerns(partition) {
+        if self.limit.is_some() && self.concerns(partition) {
             self.rate.record(bytes as u64, now);
         }
     }
@@ -165,6 +166,26 @@ mod tests {
             let mut ctx = Context::new(now, Timestamp(0), &mut rng, &mut disk, &mut effects);
             assert_eq!(throttle.holds_back(&orders, 2, &mut ctx), waits, "after {second} s");
             assert_eq!(effects.said.len(), said, "after {second} s");
+        }
+    }
+
+    #[test]
+    fn windows_begin_with_the_first_answer_even_if_it_has_no_bytes() {
+        let orders = TopicPartition::of("orders", 0);
+        for (answered_before, exceeded) in [(true, false), (false, true)] {
+            let (mut image, mut delta) = (MetadataImage::default(), MetadataDelta::default());
+            let mut throttle = ReplicationThrottle::new(Role::Leader);
+            let (rate, replicas) = throttle.properties();
+            set(&mut image, &mut delta, ConfigRecord::BROKER, "", rate, "1000");
+            set(&mut image, &mut delta, ConfigRecord::TOPIC, "orders", replicas, "*");
+            throttle.update(1, &image, &delta);
+            if answered_before {
+                throttle.record(&orders, 0, Instant::START);
+            }
+            // Spread over the ten and a half seconds since, or over the ten that count as silence.
+            let now = Instant(10_500_000_000);
+            throttle.record(&orders, 10_400, now);
+            assert_eq!(throttle.is_exceeded(&orders, now), exceeded);
         }
     }
 

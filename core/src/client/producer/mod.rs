@@ -280,11 +280,12 @@ impl Machine for Producer {
             return None;
         }
         let force_at = match self.lifecycle {
-            Lifecycle::Closing { force_at } if force_at != Instant::NEVER => Some(force_at),
-            Lifecycle::Closing { .. } | Lifecycle::Open | Lifecycle::Closed => None,
+            Lifecycle::Closing { force_at } => Some(force_at),
+            Lifecycle::Open | Lifecycle::Closed => None,
         };
-        let send = self.pending_sends.front().map(|send| send.give_up_at).filter(|at| *at != Instant::NEVER);
-        earliest([self.network.next_deadline(), self.metadata.next_deadline(), self.sender_wakes_at, send, force_at])
+        let send = self.pending_sends.front().map(|send| send.give_up_at);
+        let (network, metadata) = (self.network.next_deadline(), self.metadata.next_deadline());
+        earliest([network, metadata, self.sender_wakes_at, send, force_at]).filter(|at| *at != Instant::NEVER)
     }
 }
 

@@ -1,5 +1,7 @@
 //! One producer at its edges: what fits to the byte, what ends at the moment, what one batch's fate does to the others.
 
+use kafka_protocol::messages::{InitProducerIdResponse, ProducerId};
+
 use super::*;
 use crate::client::testing::producer_config;
 use crate::client::testing_cluster::Cluster;
@@ -79,16 +81,19 @@ fn a_record_goes_to_the_partition_that_it_names_whatever_the_partitioner_would_s
 
 #[test]
 fn shorter_queues_get_more_since_3_3() {
-    let mut cluster = cluster(ProducerConfig { max_in_flight_requests_per_connection: 1, ..config(3, 9) });
-    cluster.send("orders", Some(1), 0..1);
-    cluster.answer_produce_in_sequence();
-    cluster.send("orders", Some(0), 1..31);
-    cluster.send("orders", None, 31..41);
-    let waiting = |partition: i32| {
+    for partitions in [2, 3] {
+        let mut cluster = cluster(ProducerConfig { max_in_flight_requests_per_connection: 1, ..config(3, 9) });
+        cluster.partitions = partitions;
+        for other in 1..partitions {
+            cluster.send("orders", Some(other), 0..1);
+            cluster.answer_produce_in_sequence();
+        }
+        cluster.send("orders", Some(0), 1..31);
+        cluster.send("orders", None, 31..51);
         let batches = cluster.machine.accumulator.incomplete();
-        batches.filter(|batch| batch.partition.partition == partition).count()
-    };
-    assert!(waiting(1) >= 8, "{} of ten", waiting(1));
+        let elsewhere = batches.filter(|batch| batch.partition.partition != 0).count();
+        assert!(elsewhere >= 17, "{elsewhere} of twenty are not where thirty wait");
+    }
 }
 
 #[test]
@@ -107,6 +112,30 @@ fn nothing_lingers_while_somebody_waits_for_memory_but_for_metadata_it_does() {
     unknown.send("nowhere", Some(0), 1..2);
     unknown.run_for(Duration::from_secs(1));
     assert!(unknown.produce.is_empty());
+}
+
+#[test]
+fn what_got_its_memory_goes_out_although_the_one_behind_it_waits_for_metadata() {
+    let mut cluster = cluster(ProducerConfig { buffer_memory: bound() as u64, ..config(3, 9) });
+    for (number, topic) in [(0, "orders"), (1, "orders"), (2, "payments")] {
+        cluster.send(topic, Some(0), number..number + 1);
+    }
+    cluster.run_for(Duration::from_secs(1));
+    assert_eq!(cluster.produce_records(), [[0]]);
+    cluster.holds_metadata = true;
+    cluster.answer_produce(0, ErrorCode::NONE, 0);
+    assert_eq!((cluster.produce_records().concat(), cluster.asked.len()), (vec![1], 1));
+}
+
+/// Kafka: `BufferPool.deallocate` wakes whoever waits first.
+#[test]
+fn the_memory_of_a_batch_that_expires_goes_at_once_to_whoever_waits_for_it() {
+    let delivery_timeout_ms = Duration::from_secs(20);
+    let mut cluster = cluster(ProducerConfig { buffer_memory: bound() as u64, delivery_timeout_ms, ..config(3, 9) });
+    cluster.send("orders", Some(0), 0..2);
+    cluster.run_for(Duration::from_secs(20));
+    assert_eq!(cluster.delivered(), [(0, Err(ErrorCode::CLIENT_DELIVERY_TIMEOUT))]);
+    assert_eq!((cluster.returned().len(), cluster.produce_records().concat()), (2, vec![0, 1]));
 }
 
 #[test]
@@ -397,6 +426,45 @@ fn a_late_answer_to_a_batch_that_expired_is_held_against_it_a_second_time_before
         let said = cluster.count(|fact| matches!(fact, Fact::BatchFailedAgain { .. }));
         assert_eq!(said, again, "{version:?} {error}");
     }
+}
+
+/// After the last attempt nobody knows whether the sequence was used, and the epoch stays.
+#[test]
+fn a_late_refusal_of_the_last_attempt_costs_nothing_before_3_6() {
+    for (retries, next) in [(0, (7, 0, 1)), (1, (7, 1, 0))] {
+        let delivery_timeout_ms = Duration::from_secs(20);
+        let mut cluster = cluster(ProducerConfig { delivery_timeout_ms, retries, ..idempotent(3, 5) });
+        cluster.send("orders", Some(0), 0..1);
+        cluster.run_for(Duration::from_secs(20));
+        cluster.answer_produce(0, ErrorCode::INVALID_RECORD, -1);
+        cluster.send("orders", Some(0), 1..2);
+        cluster.run_for(Duration::from_millis(200));
+        assert_eq!(sequences(&cluster), [next], "{retries} retries");
+    }
+}
+
+#[test]
+fn an_error_that_comes_when_the_time_is_over_is_the_last_word() {
+    let error = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+    for (millis, expected) in [(19_999, vec![]), (20_000, vec![(0, Err(error))])] {
+        let mut cluster = cluster(ProducerConfig { delivery_timeout_ms: Duration::from_secs(20), ..config(3, 9) });
+        cluster.send("orders", Some(0), 0..1);
+        cluster.pass(Duration::from_millis(millis));
+        cluster.answer_produce(0, error, -1);
+        assert_eq!(cluster.delivered(), expected, "after {millis} ms");
+    }
+}
+
+#[test]
+fn an_answer_to_another_question_brings_no_producer_id() {
+    let mut cluster = cluster(ProducerConfig { metadata_max_age_ms: Duration::from_secs(1), ..idempotent(3, 9) });
+    cluster.send("orders", Some(0), 0..1);
+    cluster.holds_metadata = true;
+    cluster.run_for(Duration::from_secs(2));
+    let asked = cluster.take_asked();
+    cluster.answer(&asked, InitProducerIdResponse::default().with_producer_id(ProducerId(99)));
+    cluster.send("orders", Some(0), 1..2);
+    assert_eq!(sequences(&cluster), [(7, 0, 0), (7, 0, 1)]);
 }
 
 #[test]

@@ -47,7 +47,8 @@ struct Outcome {
 }
 
 impl Producer {
-    /// One round of the sender; true if something was sent, so that another round may find more.
+    /// One round of the sender; true if another round may find more: something was sent, or memory that somebody waits for
+    /// was given back.
     pub(super) fn run_sender(&mut self, ctx: &mut Context<'_>) -> bool {
         self.sender_wakes_at = None;
         if let Some(transactions) = &mut self.transactions {
@@ -95,17 +96,19 @@ impl Producer {
                 self.set_muted(*number, true);
             }
         }
-        let next_expiry = self.expire_batches(ctx);
+        let (expired, next_expiry) = self.expire_batches(ctx);
         self.sender_wakes_at = [ready.next_check, next_expiry].into_iter().flatten().min();
-        let sent = !requests.is_empty();
+        let finds_more = !requests.is_empty() || (expired && exhausted);
         for (node, batches) in requests {
             self.send_produce_request(node, batches, ctx);
         }
-        sent
+        finds_more
     }
 
-    fn expire_batches(&mut self, ctx: &mut Context<'_>) -> Option<Instant> {
+    /// Gives up what is too old. Whether there was anything, and when there will be.
+    fn expire_batches(&mut self, ctx: &mut Context<'_>) -> (bool, Option<Instant>) {
         let (expired, next_expiry) = self.accumulator.expired(ctx.now());
+        let any = !expired.is_empty();
         for number in expired {
             let Some(batch) = self.accumulator.batches.get(&number) else { continue };
             let was_retried = batch.attempts > 0;
@@ -118,7 +121,7 @@ impl Producer {
                 transactions.mark_unresolved(&batch);
             }
         }
-        next_expiry
+        (any, next_expiry)
     }
 
     fn send_produce_request(&mut self, node: NodeId, mut batches: Vec<u64>, ctx: &mut Context<'_>) {
@@ -134,7 +137,9 @@ impl Producer {
             };
             let Some(batch) = self.accumulator.batches.get_mut(&number) else { return false };
             batch.transmissions += 1;
-            ctx.fact(batch_sent(batch, node));
+            if let NodeId::Broker(broker) = node {
+                ctx.fact(batch_sent(batch, broker));
+            }
             let data = PartitionProduceData::default().with_index(batch.partition.partition).with_records(Some(bytes));
             match request.topic_data.iter_mut().find(|topic| topic.name == batch.partition.topic) {
                 Some(topic) => topic.partition_data.push(data),
@@ -424,11 +429,7 @@ impl Outcome {
     }
 }
 
-fn batch_sent(batch: &ProducerBatch, node: NodeId) -> Fact {
-    let broker = match node {
-        NodeId::Broker(id) | NodeId::Controller(id) => id,
-        NodeId::Client(_) => -1,
-    };
+fn batch_sent(batch: &ProducerBatch, broker: i32) -> Fact {
     Fact::BatchSent {
         batch: batch.number,
         partition: batch.partition.clone(),

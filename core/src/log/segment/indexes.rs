@@ -52,8 +52,8 @@ impl LogSegment {
     }
 
     /// Believes the indexes, whether or not they fit.
-    pub(in crate::log) fn believe_indexes(&mut self, indexes: Indexes) {
-        self.misleads = indexes != Indexes::Sane || !self.indexes_fit();
+    pub(in crate::log) fn believe_indexes(&mut self) {
+        self.misleads = !self.indexes_fit();
     }
 
     /// The batch from which a search for an offset starts, where the index is not what it should be: what lies before it is

@@ -18,7 +18,7 @@ use crate::replication::{
     AppendRequest, DeletedRecords, FetchParams, FetchPartition, FetchResult, IsolationLevel, IsrProposal,
     ListOffsetsQuery, ProduceResult, ReplicaDescription, ReplicaManager,
 };
-use crate::storage::{FailingDisk, MemoryStorage};
+use crate::storage::{FailingDisk, FileId, MemoryStorage, Storage};
 use crate::types::{
     BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, Prng,
     Timestamp, TopicPartition,
@@ -223,6 +223,12 @@ impl Cluster {
         self.disks.get_mut(&id).expect("a disk").left = Some(0);
     }
 
+    /// What the broker has open cannot be read any more.
+    pub(super) fn close_files(&mut self, id: i32) {
+        let disk = self.disks.get_mut(&id).expect("a disk");
+        (0..1_000).for_each(|file| disk.close(FileId(file)));
+    }
+
     /// Nobody reaches the broker, and it reaches nobody.
     pub(super) fn isolate(&mut self, id: i32) {
         self.cut.insert(id);
@@ -264,6 +270,11 @@ impl Cluster {
 
     /// Sends records with these values, in one batch; the token of the request.
     pub(super) fn produce(&mut self, to: i32, acks: i16, values: &[&str]) -> u64 {
+        self.produce_batch(to, acks, batch(values).build().expect("a batch"))
+    }
+
+    /// The same of a batch that is there already.
+    pub(super) fn produce_batch(&mut self, to: i32, acks: i16, batch: Bytes) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
         let request = AppendRequest {
@@ -271,7 +282,7 @@ impl Cluster {
             from: NodeId::Client(1),
             acks,
             timeout: Duration::from_millis(3_000),
-            entries: vec![(orders(), batch(values))],
+            entries: vec![(orders(), batch)],
         };
         self.call(to, |replicas, ctx| replicas.append_records(request, ctx));
         self.settle();
@@ -398,6 +409,11 @@ impl Cluster {
         (replica.log_end.0, replica.high_watermark.0)
     }
 
+    /// Whether a broker has a connection to another one.
+    pub(super) fn is_connected(&self, from: i32, to: i32) -> bool {
+        self.connections.values().any(|ends| *ends == (from, to))
+    }
+
     pub(super) fn isr(&self, id: i32) -> Vec<i32> {
         self.replica(id).isr
     }
@@ -449,7 +465,8 @@ impl Cluster {
     }
 }
 
-fn values(records: Bytes) -> String {
+/// The values in what was read.
+pub(super) fn values(records: Bytes) -> String {
     let mut words = Vec::new();
     for batch in batches(records) {
         for record in batch.expect("a batch").records() {
@@ -461,10 +478,10 @@ fn values(records: Bytes) -> String {
 }
 
 /// A batch of records with these values.
-fn batch(values: &[&str]) -> Bytes {
+pub(super) fn batch(values: &[&str]) -> BatchBuilder {
     let mut builder = BatchBuilder::new(Compression::None, usize::MAX);
     for value in values {
         builder.append(Timestamp(1_000), None, Some(value.as_bytes()), &[]);
     }
-    builder.build().expect("a batch")
+    builder
 }

@@ -58,3 +58,23 @@ fn what_cannot_be_forgotten_is_said_at_once() {
         assert_eq!(answer(&cluster), Some((error, -1)), "before {before} on broker {on}");
     }
 }
+
+#[test]
+fn to_forget_nothing_is_done_at_once() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.produce(1, -1, &["a"]);
+    delete(&mut cluster, 1, Offset(0));
+    assert_eq!(answer(&cluster), Some((ErrorCode::NONE, 0)));
+}
+
+#[test]
+fn who_waits_at_a_leader_that_resigns_hears_of_it() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.produce(1, -1, &["a", "b"]);
+    cluster.isolate(2);
+    delete(&mut cluster, 1, Offset(1));
+    assert_eq!(answer(&cluster), None);
+    cluster.elect(2, &[1, 2]);
+    cluster.publish();
+    assert_eq!(answer(&cluster), Some((ErrorCode::NOT_LEADER_OR_FOLLOWER, -1)));
+}

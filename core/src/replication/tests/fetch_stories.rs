@@ -1,11 +1,11 @@
 //! What a consumer gets to see, and when.
 
-use super::cluster::{Cluster, asking, consumers};
+use super::cluster::{Cluster, asking, consumers, orders, values};
 use super::metadata_stories::{set, tell};
 use crate::config::{BrokerConfig, ReplicaSelector};
 use crate::protocol::ErrorCode;
 use crate::replication::{FetchParams, FetchPartition};
-use crate::types::LeaderEpoch;
+use crate::types::{BrokerEpoch, Duration, LeaderEpoch, Offset, StrBytes, TopicPartition};
 
 fn records(values: &str) -> Option<Result<String, ErrorCode>> {
     Some(Ok(values.to_owned()))
@@ -202,7 +202,150 @@ fn a_leader_holds_back_followers_that_are_behind_and_nobody_else() {
     cluster.heal();
     cluster.advance(2_000);
     assert_eq!((cluster.ends(2).0, cluster.isr(1)), (2, vec![1]));
+    cluster.fetch(1, as_follower(99, 1), &[asking(9)]);
+    assert_eq!(cluster.consumed(99), Some(Err(ErrorCode::OFFSET_OUT_OF_RANGE)), "that is said all the same");
     // What went out is forgotten after ten seconds or so.
     cluster.advance(20_000);
     assert_eq!((cluster.ends(2).0, cluster.isr(1)), (3, vec![1, 2]));
+}
+
+/// What broker 2 asks as a follower, by hand: it waits half a second for this many bytes.
+fn as_follower(token: u64, min_bytes: i32) -> FetchParams {
+    FetchParams { replica_id: 2, replica_epoch: BrokerEpoch(20), min_bytes, ..consumers(token) }
+}
+
+fn diverging(cluster: &Cluster, token: u64) -> Option<(i32, i64)> {
+    let answer = cluster.consumed.get(&token)?;
+    answer[0].diverging.map(|(epoch, end)| (epoch.0, end.0))
+}
+
+#[test]
+fn a_follower_waits_for_as_many_bytes_as_it_wants() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.isolate(2);
+    cluster.fetch(1, as_follower(99, 100), &[asking(0)]);
+    cluster.produce(1, 1, &["a"]);
+    assert_eq!(cluster.consumed(99), None, "that are some 70");
+    cluster.produce(1, 1, &["b"]);
+    assert_eq!(cluster.consumed(99), records("a b"));
+}
+
+#[test]
+fn an_epoch_that_the_leader_never_had_diverges_even_where_its_log_goes_on() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.produce(1, -1, &["a", "b"]);
+    cluster.isolate(2);
+    for value in ["c", "d"] {
+        cluster.elect(1, &[1]);
+        cluster.publish_to(1);
+        if value == "d" {
+            cluster.produce(1, 1, &[value]);
+        }
+    }
+    // The leader's epochs are 0, up to offset 2, and 2.
+    for (epoch, expected) in [(0, None), (1, Some((0, 2)))] {
+        let token = 100 + epoch as u64;
+        let ask = FetchPartition { last_fetched_epoch: Some(LeaderEpoch(epoch)), ..asking(1) };
+        cluster.fetch(1, as_follower(token, 1), &[ask]);
+        assert_eq!(diverging(&cluster, token), expected, "epoch {epoch}");
+    }
+}
+
+#[test]
+fn who_waits_at_a_replica_whose_log_is_cut_hears_where() {
+    let mut cluster = near_consumers();
+    cluster.produce(1, -1, &["a", "b", "c"]);
+    cluster.advance(600);
+    let ask = FetchPartition { last_fetched_epoch: Some(LeaderEpoch(0)), ..asking(3) };
+    cluster.fetch(2, FetchParams { max_wait: Duration::from_secs(60), ..near(99) }, &[ask]);
+    // The leader comes back with nothing.
+    cluster.kill(1);
+    cluster.wipe_disk(1);
+    cluster.elect(1, &[1]);
+    cluster.start(1);
+    cluster.publish();
+    cluster.produce(1, 1, &["x"]);
+    assert_eq!(diverging(&cluster, 99), None);
+    cluster.advance(1_000);
+    assert_eq!((cluster.ends(2), diverging(&cluster, 99)), ((1, 1), Some((0, 0))));
+}
+
+#[test]
+fn a_consumer_that_waits_at_a_follower_hears_of_a_new_epoch_even_if_the_follower_just_goes_on() {
+    let mut cluster = near_consumers();
+    let ask = FetchPartition { current_leader_epoch: Some(LeaderEpoch(0)), ..asking(0) };
+    cluster.fetch(2, near(99), &[ask]);
+    cluster.elect(1, &[1, 2]);
+    assert_eq!(cluster.consumed(99), None);
+    cluster.publish_to(2);
+    assert_eq!(cluster.consumed(99), Some(Err(ErrorCode::FENCED_LEADER_EPOCH)));
+}
+
+#[test]
+fn a_consumer_in_a_rack_is_sent_nowhere_unless_replicas_are_selected_by_rack() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.spread();
+    cluster.produce(1, -1, &["a"]);
+    let asked = cluster.consume_in("rack-2", 1, 0, 1);
+    assert_eq!((cluster.sent_to(asked), cluster.consumed(asked)), (None, records("a")));
+}
+
+#[test]
+fn a_fetch_that_is_over_leaves_nothing_at_its_partitions() {
+    let mut cluster = Cluster::of((3, 9), &[1], 1);
+    let waiting = |cluster: &Cluster| cluster.nodes[&1].replicas.partitions[&orders()].waiting_fetches.len();
+    for cancelled in [true, false] {
+        let asked = cluster.consume(1, 0, 1);
+        assert_eq!(waiting(&cluster), 1);
+        if cancelled {
+            cluster.cancel(1, asked);
+        } else {
+            cluster.advance(500);
+        }
+        assert_eq!((cluster.consumed(asked).is_some(), waiting(&cluster)), (!cancelled, 0));
+    }
+}
+
+/// What a share group reads: what is committed, at the leader.
+#[test]
+fn a_share_group_reads_what_is_committed_where_it_is_led() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.elect(1, &[1, 2]);
+    cluster.publish();
+    let leads = |cluster: &Cluster, id: i32, name: &TopicPartition| cluster.nodes[&id].replicas.leadership(name);
+    assert_eq!(leads(&cluster, 1, &orders()), Ok(LeaderEpoch(1)));
+    assert_eq!(leads(&cluster, 2, &orders()), Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    let nowhere = TopicPartition::of("nowhere", 0);
+    assert_eq!(leads(&cluster, 1, &nowhere), Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+
+    cluster.produce(1, -1, &["a"]);
+    cluster.isolate(2);
+    cluster.produce(1, 1, &["b"]);
+    let read = |cluster: &mut Cluster, name: &TopicPartition| {
+        let mut found = Err(ErrorCode::NONE);
+        let room = (1 << 20, true);
+        cluster.call(1, |replicas, ctx| found = replicas.read_committed(name, Offset(0), room, ctx));
+        found.map(values)
+    };
+    assert_eq!(read(&mut cluster, &orders()), Ok("a".to_owned()));
+    assert_eq!(read(&mut cluster, &nowhere), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    assert!(cluster.nodes[&1].alive);
+    cluster.close_files(1);
+    assert_eq!(read(&mut cluster, &orders()), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    assert!(!cluster.nodes[&1].alive, "its disk is to blame");
+}
+
+/// Two brokers in two racks, and consumers that read from the nearest; a follower of the same leader just goes on.
+fn near_consumers() -> Cluster {
+    let mut cluster = Cluster::with((3, 9), &[1, 2], 1, |config| {
+        config.replica_selector_class = ReplicaSelector::RackAware;
+        config.toggles.truncate_on_every_epoch = false;
+    });
+    cluster.spread();
+    cluster
+}
+
+/// A fetch of a consumer in the rack of broker 2.
+fn near(token: u64) -> FetchParams {
+    FetchParams { client_rack: StrBytes::from_static_str("rack-2"), ..consumers(token) }
 }

@@ -156,3 +156,47 @@ fn a_follower_outside_the_isr_joins_only_with_all_of_the_old_epochs() {
     };
     assert!(at("2: hears that 3 is at 2") < at("2: proposes ISR [2] -> [2, 3]"));
 }
+
+/// An answer is about one proposal. One that comes late must not settle another.
+#[test]
+fn every_proposal_has_a_number_of_its_own() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.controller = Controller::Holds;
+    let mut numbers = Vec::new();
+    for _ in 0..2 {
+        for leaves in [true, false] {
+            if leaves {
+                cluster.isolate(2);
+                cluster.produce(1, 1, &["a"]);
+            } else {
+                cluster.heal();
+            }
+            cluster.advance(2_000);
+            numbers.extend(cluster.held.iter().map(|(_, proposal)| proposal.number));
+            cluster.release();
+            assert_eq!(cluster.isr(1).len(), if leaves { 1 } else { 2 });
+        }
+    }
+    assert!(numbers.len() == 4 && numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+/// Without the maximal ISR too (until 2.6): whoever keeps up is about to join, and must have what is committed by then.
+#[test]
+fn a_follower_that_keeps_up_is_waited_for_until_it_does_not_any_more() {
+    let mut cluster = Cluster::with((3, 9), &[1, 2], 1, |config| config.toggles.maximal_isr = false);
+    cluster.isolate(2);
+    cluster.produce(1, -1, &["a"]);
+    cluster.advance(1_600);
+    assert_eq!(cluster.isr(1), [1]);
+    cluster.heal();
+    cluster.controller = Controller::Holds;
+    cluster.advance(200);
+    cluster.isolate(2);
+    let sent = cluster.produce(1, -1, &["b"]);
+    assert_eq!((cluster.answer(sent), cluster.ends(1)), (None, (2, 1)));
+    cluster.advance(1_100);
+    // Whoever sends next has the leader look again, and those before it hear what comes of it.
+    let next = cluster.produce(1, 1, &["c"]);
+    assert_eq!([sent, next].map(|token| cluster.answer(token)), [Some(ErrorCode::NONE); 2]);
+    assert_eq!(cluster.ends(1), (3, 3));
+}

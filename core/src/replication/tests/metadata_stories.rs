@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::cluster::{Cluster, config, orders};
-use crate::config::KafkaVersion;
+use crate::config::{BrokerConfig, KafkaVersion};
 use crate::metadata::records::ConfigRecord;
 use crate::metadata::{MetadataDelta, MetadataRecord};
 use crate::protocol::ErrorCode;
@@ -157,4 +157,72 @@ fn a_log_that_nobody_hosts_is_seen_from_outside() {
     let cluster = Cluster::of((3, 9), &[1], 1);
     let logs: Vec<&TopicPartition> = cluster.nodes[&1].replicas.logs().map(|(partition, _)| partition).collect();
     assert_eq!(logs, [&orders()]);
+}
+
+#[test]
+fn a_replica_without_a_leader_says_so() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    assert_eq!(cluster.replica(2).leader, 1);
+    cluster.elect(-1, &[2]);
+    cluster.publish();
+    assert_eq!([1, 2].map(|id| cluster.replica(id).leader), [-1, -1]);
+}
+
+#[test]
+fn who_leads_or_stops_fetches_no_more() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    assert!(cluster.is_connected(2, 1));
+    cluster.elect(2, &[1, 2]);
+    cluster.publish();
+    assert!(cluster.is_connected(1, 2) && !cluster.is_connected(2, 1));
+    cluster.call(1, |replicas, ctx| replicas.shutdown(ctx).expect("a clean stop"));
+    assert!(!cluster.is_connected(1, 2));
+}
+
+#[test]
+fn during_a_controlled_shutdown_a_replica_that_nobody_needs_stops_fetching() {
+    for (shuts_down, isr, fetches) in
+        [(true, [1, 2].as_slice(), true), (true, &[1], false), (false, &[1, 2], true), (false, &[1], true)]
+    {
+        let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+        if shuts_down {
+            cluster.call(2, |replicas, _| replicas.begin_controlled_shutdown());
+        }
+        cluster.elect(1, isr);
+        cluster.publish();
+        assert_eq!(cluster.is_connected(2, 1), fetches, "shuts down: {shuts_down}, ISR {isr:?}");
+    }
+}
+
+/// Before KAFKA-7164 a follower did not compare its log again with that of the same leader; but it says the new epoch.
+#[test]
+fn the_same_leader_is_followed_in_its_new_epoch() {
+    for anew in [true, false] {
+        let adjust: fn(&mut BrokerConfig) =
+            if anew { |_| () } else { |config| config.toggles.truncate_on_every_epoch = false };
+        let mut cluster = Cluster::with((3, 9), &[1, 2], 1, adjust);
+        cluster.elect(1, &[1, 2]);
+        cluster.publish();
+        let sent = cluster.produce(1, -1, &["a"]);
+        // The fetch that was under way is answered with an error, and the follower rests for a moment.
+        cluster.advance(200);
+        assert_eq!(cluster.answer(sent), Some(ErrorCode::NONE), "compared again: {anew}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_closed_is_flushed_soon_by_leader_and_follower_and_none_if_none_is() {
+    let mut cluster = Cluster::with((3, 9), &[1, 2], 1, |config| config.log.segment_bytes = 100);
+    let flushed = |cluster: &Cluster| {
+        [1, 2].map(|id| cluster.nodes[&id].replicas.log(&orders()).map_or(-1, |log| log.recovery_point().0))
+    };
+    cluster.produce(1, -1, &["a"]);
+    for id in [1, 2] {
+        let next = cluster.nodes[&id].replicas.next_deadline();
+        assert!(next.is_some_and(|at| at > cluster.now), "broker {id} has nothing to do now");
+    }
+    cluster.produce(1, -1, &["b"]);
+    assert_eq!(flushed(&cluster), [0, 0]);
+    cluster.advance(0);
+    assert_eq!((flushed(&cluster), cluster.ends(1)), ([1, 1], (2, 2)));
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod delete_stories;
+mod directory_stories;
 mod fetch_stories;
 mod isr_stories;
 mod metadata_stories;

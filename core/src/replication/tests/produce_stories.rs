@@ -1,7 +1,9 @@
 //! How a produce request ends.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, batch};
 use crate::protocol::ErrorCode;
+use crate::record::ProducerState;
+use crate::types::{Offset, ProducerEpoch, Sequence};
 
 const TIMED_OUT: Option<ErrorCode> = Some(ErrorCode::REQUEST_TIMED_OUT);
 const WRITTEN: Option<ErrorCode> = Some(ErrorCode::NONE);
@@ -184,4 +186,19 @@ fn a_timestamp_is_found_among_what_is_committed() {
     assert_eq!(cluster.list(2, 1_001), Err(ErrorCode::OFFSET_NOT_AVAILABLE));
     cluster.advance(2_000);
     assert_eq!(cluster.list(2, 1_001), Ok(-1));
+}
+
+/// A batch that came before is not appended again, and what it waits for is there already.
+#[test]
+fn a_batch_that_is_sent_again_is_answered_at_once_if_it_is_committed() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    let mut once = batch(&["a"]);
+    let (producer_epoch, base_sequence) = (ProducerEpoch(0), Sequence(0));
+    once.set_producer_state(ProducerState { producer_id: 7, producer_epoch, base_sequence, transactional: false });
+    let once = once.build().expect("a batch");
+    for _ in 0..2 {
+        let sent = cluster.produce_batch(1, -1, once.clone());
+        assert_eq!((cluster.answer(sent), cluster.ends(1)), (WRITTEN, (1, 1)));
+        assert_eq!(cluster.produced[&sent].base_offset, Offset(0));
+    }
 }

@@ -1,7 +1,9 @@
 //! How logs that went apart come together again, in the way of both eras.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, orders};
 use crate::protocol::ErrorCode;
+use crate::replication::DeleteRecordsRequest;
+use crate::types::{Duration, Offset};
 
 const ERAS: [(u16, u16); 2] = [(2, 2), (3, 9)];
 
@@ -155,4 +157,22 @@ fn high_watermarks_survive_a_clean_stop_and_the_last_checkpoint_a_crash() {
     cluster.elect(-1, &[1]);
     cluster.start(1);
     assert_eq!(cluster.ends(1), (2, 1));
+}
+
+/// What a follower lacks may be gone at the leader by the time it is back.
+#[test]
+fn a_follower_that_ends_below_the_leaders_start_begins_anew_there() {
+    let mut cluster = Cluster::of((3, 9), &[1, 2], 1);
+    cluster.produce(1, -1, &["a"]);
+    cluster.isolate(2);
+    cluster.produce(1, 1, &["b", "c"]);
+    cluster.advance(2_000);
+    cluster.call(1, |replicas, ctx| {
+        let (token, timeout, before) = (1_000, Duration::ZERO, DeleteRecordsRequest::HIGH_WATERMARK);
+        replicas.delete_records(DeleteRecordsRequest { token, timeout, entries: vec![(orders(), before)] }, ctx);
+    });
+    cluster.heal();
+    cluster.advance(2_000);
+    assert_eq!((cluster.replica(2).log_start, cluster.ends(2)), (Offset(3), (3, 3)));
+    assert_eq!(cluster.isr(1), [1, 2]);
 }
