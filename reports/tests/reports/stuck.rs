@@ -6,6 +6,7 @@ use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::contract::OnError;
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
+use crate::invariants::Replication;
 use crate::run::{C1, Run, acks, group, orders, with_producer, with_topic};
 
 const WORLD: NodeId = NodeId::Controller(100);
@@ -345,6 +346,51 @@ fn an_unclean_election_takes_nobody_who_does_not_run() {
     assert_eq!(judged(true, false), [(Some(Cause::NoLiveReplica), Answer::Yes)]);
     assert_eq!(judged(true, true), [(Some(Cause::NoEligibleLeader), Answer::No)]);
     assert_eq!(judged(false, false), [(Some(Cause::NoEligibleLeader), Answer::Yes)]);
+}
+
+/// Broker 2 has ended its process, and nothing is committed without it.
+#[test]
+fn a_high_watermark_waits_for_as_many_replicas_as_there_have_to_be() {
+    let what = "orders-0: the high watermark 0 of broker 1 waits for the ISR [1] to reach log end offset 1";
+    let judged = |least: u32, lacks: bool, runs: bool| {
+        let mut run = written();
+        run.killed(NodeId::Broker(2));
+        run.say(WORLD, Fact::Stuck { what: what.into() });
+        run.ends_with(1, &["a"]);
+        for event in &mut run.events {
+            if let Fact::ReplicaSurveyed { broker, running, .. } = &mut event.fact {
+                *running = *broker == 1 || runs;
+            }
+        }
+        let mut contract = with_topic(acks(-1), |topic| topic.min_insync_replicas = least);
+        contract.lacks.extend(lacks.then(|| "strict_min_isr".to_owned()));
+        let (judgement, _) = run.explain(&contract);
+        judgement.of_kind(Kind::Stuck).map(|found| (found.cause, found.permitted.answer)).collect::<Vec<_>>()
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(2, false, false), [(Some(Cause::TooFewReplicasRun), Answer::Yes)]);
+    assert_eq!(judged(1, false, false), unknown, "one is enough");
+    assert_eq!(judged(2, false, true), unknown, "both run");
+    assert_eq!(judged(2, true, false), unknown, "before 3.7 the ISR is enough, however small");
+}
+
+/// The leader has proposed broker 3, is told no, and is back at the ISR that it had; broker 2 has had everything all the time.
+#[test]
+fn after_a_refused_proposal_a_high_watermark_stays_where_it_was() {
+    let what = "orders-0: the high watermark 0 of broker 1 waits for the ISR [1, 2] to reach log end offset 1";
+    let judged = |answer: &[i32], grows: bool| {
+        let mut run = written();
+        run.proposes(1, &[1, 2], &[1, 2, 3]);
+        run.adopts(1, answer);
+        if grows {
+            run.appends(0, 1, 4, 1);
+        }
+        stuck(&mut run, &acks(-1), what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(&[1, 2], false), [(Some(Cause::ProposalRefused), Answer::Yes)]);
+    assert_eq!(judged(&[1, 2, 3], false), unknown, "it was accepted");
+    assert_eq!(judged(&[1, 2], true), unknown, "what is appended makes it look again");
 }
 
 /// `poll()` says it of another partition, and nothing else until somebody seeks past it.
