@@ -33,6 +33,9 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::ProposalRefused) => Permitted::yes(
             "so it is in Kafka: `Partition.handleAlterPartitionError` goes back to the ISR that was, and does not look at the high watermark",
         ),
+        Some(Cause::EpochsDeletedWithRecords) => Permitted::yes(
+            "`LeaderEpochFileCache` forgets what is deleted, and the log may begin at its old start again after a crash",
+        ),
         Some(Cause::LogEndsWithHole) => Permitted::yes(
             "what goes with the power, or is cut off where a cleaner has been, may leave a hole at the end of a log, and nobody can fetch up to there until something is written behind it",
         ),

@@ -51,6 +51,8 @@ causes! {
         "the record was in the page cache of a machine that lost power, not on its disk";
     EpochsLostWithPower = "epochs-lost-with-power",
         "the log was there, but what it knew of leader epochs had gone with the power";
+    EpochsDeletedWithRecords = "epochs-deleted-with-records",
+        "a leader that has deleted records knows their epochs no more, and does not cut a follower that parted from it there";
     DiskLostData = "disk-lost-data",
         "a broker came back with less than it had been given, without a loss of power";
     DiskLiedAboutSync = "disk-lied-about-sync",

@@ -77,15 +77,25 @@ fn last_refusal<'l>(lineage: &Lineage<'l>, anomaly: &Anomaly) -> Option<(At, &'l
     })
 }
 
-/// A follower refused what its leader offered: it has records of its own there, and the leader, which came back from a loss of power, had
-/// not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until there is a new epoch (KIP-461).
+/// A follower refused what its leader offered: it has records of its own there, and the leader, which came back from a loss of power or
+/// had deleted what was there, had not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until there is a new epoch (KIP-461).
 fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
-    let (refused, partition, _) = last_refusal(lineage, anomaly)?;
-    let leader = NodeId::Broker(lineage.partitions.get(partition)?.final_leader?);
-    let power = lineage.last_power_loss(leader, 0, refused)?;
+    let (refused, partition, offset) = last_refusal(lineage, anomaly)?;
+    let line = lineage.partitions.get(partition)?;
+    let leader = NodeId::Broker(line.final_leader?);
+    let deletes = |at: &At| match &lineage.events[*at] {
+        Event { node, fact: Fact::LogStartOffsetAdvanced { to, .. }, .. } => *node == leader && *to > offset,
+        _ => false,
+    };
+    let (cause, at) = match lineage.last_power_loss(leader, 0, refused) {
+        Some(power) => (Cause::EpochsLostWithPower, power),
+        None => {
+            (Cause::EpochsDeletedWithRecords, line.removals.iter().copied().rfind(|at| *at < refused && deletes(at))?)
+        }
+    };
     let mut telling = Telling::new(lineage);
-    telling.tell_all([power, refused]);
-    Some(Tale::new(Cause::EpochsLostWithPower, telling.into_steps()))
+    telling.tell_all([at, refused]);
+    Some(Tale::new(cause, telling.into_steps()))
 }
 
 /// The leader's log ends with a hole. Two segments were on their way to the disk when the power went, and the second, which was

@@ -1,6 +1,6 @@
 //! What waits for ever, and why: consumers that gave up, applications that go round in circles.
 
-use ackproof_core::fact::{Fact, Role, TruncationReason};
+use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::contract::OnError;
@@ -391,6 +391,24 @@ fn after_a_refused_proposal_a_high_watermark_stays_where_it_was() {
     assert_eq!(judged(&[1, 2], false), [(Some(Cause::ProposalRefused), Answer::Yes)]);
     assert_eq!(judged(&[1, 2, 3], false), unknown, "it was accepted");
     assert_eq!(judged(&[1, 2], true), unknown, "what is appended makes it look again");
+}
+
+/// Broker 2 has a record of its own at offset 0; the leader has deleted what was there, and with it the epoch that would have told them apart.
+#[test]
+fn a_follower_that_parted_where_its_leader_has_deleted_is_not_cut_there() {
+    let what = "orders-0: broker 2 is at offset 1 and waits for broker 1 to answer its fetch: the leader is at 5";
+    let judged = |by: i32, to: i64| {
+        let mut run = written();
+        let (partition, from, to, reason) = (orders(), Offset(0), Offset(to), LogStartReason::DeleteRecords);
+        run.say(NodeId::Broker(by), Fact::LogStartOffsetAdvanced { partition, from, to, reason });
+        let (partition, offset, error) = (orders(), Offset(1), ErrorCode::UNKNOWN_SERVER_ERROR);
+        run.say(NodeId::Broker(2), Fact::FetchRefused { partition, offset, error });
+        stuck(&mut run, &acks(-1), what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(1, 3), [(Some(Cause::EpochsDeletedWithRecords), Answer::Yes)]);
+    assert_eq!(judged(1, 1), unknown, "what the follower asks for was never deleted");
+    assert_eq!(judged(3, 3), unknown, "another replica has deleted it");
 }
 
 /// `poll()` says it of another partition, and nothing else until somebody seeks past it.
