@@ -36,6 +36,10 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::EpochsDeletedWithRecords) => Permitted::yes(
             "`LeaderEpochFileCache` forgets what is deleted, and the log may begin at its old start again after a crash",
         ),
+        Some(Cause::FetchedMoreThanSegment) => Permitted::yes(
+            "segment.bytes has to be larger than what a follower may fetch at once (replica.fetch.max.bytes)",
+        ),
+        Some(Cause::CommittedAllTheTime) => Permitted::yes("what moves on is not stuck"),
         Some(Cause::LogEndsWithHole) => Permitted::yes(
             "what goes with the power, or is cut off where a cleaner has been, may leave a hole at the end of a log, and nobody can fetch up to there until something is written behind it",
         ),

@@ -172,6 +172,10 @@ causes! {
         "the application sends again whatever fails, and it fails again";
     LogEndsWithHole = "log-ends-with-hole",
         "recovery found an empty segment behind records that were lost with the power: the log ends where none of its records do";
+    FetchedMoreThanSegment = "fetched-more-than-segment",
+        "what a follower fetched at once was larger than segment.bytes, and it gave the partition up";
+    CommittedAllTheTime = "committed-all-the-time",
+        "consumers that commit by themselves write to their offsets topic all the time, and the run ended in between";
     ProcessedBeforeCommitted = "processed-before-committed",
         "the record had been processed and not committed when the partition began anew from the last commit";
     ProcessedAfterLosingPartition = "processed-after-losing-partition",

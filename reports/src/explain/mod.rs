@@ -33,7 +33,7 @@ mod why_unread;
 
 use std::collections::BTreeMap;
 
-use ackproof_core::fact::Event;
+use ackproof_core::fact::{Event, Fact};
 use ackproof_core::types::{RecordId, TopicPartition};
 
 pub use cause::Cause;
@@ -42,7 +42,7 @@ pub use story::{Actor, KeepsIt, Mark, Step, Story};
 use crate::anomaly::{Anomaly, Kind};
 use crate::contract::{Answer, Contract, Permitted};
 use crate::verdict::Judgement;
-use lineage::Lineage;
+use lineage::{At, Lineage};
 
 /// How many stories of one kind and cause are told; those that differ in nothing but the record are told once.
 pub const STORIES_PER_CAUSE: usize = 3;
@@ -201,12 +201,25 @@ fn lost_write(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> 
     }
 }
 
+/// Between two records at an offset a replica that lacked the first was elected uncleanly: what had not been acknowledged there may have been
+/// read, and was written again elsewhere.
+fn shifted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
+    let appends = lineage.leader_appends(&partition, offset.0);
+    let (first, last) = (*appends.iter().min()?, *appends.iter().max()?);
+    let structure = &lineage.partitions.get(&partition)?.structure;
+    let unclean = |at: &At| matches!(lineage.events[*at].fact, Fact::LeaderElected { clean: false, .. });
+    let elected = structure.iter().copied().find(|at| (first..last).contains(at) && unclean(at))?;
+    Some(Tale::new(Cause::UncleanElection, [first, elected, last].map(|at| steps::step(lineage, at)).into()))
+}
+
 fn overwritten(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let lost = why_lost::explain(lineage, anomaly, contract);
     // Who led without what had been deleted by the rules had lost nothing.
     match lost.cause {
         Cause::Unknown | Cause::JoinedIsrWithoutIt | Cause::AcknowledgedBeforeReplicated => {
-            why_removed::given_out_again(lineage, anomaly).unwrap_or(lost)
+            let other = why_removed::given_out_again(lineage, anomaly);
+            other.or_else(|| shifted(lineage, anomaly).filter(|_| lost.cause == Cause::Unknown)).unwrap_or(lost)
         }
         _ => lost,
     }

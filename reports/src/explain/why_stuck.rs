@@ -5,6 +5,7 @@
 //! consumer does not get past a record whose checksum is wrong; a program does not get past one that it cannot process. ST-01, ST-02: what recovery
 //! makes of a log after a loss of power (`LogLoader.recoverLog`, `LogSegment.readNextOffset`).
 
+use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, NodeId, Offset, TopicPartition};
@@ -81,6 +82,9 @@ fn last_refusal<'l>(lineage: &Lineage<'l>, anomaly: &Anomaly) -> Option<(At, &'l
 /// had deleted what was there, had not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until there is a new epoch (KIP-461).
 fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (refused, partition, offset) = last_refusal(lineage, anomaly)?;
+    if matches!(lineage.events[refused].fact, Fact::FetchRefused { error: ErrorCode::RECORD_LIST_TOO_LARGE, .. }) {
+        return Some(Tale::new(Cause::FetchedMoreThanSegment, vec![step(lineage, refused)]));
+    }
     let line = lineage.partitions.get(partition)?;
     let leader = NodeId::Broker(line.final_leader?);
     let deletes = |at: &At| match &lineage.events[*at] {
@@ -208,7 +212,7 @@ fn refused_proposal(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
 /// So much time before the end a partition that gets on has got on.
 const IN_MOTION: Duration = Duration::from_secs(30);
 
-/// The run ended while an application was going round in circles; what it sent last was still on its way.
+/// The run ended while an application was going round in circles, or consumers were committing; what was sent last was still on its way.
 fn in_motion(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
     let note = anomaly.note.as_ref()?;
     let end = lineage.events.last()?.time;
@@ -220,8 +224,12 @@ fn in_motion(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> O
         }
         _ => false,
     };
-    lineage.events.iter().rfind(|event| got_on(event))?;
-    contract.producers.iter().find_map(|producer| sent_for_ever(lineage, producer.client, contract))
+    let last = lineage.events.iter().rposition(got_on)?;
+    let circles = contract.producers.iter().find_map(|producer| sent_for_ever(lineage, producer.client, contract));
+    circles.or_else(|| {
+        let commits = note.starts_with(&format!("{GROUP_METADATA_TOPIC}-"));
+        commits.then(|| Tale::new(Cause::CommittedAllTheTime, vec![step(lineage, last)]))
+    })
 }
 
 /// Something waits although its partition is led: what the client did, and the faults that nobody has healed.

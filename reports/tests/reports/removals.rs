@@ -412,6 +412,29 @@ fn an_offset_that_is_given_out_again_was_not_lost_if_it_had_been_deleted_before(
     assert_eq!(gone.0, second, "{gone:?}");
 }
 
+/// Record a is read at offset 0 and never acknowledged there; another leader, elected uncleanly or not, writes record b at that offset.
+#[test]
+fn what_was_read_before_an_unclean_election_may_stand_elsewhere_after_it() {
+    let judged = |clean: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        run.polled(0, "a");
+        run.elected(2, 5, &[2], clean, 0);
+        run.sent_and_appended(1, "b", 2, 5, 0);
+        run.acked(1, 0, -1);
+        let again = run.transmits(1, 2, 2);
+        run.appends(again, 2, 5, 1);
+        run.acked(0, 1, -1);
+        run.ends_with(2, &["b", "a"]);
+        let contract = with_topic(acks(-1), |topic| topic.unclean_leader_election = true);
+        let (judgement, _) = run.explain(&contract);
+        judgement.of_kind(Kind::InconsistentOffsets).map(|found| (found.cause, found.permitted.answer)).next()
+    };
+    assert_eq!(judged(false), Some((Some(Cause::UncleanElection), Answer::Yes)));
+    assert_ne!(judged(true).and_then(|(cause, _)| cause), Some(Cause::UncleanElection));
+}
+
 /// A record of producer 7 is at offset 0.
 fn appended_as_7() -> Run {
     let mut run = Run::default();

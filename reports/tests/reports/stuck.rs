@@ -411,6 +411,38 @@ fn a_follower_that_parted_where_its_leader_has_deleted_is_not_cut_there() {
     assert_eq!(judged(3, 3), unknown, "another replica has deleted it");
 }
 
+/// What broker 2 fetched at once is larger than a segment may be.
+#[test]
+fn a_follower_gives_up_what_does_not_fit_into_a_segment() {
+    let what = "orders-0: broker 2 is at offset 1 and waits for broker 1 to answer its fetch: the leader is at 5";
+    let judged = |error: ErrorCode| {
+        let mut run = written();
+        run.say(NodeId::Broker(2), Fact::FetchRefused { partition: orders(), offset: Offset(1), error });
+        stuck(&mut run, &acks(-1), what)
+    };
+    let too_large = judged(ErrorCode::RECORD_LIST_TOO_LARGE);
+    assert_eq!(too_large, [(Some(Cause::FetchedMoreThanSegment), Answer::Yes)]);
+    assert_eq!(judged(ErrorCode::UNKNOWN_SERVER_ERROR), [(Some(Cause::Unknown), Answer::Unknown)]);
+}
+
+/// Consumers commit every few moments, and the run ended between two of them.
+#[test]
+fn a_topic_of_commits_that_moves_on_is_not_stuck() {
+    let judged = |topic: &str, pause: u64| {
+        let what =
+            format!("{topic}-0: the high watermark 7 of broker 1 waits for the ISR [1, 2] to reach log end offset 8");
+        let mut run = written();
+        let (partition, role) = (TopicPartition::of(topic, 0), Role::Leader);
+        run.say(NodeId::Broker(1), Fact::HighWatermarkAdvanced { partition, role, from: Offset(6), to: Offset(7) });
+        run.at(pause);
+        stuck(&mut run, &acks(-1), &what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged("__consumer_offsets", 1_000), [(Some(Cause::CommittedAllTheTime), Answer::Yes)]);
+    assert_eq!(judged("__consumer_offsets", 600_000), unknown, "it has stood still for long");
+    assert_eq!(judged("orders", 1_000), unknown, "nobody commits there");
+}
+
 /// `poll()` says it of another partition, and nothing else until somebody seeks past it.
 #[test]
 fn st_08_a_damaged_record_holds_up_the_other_partitions() {
