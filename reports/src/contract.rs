@@ -39,14 +39,20 @@ const APPEND_FENCE: &str = "append_fence_after_error";
 const DELETE_HORIZON: &str = "delete_horizon";
 const ISR_BROKER_EPOCH: &str = "isr_broker_epoch";
 const SHARE_ASSIGNMENT_REPEATED: &str = "share_assignment_repeated";
+const STRICT_MIN_ISR: &str = "strict_min_isr";
 
 /// `AlterPartition` before 3.5 names a broker and not its incarnation.
 const REPLACED: &str = "before 3.5 a leader's proposal names no process, and that of a broker that has been replaced lets the next one in: KIP-903";
 
 impl Contract {
     /// Fixes without which a version promises less than its documentation says, by the names of their toggles.
-    pub const FIXES: [&str; 5] =
-        [PID_STATE_RETAINED, APPEND_FENCE, DELETE_HORIZON, ISR_BROKER_EPOCH, SHARE_ASSIGNMENT_REPEATED];
+    pub const FIXES: [&str; 6] =
+        [PID_STATE_RETAINED, APPEND_FENCE, DELETE_HORIZON, ISR_BROKER_EPOCH, SHARE_ASSIGNMENT_REPEATED, STRICT_MIN_ISR];
+
+    /// Whether a high watermark stands still while the ISR is smaller than `min.insync.replicas` (KAFKA-15583).
+    pub(crate) fn has_strict_min_isr(&self) -> bool {
+        !self.lacks(STRICT_MIN_ISR)
+    }
 
     fn lacks(&self, fix: &str) -> bool {
         self.lacks.iter().any(|lacked| lacked == fix)
@@ -313,6 +319,9 @@ impl Contract {
                 Some(Cause::ReaderSlowerThanTombstones) => {
                     Permitted::yes("who takes longer than delete.retention.ms may miss a deletion")
                 }
+                Some(Cause::ReadFromOlderCopy) => Permitted::yes(
+                    "a broker that does not know of its successor, and what was fetched long ago, may be older than what the leader has compacted",
+                ),
                 Some(Cause::TombstoneRemovedEarly) if self.lacks(DELETE_HORIZON) => Permitted::yes(
                     "before 3.1 delete.retention.ms counts from when the segment below was written, not from when the tombstone was compacted: KIP-534",
                 ),
@@ -386,6 +395,9 @@ impl Contract {
             Cause::DiskLostData | Cause::CorruptRecord => {
                 Permitted::unknown("a disk that loses what was synced breaks Kafka's own assumption")
             }
+            Cause::DeletedByRetention | Cause::DeletedByOperator => Permitted::yes(
+                "what was deleted by the rules is promised no more, and a leader that does not know of its successor gives the offset out again",
+            ),
             Cause::TruncatedToHighWatermark | Cause::TruncatedOutOfRange | Cause::JoinedIsrWithoutIt => {
                 Permitted::no("an acknowledged record must survive a change of leader")
             }

@@ -27,6 +27,15 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::AssignmentToldOnce) => Permitted::no(
             "since 4.1 a coordinator tells a member of a share group what it has until the member has heard it",
         ),
+        Some(Cause::TooFewReplicasRun) => Permitted::yes(
+            "since 3.7 nothing is committed while the ISR is smaller than min.insync.replicas, and who does not run is in no ISR",
+        ),
+        Some(Cause::ProposalRefused) => Permitted::yes(
+            "so it is in Kafka: `Partition.handleAlterPartitionError` goes back to the ISR that was, and does not look at the high watermark",
+        ),
+        Some(Cause::EpochsDeletedWithRecords) => Permitted::yes(
+            "`LeaderEpochFileCache` forgets what is deleted, and the log may begin at its old start again after a crash",
+        ),
         Some(Cause::LogEndsWithHole) => Permitted::yes(
             "what goes with the power, or is cut off where a cleaner has been, may leave a hole at the end of a log, and nobody can fetch up to there until something is written behind it",
         ),

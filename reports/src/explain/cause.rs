@@ -51,6 +51,8 @@ causes! {
         "the record was in the page cache of a machine that lost power, not on its disk";
     EpochsLostWithPower = "epochs-lost-with-power",
         "the log was there, but what it knew of leader epochs had gone with the power";
+    EpochsDeletedWithRecords = "epochs-deleted-with-records",
+        "a leader that has deleted records knows their epochs no more, and does not cut a follower that parted from it there";
     DiskLostData = "disk-lost-data",
         "a broker came back with less than it had been given, without a loss of power";
     DiskLiedAboutSync = "disk-lied-about-sync",
@@ -138,6 +140,8 @@ causes! {
         "the cleaner removed a tombstone before delete.retention.ms had passed for its readers";
     ReaderSlowerThanTombstones = "reader-slower-than-tombstones",
         "the consumer took longer than delete.retention.ms to get from the value to where its deletion had been";
+    ReadFromOlderCopy = "read-from-older-copy",
+        "the reader got the deleted record from a copy of the log that was older than what the leader had compacted";
     PositionReset = "position-reset",
         "the consumer's position was set, not reached by reading";
     IndexMisleads = "index-misleads",
@@ -186,6 +190,10 @@ causes! {
         "no replica that may lead is alive";
     NoLiveReplica = "no-live-replica",
         "an unclean election would take any replica, and the process of none runs";
+    TooFewReplicasRun = "too-few-replicas-run",
+        "fewer replicas run than min.insync.replicas says, and nothing is committed before there are more";
+    ProposalRefused = "proposal-refused",
+        "the controller refused a proposal for which the leader had held the high watermark back, and the leader looks again only when somebody appends or fetches something new";
     AcquisitionLockExpired = "acquisition-lock-expired",
         "a member of the share group kept the record for longer than group.share.record.lock.duration.ms, and the leader gave it to somebody else";
     AcquisitionForgotten = "acquisition-forgotten",

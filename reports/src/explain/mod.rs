@@ -172,7 +172,9 @@ impl Told {
 /// Of two records at an offset, the one that was heard of last may be the one that is gone: a leader that had been deposed answered for
 /// it, and the answer was late. Where the log has neither any more, the judge cannot tell.
 fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, tale: &Tale) -> Option<(Anomaly, Tale)> {
-    if anomaly.kind != Kind::InconsistentOffsets || tale.cause != Cause::Unknown {
+    // What a cleaner took is not lost, whoever led without it.
+    let is_in_doubt = || tale.cause == Cause::Unknown || why_removed::compacted(lineage, anomaly).is_some();
+    if anomaly.kind != Kind::InconsistentOffsets || !is_in_doubt() {
         return None;
     }
     let gone = anomaly.other_record?;
@@ -199,12 +201,23 @@ fn lost_write(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> 
     }
 }
 
+fn overwritten(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
+    let lost = why_lost::explain(lineage, anomaly, contract);
+    // Who led without what had been deleted by the rules had lost nothing.
+    match lost.cause {
+        Cause::Unknown | Cause::JoinedIsrWithoutIt | Cause::AcknowledgedBeforeReplicated => {
+            why_removed::given_out_again(lineage, anomaly).unwrap_or(lost)
+        }
+        _ => lost,
+    }
+}
+
 fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: Enough<'_>) -> Tale {
     match anomaly.kind {
         Kind::LostWrite => lost_write(lineage, anomaly, contract),
         Kind::InconsistentOffsets => why_rewritten::explain(lineage, anomaly)
             .or_else(|| taken_for_another::explain(lineage, anomaly))
-            .unwrap_or_else(|| why_lost::explain(lineage, anomaly, contract)),
+            .unwrap_or_else(|| overwritten(lineage, anomaly, contract)),
         Kind::ExpiredUnread => why_removed::expired(lineage, anomaly),
         Kind::StaleKey => why_removed::stale(lineage, anomaly, contract),
         Kind::SilentDrop => why_dropped::explain(lineage, anomaly, contract),

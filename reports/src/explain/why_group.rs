@@ -88,7 +88,7 @@ fn lost_its_end(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<
         Fact::GroupStateChanged { group: of, .. } | Fact::MemberReconciled { group: of, .. } => of == group,
         _ => false,
     };
-    let coordinator = lineage.events[(from..to).rev().find(|at| speaks(*at))?].node;
+    let coordinator = lineage.events[(0..to).rev().find(|at| speaks(*at))?].node;
     (from..to).rev().find(|at| match &lineage.events[*at].fact {
         Fact::LogLoaded { partition, log_end, .. } => {
             lineage.events[*at].node == coordinator

@@ -51,11 +51,7 @@ pub(super) fn compacted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale
 pub(super) fn expired(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let (Some(partition), Some(offset)) = (Tale::partition(anomaly), anomaly.offset) else { return Tale::unknown() };
     let Some(at) = deletion(lineage, &partition, offset, 0) else { return Tale::unknown() };
-    let cause = match &lineage.events[at].fact {
-        Fact::LogStartOffsetAdvanced { reason: LogStartReason::DeleteRecords, .. } => Cause::DeletedByOperator,
-        _ => Cause::DeletedByRetention,
-    };
-    let mut tale = tell(lineage, anomaly, cause, at);
+    let mut tale = tell(lineage, anomaly, deleted_by(lineage, at), at);
     // Who came too late.
     let resets = lineage.resets.iter().filter(|((_, of), _)| **of == partition).flat_map(|(_, places)| places);
     let after = resets.copied().filter(|reset| *reset > at).min();
@@ -84,6 +80,7 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     let retention =
         anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);
     let cause = match retention {
+        _ if is_older_copy(lineage, &partition, offset, read) => Cause::ReadFromOlderCopy,
         Some(retention) if took.as_millis() > retention => Cause::ReaderSlowerThanTombstones,
         Some(_) | None => Cause::TombstoneRemovedEarly,
     };
@@ -96,6 +93,38 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     }
     telling.tell(passed);
     Tale::new(cause, telling.into_steps())
+}
+
+/// Whether the leader had compacted beyond the tombstone when the record that it deletes was read: then that came from a broker that did not
+/// know of its successor yet, or had been fetched long before.
+fn is_older_copy(lineage: &Lineage<'_>, partition: &TopicPartition, tombstone: Offset, read: At) -> bool {
+    let Some(line) = lineage.partitions.get(partition) else { return false };
+    let elected = line.structure.iter().rev().filter(|at| **at < read).find_map(|at| match &lineage.events[*at].fact {
+        Fact::LeaderElected { leader, .. } => Some(NodeId::Broker(*leader)),
+        _ => None,
+    });
+    cleanings(lineage, partition, tombstone).any(|at| at < read && Some(lineage.events[at].node) == elected)
+}
+
+/// The tale of an offset with two values of which the first had been deleted by the rules before the second was written: a leader that does
+/// not know of its successor gives the offset out once more.
+pub(super) fn given_out_again(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
+    let told = told(lineage, anomaly);
+    let appends = lineage.leader_appends(&partition, offset.0);
+    let written = appends.iter().copied().filter(|append| *append < told).max()?;
+    let again = given_away(&appends, told)?;
+    let at = deletion(lineage, &partition, offset, written).filter(|at| *at < again)?;
+    let mut tale = tell(lineage, anomaly, deleted_by(lineage, at), at);
+    tale.steps.push(super::steps::step(lineage, again));
+    Some(tale)
+}
+
+fn deleted_by(lineage: &Lineage<'_>, at: At) -> Cause {
+    match &lineage.events[at].fact {
+        Fact::LogStartOffsetAdvanced { reason: LogStartReason::DeleteRecords, .. } => Cause::DeletedByOperator,
+        _ => Cause::DeletedByRetention,
+    }
 }
 
 fn tell(lineage: &Lineage<'_>, anomaly: &Anomaly, cause: Cause, at: At) -> Tale {

@@ -16,21 +16,22 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     else {
         return Tale::unknown();
     };
-    let mut told: Vec<At> = lineage
-        .resets
-        .iter()
-        .filter(|((_, of), _)| **of == partition)
-        .flat_map(|(_, places)| places.iter().copied())
-        .collect();
+    let resets = lineage.resets.iter().filter(|((_, of), _)| **of == partition);
+    let mut told: Vec<(At, u32)> =
+        resets.flat_map(|((client, _), places)| places.iter().map(|at| (*at, *client))).collect();
     told.sort_unstable();
     let says = |at: &At, what: Offset| {
         matches!(&lineage.events[*at].fact,
             Fact::PositionReset { to, reason: ResetReason::NoPosition, .. } if *to == what)
     };
-    let before = told.iter().copied().find(|at| says(at, highest));
-    let Some((before, after)) =
-        before.and_then(|before| Some((before, told.iter().copied().find(|at| *at > before && says(at, end))?)))
-    else {
+    let heard = |(at, client): &(At, u32)| {
+        Some(*client) == anomaly.client && Some(lineage.events[*at].time) == anomaly.told_at && says(at, end)
+    };
+    let after = told.iter().find(|told| heard(told)).map(|(at, _)| *at);
+    let Some((before, after)) = after.and_then(|after| {
+        let before = told.iter().find(|(at, _)| *at < after && says(at, highest))?;
+        Some((before.0, after))
+    }) else {
         return Tale::unknown();
     };
     let Some((leader, has_all)) = leader_between(lineage, &partition, (before, after), highest) else {

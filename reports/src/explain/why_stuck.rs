@@ -77,15 +77,25 @@ fn last_refusal<'l>(lineage: &Lineage<'l>, anomaly: &Anomaly) -> Option<(At, &'l
     })
 }
 
-/// A follower refused what its leader offered: it has records of its own there, and the leader, which came back from a loss of power, had
-/// not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until there is a new epoch (KIP-461).
+/// A follower refused what its leader offered: it has records of its own there, and the leader, which came back from a loss of power or
+/// had deleted what was there, had not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until there is a new epoch (KIP-461).
 fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
-    let (refused, partition, _) = last_refusal(lineage, anomaly)?;
-    let leader = NodeId::Broker(lineage.partitions.get(partition)?.final_leader?);
-    let power = lineage.last_power_loss(leader, 0, refused)?;
+    let (refused, partition, offset) = last_refusal(lineage, anomaly)?;
+    let line = lineage.partitions.get(partition)?;
+    let leader = NodeId::Broker(line.final_leader?);
+    let deletes = |at: &At| match &lineage.events[*at] {
+        Event { node, fact: Fact::LogStartOffsetAdvanced { to, .. }, .. } => *node == leader && *to > offset,
+        _ => false,
+    };
+    let (cause, at) = match lineage.last_power_loss(leader, 0, refused) {
+        Some(power) => (Cause::EpochsLostWithPower, power),
+        None => {
+            (Cause::EpochsDeletedWithRecords, line.removals.iter().copied().rfind(|at| *at < refused && deletes(at))?)
+        }
+    };
     let mut telling = Telling::new(lineage);
-    telling.tell_all([power, refused]);
-    Some(Tale::new(Cause::EpochsLostWithPower, telling.into_steps()))
+    telling.tell_all([at, refused]);
+    Some(Tale::new(cause, telling.into_steps()))
 }
 
 /// The leader's log ends with a hole. Two segments were on their way to the disk when the power went, and the second, which was
@@ -137,6 +147,61 @@ fn cut_within_cleaned(lineage: &Lineage<'_>, name: &TopicPartition, leader: Node
     Some(Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
 }
 
+/// The high watermark stands still because the ISR cannot be as large as it has to be: so few replicas run. A broker that does not get
+/// registered within a minute ends its process, for one (`initial.broker.registration.timeout.ms`).
+fn too_few_run(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let is_about = |name: &&TopicPartition| note.starts_with(&format!("{name}: the high watermark "));
+    let name = lineage.partitions.keys().copied().find(is_about)?;
+    let least = contract.topic(name.topic.as_str())?.min_insync_replicas;
+    let replicas = lineage.events.iter().filter_map(|event| match &event.fact {
+        Fact::ReplicaSurveyed { partition, broker, running, .. } if partition == name => Some((*broker, *running)),
+        _ => None,
+    });
+    let (run, down): (Vec<_>, Vec<_>) = replicas.partition(|(_, running)| *running);
+    if !contract.has_strict_min_isr() || down.is_empty() || run.len() >= usize::try_from(least).ok()? {
+        return None;
+    }
+    let mut telling = Telling::new(lineage);
+    let ends = |broker: i32| lineage.last_death(NodeId::Broker(broker), 0, lineage.events.len());
+    telling.tell_all(down.into_iter().filter_map(|(broker, _)| ends(broker)));
+    Some(Tale::new(Cause::TooFewReplicasRun, telling.into_steps()))
+}
+
+/// The leader is back at the ISR that it had before its last proposal, and everybody in it has everything; nothing has been appended since.
+fn refused_proposal(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let is_about = |name: &&TopicPartition| note.starts_with(&format!("{name}: the high watermark "));
+    let name = lineage.partitions.keys().copied().find(is_about)?;
+    let structure = &lineage.partitions.get(name)?.structure;
+    let back = structure.iter().rposition(|at| matches!(lineage.events[*at].fact, Fact::IsrAdopted { .. }))?;
+    let asked = structure[..back]
+        .iter()
+        .rposition(|at| matches!(lineage.events[*at].fact, Fact::IsrProposed { .. } | Fact::IsrAdopted { .. }))?;
+    let (back, asked) = (structure[back], structure[asked]);
+    let (Fact::IsrAdopted { isr, .. }, Fact::IsrProposed { from, .. }) =
+        (&lineage.events[back].fact, &lineage.events[asked].fact)
+    else {
+        return None;
+    };
+    let grows = |event: &Event| matches!(&event.fact, Fact::Appended { partition, .. } if partition == name);
+    let ends = lineage.events[back..].iter().filter_map(|event| match &event.fact {
+        Fact::ReplicaSurveyed { partition, broker, log_end, .. } if partition == name && isr.contains(broker) => {
+            Some(*log_end)
+        }
+        _ => None,
+    });
+    let ends: Vec<Offset> = ends.collect();
+    let all_have_it = ends.len() == isr.len() && ends.windows(2).all(|two| two[0] == two[1]);
+    let same_leader = lineage.events[asked].node == lineage.events[back].node;
+    if isr != from || !same_leader || !all_have_it || lineage.events[back..].iter().any(grows) {
+        return None;
+    }
+    let mut telling = Telling::new(lineage);
+    telling.tell_all([asked, back]);
+    Some(Tale::new(Cause::ProposalRefused, telling.into_steps()))
+}
+
 /// So much time before the end a partition that gets on has got on.
 const IN_MOTION: Duration = Duration::from_secs(30);
 
@@ -182,6 +247,8 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| parted_in_one_epoch(lineage, anomaly))
         .or_else(|| parted_without_epochs(lineage, anomaly))
         .or_else(|| ends_with_hole(lineage, anomaly))
+        .or_else(|| too_few_run(lineage, anomaly, contract))
+        .or_else(|| refused_proposal(lineage, anomaly))
         .or_else(|| in_motion(lineage, anomaly, contract));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
 }

@@ -442,6 +442,12 @@ impl ClusterView {
                     partition_epoch: -1,
                     forgot: false,
                 });
+                // What it has deleted as a follower, each by itself, it tells the others as their leader.
+                let start = replica.log.start;
+                if start > 0 && partition.decided.leader == broker {
+                    partition.committed.delete_below(start);
+                    partition.replicas.values_mut().for_each(|replica| replica.log.absorb(&partition.committed));
+                }
                 Some((index, Change::BecameLeader(broker, before)))
             }
             Fact::BecameFollower { partition, leader_epoch, log_end, .. } => {

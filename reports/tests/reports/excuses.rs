@@ -100,6 +100,29 @@ fn what_a_follower_has_deleted_is_promised_all_the_same() {
     assert_eq!(deleted_by(2), Some(Answer::No));
 }
 
+/// Broker 2 deletes as a follower, by its own retention; then it leads.
+#[test]
+fn what_a_follower_has_deleted_it_tells_the_others_as_their_leader() {
+    let judged = |deletes: bool| {
+        let mut run = two_committed();
+        run.high_watermark(2, Role::Follower, 0, 2);
+        if deletes {
+            let (from, to, reason) = (Offset(0), Offset(2), LogStartReason::RetentionBytes);
+            run.say(NodeId::Broker(2), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+        }
+        // A leader that had been deposed has written something else there.
+        run.appends(0, 3, 3, 0);
+        run.appends(0, 3, 3, 1);
+        run.killed(NodeId::Broker(1));
+        run.elected(2, 5, &[2], true, 2);
+        run.follows(3, 5, 2, 2);
+        run.high_watermark(3, Role::Follower, 0, 2);
+        first(&run, Invariant::LogMatching).map(|found| found.permitted.answer)
+    };
+    assert_eq!(judged(true), None);
+    assert_eq!(judged(false), Some(Answer::No));
+}
+
 /// Broker 3 has batches of these epochs at offsets 0 and 1, which the leader has deleted; it may lose the second and take another one there.
 fn epochs_below_the_line(first: i32, second: i32, third: Option<i32>) -> Run {
     let mut run = two_committed();

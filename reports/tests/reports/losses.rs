@@ -1,6 +1,6 @@
 //! How a loss is told: which election decided it, which step is the loss, and what came to stand in its place.
 
-use ackproof_core::fact::{Fact, ResetReason, TruncationReason};
+use ackproof_core::fact::{Event, Fact, ResetReason, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset};
 use ackproof_reports::contract::ConsumerContract;
@@ -726,6 +726,19 @@ fn the_end_of_a_log_goes_back_with_a_high_watermark_that_lags() {
     assert_eq!(stale.anomaly.cause, Some(Cause::HighWatermarkBehind));
     assert_eq!(stale.anomaly.permitted.answer, Answer::No);
     assert_eq!(lines(&stale).len(), 3);
+    // Another consumer begins at the start, where the end goes back to.
+    let mut run = ends(1, 0);
+    let election = |event: &Event| matches!(event.fact, Fact::LeaderElected { leader: 2, .. });
+    let place = run.events.iter().position(election).expect("broker 2 is elected");
+    let mut other = run.events[1..].iter().find(|event| matches!(event.fact, Fact::PositionReset { .. })).cloned();
+    let mut other = other.take().expect("somebody has no position");
+    other.node = NodeId::Client(3);
+    if let Fact::PositionReset { to, .. } = &mut other.fact {
+        *to = Offset(0);
+    }
+    run.events.insert(place, other);
+    let replaced = story(&run, &latest(true), Kind::StaleEndOffset);
+    assert_eq!((replaced.anomaly.cause, replaced.anomaly.client), (Some(Cause::LogReplaced), Some(2)));
     let shorter = story(&ends(1, 1), &latest(true), Kind::StaleEndOffset);
     assert_eq!(shorter.anomaly.cause, Some(Cause::LogReplaced));
     assert_eq!(shorter.anomaly.permitted.answer, Answer::Yes);

@@ -1,6 +1,6 @@
 //! What a log may forget, and what must not go with it: retention, DeleteRecords, compaction, tombstones.
 
-use ackproof_core::fact::{Fact, ForgottenReason, LogStartReason, ResetReason, Role};
+use ackproof_core::fact::{Fact, ForgottenReason, LogStartReason, ResetReason, Role, TruncationReason};
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
 
@@ -312,9 +312,19 @@ fn a_record_without_a_key_is_lost_to_compaction() {
 
 /// k=1 is read at once; its tombstone at offset 1 is compacted away; the reader goes on after so many seconds.
 fn deletion_missed(seconds: u64, sees_it: bool) -> Run {
+    deletion_read(seconds, sees_it, None)
+}
+
+/// The same; `late`: the cleaner of this broker had been there before k=1 is read.
+fn deletion_read(seconds: u64, sees_it: bool, late: Option<i32>) -> Run {
     let mut run = acknowledged(&["k=1"]);
     let (record, partition) = (crate::run::p1(1), orders());
     run.repositioned(-1, 0, ResetReason::NoPosition);
+    if let Some(broker) = late {
+        let (from, to) = (Offset(0), Offset(2));
+        let fact = Fact::Cleaned { partition: orders(), from, to, records_before: 9, records_after: 3 };
+        run.say(NodeId::Broker(broker), fact);
+    }
     run.polled(0, "1");
     run.say(
         crate::run::P1,
@@ -349,7 +359,48 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     before_3_1.lacks.push("delete_horizon".into());
     check(&deletion_missed(30, false), &before_3_1, convicted(Cause::TombstoneRemovedEarly, Answer::Yes));
     check(&deletion_missed(90, false), &contract, convicted(Cause::ReaderSlowerThanTombstones, Answer::Yes));
+    check(&deletion_read(30, false, Some(1)), &contract, convicted(Cause::ReadFromOlderCopy, Answer::Yes));
+    check(&deletion_read(30, false, Some(2)), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
     check(&deletion_missed(30, true), &contract, None);
+}
+
+/// Record a is acknowledged and deleted; broker 3, which does not know that it has been deposed, gives its offset to record b, and leads later.
+fn given_out_again(deletes: bool, cleans: bool) -> Run {
+    let mut run = acknowledged(&["k=a"]);
+    if deletes {
+        begins_at(&mut run, 1, LogStartReason::RetentionBytes);
+    }
+    if cleans {
+        cleaned(&mut run, 1);
+    }
+    run.sent_with_key(1, "k", "b");
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 3);
+    run.appends(sent, 3, 3, 0);
+    run.acked(1, 0, 1);
+    if cleans {
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+    }
+    run.elected(3, 5, &[3], true, 1);
+    ends_with_gaps(&mut run, 1, if cleans { &[] } else { &[(0, "k", Some("b"))] });
+    run
+}
+
+#[test]
+fn an_offset_that_is_given_out_again_was_not_lost_if_it_had_been_deleted_before() {
+    let judged = |run: &Run, contract: &Contract| {
+        let (judgement, _) = run.explain(contract);
+        let found = judgement.of_kind(Kind::InconsistentOffsets).next().expect("it has two values");
+        (found.record, found.cause, found.permitted.answer)
+    };
+    let (first, second) = (Some(crate::run::p1(0)), Some(crate::run::p1(1)));
+    let deleted = judged(&given_out_again(true, false), &acks(-1));
+    assert_eq!(deleted, (first, Some(Cause::DeletedByRetention), Answer::Yes));
+    let lost = judged(&given_out_again(false, false), &acks(-1));
+    assert!(lost.0 == first && lost.1 != Some(Cause::DeletedByRetention) && lost.2 != Answer::Yes, "{lost:?}");
+    // What a cleaner took is not lost either: the other one is.
+    let gone = judged(&given_out_again(false, true), &compacted());
+    assert_eq!(gone.0, second, "{gone:?}");
 }
 
 /// A record of producer 7 is at offset 0.

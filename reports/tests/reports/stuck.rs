@@ -1,11 +1,12 @@
 //! What waits for ever, and why: consumers that gave up, applications that go round in circles.
 
-use ackproof_core::fact::{Fact, Role, TruncationReason};
+use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::contract::OnError;
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
+use crate::invariants::Replication;
 use crate::run::{C1, Run, acks, group, orders, with_producer, with_topic};
 
 const WORLD: NodeId = NodeId::Controller(100);
@@ -345,6 +346,69 @@ fn an_unclean_election_takes_nobody_who_does_not_run() {
     assert_eq!(judged(true, false), [(Some(Cause::NoLiveReplica), Answer::Yes)]);
     assert_eq!(judged(true, true), [(Some(Cause::NoEligibleLeader), Answer::No)]);
     assert_eq!(judged(false, false), [(Some(Cause::NoEligibleLeader), Answer::Yes)]);
+}
+
+/// Broker 2 has ended its process, and nothing is committed without it.
+#[test]
+fn a_high_watermark_waits_for_as_many_replicas_as_there_have_to_be() {
+    let what = "orders-0: the high watermark 0 of broker 1 waits for the ISR [1] to reach log end offset 1";
+    let judged = |least: u32, lacks: bool, runs: bool| {
+        let mut run = written();
+        run.killed(NodeId::Broker(2));
+        run.say(WORLD, Fact::Stuck { what: what.into() });
+        run.ends_with(1, &["a"]);
+        for event in &mut run.events {
+            if let Fact::ReplicaSurveyed { broker, running, .. } = &mut event.fact {
+                *running = *broker == 1 || runs;
+            }
+        }
+        let mut contract = with_topic(acks(-1), |topic| topic.min_insync_replicas = least);
+        contract.lacks.extend(lacks.then(|| "strict_min_isr".to_owned()));
+        let (judgement, _) = run.explain(&contract);
+        judgement.of_kind(Kind::Stuck).map(|found| (found.cause, found.permitted.answer)).collect::<Vec<_>>()
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(2, false, false), [(Some(Cause::TooFewReplicasRun), Answer::Yes)]);
+    assert_eq!(judged(1, false, false), unknown, "one is enough");
+    assert_eq!(judged(2, false, true), unknown, "both run");
+    assert_eq!(judged(2, true, false), unknown, "before 3.7 the ISR is enough, however small");
+}
+
+/// The leader has proposed broker 3, is told no, and is back at the ISR that it had; broker 2 has had everything all the time.
+#[test]
+fn after_a_refused_proposal_a_high_watermark_stays_where_it_was() {
+    let what = "orders-0: the high watermark 0 of broker 1 waits for the ISR [1, 2] to reach log end offset 1";
+    let judged = |answer: &[i32], grows: bool| {
+        let mut run = written();
+        run.proposes(1, &[1, 2], &[1, 2, 3]);
+        run.adopts(1, answer);
+        if grows {
+            run.appends(0, 1, 4, 1);
+        }
+        stuck(&mut run, &acks(-1), what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(&[1, 2], false), [(Some(Cause::ProposalRefused), Answer::Yes)]);
+    assert_eq!(judged(&[1, 2, 3], false), unknown, "it was accepted");
+    assert_eq!(judged(&[1, 2], true), unknown, "what is appended makes it look again");
+}
+
+/// Broker 2 has a record of its own at offset 0; the leader has deleted what was there, and with it the epoch that would have told them apart.
+#[test]
+fn a_follower_that_parted_where_its_leader_has_deleted_is_not_cut_there() {
+    let what = "orders-0: broker 2 is at offset 1 and waits for broker 1 to answer its fetch: the leader is at 5";
+    let judged = |by: i32, to: i64| {
+        let mut run = written();
+        let (partition, from, to, reason) = (orders(), Offset(0), Offset(to), LogStartReason::DeleteRecords);
+        run.say(NodeId::Broker(by), Fact::LogStartOffsetAdvanced { partition, from, to, reason });
+        let (partition, offset, error) = (orders(), Offset(1), ErrorCode::UNKNOWN_SERVER_ERROR);
+        run.say(NodeId::Broker(2), Fact::FetchRefused { partition, offset, error });
+        stuck(&mut run, &acks(-1), what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(1, 3), [(Some(Cause::EpochsDeletedWithRecords), Answer::Yes)]);
+    assert_eq!(judged(1, 1), unknown, "what the follower asks for was never deleted");
+    assert_eq!(judged(3, 3), unknown, "another replica has deleted it");
 }
 
 /// `poll()` says it of another partition, and nothing else until somebody seeks past it.
