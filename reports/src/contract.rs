@@ -285,6 +285,13 @@ impl Contract {
     /// Whether this configuration permits the anomaly with its cause; without one, whether it permits its kind.
     pub fn permits(&self, anomaly: &Anomaly) -> Permitted {
         match anomaly.kind {
+            Kind::InconsistentOffsets
+                if matches!(anomaly.cause, Some(Cause::DeletedByRetention | Cause::DeletedByOperator)) =>
+            {
+                Permitted::yes(
+                    "what was deleted by the rules is promised no more, and a leader that does not know of its successor gives the offset out again",
+                )
+            }
             Kind::LostWrite | Kind::InconsistentOffsets => self.permits_loss(anomaly),
             Kind::SilentDrop => self.permits_drop(anomaly),
             Kind::Unavailable => self.permits_unavailability(anomaly),
@@ -304,6 +311,9 @@ impl Contract {
             Kind::Stuck => stuck::permits(anomaly.cause, self.lacks(SHARE_ASSIGNMENT_REPEATED)),
             Kind::StaleEndOffset => match anomaly.cause {
                 Some(Cause::LogReplaced) => Permitted::yes("the log no longer had what it had been told to have"),
+                Some(Cause::ToldByFormerLeader) => {
+                    Permitted::yes("a leader that does not know of its successor answers with what it knows")
+                }
                 Some(_) | None => Permitted::no("the end of a log that consumers are told never goes back"),
             },
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
@@ -395,9 +405,6 @@ impl Contract {
             Cause::DiskLostData | Cause::CorruptRecord => {
                 Permitted::unknown("a disk that loses what was synced breaks Kafka's own assumption")
             }
-            Cause::DeletedByRetention | Cause::DeletedByOperator => Permitted::yes(
-                "what was deleted by the rules is promised no more, and a leader that does not know of its successor gives the offset out again",
-            ),
             Cause::TruncatedToHighWatermark | Cause::TruncatedOutOfRange | Cause::JoinedIsrWithoutIt => {
                 Permitted::no("an acknowledged record must survive a change of leader")
             }

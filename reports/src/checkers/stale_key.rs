@@ -4,7 +4,7 @@
 //! `delete.retention.ms` sees all tombstones. `failure-catalog.md` section 3 (`delete_horizon`), KIP-534.
 //!
 //! A consumer has passed the tombstone when it got a record beyond it. When not to accuse: the key has a record in the log
-//! still; the consumer's process began anew in between.
+//! still; the consumer's process began anew in between; it got what lies beyond before the tombstone was sent (of a log that lost its end since).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use ackproof_core::types::{Instant, NodeId, Offset, TopicPartition};
 
 use super::Findings;
 use crate::anomaly::{Anomaly, Kind};
-use crate::history::{History, Outcome};
+use crate::history::{History, Outcome, Sent};
 
 /// What consumers know of keys.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +42,11 @@ impl StaleKeys {
             for (partition, knowledge) in partitions {
                 let deleted = deletions(history, partition);
                 for (key, (offset, is_value)) in &knowledge.keys {
-                    let Some((tombstone, record)) = deleted.get(key).filter(|(at, _)| at > offset && *is_value) else {
+                    let Some((tombstone, sent)) = deleted.get(key).filter(|(at, _)| at > offset && *is_value) else {
                         continue;
                     };
-                    let Some((_, passed)) = knowledge.reads.iter().find(|(read, _)| read > tombstone) else { continue };
+                    let passes = |(read, at): &&(Offset, Instant)| read > tombstone && *at >= sent.sent_at;
+                    let Some((_, passed)) = knowledge.reads.iter().find(passes) else { continue };
                     findings.counts.stale_keys += 1;
                     findings.anomalies.push(Anomaly {
                         topic: Some(partition.topic.as_str().to_owned()),
@@ -53,7 +54,7 @@ impl StaleKeys {
                         offset: Some(*tombstone),
                         other_offset: Some(*offset),
                         key: Some(key.clone()),
-                        record: Some(*record),
+                        record: Some(sent.id),
                         client: Some(*client),
                         told_at: Some(*passed),
                         ..Anomaly::new(Kind::StaleKey)
@@ -65,22 +66,18 @@ impl StaleKeys {
 }
 
 /// The keys of a partition whose last acknowledged record was a tombstone and of which the log has nothing.
-fn deletions(
-    history: &History,
-    partition: &TopicPartition,
-) -> BTreeMap<Payload, (Offset, ackproof_core::types::RecordId)> {
+fn deletions<'h>(history: &'h History, partition: &TopicPartition) -> BTreeMap<Payload, (Offset, &'h Sent)> {
     let mut last = BTreeMap::new();
     for sent in history.sends() {
         let here = sent.partition.is_some_and(|index| history.partition_name(index) == partition);
         let (true, Outcome::Acknowledged { offset, .. }, Some(key)) = (here, sent.outcome, &sent.key) else { continue };
-        let newest = last.entry(key.clone()).or_insert((offset, sent.id, sent.value.is_none()));
+        let newest = last.entry(key.clone()).or_insert((offset, sent));
         if offset > newest.0 {
-            *newest = (offset, sent.id, sent.value.is_none());
+            *newest = (offset, sent);
         }
     }
     let there = history.surviving_keys(partition);
-    let deleted = last.into_iter().filter(|(key, (_, _, tombstone))| *tombstone && !there.contains(key));
-    deleted.map(|(key, (offset, id, _))| (key, (offset, id))).collect()
+    last.into_iter().filter(|(key, (_, sent))| sent.value.is_none() && !there.contains(key)).collect()
 }
 
 impl Observer for StaleKeys {

@@ -154,6 +154,8 @@ causes! {
         "the bytes of the record do not match their checksum, and nobody offers others";
     HighWatermarkBehind = "high-watermark-behind",
         "a new leader had not heard yet how far its predecessor had committed";
+    ToldByFormerLeader = "told-by-former-leader",
+        "the broker that said so did not know yet that it leads no more";
     CommittedBeforeProcessed = "committed-before-processed",
         "the group had committed the record before anybody had processed it";
     SwallowedByProgram = "swallowed-by-program",

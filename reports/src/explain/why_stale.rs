@@ -3,11 +3,11 @@
 //! Source: KIP-207; `failure-catalog.md` RE-14.
 
 use ackproof_core::fact::{Fact, ResetReason};
-use ackproof_core::types::{Offset, TopicPartition};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
-use super::lineage::{At, Lineage};
+use super::lineage::{At, Lineage, REACH};
 use super::steps::step;
 use crate::anomaly::Anomaly;
 
@@ -34,11 +34,29 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     }) else {
         return Tale::unknown();
     };
+    if let Some(elected) = told_by_another(lineage, &partition, after) {
+        return Tale::new(Cause::ToldByFormerLeader, [before, elected, after].map(|at| step(lineage, at)).into());
+    }
     let Some((leader, has_all)) = leader_between(lineage, &partition, (before, after), highest) else {
         return Tale::new(Cause::Unknown, vec![step(lineage, before), step(lineage, after)]);
     };
     let cause = if has_all { Cause::HighWatermarkBehind } else { Cause::LogReplaced };
     Tale::new(cause, [before, leader, after].map(|at| step(lineage, at)).into())
+}
+
+/// Where the leader was elected, if what a consumer was told came from another broker.
+fn told_by_another(lineage: &Lineage<'_>, partition: &TopicPartition, after: At) -> Option<At> {
+    let teller = lineage.causes(after).take(REACH).find_map(|at| match lineage.events[at].node {
+        NodeId::Broker(broker) => Some(broker),
+        _ => None,
+    })?;
+    let structure = &lineage.partitions.get(partition)?.structure;
+    let elected =
+        structure.iter().rev().copied().filter(|at| *at < after).find_map(|at| match &lineage.events[at].fact {
+            Fact::LeaderElected { leader, .. } => Some((at, *leader)),
+            _ => None,
+        });
+    elected.filter(|(_, leader)| *leader != teller).map(|(at, _)| at)
 }
 
 /// The last leader to begin in between, and whether it had everything below `highest`.

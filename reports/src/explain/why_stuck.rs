@@ -151,7 +151,10 @@ fn cut_within_cleaned(lineage: &Lineage<'_>, name: &TopicPartition, leader: Node
 /// registered within a minute ends its process, for one (`initial.broker.registration.timeout.ms`).
 fn too_few_run(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
     let note = anomaly.note.as_ref()?;
-    let is_about = |name: &&TopicPartition| note.starts_with(&format!("{name}: the high watermark "));
+    let is_about = |name: &&TopicPartition| {
+        note.starts_with(&format!("{name}: the high watermark "))
+            || note.contains(&format!(" of {name}, which ends at "))
+    };
     let name = lineage.partitions.keys().copied().find(is_about)?;
     let least = contract.topic(name.topic.as_str())?.min_insync_replicas;
     let replicas = lineage.events.iter().filter_map(|event| match &event.fact {

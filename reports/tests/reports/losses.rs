@@ -726,6 +726,18 @@ fn the_end_of_a_log_goes_back_with_a_high_watermark_that_lags() {
     assert_eq!(stale.anomaly.cause, Some(Cause::HighWatermarkBehind));
     assert_eq!(stale.anomaly.permitted.answer, Answer::No);
     assert_eq!(lines(&stale).len(), 3);
+    // Broker 1 was only paused, and answers once more.
+    let mut run = Run::default();
+    run.elected(1, 0, &[1, 2, 3], true, 0);
+    run.repositioned(-1, 2, ResetReason::NoPosition);
+    run.elected(2, 1, &[2, 3], true, 2);
+    let resumed = run.say(NodeId::Broker(1), Fact::NodeResumed);
+    let (partition, from, to, reason) = (orders(), Offset(-1), Offset(1), ResetReason::NoPosition);
+    run.because(resumed, NodeId::Client(2), Fact::PositionReset { partition, from, to, reason });
+    run.ends_with(2, &[]);
+    let former = story(&run, &latest(true), Kind::StaleEndOffset);
+    assert_eq!(former.anomaly.cause, Some(Cause::ToldByFormerLeader));
+    assert_eq!(former.anomaly.permitted.answer, Answer::Yes);
     // Another consumer begins at the start, where the end goes back to.
     let mut run = ends(1, 0);
     let election = |event: &Event| matches!(event.fact, Fact::LeaderElected { leader: 2, .. });

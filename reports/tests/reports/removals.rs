@@ -1,6 +1,6 @@
 //! What a log may forget, and what must not go with it: retention, DeleteRecords, compaction, tombstones.
 
-use ackproof_core::fact::{Fact, ForgottenReason, LogStartReason, ResetReason, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, ForgottenReason, LogStartReason, ResetReason, Role, TruncationReason};
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
 
@@ -362,6 +362,15 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     check(&deletion_read(30, false, Some(1)), &contract, convicted(Cause::ReadFromOlderCopy, Answer::Yes));
     check(&deletion_read(30, false, Some(2)), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
     check(&deletion_missed(30, true), &contract, None);
+    // What it got beyond was of a log that lost its end before the tombstone was sent.
+    let mut run = deletion_missed(30, false);
+    let beyond = |event: &Event| matches!(event.fact, Fact::Polled { offset: Offset(2), .. });
+    let place = run.events.iter().rposition(beyond).expect("it got on");
+    let mut early = run.events.remove(place);
+    early.time = run.events[0].time;
+    let polled = run.events.iter().position(|event| matches!(event.fact, Fact::Polled { .. })).expect("it reads");
+    run.events.insert(polled + 1, early);
+    check(&run, &contract, None);
 }
 
 /// Record a is acknowledged and deleted; broker 3, which does not know that it has been deposed, gives its offset to record b, and leads later.
