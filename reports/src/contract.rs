@@ -559,9 +559,7 @@ impl Contract {
             (Kind::Unseen, Some(Cause::LogReplaced)) => Permitted::yes(
                 "records are known by the name of their topic and their offsets, and others stand there since",
             ),
-            (Kind::Unseen, Some(Cause::ConsumerGaveUp)) => Permitted::yes(
-                "the program heard it, and a consumer that `poll()` has thrown this from never joins again",
-            ),
+            (Kind::Unseen, Some(Cause::ConsumerGaveUp)) => Permitted::yes(stuck::GAVE_UP),
             (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
                 Permitted::yes("the log no longer had what the consumer asked for")
             }

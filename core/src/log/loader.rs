@@ -197,9 +197,9 @@ impl UnifiedLog {
         }
         let rebuilds = match (trust, indexes) {
             (Trust::Unflushed, _) | (_, Indexes::Missing) => true,
-            (Trust::Synced | Trust::Closed, _) if self.toggles.index_check_skipped => false,
-            (Trust::Synced | Trust::Closed, Indexes::Corrupt) => true,
-            (Trust::Synced | Trust::Closed, Indexes::Sane) => !segment.indexes_fit(),
+            _ if self.toggles.index_check_skipped => false,
+            (_, Indexes::Corrupt) => true,
+            (_, Indexes::Sane) => !segment.indexes_fit(),
         };
         if rebuilds {
             rebuild_indexes(&mut segment, self.config.index_interval_bytes, storage)?;

@@ -3,6 +3,10 @@
 use super::Permitted;
 use crate::explain::Cause;
 
+/// Why a consumer reads no more, and nobody is to blame.
+pub(super) const GAVE_UP: &str =
+    "the program heard it, and a consumer that `poll()` has thrown this from never joins again";
+
 /// `tells_once`: whether a coordinator tells a member of a share group only once what it has.
 pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
     match cause {
@@ -18,9 +22,7 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::StoppedByRecord) => {
             Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
         }
-        Some(Cause::ConsumerGaveUp) => {
-            Permitted::yes("the program heard it, and a consumer that `poll()` has thrown this from never joins again")
-        }
+        Some(Cause::ConsumerGaveUp) => Permitted::yes(GAVE_UP),
         Some(Cause::AssignmentToldOnce) if tells_once => Permitted::yes(
             "before 4.1 a coordinator tells a member of a share group what it has in one answer, and an answer may be lost",
         ),

@@ -101,6 +101,12 @@ impl Tale {
         Self::new(Cause::Unknown, places.into_iter().map(|at| steps::step(lineage, at)).collect())
     }
 
+    /// Takes further steps, each in its place.
+    pub(crate) fn add(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.steps.extend(steps);
+        self.steps.sort_by_key(|step| step.event);
+    }
+
     /// The partition of an anomaly.
     pub(crate) fn partition(anomaly: &Anomaly) -> Option<TopicPartition> {
         Some(TopicPartition::of(anomaly.topic.as_deref()?, anomaly.partition?))

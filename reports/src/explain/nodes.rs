@@ -88,6 +88,15 @@ impl Lineage<'_> {
         self.last_power_loss(node, after, before).is_some_and(|at| took_something(&self.events[at].fact))
     }
 
+    /// The controller's last election in a partition before a moment, and whom it elected.
+    pub(crate) fn last_elected(&self, partition: &TopicPartition, before: At) -> Option<(At, i32)> {
+        let structure = self.partitions.get(partition)?.structure.iter().rev().copied();
+        structure.filter(|at| *at < before).find_map(|at| match &self.events[at].fact {
+            Fact::LeaderElected { leader, .. } => Some((at, *leader)),
+            _ => None,
+        })
+    }
+
     /// The last time in a stretch of the trace that somebody led whose log did not reach an offset.
     pub(crate) fn last_leader_without(
         &self,

@@ -60,22 +60,19 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
                 && let Some(at) = unreadable(lineage, &partition, promise.offset)
             {
                 tale.cause = Cause::CorruptRecord;
-                tale.steps.push(step(lineage, at));
-                tale.steps.sort_by_key(|step| step.event);
+                tale.add([step(lineage, at)]);
             }
             if tale.cause == Cause::Unknown
                 && let Some(places) = behind_a_torn_write(lineage, &promise)
             {
                 tale.cause = Cause::CorruptTail;
-                tale.steps.extend(places.into_iter().map(|at| step(lineage, at)));
-                tale.steps.sort_by_key(|step| step.event);
+                tale.add(places.map(|at| step(lineage, at)));
             }
             if contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.flush_messages == 1) {
                 blame_the_disk(lineage, &partition, &promise, &mut tale);
             }
             if anomaly.kind == Kind::InconsistentOffsets {
-                tale.steps.extend(replaced(lineage, anomaly, &partition, &promise));
-                tale.steps.sort_by_key(|step| step.event);
+                tale.add(replaced(lineage, anomaly, &partition, &promise));
                 tale.steps.dedup_by_key(|step| step.event);
             }
             tale
@@ -97,18 +94,16 @@ fn unreadable(lineage: &Lineage<'_>, partition: &TopicPartition, offset: i64) ->
 
 /// The record was appended behind what a write that failed half-way had left, and the broker cannot read its log any more (KAFKA-10778).
 fn behind_a_torn_write(lineage: &Lineage<'_>, promise: &Promise) -> Option<[At; 2]> {
-    let leader = NodeId::Broker(promise.leader);
-    let failed = |at: &At, what: &dyn Fn(&str) -> bool| match &lineage.events[*at] {
-        Event { node, fact: Fact::StorageFailed { what: said }, .. } => *node == leader && what(said),
+    let by_leader =
+        |at: At| Some(&lineage.events[at].fact).filter(|_| lineage.events[at].node == NodeId::Broker(promise.leader));
+    let failed = |at: At, begins: &str, ends: &str| match by_leader(at) {
+        Some(Fact::StorageFailed { what }) => what.starts_with(begins) && what.ends_with(ends),
         _ => false,
     };
-    let torn = |said: &str| said.starts_with("appending to ") && said.ends_with("after a part of the write");
-    let torn = (0..promise.append).rfind(|at| failed(at, &torn))?;
-    let ends =
-        |at: &At| lineage.events[*at].node == leader && matches!(lineage.events[*at].fact, Fact::LogLoaded { .. });
-    let recovered = (torn..promise.append).any(|at| ends(&at));
-    let damaged = |said: &str| said.starts_with("loading the logs: ") && said.ends_with(" is damaged below its end");
-    let unread = (promise.append..lineage.events.len()).rfind(|at| failed(at, &damaged))?;
+    let torn = (0..promise.append).rfind(|at| failed(*at, "appending to ", "after a part of the write"))?;
+    let recovered = (torn..promise.append).any(|at| matches!(by_leader(at), Some(Fact::LogLoaded { .. })));
+    let mut since = promise.append..lineage.events.len();
+    let unread = since.rfind(|at| failed(*at, "loading the logs: ", " is damaged below its end"))?;
     (!recovered).then_some([torn, unread])
 }
 
@@ -127,8 +122,7 @@ fn blame_the_disk(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &P
         return;
     }
     (tale.cause, tale.contributing) = (Cause::DiskLiedAboutSync, vec![Cause::UnsyncedDataLostWithPower]);
-    tale.steps.extend(lies.into_iter().map(|at| step(lineage, at)));
-    tale.steps.sort_by_key(|step| step.event);
+    tale.add(lies.into_iter().map(|at| step(lineage, at)));
 }
 
 /// The record that took the offset: its transmission, where that is certain, and its append by a leader.
@@ -277,14 +271,13 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
     let fate = fate(lineage, partition, promise);
     let (cause, mut contributing) = cause(lineage, partition, promise, &fate);
     contributing.retain(|other| *other != cause && *other != Cause::Unknown);
-    let mut told = steps(lineage, record, partition, promise, &fate, cause);
+    let mut tale = Tale { contributing, ..Tale::new(cause, steps(lineage, record, partition, promise, &fate, cause)) };
     if let (Cause::ReplacedIncarnationJoined, Some(decision)) = (cause, &fate.decision) {
         let places = replaced_incarnation(lineage, partition, decision).into_iter().flatten();
-        told.extend(places.map(|at| step(lineage, at)));
-        told.sort_by_key(|step| step.event);
-        told.dedup_by_key(|step| step.event);
+        tale.add(places.map(|at| step(lineage, at)));
+        tale.steps.dedup_by_key(|step| step.event);
     }
-    Tale { contributing, ..Tale::new(cause, told) }
+    tale
 }
 
 /// The elected broker had lost the record with its process, and got into the ISR by what a leader had asked for that process: where that was

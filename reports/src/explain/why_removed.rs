@@ -98,12 +98,10 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
 /// Whether the leader had compacted beyond the tombstone when the record that it deletes was read: then that came from a broker that did not
 /// know of its successor yet, or had been fetched long before.
 fn is_older_copy(lineage: &Lineage<'_>, partition: &TopicPartition, tombstone: Offset, read: At) -> bool {
-    let Some(line) = lineage.partitions.get(partition) else { return false };
-    let elected = line.structure.iter().rev().filter(|at| **at < read).find_map(|at| match &lineage.events[*at].fact {
-        Fact::LeaderElected { leader, .. } => Some(NodeId::Broker(*leader)),
-        _ => None,
-    });
-    cleanings(lineage, partition, tombstone).any(|at| at < read && Some(lineage.events[at].node) == elected)
+    lineage.last_elected(partition, read).is_some_and(|(_, leader)| {
+        cleanings(lineage, partition, tombstone)
+            .any(|at| at < read && lineage.events[at].node == NodeId::Broker(leader))
+    })
 }
 
 /// The tale of an offset with two values of which the first had been deleted by the rules before the second was written: a leader that does

@@ -50,13 +50,8 @@ fn told_by_another(lineage: &Lineage<'_>, partition: &TopicPartition, after: At)
         NodeId::Broker(broker) => Some(broker),
         _ => None,
     })?;
-    let structure = &lineage.partitions.get(partition)?.structure;
-    let elected =
-        structure.iter().rev().copied().filter(|at| *at < after).find_map(|at| match &lineage.events[at].fact {
-            Fact::LeaderElected { leader, .. } => Some((at, *leader)),
-            _ => None,
-        });
-    elected.filter(|(_, leader)| *leader != teller).map(|(at, _)| at)
+    let (elected, leader) = lineage.last_elected(partition, after)?;
+    (leader != teller).then_some(elected)
 }
 
 /// The last leader to begin in between, and whether it had everything below `highest`.

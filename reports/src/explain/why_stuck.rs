@@ -48,11 +48,39 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
 
 /// Whether somebody looked at the replicas at the end, and the process of none was running.
 fn none_runs(lineage: &Lineage<'_>, partition: &TopicPartition) -> bool {
-    let mut replicas = lineage.events.iter().rev().filter_map(|event| match &event.fact {
-        Fact::ReplicaSurveyed { partition: of, running, .. } if of == partition => Some(*running),
+    let mut replicas = surveyed(lineage, partition);
+    replicas.next().is_some_and(|first| !first.runs) && replicas.all(|replica| !replica.runs)
+}
+
+/// A replica, as somebody found it at the end.
+struct Surveyed {
+    broker: i32,
+    runs: bool,
+    log_end: Offset,
+}
+
+fn surveyed<'l>(lineage: &'l Lineage<'_>, partition: &'l TopicPartition) -> impl Iterator<Item = Surveyed> + 'l {
+    lineage.events.iter().filter_map(move |event| match &event.fact {
+        Fact::ReplicaSurveyed { partition: of, broker, running, log_end, .. } => {
+            (of == partition).then_some(Surveyed { broker: *broker, runs: *running, log_end: *log_end })
+        }
         _ => None,
-    });
-    replicas.next() == Some(false) && replicas.all(|running| !running)
+    })
+}
+
+/// Whether the world speaks of a partition: of its replicas, or of somebody who reads it.
+fn is_about(note: &str, partition: &TopicPartition) -> bool {
+    note.starts_with(&format!("{partition}: ")) || note.contains(&format!(" of {partition}, which ends at "))
+}
+
+/// Whether it says that a high watermark stands still.
+fn is_high_watermark(note: &str) -> bool {
+    note.contains(": the high watermark ")
+}
+
+/// The partition that the world speaks of.
+fn subject<'l>(lineage: &Lineage<'l>, note: &str) -> Option<&'l TopicPartition> {
+    lineage.partitions.keys().copied().find(|partition| is_about(note, partition))
 }
 
 /// A follower refused what its leader offered, and both hold records of one epoch that its leader wrote twice over.
@@ -78,13 +106,19 @@ fn last_refusal<'l>(lineage: &Lineage<'l>, anomaly: &Anomaly) -> Option<(At, &'l
     })
 }
 
+/// A follower refused what its leader offered, because more came at once than a segment may hold.
+fn more_than_a_segment(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (refused, ..) = last_refusal(lineage, anomaly)?;
+    let is_too_large =
+        matches!(lineage.events[refused].fact, Fact::FetchRefused { error: ErrorCode::RECORD_LIST_TOO_LARGE, .. });
+    is_too_large.then(|| Tale::new(Cause::FetchedMoreThanSegment, vec![step(lineage, refused)]))
+}
+
 /// A follower refused what its leader offered: it has records of its own there, and the leader, which came back from a loss of power or
-/// had deleted what was there, had not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until there is a new epoch (KIP-461).
+/// had deleted what was there, had not known enough of its epochs to have them cut. A follower whose log does not fit gives it up until
+/// there is a new epoch (KIP-461).
 fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (refused, partition, offset) = last_refusal(lineage, anomaly)?;
-    if matches!(lineage.events[refused].fact, Fact::FetchRefused { error: ErrorCode::RECORD_LIST_TOO_LARGE, .. }) {
-        return Some(Tale::new(Cause::FetchedMoreThanSegment, vec![step(lineage, refused)]));
-    }
     let line = lineage.partitions.get(partition)?;
     let leader = NodeId::Broker(line.final_leader?);
     let deletes = |at: &At| match &lineage.events[*at] {
@@ -106,12 +140,8 @@ fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tal
 /// empty, is all that recovery found behind the rest (`LogLoader.recoverLog` looks at each by itself). Its followers fetch in vain
 /// what would bring them to its end, and are not in sync until somebody has written behind it; consumers do not get past it either.
 fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
-    let note = anomaly.note.as_ref()?;
-    let is_about = |name: &TopicPartition| {
-        note.starts_with(&format!("{name}: ")) || note.contains(&format!(" of {name}, which ends at "))
-    };
-    let (&name, line) = lineage.partitions.iter().find(|(name, _)| is_about(name))?;
-    let leader = NodeId::Broker(line.final_leader?);
+    let name = subject(lineage, anomaly.note.as_ref()?)?;
+    let leader = NodeId::Broker(lineage.partitions.get(name)?.final_leader?);
     let Some(loaded) = lineage.last_load(name, leader, lineage.events.len()) else {
         return cut_within_cleaned(lineage, name, leader);
     };
@@ -155,31 +185,22 @@ fn cut_within_cleaned(lineage: &Lineage<'_>, name: &TopicPartition, leader: Node
 /// registered within a minute ends its process, for one (`initial.broker.registration.timeout.ms`).
 fn too_few_run(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
     let note = anomaly.note.as_ref()?;
-    let is_about = |name: &&TopicPartition| {
-        note.starts_with(&format!("{name}: the high watermark "))
-            || note.contains(&format!(" of {name}, which ends at "))
-    };
-    let name = lineage.partitions.keys().copied().find(is_about)?;
+    let name = subject(lineage, note).filter(|_| is_high_watermark(note) || note.contains(", which ends at "))?;
     let least = contract.topic(name.topic.as_str())?.min_insync_replicas;
-    let replicas = lineage.events.iter().filter_map(|event| match &event.fact {
-        Fact::ReplicaSurveyed { partition, broker, running, .. } if partition == name => Some((*broker, *running)),
-        _ => None,
-    });
-    let (run, down): (Vec<_>, Vec<_>) = replicas.partition(|(_, running)| *running);
+    let (run, down): (Vec<_>, Vec<_>) = surveyed(lineage, name).partition(|replica| replica.runs);
     if !contract.has_strict_min_isr() || down.is_empty() || run.len() >= usize::try_from(least).ok()? {
         return None;
     }
     let mut telling = Telling::new(lineage);
-    let ends = |broker: i32| lineage.last_death(NodeId::Broker(broker), 0, lineage.events.len());
-    telling.tell_all(down.into_iter().filter_map(|(broker, _)| ends(broker)));
+    let ends = |replica: Surveyed| lineage.last_death(NodeId::Broker(replica.broker), 0, lineage.events.len());
+    telling.tell_all(down.into_iter().filter_map(ends));
     Some(Tale::new(Cause::TooFewReplicasRun, telling.into_steps()))
 }
 
 /// The leader is back at the ISR that it had before its last proposal, and everybody in it has everything; nothing has been appended since.
 fn refused_proposal(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let note = anomaly.note.as_ref()?;
-    let is_about = |name: &&TopicPartition| note.starts_with(&format!("{name}: the high watermark "));
-    let name = lineage.partitions.keys().copied().find(is_about)?;
+    let name = subject(lineage, note).filter(|_| is_high_watermark(note))?;
     let structure = &lineage.partitions.get(name)?.structure;
     let back = structure.iter().rposition(|at| matches!(lineage.events[*at].fact, Fact::IsrAdopted { .. }))?;
     let asked = structure[..back]
@@ -192,13 +213,8 @@ fn refused_proposal(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
         return None;
     };
     let grows = |event: &Event| matches!(&event.fact, Fact::Appended { partition, .. } if partition == name);
-    let ends = lineage.events[back..].iter().filter_map(|event| match &event.fact {
-        Fact::ReplicaSurveyed { partition, broker, log_end, .. } if partition == name && isr.contains(broker) => {
-            Some(*log_end)
-        }
-        _ => None,
-    });
-    let ends: Vec<Offset> = ends.collect();
+    let in_sync = surveyed(lineage, name).filter(|replica| isr.contains(&replica.broker));
+    let ends: Vec<Offset> = in_sync.map(|replica| replica.log_end).collect();
     let all_have_it = ends.len() == isr.len() && ends.windows(2).all(|two| two[0] == two[1]);
     let same_leader = lineage.events[asked].node == lineage.events[back].node;
     if isr != from || !same_leader || !all_have_it || lineage.events[back..].iter().any(grows) {
@@ -218,9 +234,7 @@ fn in_motion(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> O
     let end = lineage.events.last()?.time;
     let got_on = |event: &Event| match &event.fact {
         Fact::HighWatermarkAdvanced { partition, role: Role::Leader, .. } => {
-            let is_about = note.starts_with(&format!("{partition}: "))
-                || note.contains(&format!(" of {partition}, which ends at "));
-            is_about && end.since(event.time) <= IN_MOTION
+            end.since(event.time) <= IN_MOTION && is_about(note, partition)
         }
         _ => false,
     };
@@ -256,6 +270,7 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| super::why_unread::explain(lineage, anomaly, contract))
         .or_else(|| sent_for_ever(lineage, unsent(anomaly, contract)?, contract))
         .or_else(|| parted_in_one_epoch(lineage, anomaly))
+        .or_else(|| more_than_a_segment(lineage, anomaly))
         .or_else(|| parted_without_epochs(lineage, anomaly))
         .or_else(|| ends_with_hole(lineage, anomaly))
         .or_else(|| too_few_run(lineage, anomaly, contract))

@@ -149,7 +149,14 @@ impl PartitionView {
     fn decided_on(&mut self, isr: &[i32]) {
         self.replaced_in_isr.extend(self.replaced.iter().filter(|broker| isr.contains(broker)));
         self.replaced.retain(|broker| !isr.contains(broker));
-        self.decided.isr = isr.to_vec();
+        self.decided.isr.clear();
+        self.decided.isr.extend_from_slice(isr);
+    }
+
+    /// The leader has deleted by its rules: nothing is promised below this offset any more.
+    fn deleted_below(&mut self, start: i64) {
+        self.committed.delete_below(start);
+        self.replicas.values_mut().for_each(|replica| replica.log.absorb(&self.committed));
     }
 
     /// A follower that has everything by now does no harm any more.
@@ -404,8 +411,7 @@ impl ClusterView {
                 replica.log.begin_at(to.0, &partition.committed);
                 let epoch = replica.leads.as_ref().map(|leads| leads.epoch);
                 if partition.decided.leader == broker && epoch == Some(partition.decided.leader_epoch) {
-                    partition.committed.delete_below(to.0);
-                    partition.replicas.values_mut().for_each(|replica| replica.log.absorb(&partition.committed));
+                    partition.deleted_below(to.0);
                 }
                 return Some((index, Change::LogStart(broker, from.0)));
             }
@@ -445,8 +451,7 @@ impl ClusterView {
                 // What it has deleted as a follower, each by itself, it tells the others as their leader.
                 let start = replica.log.start;
                 if start > 0 && partition.decided.leader == broker {
-                    partition.committed.delete_below(start);
-                    partition.replicas.values_mut().for_each(|replica| replica.log.absorb(&partition.committed));
+                    partition.deleted_below(start);
                 }
                 Some((index, Change::BecameLeader(broker, before)))
             }

@@ -2,11 +2,12 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
+use crate::invariants::Replication;
 use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, p1, with_producer, with_topic};
 
 /// The first anomaly of a kind has this cause, these contributing ones, and is permitted or not.
@@ -18,6 +19,29 @@ fn check(run: &Run, contract: &Contract, kind: Kind, cause: Cause, contributing:
     assert_eq!(anomaly.permitted.answer, permitted, "{}", anomaly.permitted.because);
     let story = explanation.stories.iter().find(|story| story.anomaly.kind == kind);
     assert!(story.is_some_and(|story| cause == Cause::Unknown || !story.steps.is_empty()), "a cause has a story");
+}
+
+/// Broker 1 leads, epoch 4, ISR {1,2,3}; records 0 and 1 are in batches of their own, 1 and 2.
+fn two_batches() -> Run {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, value) in [(0, "a"), (1, "b")] {
+        run.sent(number, value);
+        run.batched(number, number + 1);
+    }
+    run
+}
+
+/// The leader takes a batch of producer 7 for the first one that it has.
+fn recognised(run: &mut Run, sent: u64) {
+    let found = Fact::DuplicateDetected {
+        partition: orders(),
+        base_offset: Offset(0),
+        producer_id: 7,
+        producer_epoch: ProducerEpoch(0),
+        base_sequence: Sequence(0),
+    };
+    run.because(sent, NodeId::Broker(1), found);
 }
 
 /// Broker 1 leads, epoch 4, ISR {1,2,3}; record 0 is appended there at offset 0.
@@ -441,12 +465,7 @@ fn cr_03_idempotence_that_fails_is_a_bug() {
 
 #[test]
 fn nc_02_a_late_request_after_its_retry() {
-    let mut run = Run::default();
-    run.elected(1, 4, &[1, 2, 3], true, 0);
-    for (number, value) in [(0, "a"), (1, "b")] {
-        run.sent(number, value);
-        run.batched(number, number + 1);
-    }
+    let mut run = two_batches();
     let stalled = run.transmits(1, 1, 1);
     run.retries(1, RetryReason::RequestTimeout);
     let retry = run.transmits(1, 2, 1);
@@ -503,12 +522,7 @@ fn nc_02_a_late_request_that_waited_for_its_turn() {
 #[test]
 fn one_request_appended_twice_behind_a_later_one() {
     let repeated = |twice: bool| {
-        let mut run = Run::default();
-        run.elected(1, 4, &[1, 2, 3], true, 0);
-        for (number, value) in [(0, "a"), (1, "b")] {
-            run.sent(number, value);
-            run.batched(number, number + 1);
-        }
+        let mut run = two_batches();
         let (first, second) = (run.transmits(1, 1, 1), run.transmits(2, 1, 1));
         run.appends(first, 1, 4, 0);
         run.appends(second, 1, 4, 1);
@@ -569,12 +583,7 @@ fn of_many_resends_some_are_told_and_all_are_explained() {
 
 /// Two batches in flight; the first is refused and retried, the second goes ahead.
 fn overtaken(first_retry: bool) -> Run {
-    let mut run = Run::default();
-    run.elected(1, 4, &[1, 2, 3], true, 0);
-    for (number, value) in [(0, "a"), (1, "b")] {
-        run.sent(number, value);
-        run.batched(number, number + 1);
-    }
+    let mut run = two_batches();
     let mut first = run.transmits(1, 1, 1);
     let second = run.transmits(2, 1, 1);
     if first_retry {
@@ -795,12 +804,7 @@ fn cr_03_one_sequence_in_two_epochs_is_not_one_sequence_twice() {
 fn cr_03_renumbered_because_an_expired_batch_failed_again() {
     let idempotent = with_producer(acks(-1), |producer| producer.idempotence = true);
     let history = |fails_again: bool| {
-        let mut run = Run::default();
-        run.elected(1, 4, &[1, 2, 3], true, 0);
-        for (number, value) in [(0, "a"), (1, "b")] {
-            run.sent(number, value);
-            run.batched(number, number + 1);
-        }
+        let mut run = two_batches();
         run.transmits_under(1, 1, 1, (7, 0, 0));
         run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
         let first = run.transmits_under(2, 1, 1, (7, 1, 0));
@@ -826,22 +830,7 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
     let of = |bumps_epoch: bool| {
         with_producer(acks(-1), |producer| (producer.idempotence, producer.bumps_epoch) = (true, bumps_epoch))
     };
-    let recognised = |run: &mut Run, sent: u64| {
-        let found = Fact::DuplicateDetected {
-            partition: orders(),
-            base_offset: Offset(0),
-            producer_id: 7,
-            producer_epoch: ProducerEpoch(0),
-            base_sequence: Sequence(0),
-        };
-        run.because(sent, NodeId::Broker(1), found);
-    };
-    let mut run = Run::default();
-    run.elected(1, 4, &[1, 2, 3], true, 0);
-    for (number, value) in [(0, "a"), (1, "b")] {
-        run.sent(number, value);
-        run.batched(number, number + 1);
-    }
+    let mut run = two_batches();
     let first = run.transmits_under(1, 1, 1, (7, 0, 0));
     run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
     run.appends_under(first, 1, 4, 0, (7, 0, 0));
@@ -856,12 +845,7 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
 
     // Both batches behind one that was given up get the same sequence, and leave in one breath.
     let twice = |written: u64| {
-        let mut run = Run::default();
-        run.elected(1, 4, &[1, 2, 3], true, 0);
-        for (number, value) in [(0, "a"), (1, "b")] {
-            run.sent(number, value);
-            run.batched(number, number + 1);
-        }
+        let mut run = two_batches();
         let sent = [run.transmits_under(1, 1, 1, (7, 0, 0)), run.transmits_under(2, 1, 1, (7, 0, 0))];
         run.appends_under(sent[written as usize], 1, 4, 0, (7, 0, 0));
         recognised(&mut run, sent[1 - written as usize]);
@@ -906,12 +890,8 @@ fn cr_03_acknowledged_for_a_record_that_was_deleted_and_came_back() {
         let first = run.transmits_under(1, 1, 1, (7, 0, 0));
         run.appends_under(first, 1, 4, 0, (7, 0, 0));
         run.acked(0, 0, -1);
-        let deletes = |run: &mut Run| {
-            let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::DeleteRecords);
-            run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
-        };
         if !deleted_late {
-            deletes(&mut run);
+            run.deletes(1, 1, LogStartReason::DeleteRecords);
         }
         run.lost_power(1);
         run.loaded(1, 1);
@@ -919,18 +899,11 @@ fn cr_03_acknowledged_for_a_record_that_was_deleted_and_came_back() {
         run.batched(1, 2);
         let second = run.transmits_under(2, 1, 1, (7, 0, 0));
         if second_is_recognised {
-            let found = Fact::DuplicateDetected {
-                partition: orders(),
-                base_offset: Offset(0),
-                producer_id: 7,
-                producer_epoch: ProducerEpoch(0),
-                base_sequence: Sequence(0),
-            };
-            run.because(second, NodeId::Broker(1), found);
+            recognised(&mut run, second);
         }
         run.acked(1, 0, -1);
         if deleted_late {
-            deletes(&mut run);
+            run.deletes(1, 1, LogStartReason::DeleteRecords);
         }
         run.ends_with(1, &["a"]);
         run
@@ -996,18 +969,14 @@ fn re_17_the_next_process_gets_the_place_of_the_one_before() {
         run.copies(1, 4, 0);
         run.acked(0, 0, -1);
         run.isr_decided(&[1, 2], &[2]);
-        let asks = |run: &mut Run| {
-            let (from, to) = (vec![2], vec![2, 1]);
-            run.say(NodeId::Broker(2), Fact::IsrProposed { partition: orders(), from, to });
-        };
         if !registers_first {
-            asks(&mut run);
+            run.proposes(2, &[2], &[2, 1]);
         }
         run.lost_power(1);
         run.loaded(1, 0);
-        run.say(CONTROLLER, Fact::BrokerRegistered { broker: 1, epoch: BrokerEpoch(12) });
+        run.registered(1);
         if registers_first {
-            asks(&mut run);
+            run.proposes(2, &[2], &[2, 1]);
         }
         run.isr_decided(&[2], &[2, 1]);
         run.elected(1, 5, &[2, 1], true, 0);

@@ -2,7 +2,7 @@
 //! the controller had let in.
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
-use ackproof_core::types::{NodeId, Offset, PartitionEpoch};
+use ackproof_core::types::{NodeId, PartitionEpoch};
 use ackproof_reports::{Answer, Invariant};
 
 use super::invariants::{Replication, broken, first};
@@ -28,8 +28,7 @@ fn led_by_a_stranger(start: i64, own: i64) -> Run {
     run.polled(0, "a");
     run.polled(1, "b");
     if start > 0 {
-        let (from, to, reason) = (Offset(0), Offset(start), LogStartReason::RetentionMs);
-        run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+        run.deletes(1, start, LogStartReason::RetentionMs);
     }
     for offset in 0..own {
         run.copies(3, 3, offset);
@@ -107,8 +106,7 @@ fn what_a_follower_has_deleted_it_tells_the_others_as_their_leader() {
         let mut run = two_committed();
         run.high_watermark(2, Role::Follower, 0, 2);
         if deletes {
-            let (from, to, reason) = (Offset(0), Offset(2), LogStartReason::RetentionBytes);
-            run.say(NodeId::Broker(2), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+            run.deletes(2, 2, LogStartReason::RetentionBytes);
         }
         // A leader that had been deposed has written something else there.
         run.appends(0, 3, 3, 0);
@@ -126,8 +124,7 @@ fn what_a_follower_has_deleted_it_tells_the_others_as_their_leader() {
 /// Broker 3 has batches of these epochs at offsets 0 and 1, which the leader has deleted; it may lose the second and take another one there.
 fn epochs_below_the_line(first: i32, second: i32, third: Option<i32>) -> Run {
     let mut run = two_committed();
-    let (from, to, reason) = (Offset(0), Offset(2), LogStartReason::RetentionMs);
-    run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+    run.deletes(1, 2, LogStartReason::RetentionMs);
     run.copies(3, first, 0);
     run.copies(3, second, 1);
     if let Some(third) = third {

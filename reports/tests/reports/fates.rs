@@ -195,8 +195,7 @@ fn an_old_copy_leads(is_deleted: bool, is_given_away: bool) -> Run {
         run.acked(1, 0, -1);
     }
     if is_deleted {
-        let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::DeleteRecords);
-        run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+        run.deletes(1, 1, LogStartReason::DeleteRecords);
     }
     run.killed(NodeId::Broker(1));
     run.elected(3, 6, &[3], false, 1);

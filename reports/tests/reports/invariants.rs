@@ -226,8 +226,7 @@ fn what_lies_before_the_beginning_of_the_leaders_log_is_shown_to_nobody() {
         run.adopts(1, &[1, 3]);
         run.high_watermark(1, Role::Leader, 0, 1);
         if deletes {
-            let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::RetentionMs);
-            run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+            run.deletes(1, 1, LogStartReason::RetentionMs);
         }
         run.copies(2, 3, 0);
         run.isr_decided(&[1, 3], &[1, 2, 3]);
@@ -334,11 +333,8 @@ fn log_start_offset() {
 #[test]
 fn what_was_removed_or_rewritten_by_a_rule_is_not_missed() {
     let mut run = two_committed();
-    let (from, to, reason) = (Offset(0), Offset(1), LogStartReason::RetentionMs);
-    run.say(NodeId::Broker(2), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
-    let (from, to) = (Offset(0), Offset(2));
-    let cleaned = Fact::Cleaned { partition: orders(), from, to, records_before: 2, records_after: 1 };
-    run.say(NodeId::Broker(1), cleaned);
+    run.deletes(2, 1, LogStartReason::RetentionMs);
+    run.cleaned(1, 2);
     // A replica that lost everything fetches what the cleaner has left of it.
     run.truncated(3, 2, 0, TruncationReason::OutOfRange);
     let judgement = run.judge(&acks(-1));
@@ -373,8 +369,7 @@ fn what_a_deposed_leader_appends_where_others_have_compacted_is_its_own() {
     run.written(2, 5, 2, &[3]);
     run.written(2, 5, 3, &[3]);
     run.high_watermark(2, Role::Leader, 2, 4);
-    let (from, to) = (Offset(0), Offset(4));
-    run.say(NodeId::Broker(2), Fact::Cleaned { partition: orders(), from, to, records_before: 4, records_after: 3 });
+    run.cleaned(2, 4);
     // Broker 1 was paused and does not know yet.
     run.written(1, 4, 2, &[]);
     run.written(1, 4, 3, &[]);

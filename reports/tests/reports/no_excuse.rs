@@ -77,8 +77,7 @@ fn what_was_deleted_is_the_record_that_took_the_offset() {
     run.acked(1, 0, -1);
     let (from, to, role) = (Offset(0), Offset(1), Role::Leader);
     run.say(NodeId::Broker(1), Fact::HighWatermarkAdvanced { partition: orders(), role, from, to });
-    let reason = LogStartReason::RetentionMs;
-    run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+    run.deletes(1, 1, LogStartReason::RetentionMs);
     run.ends_from(Some(1), 1, &[]);
     let judgement = run.judge(&acks(-1));
     let lost: Vec<_> = judgement.of_kind(Kind::LostWrite).map(|one| one.record).collect();
@@ -171,8 +170,7 @@ fn what_a_deposed_leader_deletes_is_promised_all_the_same() {
     run.high_watermark(1, Role::Leader, 0, 2);
     run.elected(2, 5, &[2, 3], true, 2);
     run.follows(3, 5, 2, 2);
-    let (from, to, reason) = (Offset(0), Offset(2), LogStartReason::RetentionMs);
-    run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
+    run.deletes(1, 2, LogStartReason::RetentionMs);
     run.truncated(2, 2, 0, TruncationReason::ToHighWatermark);
     let found: Vec<Invariant> = broken(&run).into_iter().map(|(invariant, _)| invariant).collect();
     assert!(found.contains(&Invariant::LeaderCompleteness), "{found:?}");

@@ -35,16 +35,6 @@ fn committed(run: &mut Run, to: i64) {
     run.say(LEADER, fact);
 }
 
-fn begins_at(run: &mut Run, to: i64, reason: LogStartReason) {
-    run.say(LEADER, Fact::LogStartOffsetAdvanced { partition: orders(), from: Offset(0), to: Offset(to), reason });
-}
-
-fn cleaned(run: &mut Run, to: i64) {
-    let fact =
-        Fact::Cleaned { partition: orders(), from: Offset(0), to: Offset(to), records_before: 9, records_after: 3 };
-    run.say(LEADER, fact);
-}
-
 /// The end of a compacted log: the records at these offsets are left.
 fn ends_with_gaps(run: &mut Run, end: i64, left: &[(i64, &str, Option<&str>)]) {
     for broker in 1..=3 {
@@ -105,7 +95,7 @@ fn deleted(reads_first: bool, reason: LogStartReason) -> Run {
         run.repositioned(-1, 0, ResetReason::NoPosition);
         run.polled(0, "a");
     }
-    begins_at(&mut run, 1, reason);
+    run.deletes(1, 1, reason);
     if !reads_first {
         run.repositioned(-1, 1, ResetReason::NoPosition);
     }
@@ -130,7 +120,7 @@ fn what_retention_takes_before_it_is_read_has_expired_unread() {
 #[test]
 fn what_was_deleted_is_not_lost_with_the_log() {
     let mut run = acknowledged(&["a", "b", "c"]);
-    begins_at(&mut run, 2, LogStartReason::DeleteRecords);
+    run.deletes(1, 2, LogStartReason::DeleteRecords);
     run.lost_power(1);
     run.loaded(1, 0);
     run.elected(1, 5, &[1], true, 0);
@@ -146,7 +136,7 @@ fn what_was_deleted_is_not_lost_with_the_log() {
 #[test]
 fn without_a_reader_nothing_expires_unread() {
     let mut run = acknowledged(&["a", "b"]);
-    begins_at(&mut run, 1, LogStartReason::RetentionMs);
+    run.deletes(1, 1, LogStartReason::RetentionMs);
     run.ends_from(Some(1), 1, &["b"]);
     check(&run, &acks(-1), None);
     assert_eq!(run.judge(&acks(-1)).counts.removed, 1);
@@ -162,10 +152,8 @@ fn cr_07_a_copy_that_was_read_and_forgotten_is_a_copy() {
             run.polled(0, "a");
         }
         run.polled(1, "a");
-        let (partition, from, to) = (orders(), Offset(0), Offset(1));
-        let (high, role) = (Offset(2), Role::Leader);
-        run.say(NodeId::Broker(1), Fact::HighWatermarkAdvanced { partition: partition.clone(), role, from, to: high });
-        run.say(NodeId::Broker(1), Fact::LogStartOffsetAdvanced { partition, from, to, reason });
+        committed(&mut run, 2);
+        run.deletes(1, 1, reason);
         run.ends_from(Some(1), 1, &["a"]);
         let judgement = run.judge(&acks(-1));
         let found: Vec<_> =
@@ -187,7 +175,7 @@ fn what_was_not_committed_must_not_be_deleted() {
     run.appends(sent, 1, 4, 0);
     run.acked(0, 0, 1);
     committed(&mut run, 0);
-    begins_at(&mut run, 1, LogStartReason::RetentionMs);
+    run.deletes(1, 1, LogStartReason::RetentionMs);
     run.ends_from(Some(1), 1, &[]);
     check(&run, &acks(1), Some((Kind::LostWrite, Cause::DeletedBeforeCommit, Answer::No)));
 }
@@ -195,14 +183,14 @@ fn what_was_not_committed_must_not_be_deleted() {
 #[test]
 fn compaction_keeps_the_last_of_each_key_and_may_take_the_others() {
     let mut run = acknowledged(&["k=1", "l=2", "k=3"]);
-    cleaned(&mut run, 3);
+    run.cleaned(1, 3);
     ends_with_gaps(&mut run, 3, &[(1, "l", Some("2")), (2, "k", Some("3"))]);
     check(&run, &compacted(), None);
     assert_eq!(run.judge(&compacted()).counts.compacted, 1);
 
     // A cleaner that drops the last one as well is convicted, and so is a gap where no cleaner has been.
     let mut mutant = acknowledged(&["k=1", "l=2", "k=3"]);
-    cleaned(&mut mutant, 3);
+    mutant.cleaned(1, 3);
     ends_with_gaps(&mut mutant, 3, &[(1, "l", Some("2"))]);
     check(&mutant, &compacted(), Some((Kind::LostWrite, Cause::CompactedAway, Answer::No)));
     let mut gap = acknowledged(&["k=1", "l=2", "k=3"]);
@@ -215,7 +203,7 @@ fn compaction_keeps_the_last_of_each_key_and_may_take_the_others() {
 fn what_compaction_took_where_a_group_read_is_not_missed() {
     let read = |cleaned_to: i64| {
         let mut run = acknowledged(&["k=a", "k=b", "j=c", "k=d"]);
-        cleaned(&mut run, cleaned_to);
+        run.cleaned(1, cleaned_to);
         run.polled(0, "a");
         processed(&mut run, C1, 0);
         for (offset, value) in [(2, "c"), (3, "d")] {
@@ -250,7 +238,7 @@ fn what_was_gone_before_the_cleaner_came_was_not_compacted_away() {
             run.elected(1, 5, &[1], true, 1);
             run.appends(0, 1, 5, 1);
         }
-        cleaned(&mut run, 2);
+        run.cleaned(1, 2);
         ends_with_gaps(&mut run, 2, &[(0, "k", Some("a"))]);
         of(Kind::LostWrite, &run, &compacted())
     };
@@ -263,7 +251,7 @@ fn what_was_gone_before_the_cleaner_came_was_not_compacted_away() {
 fn a_cleaner_is_not_blamed_for_what_went_with_the_end_of_the_log() {
     let history = |then: &dyn Fn(&mut Run)| {
         let mut run = acknowledged(&["k=a", "l=b"]);
-        cleaned(&mut run, 2);
+        run.cleaned(1, 2);
         then(&mut run);
         ends_with_gaps(&mut run, 1, &[(0, "k", Some("a"))]);
         of(Kind::LostWrite, &run, &compacted())
@@ -294,7 +282,7 @@ fn bit_rot_that_the_cleaner_wrote_anew_is_told_from_a_record_that_it_dropped() {
         if harmed {
             run.say(LEADER, Fact::DiskHarmed { what: "flipped a bit".into() });
         }
-        cleaned(&mut run, 1);
+        run.cleaned(1, 1);
         ends_with_gaps(&mut run, 1, left);
         let (judgement, explanation) = run.explain(&compacted());
         let lost = judgement.anomalies.iter().find(|anomaly| anomaly.kind == Kind::LostWrite);
@@ -305,7 +293,7 @@ fn bit_rot_that_the_cleaner_wrote_anew_is_told_from_a_record_that_it_dropped() {
 #[test]
 fn a_record_without_a_key_is_lost_to_compaction() {
     let mut run = acknowledged(&["nobody's", "k=1"]);
-    cleaned(&mut run, 2);
+    run.cleaned(1, 2);
     ends_with_gaps(&mut run, 2, &[(1, "k", Some("1"))]);
     check(&run, &compacted(), Some((Kind::LostWrite, Cause::CompactedWithoutKey, Answer::Yes)));
 }
@@ -321,9 +309,7 @@ fn deletion_read(seconds: u64, sees_it: bool, late: Option<i32>) -> Run {
     let (record, partition) = (crate::run::p1(1), orders());
     run.repositioned(-1, 0, ResetReason::NoPosition);
     if let Some(broker) = late {
-        let (from, to) = (Offset(0), Offset(2));
-        let fact = Fact::Cleaned { partition: orders(), from, to, records_before: 9, records_after: 3 };
-        run.say(NodeId::Broker(broker), fact);
+        run.cleaned(broker, 2);
     }
     run.polled(0, "1");
     run.say(
@@ -343,7 +329,7 @@ fn deletion_read(seconds: u64, sees_it: bool, late: Option<i32>) -> Run {
     if sees_it {
         run.say(C1, Fact::Polled { partition, offset: Offset(1), key: payload("k"), value: None });
     }
-    cleaned(&mut run, 2);
+    run.cleaned(1, 2);
     run.at(seconds * 1_000);
     run.polled(2, "2");
     ends_with_gaps(&mut run, 3, &[(2, "l", Some("2"))]);
@@ -377,10 +363,10 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
 fn given_out_again(deletes: bool, cleans: bool) -> Run {
     let mut run = acknowledged(&["k=a"]);
     if deletes {
-        begins_at(&mut run, 1, LogStartReason::RetentionBytes);
+        run.deletes(1, 1, LogStartReason::RetentionBytes);
     }
     if cleans {
-        cleaned(&mut run, 1);
+        run.cleaned(1, 1);
     }
     run.sent_with_key(1, "k", "b");
     run.batched(1, 2);

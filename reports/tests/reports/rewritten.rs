@@ -154,11 +154,6 @@ fn is_committed(run: &mut Run, leader: i32, to: i64) {
     run.say(NodeId::Broker(leader), Fact::HighWatermarkAdvanced { partition: orders(), role, from, to });
 }
 
-fn is_deleted(run: &mut Run, leader: i32, to: i64) {
-    let (from, to, reason) = (Offset(0), Offset(to), LogStartReason::DeleteRecords);
-    run.say(NodeId::Broker(leader), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason });
-}
-
 /// Brokers 1 and 2 lose all that they have, and broker 1 leads on in the next epoch.
 fn lose_all(run: &mut Run, epoch: i32) {
     run.lost_power(1);
@@ -183,7 +178,7 @@ fn what_is_deleted_before_its_acknowledgement_arrives_is_not_lost() {
         run.sent_and_appended(0, "a", 1, 4, 0);
         is_committed(&mut run, 1, 1);
         if deletes {
-            is_deleted(&mut run, 1, 1);
+            run.deletes(1, 1, LogStartReason::DeleteRecords);
         }
         run.acked(0, 0, -1);
         lose_all(&mut run, 5);
@@ -209,12 +204,12 @@ fn a_deletion_from_before_the_append_took_nothing_of_it() {
     let history = |deletes_again: bool| {
         let mut run = first_log(&["a"]);
         is_committed(&mut run, 1, 1);
-        is_deleted(&mut run, 1, 1);
+        run.deletes(1, 1, LogStartReason::DeleteRecords);
         lose_all(&mut run, 5);
         is_committed(&mut run, 1, 0);
         writes(&mut run, 1, 5, 0, &["b"]);
         match deletes_again {
-            true => is_deleted(&mut run, 1, 1),
+            true => drop(run.deletes(1, 1, LogStartReason::DeleteRecords)),
             false => lose_all(&mut run, 6),
         }
         run.ends_with(1, &[]);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ackproof_core::fact::{Event, Fact, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{
+    Event, Fact, LogStartReason, Observer, Payload, ResetReason, RetryReason, Role, TruncationReason,
+};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{
     ConnectionId, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, RecordId, Sequence,
@@ -265,6 +267,19 @@ impl Run {
 
     /// The controller changes the ISR.
     /// The controller decides, and the leader hears of it.
+    /// The log of a broker begins at this offset from now on, and began at 0 before.
+    pub fn deletes(&mut self, broker: i32, to: i64, reason: LogStartReason) -> u64 {
+        let (from, to) = (Offset(0), Offset(to));
+        self.say(NodeId::Broker(broker), Fact::LogStartOffsetAdvanced { partition: orders(), from, to, reason })
+    }
+
+    /// The cleaner of a broker has been through everything below this offset.
+    pub fn cleaned(&mut self, broker: i32, to: i64) -> u64 {
+        let (from, to) = (Offset(0), Offset(to));
+        let fact = Fact::Cleaned { partition: orders(), from, to, records_before: 9, records_after: 3 };
+        self.say(NodeId::Broker(broker), fact)
+    }
+
     pub fn isr(&mut self, from: &[i32], to: &[i32]) -> u64 {
         let decided = self.isr_decided(from, to);
         let (leader, millis) = (NodeId::Broker(self.leader), self.millis);

@@ -307,9 +307,7 @@ fn a_log_that_is_cut_where_its_cleaner_has_been_ends_with_a_hole() {
     let what = "c1 is at offset 0 of orders-0, which ends at 5";
     let judged = |cleaned_to: i64, cleaner: i32, grows: bool| {
         let mut run = written();
-        let (from, to) = (Offset(0), Offset(cleaned_to));
-        let cleaned = Fact::Cleaned { partition: orders(), from, to, records_before: 7, records_after: 2 };
-        run.say(NodeId::Broker(cleaner), cleaned);
+        run.cleaned(cleaner, cleaned_to);
         run.truncated(1, 9, 5, TruncationReason::Diverged);
         if grows {
             run.appends(0, 1, 4, 5);
@@ -399,8 +397,7 @@ fn a_follower_that_parted_where_its_leader_has_deleted_is_not_cut_there() {
     let what = "orders-0: broker 2 is at offset 1 and waits for broker 1 to answer its fetch: the leader is at 5";
     let judged = |by: i32, to: i64| {
         let mut run = written();
-        let (partition, from, to, reason) = (orders(), Offset(0), Offset(to), LogStartReason::DeleteRecords);
-        run.say(NodeId::Broker(by), Fact::LogStartOffsetAdvanced { partition, from, to, reason });
+        run.deletes(by, to, LogStartReason::DeleteRecords);
         let (partition, offset, error) = (orders(), Offset(1), ErrorCode::UNKNOWN_SERVER_ERROR);
         run.say(NodeId::Broker(2), Fact::FetchRefused { partition, offset, error });
         stuck(&mut run, &acks(-1), what)

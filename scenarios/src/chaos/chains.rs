@@ -353,17 +353,14 @@ impl Story<'_> {
 
     fn falls_behind(&mut self, when: When, who: i32) -> String {
         let what = format!("broker {who} falls behind");
-        let fetches = |message: &str, from: Value, to: Value| {
-            Value::Table(table([("api", text("Fetch")), ("message", text(message)), ("from", from), ("to", to)]))
-        };
         match self.dice.between(0, 7) {
             0..=3 => {
-                let requests = fetches("request", broker(who), self.peers(who));
+                let requests = messages("Fetch", "request", broker(who), self.peers(who));
                 self.fault(when, &what, "drop", requests)
             }
             4..=5 => self.pauses(when, who),
             6 => {
-                let answers = fetches("response", self.peers(who), broker(who));
+                let answers = messages("Fetch", "response", self.peers(who), broker(who));
                 self.fault(when, &what, "hold", answers)
             }
             _ => {
@@ -382,13 +379,8 @@ impl Story<'_> {
                 self.fault(when, &what, "metadata-lag", Value::Table(lag))
             }
             1 => {
-                let held = table([
-                    ("api", text("Fetch")),
-                    ("message", text("response")),
-                    ("from", text("controller")),
-                    ("to", broker(who)),
-                ]);
-                self.fault(when, &what, "hold", Value::Table(held))
+                let held = messages("Fetch", "response", text("controller"), broker(who));
+                self.fault(when, &what, "hold", held)
             }
             _ => {
                 let cut = table([("from", text("controller")), ("to", broker(who)), ("direction", text("one-way"))]);
@@ -403,17 +395,16 @@ impl Story<'_> {
             "request" => (broker(who), text("controller")),
             _ => (text("controller"), broker(who)),
         };
-        let proposals = table([("api", text("AlterPartition")), ("message", text(kind)), ("from", from), ("to", to)]);
+        let proposals = messages("AlterPartition", kind, from, to);
         let action = *self.dice.pick(&["hold", "hold", "drop"]);
-        self.fault(when, "proposals are slow", action, Value::Table(proposals))
+        self.fault(when, "proposals are slow", action, proposals)
     }
 
     fn answers_are_lost(&mut self, when: When, from: i32, to: i32) -> String {
-        let answers =
-            table([("api", text("Fetch")), ("message", text("response")), ("from", broker(from)), ("to", broker(to))]);
+        let answers = messages("Fetch", "response", broker(from), broker(to));
         let what = format!("broker {to} gets no answers");
         match self.dice.chance(1, 2) {
-            true => self.fault(when, &what, "drop", Value::Table(answers)),
+            true => self.fault(when, &what, "drop", answers),
             false => {
                 let cut = table([("from", broker(from)), ("to", broker(to)), ("direction", text("one-way"))]);
                 self.fault(when, &what, "cut", Value::Table(cut))
@@ -432,4 +423,9 @@ impl Story<'_> {
 
 fn broker(id: i32) -> Value {
     text(format!("broker {id}"))
+}
+
+/// A class of messages, as faults name them.
+fn messages(api: &str, message: &str, from: Value, to: Value) -> Value {
+    Value::Table(table([("api", text(api)), ("message", text(message)), ("from", from), ("to", to)]))
 }

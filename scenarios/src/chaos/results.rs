@@ -404,8 +404,9 @@ impl Results {
         let world = WorldResult { id, events, sim_time, new, failures, permitted, unexplained, panic };
         match self.worlds.get_mut(&id) {
             Some(known) => {
-                let anyhow = |world: &WorldResult| WorldResult { new: Vec::new(), ..world.clone() };
-                if anyhow(known) != anyhow(&world) {
+                // What was new depends on the worlds before it.
+                let by_itself = |world: &WorldResult| WorldResult { new: Vec::new(), ..world.clone() };
+                if by_itself(known) != by_itself(&world) {
                     return Err(format!(
                         "world {} came out otherwise before: the shards were not run by the same ackproof, or it is not deterministic",
                         id.seed

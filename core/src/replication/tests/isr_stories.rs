@@ -28,9 +28,8 @@ fn one_with_everything_stays_while_there_is_nothing_to_fetch() {
     assert_eq!(cluster.isr(1), [1, 2]);
 }
 
-/// A follower has nearly joined when it is cut off; the leader goes on; then the controller commits the expansion.
-/// Returns the record that was sent in between.
-fn an_expansion_that_is_committed_late(cluster: &mut Cluster) -> u64 {
+/// A follower was out and has everything again; that it may join is with the controller.
+fn nearly_joined(cluster: &mut Cluster) {
     cluster.isolate(2);
     cluster.produce(1, -1, &["a"]);
     cluster.advance(1_600);
@@ -38,6 +37,12 @@ fn an_expansion_that_is_committed_late(cluster: &mut Cluster) -> u64 {
     cluster.heal();
     cluster.controller = Controller::Holds;
     cluster.advance(200);
+}
+
+/// A follower has nearly joined when it is cut off; the leader goes on; then the controller commits the expansion.
+/// Returns the record that was sent in between.
+fn an_expansion_that_is_committed_late(cluster: &mut Cluster) -> u64 {
+    nearly_joined(cluster);
     assert!(cluster.replica(1).isr_change_pending);
     cluster.isolate(2);
     // Long enough for the follower not to be caught up any more: only the proposal holds it back.
@@ -184,13 +189,7 @@ fn every_proposal_has_a_number_of_its_own() {
 #[test]
 fn a_follower_that_keeps_up_is_waited_for_until_it_does_not_any_more() {
     let mut cluster = Cluster::with((3, 9), &[1, 2], 1, |config| config.toggles.maximal_isr = false);
-    cluster.isolate(2);
-    cluster.produce(1, -1, &["a"]);
-    cluster.advance(1_600);
-    assert_eq!(cluster.isr(1), [1]);
-    cluster.heal();
-    cluster.controller = Controller::Holds;
-    cluster.advance(200);
+    nearly_joined(&mut cluster);
     cluster.isolate(2);
     let sent = cluster.produce(1, -1, &["b"]);
     assert_eq!((cluster.answer(sent), cluster.ends(1)), (None, (2, 1)));
