@@ -329,6 +329,9 @@ impl Contract {
                 Some(Cause::ReaderSlowerThanTombstones) => {
                     Permitted::yes("who takes longer than delete.retention.ms may miss a deletion")
                 }
+                Some(Cause::ClockMovedAhead) => {
+                    Permitted::yes("delete.retention.ms is counted by the clock of each broker, which must be right")
+                }
                 Some(Cause::ReadFromOlderCopy) => Permitted::yes(
                     "a broker that does not know of its successor, and what was fetched long ago, may be older than what the leader has compacted",
                 ),

@@ -79,13 +79,16 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     let took = lineage.events[passed].time.since(lineage.events[began].time);
     let retention =
         anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);
+    let moved = clock_moved_ahead(lineage, &partition, offset, passed);
     let cause = match retention {
         _ if is_older_copy(lineage, &partition, offset, read) => Cause::ReadFromOlderCopy,
         Some(retention) if took.as_millis() > retention => Cause::ReaderSlowerThanTombstones,
+        Some(_) | None if moved.is_some() => Cause::ClockMovedAhead,
         Some(_) | None => Cause::TombstoneRemovedEarly,
     };
     let mut telling = Telling::new(lineage);
     telling.tell(read);
+    telling.tell_all(moved);
     let promise = anomaly.record.and_then(|record| lineage.records.get(&record)).and_then(|line| line.told);
     telling.tell_all(promise);
     for at in cleanings(lineage, &partition, offset).filter(|at| *at < passed) {
@@ -93,6 +96,19 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     }
     telling.tell(passed);
     Tale::new(cause, telling.into_steps())
+}
+
+/// Where the clock of a broker was moved ahead between the tombstone and a cleaning there, before the reader got beyond.
+fn clock_moved_ahead(lineage: &Lineage<'_>, partition: &TopicPartition, tombstone: Offset, passed: At) -> Option<At> {
+    let written = lineage.leader_appends(partition, tombstone.0).into_iter().find(|at| *at < passed)?;
+    cleanings(lineage, partition, tombstone).filter(|cleaned| *cleaned < passed).find_map(|cleaned| {
+        let cleaner = lineage.events[cleaned].node;
+        let moves = |event: &Event| {
+            event.node == cleaner
+                && matches!(&event.fact, Fact::FaultBit { what, .. } if what.starts_with("moved ahead the clock of"))
+        };
+        (written..cleaned).find(|at| moves(&lineage.events[*at]))
+    })
 }
 
 /// Whether the leader had compacted beyond the tombstone when the record that it deletes was read: then that came from a broker that did not

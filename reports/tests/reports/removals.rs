@@ -348,6 +348,22 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     check(&deletion_read(30, false, Some(1)), &contract, convicted(Cause::ReadFromOlderCopy, Answer::Yes));
     check(&deletion_read(30, false, Some(2)), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
     check(&deletion_missed(30, true), &contract, None);
+    // The clock of the one that compacts is moved, ahead or back, or that of another.
+    for (broker, direction, cause, answer) in [
+        (1, "ahead", Cause::ClockMovedAhead, Answer::Yes),
+        (1, "back", Cause::TombstoneRemovedEarly, Answer::No),
+        (2, "ahead", Cause::TombstoneRemovedEarly, Answer::No),
+    ] {
+        let mut run = deletion_missed(30, false);
+        let cleaned = run.events.iter().position(|event| matches!(event.fact, Fact::Cleaned { .. }));
+        let what = format!("moved {direction} the clock of broker {broker}");
+        run.say(NodeId::Broker(broker), Fact::FaultBit { fault: 1, what });
+        let mut moved = run.events.pop().expect("it was just said");
+        let cleaned = cleaned.expect("it was compacted");
+        moved.time = run.events[cleaned].time;
+        run.events.insert(cleaned, moved);
+        check(&run, &contract, convicted(cause, answer));
+    }
     // What it got beyond was of a log that lost its end before the tombstone was sent.
     let mut run = deletion_missed(30, false);
     let beyond = |event: &Event| matches!(event.fact, Fact::Polled { offset: Offset(2), .. });
