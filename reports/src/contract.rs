@@ -499,7 +499,7 @@ impl Contract {
         }
         if producer.idempotence && anomaly.cause == Some(Cause::LateRequestAppended) {
             return Permitted::yes(
-                "the producer had given the record up, and went on under another id: that ends what is promised of it",
+                "the producer had given the record up, or ended, and went on under another id: that ends what is promised of it",
             );
         }
         if producer.idempotence {
