@@ -1,16 +1,18 @@
 //! Why a record that a log has forgotten by a rule is missed.
 //!
 //! Source: `failure-catalog.md` CP-01, NC-05, NC-06 (deleted unread), CP-09 (deleted before it was committed), CP-05 (compacted
-//! without a key), KIP-534 (tombstones).
+//! without a key), KIP-534 (tombstones). A cleaner that drops a record for a later one of its key, which the log loses then, has taken
+//! both: the cause is what took the later one.
 
-use ackproof_core::fact::{Event, Fact, LogStartReason};
-use ackproof_core::types::{NodeId, Offset, TopicPartition};
+use ackproof_core::fact::{Event, Fact, LogStartReason, Payload};
+use ackproof_core::types::{NodeId, Offset, RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
 use super::lineage::{At, Lineage};
 use super::story::Mark;
 use super::telling::Telling;
+use super::why_lost;
 use crate::anomaly::Anomaly;
 use crate::contract::Contract;
 
@@ -43,8 +45,47 @@ pub(super) fn compacted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale
     let given_away = given_away(&lineage.leader_appends(&partition, offset.0), told(lineage, anomaly));
     let cleaned =
         cleanings(lineage, &partition, offset).find(|cleaned| given_away.is_none_or(|again| again >= *cleaned))?;
-    let cause = if anomaly.key.is_none() { Cause::CompactedWithoutKey } else { Cause::CompactedAway };
-    Some(tell(lineage, anomaly, cause, cleaned))
+    let Some(key) = &anomaly.key else { return Some(tell(lineage, anomaly, Cause::CompactedWithoutKey, cleaned)) };
+    let mut all = cleanings(lineage, &partition, offset);
+    let for_another = all.find_map(|at| Some((at, successor_lost(lineage, (&partition, offset), key, at)?)));
+    let Some((at, lost)) = for_another else { return Some(tell(lineage, anomaly, Cause::CompactedAway, cleaned)) };
+    let mut tale = tell(lineage, anomaly, lost.cause, at);
+    tale.contributing = [vec![Cause::CompactedAway], lost.contributing].concat();
+    tale.add(lost.steps);
+    tale.steps.dedup_by_key(|step| step.event);
+    Some(tale)
+}
+
+/// The tale of the later record of its key for which a cleaner dropped a record, if the log was cut below that afterwards.
+fn successor_lost(
+    lineage: &Lineage<'_>,
+    (partition, offset): (&TopicPartition, Offset),
+    key: &Payload,
+    cleaned: At,
+) -> Option<Tale> {
+    let Fact::Cleaned { to: limit, .. } = lineage.events[cleaned].fact else { return None };
+    let cleaner = lineage.events[cleaned].node;
+    let mut after = lineage.events[cleaned..].iter().filter(|event| event.node == cleaner);
+    let cut = after.find_map(|event| match &event.fact {
+        Fact::Truncated { partition: of, to: end, .. } | Fact::LogLoaded { partition: of, log_end: end, .. } => {
+            (of == partition && *end < limit).then_some(*end)
+        }
+        _ => None,
+    })?;
+    let has_key =
+        |sent: &At| matches!(&lineage.events[*sent].fact, Fact::RecordSent { key: Some(of), .. } if of == key);
+    let same_key = lineage.records.iter().filter(|(_, line)| line.sent.as_ref().is_some_and(has_key));
+    let mut lost = (cut.max(Offset(offset.0 + 1)).0..limit.0).flat_map(|at| lineage.leader_appends(partition, at));
+    let (append, record) = lost.find_map(|append| {
+        let mut same_key = same_key.clone().map(|(record, _)| *record);
+        let is_its = |record: &RecordId| {
+            let origin = lineage.origin(append, partition, &lineage.batches_of(*record));
+            append < cleaned && origin.is_some_and(|origin| origin.certain)
+        };
+        Some((append, same_key.find(is_its)?))
+    })?;
+    let tale = why_lost::explain_from(lineage, record, partition, append);
+    (tale.cause != Cause::Unknown).then_some(tale)
 }
 
 /// Why a record was deleted before anybody had read it.

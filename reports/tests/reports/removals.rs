@@ -1,6 +1,7 @@
 //! What a log may forget, and what must not go with it: retention, DeleteRecords, compaction, tombstones.
 
 use ackproof_core::fact::{Event, Fact, ForgottenReason, LogStartReason, ResetReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
 
@@ -268,6 +269,38 @@ fn a_cleaner_is_not_blamed_for_what_went_with_the_end_of_the_log() {
     assert_eq!(history(&unclean), [(1, Some(Cause::UncleanElection), Answer::No)]);
     assert_eq!(history(&hole), [(1, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
     assert_eq!(history(&|_| {}), [(1, Some(Cause::CompactedAway), Answer::No)]);
+}
+
+/// All have k=a; brokers 1 and 2 have its successor, which broker 2 loses with its power. Broker 1 compacts, broker 2 leads without the
+/// successor and cuts broker 1's log, and broker 1 leads in the end.
+#[test]
+fn the_record_for_which_a_cleaner_dropped_another_went_with_the_power() {
+    let history = |key: &str, is_cut: bool| {
+        let mut run = acknowledged(&["l=0", "k=a"]);
+        run.copies(2, 4, 0);
+        run.copies(2, 4, 1);
+        run.isr_decided(&[1, 2, 3], &[1, 2]);
+        run.sent_with_key(2, key, "b");
+        run.batched(2, 3);
+        let sent = run.transmits(3, 1, 1);
+        run.appends(sent, 1, 4, 2);
+        run.copies(2, 4, 2);
+        committed(&mut run, 3);
+        run.lost_power(2);
+        run.loaded(2, 2);
+        run.cleaned(1, 3);
+        if is_cut {
+            run.elected(2, 5, &[2], true, 2);
+            run.failed(2, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+            run.truncated(1, 3, 2, TruncationReason::Diverged);
+        }
+        run.elected(1, 6, &[1, 2], true, 2);
+        ends_with_gaps(&mut run, 2, &[(0, "l", Some("0"))]);
+        of(Kind::LostWrite, &run, &compacted())
+    };
+    assert_eq!(history("k", true), [(1, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
+    assert_eq!(history("other", true), [(1, Some(Cause::CompactedAway), Answer::No)], "it was dropped for nothing");
+    assert_eq!(history("k", false), [(1, Some(Cause::CompactedAway), Answer::No)], "the later one is there");
 }
 
 #[test]
