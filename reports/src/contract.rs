@@ -468,6 +468,7 @@ impl Contract {
             (Some(Cause::ProducerForgottenWithItsRecords), Some(_)) if self.lacks(PID_STATE_RETAINED) => {
                 Permitted::yes("before 2.5 a leader forgets a producer together with its last record: KAFKA-7190")
             }
+            (Some(Cause::ForgottenBelowLogStart), Some(_)) => Permitted::yes(sequences::BELOW_LOG_START),
             (Some(Cause::UnsyncedDataLostWithPower), Some(_)) => Permitted::yes(
                 "unsynced records may go with the power, and what a leader knew of their producer goes with them",
             ),

@@ -3,9 +3,19 @@
 use super::{Permitted, ProducerContract};
 use crate::explain::Cause;
 
+/// A snapshot at the log start is deleted like those below it (`ProducerStateManager.truncateAndReload`).
+pub(super) const BELOW_LOG_START: &str =
+    "when a log begins anew, what its broker knew of producers goes with their records if all of these are deleted";
+
 /// Whether the client sent a batch again under another epoch or sequence.
 pub(super) fn is_renumbering(cause: Cause) -> bool {
-    matches!(cause, Cause::RenumberedInFlight | Cause::BatchForgottenByRestart | Cause::LaterBatchTakenFirst)
+    matches!(
+        cause,
+        Cause::RenumberedInFlight
+            | Cause::BatchForgottenByRestart
+            | Cause::LaterBatchTakenFirst
+            | Cause::BatchCompactedBeforeCopied
+    )
 }
 
 /// Where the Java client gives up what idempotence promises: no setting but the number of requests in flight has a part in it.

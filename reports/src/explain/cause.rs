@@ -131,6 +131,8 @@ causes! {
         "the leader had forgotten the producer by the time its batch came again";
     ProducerForgottenWithItsRecords = "producer-forgotten-with-its-records",
         "retention had deleted the producer's last record, and what the leader knew of the producer with it";
+    ForgottenBelowLogStart = "forgotten-below-log-start",
+        "the log of the leader began anew behind the producer's records, which had been deleted, and it knew nothing of the producer";
     // ---- read, stuck ----
     DeletedByRetention = "deleted-by-retention",
         "the record was beyond retention.ms or retention.bytes before it was read";

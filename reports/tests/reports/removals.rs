@@ -513,3 +513,42 @@ fn a_producer_that_was_forgotten_is_not_recognised() {
         check(&run, &contract, Some((Kind::Duplicate, cause, permitted)));
     }
 }
+
+/// The first copy is at offset 0. Between it and the second the log of the leader is loaded, or begins anew.
+#[test]
+fn a_leader_whose_log_began_anew_behind_deleted_records_knows_nothing_of_their_producers() {
+    let judged = |began: Fact, hears_of_it: bool| {
+        let mut run = appended_as_7();
+        run.say(LEADER, began);
+        if hears_of_it {
+            run.appends_as(0, 1, 4, 1, 7, 2);
+        }
+        run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
+        let sent = run.transmits_as(1, 2, 1, 7);
+        run.appends_as(sent, 1, 4, 2, 7, 1);
+        run.acked(0, 2, -1);
+        run.ends_with(1, &["a", "-", "a"]);
+        let contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        of(Kind::Duplicate, &run, &contract)
+    };
+    let loaded = |start: i64, end: i64, clean: bool| {
+        let (log_start, log_end) = (Offset(start), Offset(end));
+        Fact::LogLoaded { partition: orders(), log_start, log_end, clean, hole: None }
+    };
+    let gives_up = |to: i64, reason: TruncationReason| Fact::Truncated {
+        partition: orders(),
+        from: Offset(1),
+        to: Offset(to),
+        reason,
+    };
+    let permitted = [(2, Some(Cause::ForgottenBelowLogStart), Answer::Yes)];
+    let forbidden = [(2, Some(Cause::DuplicateNotRecognised), Answer::No)];
+    assert_eq!(judged(loaded(1, 1, true), false), permitted);
+    assert_eq!(judged(loaded(1, 2, false), false), permitted);
+    assert_eq!(judged(gives_up(1, TruncationReason::OutOfRange), false), permitted);
+    assert_eq!(judged(loaded(1, 1, true), true), forbidden, "it has heard of the producer since");
+    assert_eq!(judged(loaded(1, 2, true), false), forbidden, "there is a snapshot at the end of the log");
+    assert_eq!(judged(loaded(0, 1, false), false), forbidden, "the record is still there");
+    assert_eq!(judged(gives_up(0, TruncationReason::OutOfRange), false), forbidden, "so it copies the record");
+    assert_eq!(judged(gives_up(1, TruncationReason::Diverged), false), forbidden, "nothing was given up");
+}
