@@ -27,6 +27,12 @@ pub(super) fn permits_renumbering(cause: Cause, producer: &ProducerContract) -> 
         Cause::LaterBatchTakenFirst if producer.max_in_flight <= 1 => {
             Permitted::no("with one request in flight no batch is on its way before the one ahead of it is answered")
         }
+        Cause::BatchCompactedBeforeCopied if producer.max_in_flight <= 1 => {
+            Permitted::no("the cleaner keeps the last batch of each producer")
+        }
+        Cause::BatchCompactedBeforeCopied => Permitted::yes(
+            "the cleaner keeps the last batch of each producer, and max.in.flight.requests.per.connection lets others be unanswered when a replica copies what is left",
+        ),
         Cause::LaterBatchTakenFirst => Permitted::yes(
             "since 2.5 a leader that knows nothing of a producer takes whatever sequence comes first, and the client numbers anew what that leaves out",
         ),

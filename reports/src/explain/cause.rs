@@ -117,6 +117,8 @@ causes! {
         "a leader that was started again knew only the last batch of the producer, and the client sent this one again under another sequence";
     LaterBatchTakenFirst = "later-batch-taken-first",
         "a leader that knew nothing of the producer took a later batch first and refused the earlier ones, and the client sent all of them again under a new epoch";
+    BatchCompactedBeforeCopied = "batch-compacted-before-copied",
+        "the cleaner had removed the batch before the next leader copied the log, which did not know it when it came again, and the client sent all of them again under a new epoch";
     ResentByApplication = "resent-by-application",
         "the application sent the record again, which is a new record to the broker";
     RetryOvertakenInFlight = "retry-overtaken-in-flight",
