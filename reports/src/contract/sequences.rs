@@ -3,9 +3,19 @@
 use super::{Permitted, ProducerContract};
 use crate::explain::Cause;
 
+/// A snapshot at the log start is deleted like those below it (`ProducerStateManager.truncateAndReload`).
+pub(super) const BELOW_LOG_START: &str =
+    "when a log begins anew, what its broker knew of producers goes with their records if all of these are deleted";
+
 /// Whether the client sent a batch again under another epoch or sequence.
 pub(super) fn is_renumbering(cause: Cause) -> bool {
-    matches!(cause, Cause::RenumberedInFlight | Cause::BatchForgottenByRestart | Cause::LaterBatchTakenFirst)
+    matches!(
+        cause,
+        Cause::RenumberedInFlight
+            | Cause::BatchForgottenByRestart
+            | Cause::LaterBatchTakenFirst
+            | Cause::BatchCompactedBeforeCopied
+    )
 }
 
 /// Where the Java client gives up what idempotence promises: no setting but the number of requests in flight has a part in it.
@@ -17,6 +27,12 @@ pub(super) fn permits_renumbering(cause: Cause, producer: &ProducerContract) -> 
         Cause::LaterBatchTakenFirst if producer.max_in_flight <= 1 => {
             Permitted::no("with one request in flight no batch is on its way before the one ahead of it is answered")
         }
+        Cause::BatchCompactedBeforeCopied if producer.max_in_flight <= 1 => {
+            Permitted::no("the cleaner keeps the last batch of each producer")
+        }
+        Cause::BatchCompactedBeforeCopied => Permitted::yes(
+            "the cleaner keeps the last batch of each producer, and max.in.flight.requests.per.connection lets others be unanswered when a replica copies what is left",
+        ),
         Cause::LaterBatchTakenFirst => Permitted::yes(
             "since 2.5 a leader that knows nothing of a producer takes whatever sequence comes first, and the client numbers anew what that leaves out",
         ),

@@ -117,6 +117,8 @@ causes! {
         "a leader that was started again knew only the last batch of the producer, and the client sent this one again under another sequence";
     LaterBatchTakenFirst = "later-batch-taken-first",
         "a leader that knew nothing of the producer took a later batch first and refused the earlier ones, and the client sent all of them again under a new epoch";
+    BatchCompactedBeforeCopied = "batch-compacted-before-copied",
+        "the cleaner had removed the batch before the next leader copied the log, which did not know it when it came again, and the client sent all of them again under a new epoch";
     ResentByApplication = "resent-by-application",
         "the application sent the record again, which is a new record to the broker";
     RetryOvertakenInFlight = "retry-overtaken-in-flight",
@@ -131,6 +133,8 @@ causes! {
         "the leader had forgotten the producer by the time its batch came again";
     ProducerForgottenWithItsRecords = "producer-forgotten-with-its-records",
         "retention had deleted the producer's last record, and what the leader knew of the producer with it";
+    ForgottenBelowLogStart = "forgotten-below-log-start",
+        "the log of the leader began anew behind the producer's records, which had been deleted, and it knew nothing of the producer";
     // ---- read, stuck ----
     DeletedByRetention = "deleted-by-retention",
         "the record was beyond retention.ms or retention.bytes before it was read";

@@ -9,10 +9,11 @@ use ackproof_core::types::{NodeId, Offset, RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
+use super::fate::fate;
 use super::lineage::{At, Lineage};
 use super::story::Mark;
 use super::telling::Telling;
-use super::why_lost;
+use super::why_lost::{self, Promise};
 use crate::anomaly::Anomaly;
 use crate::contract::Contract;
 
@@ -173,6 +174,34 @@ pub(super) fn given_out_again(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Optio
     let mut tale = tell(lineage, anomaly, deleted_by(lineage, at), at);
     tale.steps.push(super::steps::step(lineage, again));
     Some(tale)
+}
+
+/// Where a broker that had the record, and knew that it was committed, deleted it by the rules. What a leader appends that nobody follows
+/// any more takes nothing from it, so this may lie behind the moment at which its offset was given out again.
+pub(super) fn deleted_where_it_stood(
+    lineage: &Lineage<'_>,
+    partition: &TopicPartition,
+    promise: &Promise,
+) -> Option<At> {
+    let takes_it = |at: &At| match &lineage.events[*at].fact {
+        Fact::LogStartOffsetAdvanced { from, to, .. } => (from.0..to.0).contains(&promise.offset),
+        _ => false,
+    };
+    let is_committed = |at: At| {
+        let said =
+            lineage.events[promise.append..at].iter().rev().filter(|event| event.node == lineage.events[at].node);
+        let mut known = said.filter_map(|event| match &event.fact {
+            Fact::HighWatermarkAdvanced { partition: of, to, .. } if of == partition => Some(to.0),
+            _ => None,
+        });
+        known.next().is_some_and(|high_watermark| high_watermark > promise.offset)
+    };
+    let stood = |at: At| {
+        let NodeId::Broker(broker) = lineage.events[at].node else { return false };
+        let fate = fate(lineage, partition, &Promise { until: Some(at), ..promise.clone() });
+        fate.holders.get(&broker).is_some_and(|holding| holding.taken.is_none())
+    };
+    removals(lineage, partition).filter(takes_it).find(|at| *at > promise.append && is_committed(*at) && stood(*at))
 }
 
 fn deleted_by(lineage: &Lineage<'_>, at: At) -> Cause {

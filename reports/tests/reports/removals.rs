@@ -447,6 +447,38 @@ fn an_offset_that_is_given_out_again_was_not_lost_if_it_had_been_deleted_before(
     assert_eq!(gone.0, second, "{gone:?}");
 }
 
+/// Record b took the offset of record a from nobody: broker 3 had been deposed when it appended it. Then record a is deleted where it stands, and
+/// broker 3, which never had it, leads.
+#[test]
+fn who_leads_without_what_was_deleted_where_it_stood_has_lost_nothing() {
+    let judged = |high_watermark: i64, deleted_by: Option<i32>| {
+        let mut run = Run::default();
+        run.elected(3, 0, &[1, 3], true, 0);
+        run.elected(1, 1, &[1], true, 0);
+        run.sent_and_appended(0, "a", 1, 1, 0);
+        committed(&mut run, high_watermark);
+        run.acked(0, 0, -1);
+        run.sent_and_appended(1, "b", 3, 0, 0);
+        run.acked(1, 0, 1);
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+        if let Some(broker) = deleted_by {
+            run.deletes(broker, 1, LogStartReason::DeleteRecords);
+        }
+        run.isr(&[1], &[1, 3]);
+        run.killed(LEADER);
+        run.elected(3, 2, &[3], true, 1);
+        run.ends_from(Some(3), 1, &[]);
+        let (judgement, _) = run.explain(&acks(1));
+        let found = judgement.of_kind(Kind::InconsistentOffsets).next().expect("it has two values");
+        (found.record.map(|record| record.number), found.cause, found.permitted.answer)
+    };
+    let first_is_lost = (Some(0), Some(Cause::JoinedIsrWithoutIt), Answer::No);
+    assert_eq!(judged(1, Some(1)), (Some(1), Some(Cause::AcknowledgedBeforeReplicated), Answer::Yes));
+    assert_eq!(judged(0, Some(1)), first_is_lost, "it was not committed");
+    assert_eq!(judged(1, Some(3)), first_is_lost, "who deleted there had another record");
+    assert_eq!(judged(1, None), first_is_lost);
+}
+
 /// Record a is read at offset 0 and never acknowledged there; another leader, elected uncleanly or not, writes record b at that offset.
 #[test]
 fn what_was_read_before_an_unclean_election_may_stand_elsewhere_after_it() {
@@ -529,4 +561,43 @@ fn a_producer_that_was_forgotten_is_not_recognised() {
         };
         check(&run, &contract, Some((Kind::Duplicate, cause, permitted)));
     }
+}
+
+/// The first copy is at offset 0. Between it and the second the log of the leader is loaded, or begins anew.
+#[test]
+fn a_leader_whose_log_began_anew_behind_deleted_records_knows_nothing_of_their_producers() {
+    let judged = |began: Fact, hears_of_it: bool| {
+        let mut run = appended_as_7();
+        run.say(LEADER, began);
+        if hears_of_it {
+            run.appends_as(0, 1, 4, 1, 7, 2);
+        }
+        run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
+        let sent = run.transmits_as(1, 2, 1, 7);
+        run.appends_as(sent, 1, 4, 2, 7, 1);
+        run.acked(0, 2, -1);
+        run.ends_with(1, &["a", "-", "a"]);
+        let contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        of(Kind::Duplicate, &run, &contract)
+    };
+    let loaded = |start: i64, end: i64, clean: bool| {
+        let (log_start, log_end) = (Offset(start), Offset(end));
+        Fact::LogLoaded { partition: orders(), log_start, log_end, clean, hole: None }
+    };
+    let gives_up = |to: i64, reason: TruncationReason| Fact::Truncated {
+        partition: orders(),
+        from: Offset(1),
+        to: Offset(to),
+        reason,
+    };
+    let permitted = [(2, Some(Cause::ForgottenBelowLogStart), Answer::Yes)];
+    let forbidden = [(2, Some(Cause::DuplicateNotRecognised), Answer::No)];
+    assert_eq!(judged(loaded(1, 1, true), false), permitted);
+    assert_eq!(judged(loaded(1, 2, false), false), permitted);
+    assert_eq!(judged(gives_up(1, TruncationReason::OutOfRange), false), permitted);
+    assert_eq!(judged(loaded(1, 1, true), true), forbidden, "it has heard of the producer since");
+    assert_eq!(judged(loaded(1, 2, true), false), forbidden, "there is a snapshot at the end of the log");
+    assert_eq!(judged(loaded(0, 1, false), false), forbidden, "the record is still there");
+    assert_eq!(judged(gives_up(0, TruncationReason::OutOfRange), false), forbidden, "so it copies the record");
+    assert_eq!(judged(gives_up(1, TruncationReason::Diverged), false), forbidden, "nothing was given up");
 }
