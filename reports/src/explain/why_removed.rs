@@ -5,7 +5,7 @@
 //! both: the cause is what took the later one.
 
 use ackproof_core::fact::{Event, Fact, LogStartReason, Payload};
-use ackproof_core::types::{NodeId, Offset, RecordId, TopicPartition};
+use ackproof_core::types::{Instant, NodeId, Offset, RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -108,16 +108,19 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     else {
         return Tale::unknown();
     };
-    let reads = |wanted: &dyn Fn(Offset) -> bool| {
+    let reads = |wanted: &dyn Fn(Offset, Instant) -> bool| {
         lineage.events.iter().position(|event| {
             event.node == NodeId::Client(client)
-                && matches!(&event.fact, Fact::Polled { partition: of, offset, .. } if *of == partition && wanted(*offset))
+                && matches!(&event.fact,
+                    Fact::Polled { partition: of, offset, .. } if *of == partition && wanted(*offset, event.time))
         })
     };
-    let (Some(read), Some(passed)) = (reads(&|at| at == read), reads(&|at| at > offset)) else {
+    // It may have got what lay beyond before, of a log that has lost its end since.
+    let passes = |at: Offset, time: Instant| at > offset && anomaly.told_at == Some(time);
+    let (Some(read), Some(passed)) = (reads(&|at, _| at == read), reads(&passes)) else {
         return Tale::unknown();
     };
-    let began = reads(&|_| true).unwrap_or(read);
+    let began = reads(&|_, _| true).unwrap_or(read);
     let took = lineage.events[passed].time.since(lineage.events[began].time);
     let retention =
         anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);

@@ -381,6 +381,15 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     check(&deletion_read(30, false, Some(1)), &contract, convicted(Cause::ReadFromOlderCopy, Answer::Yes));
     check(&deletion_read(30, false, Some(2)), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
     check(&deletion_missed(30, true), &contract, None);
+    // It had got what lay at that offset before the log lost its end.
+    let mut run = deletion_missed(90, false);
+    let first = run.events.iter().position(|event| matches!(event.fact, Fact::Polled { .. })).expect("k=1 is read");
+    let mut beyond =
+        run.events.iter().rfind(|event| matches!(event.fact, Fact::Polled { .. })).cloned().expect("l=2 is read");
+    beyond.time = run.events[first].time;
+    run.events.insert(first + 1, beyond);
+    let slow: Vec<_> = of(Kind::StaleKey, &run, &contract).into_iter().map(|one| one.1).collect();
+    assert_eq!(slow, [Some(Cause::ReaderSlowerThanTombstones)]);
     // The clock of the one that compacts is moved, ahead or back, or that of another.
     for (broker, direction, cause, answer) in [
         (1, "ahead", Cause::ClockMovedAhead, Answer::Yes),
