@@ -294,3 +294,28 @@ fn a_batch_that_was_compacted_before_the_next_leader_copied_the_log() {
         assert_eq!(judged(5, other, Kind::Duplicate), [(Some(Cause::SequenceReset), Answer::No)], "{other:?}");
     }
 }
+
+/// Two batches leave once more, in one breath, and each is appended once more: one in the other's place is no second copy of its request.
+#[test]
+fn two_requests_that_leave_in_one_breath_are_told_apart() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, value) in [(0, "a"), (1, "b")] {
+        run.sent(number, value);
+        run.batched(number, number + 1);
+        let sent = run.transmits(number + 1, 1, 1);
+        run.appends(sent, 1, 4, number as i64);
+    }
+    for batch in [1, 2] {
+        run.retries(batch, RetryReason::Disconnected);
+    }
+    let again = [2, 1].map(|batch| run.at(5_000).transmits(batch, 2, 1));
+    for (sent, offset) in again.into_iter().zip(2..) {
+        run.appends(sent, 1, 4, offset);
+    }
+    run.acked(0, 3, -1);
+    run.acked(1, 2, -1);
+    run.ends_with(1, &["a", "b", "b", "a"]);
+    let found = of(Kind::ReplayReorder, &run, &with_producer(acks(-1), |producer| producer.idempotence = false));
+    assert_eq!(found, [(3, Some(Cause::ResentAfterLostResponse), Answer::Yes)]);
+}
