@@ -215,3 +215,33 @@ fn of_two_values_at_an_offset_the_one_that_was_deleted_is_not_the_one_that_is_go
     assert_eq!(history(true), (Some(p1(0)), Some(p1(1)), Some(POWER), Answer::Yes));
     assert_eq!(history(false), (Some(p1(1)), Some(p1(0)), Some(Cause::UncleanElection), Answer::No));
 }
+
+/// Broker 1 loses the record with its power and leads, and broker 2 cuts its log to match; broker 3 still has it and leads for a while. Then
+/// broker 2 does, which cut its log because of that first decision, or because of none.
+#[test]
+fn who_cut_its_log_to_match_a_leader_lost_the_record_by_that_leader() {
+    let history = |loses_it: bool, cuts_before: bool| {
+        let mut run = held_by(&[1, 2, 3], &[2, 3]);
+        run.acked(0, 0, -1);
+        if cuts_before {
+            run.truncated(2, 1, 0, TruncationReason::Diverged);
+        }
+        if loses_it {
+            run.lost_power(1);
+            run.loaded(1, 0);
+        }
+        run.elected(1, 5, &[1], true, 0);
+        if !cuts_before {
+            run.truncated(2, 1, 0, TruncationReason::Diverged);
+        }
+        run.elected(3, 6, &[2, 3], true, 1);
+        run.elected(2, 7, &[2], true, 0);
+        run.truncated(3, 1, 0, TruncationReason::OutOfRange);
+        run.truncated(1, 1, 0, TruncationReason::OutOfRange);
+        run.ends_with(2, &[]);
+        lost(&run, &acks(-1)).0
+    };
+    assert_eq!(history(true, false), Some(POWER));
+    assert_eq!(history(true, true), Some(Cause::Unknown), "nobody had led without it yet");
+    assert_eq!(history(false, false), Some(Cause::Unknown), "nobody had lost it");
+}
