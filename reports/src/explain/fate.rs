@@ -241,6 +241,28 @@ impl Fate {
         }
     }
 
+    /// Whether a replica could not sync its copy, and had told the leader of none: it would have with its next fetch.
+    pub(super) fn is_unfinished(
+        &self,
+        lineage: &Lineage<'_>,
+        partition: &TopicPartition,
+        broker: i32,
+        offset: i64,
+    ) -> bool {
+        let Some(holding) = self.holders.get(&broker) else { return false };
+        let flushing = format!("flushing {partition}:");
+        let mut after = lineage.events[holding.since..].iter().filter_map(|event| match &event.fact {
+            Fact::FollowerFetched { partition: of, follower, log_end } => {
+                (of == partition && *follower == broker && log_end.0 > offset).then_some(false)
+            }
+            Fact::StorageFailed { what } => {
+                (event.node == NodeId::Broker(broker) && what.starts_with(&flushing)).then_some(true)
+            }
+            _ => None,
+        });
+        after.next() == Some(true)
+    }
+
     /// Whether a replica still has it.
     pub(super) fn survives(&self) -> bool {
         self.holders.values().any(|holding| holding.taken.is_none())

@@ -245,3 +245,32 @@ fn who_cut_its_log_to_match_a_leader_lost_the_record_by_that_leader() {
     assert_eq!(history(true, true), Some(Cause::Unknown), "nobody had led without it yet");
     assert_eq!(history(false, false), Some(Cause::Unknown), "nobody had lost it");
 }
+
+/// Broker 3 appends the record and cannot sync it, before or after it has told the leader; then it loses it with its power, and is elected.
+#[test]
+fn a_copy_that_could_not_be_synced_and_of_which_nobody_was_told_is_none() {
+    let history = |tells: bool, fails: bool| {
+        let mut run = held_by(&[1, 2, 3], &[2, 3]);
+        if tells {
+            let (partition, log_end) = (orders(), Offset(1));
+            run.say(NodeId::Broker(1), Fact::FollowerFetched { partition, follower: 3, log_end });
+        }
+        if fails {
+            run.say(NodeId::Broker(3), Fact::StorageFailed { what: "flushing orders-0: EIO: fsync failed".into() });
+        }
+        run.acked(0, 0, 1);
+        run.lost_power(3);
+        run.isr(&[1, 2, 3], &[3]);
+        run.killed(NodeId::Broker(1));
+        run.loaded(3, 0);
+        run.elected(3, 5, &[3], true, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(3, &[]);
+        lost(&run, &with_topic(acks(1), |topic| topic.flush_messages = 1))
+    };
+    assert_eq!(history(false, true), (Some(Cause::AcknowledgedBeforeReplicated), vec![POWER], Answer::Yes));
+    for (tells, fails) in [(true, true), (true, false), (false, false)] {
+        assert_eq!(history(tells, fails), (Some(POWER), vec![], Answer::No), "tells {tells}, fails {fails}");
+    }
+}
