@@ -104,7 +104,7 @@ causes! {
     LateRequestAppendedAfterRetry = "late-request-appended-after-retry",
         "a request that the client had given up was still appended, after its retry";
     LateRequestAppended = "late-request-appended",
-        "the client had given the request up, and it arrived all the same, behind later ones";
+        "the client had given the request up, or its process had ended, and it arrived all the same, behind later ones";
     RequestDeliveredTwice = "request-delivered-twice",
         "one request was appended twice";
     DuplicateNotRecognised = "duplicate-not-recognised",
@@ -144,6 +144,8 @@ causes! {
         "the cleaner removed a tombstone before delete.retention.ms had passed for its readers";
     ReaderSlowerThanTombstones = "reader-slower-than-tombstones",
         "the consumer took longer than delete.retention.ms to get from the value to where its deletion had been";
+    ClockMovedAhead = "clock-moved-ahead",
+        "the clock of the broker that compacted had been moved ahead, and with it the time after which tombstones go";
     ReadFromOlderCopy = "read-from-older-copy",
         "the reader got the deleted record from a copy of the log that was older than what the leader had compacted";
     PositionReset = "position-reset",

@@ -27,15 +27,15 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     };
     let Some(batch) = lineage.batches.get(&from.batch) else { return Tale::unknown() };
     let retry = batch.retried.iter().rev().copied().find(|at| *at < late);
-    let failed = lineage
-        .records
-        .get(&record)
-        .and_then(|line| line.told)
-        .filter(|told| *told < late && matches!(lineage.events[*told].fact, Fact::RecordFailed { .. }));
+    let is_given_up = |told: &At| {
+        matches!(&lineage.events[*told].fact, Fact::RecordFailed { .. } | Fact::RecordAbandoned { unsent: false, .. })
+    };
+    let told = lineage.records.get(&record).and_then(|line| line.told);
+    let given_up = told.filter(|told| *told < late && is_given_up(told));
     // Under the same id a leader takes batches in their order, whatever was given up.
     let producer = |at: At| lineage.identity(at).map(|(id, epoch, _)| (id, epoch));
     let in_one_life = producer(late).is_some() && producer(late) == producer(ahead);
-    let cause = match (cause(lineage, (anomaly.kind, &partition), batch, from, late, ahead_from), failed) {
+    let cause = match (cause(lineage, (anomaly.kind, &partition), batch, from, late, ahead_from), given_up) {
         (Cause::Unknown, Some(_)) if from.certain && !in_one_life => Cause::LateRequestAppended,
         (cause, _) => cause,
     };
@@ -59,7 +59,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     let is_late = cause == Cause::LateRequestAppendedAfterRetry;
     let again = batch.sent.iter().rev().copied().find(|sent| *sent < late);
     telling.tell_all(again.filter(|_| is_late));
-    telling.tell_all(failed.filter(|_| cause == Cause::LateRequestAppended));
+    telling.tell_all(given_up.filter(|_| cause == Cause::LateRequestAppended));
     telling.tell_all(renumbered.map(|(_, decided)| decided));
     telling.mark(ahead, Mark::WentAhead);
     telling.mark(late, Mark::OutOfOrder);

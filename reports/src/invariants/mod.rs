@@ -234,7 +234,8 @@ pub struct Circumstances {
     /// Whether the next process of a broker got the place in the ISR that the leader had asked for the one before.
     #[serde(default)]
     pub replaced_in_isr: bool,
-    /// Whether a member of the ISR other than the leader had everything committed, and its machine no loss behind it.
+    /// Whether a member of the ISR other than the leader had everything committed, its machine no loss behind it, and the leader's
+    /// epochs showed that the leader had not.
     #[serde(default)]
     pub intact_in_sync: bool,
 }

@@ -258,7 +258,8 @@ impl ClusterView {
         self.last
     }
 
-    /// Whether a member of the ISR other than the leader has everything committed, and no disk has failed it.
+    /// Whether a member of the ISR other than the leader has everything committed, no disk has failed it, and epochs show that
+    /// the leader has not.
     pub(super) fn has_intact_follower(&self, partition: &PartitionView) -> bool {
         let (decided, committed) = (&partition.decided, &partition.committed);
         let spared =
@@ -268,8 +269,11 @@ impl ClusterView {
                 replica.log.end >= committed.high_watermark && replica.log.holds(committed.end(), committed)
             })
         };
+        // Of two records with one epoch nobody can tell which was first.
+        let leader = partition.replica(decided.leader);
+        let has_twin = leader.is_some_and(|leader| leader.log.contradicts_in_its_epoch(committed));
         let mut followers = decided.isr.iter().filter(|member| **member != decided.leader);
-        followers.any(|member| spared(member) && complete(*member))
+        !has_twin && followers.any(|member| spared(member) && complete(*member))
     }
 
     /// The broker whose log was found to be shorter than it was, by the fact that was taken last; it has also changed

@@ -2,7 +2,7 @@
 //! the controller had let in.
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
-use ackproof_core::types::{NodeId, PartitionEpoch};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, Sequence};
 use ackproof_reports::{Answer, Invariant};
 
 use super::invariants::{Replication, broken, first};
@@ -233,4 +233,39 @@ fn before_3_5_the_next_process_gets_the_place_of_the_one_before() {
     assert_eq!(judged(false, false, false), Some(Answer::No), "KIP-903 forbids it");
     assert_eq!(judged(true, true, false), Some(Answer::No), "it asked for the one that is there");
     assert_eq!(judged(true, false, true), Some(Answer::No), "the one that joined had everything once");
+}
+
+/// Broker 1 loses what all have, leads on in its epoch before it is registered again, and writes another record at that offset. Later it is
+/// elected over broker 2, which has the first.
+#[test]
+fn of_two_records_of_one_epoch_nobody_can_tell_which_was_first() {
+    let judged = |epoch_of_second: i32| {
+        let mut run = two_committed();
+        run.lost_power(1);
+        run.loaded(1, 1);
+        let (leader_epoch, isr, log_end) = (LeaderEpoch(4), vec![1, 2], Offset(1));
+        run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+        run.say(
+            NodeId::Broker(1),
+            Fact::Appended {
+                partition: orders(),
+                role: Role::Leader,
+                base_offset: Offset(1),
+                last_offset: Offset(1),
+                leader_epoch: LeaderEpoch(epoch_of_second),
+                producer_id: -1,
+                producer_epoch: ProducerEpoch::NONE,
+                base_sequence: Sequence::NONE,
+                crc: 77,
+            },
+        );
+        run.elected(2, 5, &[2], true, 2);
+        run.follows(1, 5, 2, 2);
+        run.registered(1);
+        run.elected(1, 6, &[1, 2], true, 2);
+        let found = first(&run, Invariant::LeaderCompleteness).expect("it leads with another record");
+        found.permitted.answer
+    };
+    assert_eq!(judged(4), Answer::Yes);
+    assert_eq!(judged(5), Answer::No, "the epochs tell");
 }

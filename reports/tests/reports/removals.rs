@@ -1,6 +1,7 @@
 //! What a log may forget, and what must not go with it: retention, DeleteRecords, compaction, tombstones.
 
 use ackproof_core::fact::{Event, Fact, ForgottenReason, LogStartReason, ResetReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
 
@@ -270,6 +271,38 @@ fn a_cleaner_is_not_blamed_for_what_went_with_the_end_of_the_log() {
     assert_eq!(history(&|_| {}), [(1, Some(Cause::CompactedAway), Answer::No)]);
 }
 
+/// All have k=a; brokers 1 and 2 have its successor, which broker 2 loses with its power. Broker 1 compacts, broker 2 leads without the
+/// successor and cuts broker 1's log, and broker 1 leads in the end.
+#[test]
+fn the_record_for_which_a_cleaner_dropped_another_went_with_the_power() {
+    let history = |key: &str, is_cut: bool| {
+        let mut run = acknowledged(&["l=0", "k=a"]);
+        run.copies(2, 4, 0);
+        run.copies(2, 4, 1);
+        run.isr_decided(&[1, 2, 3], &[1, 2]);
+        run.sent_with_key(2, key, "b");
+        run.batched(2, 3);
+        let sent = run.transmits(3, 1, 1);
+        run.appends(sent, 1, 4, 2);
+        run.copies(2, 4, 2);
+        committed(&mut run, 3);
+        run.lost_power(2);
+        run.loaded(2, 2);
+        run.cleaned(1, 3);
+        if is_cut {
+            run.elected(2, 5, &[2], true, 2);
+            run.failed(2, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+            run.truncated(1, 3, 2, TruncationReason::Diverged);
+        }
+        run.elected(1, 6, &[1, 2], true, 2);
+        ends_with_gaps(&mut run, 2, &[(0, "l", Some("0"))]);
+        of(Kind::LostWrite, &run, &compacted())
+    };
+    assert_eq!(history("k", true), [(1, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
+    assert_eq!(history("other", true), [(1, Some(Cause::CompactedAway), Answer::No)], "it was dropped for nothing");
+    assert_eq!(history("k", false), [(1, Some(Cause::CompactedAway), Answer::No)], "the later one is there");
+}
+
 #[test]
 fn bit_rot_that_the_cleaner_wrote_anew_is_told_from_a_record_that_it_dropped() {
     // In the order of the history: the disk is harmed, the cleaner comes by. Otherwise it had nothing to write anew.
@@ -348,6 +381,31 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     check(&deletion_read(30, false, Some(1)), &contract, convicted(Cause::ReadFromOlderCopy, Answer::Yes));
     check(&deletion_read(30, false, Some(2)), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
     check(&deletion_missed(30, true), &contract, None);
+    // It had got what lay at that offset before the log lost its end.
+    let mut run = deletion_missed(90, false);
+    let first = run.events.iter().position(|event| matches!(event.fact, Fact::Polled { .. })).expect("k=1 is read");
+    let mut beyond =
+        run.events.iter().rfind(|event| matches!(event.fact, Fact::Polled { .. })).cloned().expect("l=2 is read");
+    beyond.time = run.events[first].time;
+    run.events.insert(first + 1, beyond);
+    let slow: Vec<_> = of(Kind::StaleKey, &run, &contract).into_iter().map(|one| one.1).collect();
+    assert_eq!(slow, [Some(Cause::ReaderSlowerThanTombstones)]);
+    // The clock of the one that compacts is moved, ahead or back, or that of another.
+    for (broker, direction, cause, answer) in [
+        (1, "ahead", Cause::ClockMovedAhead, Answer::Yes),
+        (1, "back", Cause::TombstoneRemovedEarly, Answer::No),
+        (2, "ahead", Cause::TombstoneRemovedEarly, Answer::No),
+    ] {
+        let mut run = deletion_missed(30, false);
+        let cleaned = run.events.iter().position(|event| matches!(event.fact, Fact::Cleaned { .. }));
+        let what = format!("moved {direction} the clock of broker {broker}");
+        run.say(NodeId::Broker(broker), Fact::FaultBit { fault: 1, what });
+        let mut moved = run.events.pop().expect("it was just said");
+        let cleaned = cleaned.expect("it was compacted");
+        moved.time = run.events[cleaned].time;
+        run.events.insert(cleaned, moved);
+        check(&run, &contract, convicted(cause, answer));
+    }
     // What it got beyond was of a log that lost its end before the tombstone was sent.
     let mut run = deletion_missed(30, false);
     let beyond = |event: &Event| matches!(event.fact, Fact::Polled { offset: Offset(2), .. });

@@ -12,10 +12,11 @@ fn idempotent() -> Contract {
     with_producer(acks(-1), |producer| producer.idempotence = true)
 }
 
-/// The leader answers the first request too late, or refuses it; the producer gives the record up and begins anew under another id.
+/// The leader answers the first request too late, or refuses it; the producer gives the record up, or its process ends, and it begins anew
+/// under another id.
 #[test]
 fn nc_02_a_late_request_of_an_idempotent_producer_that_had_given_it_up() {
-    let late = |gives_up: bool, retries: bool| {
+    let late = |gives_up: &dyn Fn(&mut Run), retries: bool| {
         let mut run = Run::default();
         run.elected(1, 4, &[1, 2, 3], true, 0);
         for (number, value) in [(0, "a"), (1, "b")] {
@@ -23,9 +24,7 @@ fn nc_02_a_late_request_of_an_idempotent_producer_that_had_given_it_up() {
             run.batched(number, number + 1);
         }
         let mut held = run.transmits_under(1, 1, 1, (7, 0, 0));
-        if gives_up {
-            run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
-        }
+        gives_up(&mut run);
         let ahead = run.transmits_under(2, 1, 1, (8, 0, 0));
         if retries {
             run.retries(1, RetryReason::Error(ErrorCode::NOT_ENOUGH_REPLICAS));
@@ -37,9 +36,13 @@ fn nc_02_a_late_request_of_an_idempotent_producer_that_had_given_it_up() {
         run.ends_with(1, &["b", "a"]);
         of(Kind::Reorder, &run, &idempotent())
     };
-    assert_eq!(late(true, false), [(1, Some(Cause::LateRequestAppended), Answer::Yes)]);
-    assert_eq!(late(false, false), [(1, Some(Cause::Unknown), Answer::No)], "it waits for an answer still");
-    assert_eq!(late(false, true), [(1, Some(Cause::RetryOvertakenInFlight), Answer::No)]);
+    let waits = |_: &mut Run| {};
+    let fails = |run: &mut Run| assert!(run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT) > 0);
+    let ends = |run: &mut Run| assert!(run.abandoned(0, false) > 0);
+    assert_eq!(late(&fails, false), [(1, Some(Cause::LateRequestAppended), Answer::Yes)]);
+    assert_eq!(late(&ends, false), [(1, Some(Cause::LateRequestAppended), Answer::Yes)]);
+    assert_eq!(late(&waits, false), [(1, Some(Cause::Unknown), Answer::No)], "it waits for an answer still");
+    assert_eq!(late(&waits, true), [(1, Some(Cause::RetryOvertakenInFlight), Answer::No)]);
 }
 
 fn elsewhere() -> TopicPartition {
