@@ -340,7 +340,10 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
     let replicas = line.map_or(0, |line| line.replicas);
     let alone = promise.acks == Some(-1) && promise.isr.len() == 1 && replicas > 1;
     let told = promise.told.unwrap_or(promise.append);
-    let behind = promise.isr.iter().any(|broker| fate.holders.get(broker).is_none_or(|holding| holding.since > told));
+    let behind = promise.isr.iter().any(|broker| {
+        fate.holders.get(broker).is_none_or(|holding| holding.since > told)
+            || fate.is_unfinished(lineage, partition, *broker, promise.offset)
+    });
     // The copy that was promised stood, or was cut to match the next leader's: that had not, or had not synced, what it was not asked for.
     let stood = fate.holders.get(&promise.leader).is_some_and(|holding| {
         holding.taken.is_none_or(|taken| {
