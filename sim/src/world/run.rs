@@ -98,7 +98,7 @@ pub struct World {
     pub(super) snapshots: BTreeMap<usize, Vec<SimDisk>>,
     pub(super) phase: Phase,
     /// Where the logs of the groups ended when half of the time to come to rest was over.
-    pub(super) ends_at_half_time: BTreeMap<TopicPartition, Offset>,
+    pub(crate) ends_at_half_time: BTreeMap<TopicPartition, Offset>,
     pub(super) outcome: Outcome,
     pub(super) admin: NodeIndex,
     /// Whether programs outside the world may still make calls.
