@@ -66,7 +66,11 @@ fn compacted(lineage: &Lineage<'_>, partition: &TopicPartition, client: u32, to:
                 Fact::AppendRefused { error: ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, .. }
             )
         })?;
-    let batches: Vec<BatchName> = lineage.batches.keys().copied().filter(|name| name.client == client).collect();
+    let goes_here =
+        |sent: &At| matches!(&lineage.events[*sent].fact, Fact::BatchSent { partition: of, .. } if of == partition);
+    let of_client =
+        lineage.batches.iter().filter(|(name, line)| name.client == client && line.sent.iter().any(goes_here));
+    let batches: Vec<BatchName> = of_client.map(|(name, _)| *name).collect();
     let sent = lineage.origin(refused, partition, &batches)?.sent;
     let identity = lineage.identity(sent)?;
     let is_it = |at: &At| lineage.identity(*at) == Some(identity);
