@@ -51,21 +51,34 @@ impl<'a> Newest<'a> {
 }
 
 /// Of the records that are left in a log, in order, those that the cleaner may have taken elsewhere: each replica compacts its own log,
-/// so that a consumer may not find on one what is still on another.
+/// so that a consumer may not find on one what is still on another. Of its later record the one that has it still may have lost the only copy.
 pub(crate) fn may_be_gone_elsewhere(history: &History, name: &TopicPartition, left: &[Survivor<'_>]) -> BTreeSet<i64> {
     let Some(removal) = history.removal(name).filter(|removal| removal.is_compacted(Offset(0))) else {
         return BTreeSet::new();
     };
+    let acknowledged = last_acknowledged(history, name);
     let mut later: BTreeSet<&[u8]> = BTreeSet::new();
     let mut gone = BTreeSet::new();
     for Survivor { offset, key, value, .. } in left.iter().rev() {
         let Some(key) = key else { continue };
-        let has_later = !later.insert(&key.0);
+        let has_later = !later.insert(&key.0) || acknowledged.get(&key.0[..]).is_some_and(|last| last > offset);
         if (has_later || value.is_none()) && removal.is_compacted(Offset(*offset)) {
             gone.insert(*offset);
         }
     }
     gone
+}
+
+/// The last offset of each key that a producer was told of.
+fn last_acknowledged<'h>(history: &'h History, name: &TopicPartition) -> BTreeMap<&'h [u8], i64> {
+    let mut last = BTreeMap::new();
+    for sent in history.sends() {
+        let here = sent.partition.is_some_and(|index| history.partition_name(index) == name);
+        let (true, Some(offset), Some(key)) = (here, sent.acknowledged_offset(), &sent.key) else { continue };
+        let newest = last.entry(&key.0[..]).or_insert(offset);
+        *newest = offset.max(*newest);
+    }
+    last
 }
 
 /// The offsets of a log that nobody reads past without a reason.

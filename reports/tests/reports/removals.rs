@@ -226,6 +226,25 @@ fn what_compaction_took_where_a_group_read_is_not_missed() {
     assert_eq!(missed(&read(1)), [vec![1], vec![2], vec![1]], "the cleaner was never there");
 }
 
+/// The replica that the reader asked had compacted k=a for k=b, which the one that leads at the end has lost.
+#[test]
+fn what_was_compacted_for_a_record_that_was_lost_elsewhere_is_not_missed() {
+    let missed = |later: &str, cleaned: bool| {
+        let mut run = acknowledged(&["z=0", "k=a", "j=c", later]);
+        if cleaned {
+            run.cleaned(1, 4);
+        }
+        for (offset, value) in [(0, "0"), (2, "c"), (3, "b")] {
+            run.polled(offset, value);
+        }
+        ends_with_gaps(&mut run, 4, &[(0, "z", Some("0")), (1, "k", Some("a")), (2, "j", Some("c"))]);
+        [Kind::PollSkip, Kind::Unseen].map(|kind| of(kind, &run, &compacted()).len())
+    };
+    assert_eq!(missed("k=b", true), [0, 0]);
+    assert_eq!(missed("l=b", true), [1, 1], "nothing came after k=a");
+    assert_eq!(missed("k=b", false), [1, 1], "the cleaner was never there");
+}
+
 /// The log had lost it with the power, and another record was compacted at its offset.
 #[test]
 fn what_was_gone_before_the_cleaner_came_was_not_compacted_away() {
