@@ -263,6 +263,20 @@ impl Fate {
         after.next() == Some(true)
     }
 
+    /// Whether who decided never had the record, and no leader had said until then that it is committed. With fewer in sync than
+    /// `min.insync.replicas` all of them may have it, and the high watermark stands still.
+    pub(super) fn is_uncommitted(&self, lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> bool {
+        let Some(Decision { became, taken: None, .. }) = self.decision else { return false };
+        let said = lineage.events[..became].iter().enumerate().filter_map(|(at, event)| match &event.fact {
+            Fact::HighWatermarkAdvanced { partition: of, role: Role::Leader, to, .. } if of == partition => {
+                Some(at > promise.append && to.0 > promise.offset)
+            }
+            _ => None,
+        });
+        // A trace in which nobody says anything of it tells nothing.
+        said.reduce(|committed, said| committed || said) == Some(false)
+    }
+
     /// Whether a replica still has it.
     pub(super) fn survives(&self) -> bool {
         self.holders.values().any(|holding| holding.taken.is_none())

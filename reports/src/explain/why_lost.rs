@@ -355,7 +355,7 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         | Cause::EpochsLostWithPower
         | Cause::CorruptTail
         | Cause::LastKnownLeaderElected
-            if promise.acks == Some(1) && behind && stood =>
+            if promise.acks == Some(1) && stood && (behind || fate.is_uncommitted(lineage, partition, promise)) =>
         {
             (Cause::AcknowledgedBeforeReplicated, vec![mechanism])
         }
