@@ -172,6 +172,8 @@ causes! {
         "the program does not get past a record that it cannot process";
     ConsumerGaveUp = "consumer-gave-up",
         "`poll()` threw what its consumer does not get over, and nobody started another one";
+    RepeatedRequestAnswered = "repeated-request-answered",
+        "something between had repeated a heartbeat, and its answer, which nobody waited for, was the one that told what is new";
     AssignmentToldOnce = "assignment-told-once",
         "a member of the share group did not get the answer that says what it has, and the coordinator does not say it again";
     SentAgainForEver = "sent-again-for-ever",
