@@ -130,23 +130,17 @@ fn told_to_nobody(lineage: &Lineage<'_>, unread: &Unread<'_>) -> Option<Tale> {
     let mut is_given = false;
     for (coordinator, member) in given_to(lineage, unread) {
         let given = given_unheard(lineage, unread, coordinator, member)?;
-        telling.tell_all([repeated_heartbeat(lineage, member, given)?, given]);
+        telling.tell_all([repeated_heartbeat(lineage, given)?, given]);
         is_given = true;
     }
     is_given.then(|| Tale::new(Cause::RepeatedRequestAnswered, telling.into_steps()))
 }
 
-/// Where a heartbeat of a member's process was repeated before a moment.
-fn repeated_heartbeat(lineage: &Lineage<'_>, member: &str, before: At) -> Option<At> {
-    let process = lineage.events.iter().find_map(|event| match &event.fact {
-        Fact::PartitionsAssigned { member: whose, .. } if whose == member => Some(event.node),
-        _ => None,
-    })?;
-    lineage.events[..before].iter().rposition(|event| match &event.fact {
-        Fact::FaultBit { what, .. } => {
-            event.node == process && what.starts_with("repeated ConsumerGroupHeartbeat request")
-        }
-        _ => false,
+/// Where a fault had begun to repeat heartbeats. Of all that a fault does to messages its first is told, so nobody knows whose they were.
+fn repeated_heartbeat(lineage: &Lineage<'_>, before: At) -> Option<At> {
+    lineage.events[..before].iter().rposition(|event| {
+        matches!(&event.fact,
+            Fact::FaultBit { what, .. } if what.starts_with("repeated ConsumerGroupHeartbeat request"))
     })
 }
 
