@@ -442,16 +442,12 @@ impl Contract {
 
     fn permits_duplicate(&self, anomaly: &Anomaly) -> Permitted {
         let resend = Permitted::yes("what the application sends again is a new record: no setting recognises it");
+        if let Some(permitted) = anomaly.cause.and_then(|cause| self.permits_forgetting(cause)) {
+            return permitted;
+        }
         match (anomaly.cause, anomaly.record.and_then(|record| self.producer(record.client))) {
             (Some(Cause::ResentByApplication), _) => resend,
             (_, None) => Permitted::unknown("it depends on the producer's configuration, which is not known"),
-            (Some(Cause::ProducerForgotten), Some(_)) => {
-                Permitted::yes("a leader remembers a producer for producer.id.expiration.ms after its last batch")
-            }
-            (Some(Cause::ProducerForgottenWithItsRecords), Some(_)) if self.lacks(PID_STATE_RETAINED) => {
-                Permitted::yes("before 2.5 a leader forgets a producer together with its last record: KAFKA-7190")
-            }
-            (Some(Cause::ForgottenBelowLogStart), Some(_)) => Permitted::yes(sequences::BELOW_LOG_START),
             (Some(Cause::UnsyncedDataLostWithPower), Some(_)) => Permitted::yes(
                 "unsynced records may go with the power, and what a leader knew of their producer goes with them",
             ),
@@ -477,6 +473,9 @@ impl Contract {
         };
         if let Some(cause) = anomaly.cause.filter(|cause| is_renumbering(*cause)) {
             return permits_renumbering(cause, producer);
+        }
+        if let Some(permitted) = anomaly.cause.and_then(|cause| self.permits_forgetting(cause)) {
+            return permitted;
         }
         if producer.idempotence && anomaly.cause == Some(Cause::LateRequestAppended) {
             return Permitted::yes(

@@ -1,11 +1,26 @@
 //! Where the Java client loses count of its own sequences: holes of Kafka itself, with what permits them.
 
-use super::{Permitted, ProducerContract};
+use super::{Contract, PID_STATE_RETAINED, Permitted, ProducerContract};
 use crate::explain::Cause;
 
-/// A snapshot at the log start is deleted like those below it (`ProducerStateManager.truncateAndReload`).
-pub(super) const BELOW_LOG_START: &str =
-    "when a log begins anew, what its broker knew of producers goes with their records if all of these are deleted";
+impl Contract {
+    /// Whether a leader may know nothing of a producer whose batch it, or its predecessor, had appended.
+    pub(super) fn permits_forgetting(&self, cause: Cause) -> Option<Permitted> {
+        Some(match cause {
+            Cause::ProducerForgotten => {
+                Permitted::yes("a leader remembers a producer for producer.id.expiration.ms after its last batch")
+            }
+            Cause::ProducerForgottenWithItsRecords if self.lacks(PID_STATE_RETAINED) => {
+                Permitted::yes("before 2.5 a leader forgets a producer together with its last record: KAFKA-7190")
+            }
+            // A snapshot at the log start is deleted like those below it (`ProducerStateManager.truncateAndReload`).
+            Cause::ForgottenBelowLogStart => Permitted::yes(
+                "when a log begins anew, what its broker knew of producers goes with their records if all of these are deleted",
+            ),
+            _ => return None,
+        })
+    }
+}
 
 /// Whether the client sent a batch again under another epoch or sequence.
 pub(super) fn is_renumbering(cause: Cause) -> bool {

@@ -610,6 +610,47 @@ fn a_producer_that_was_forgotten_is_not_recognised() {
     }
 }
 
+/// Two batches are appended, the first is deleted, its producer is forgotten, and the batch is sent again. In the end the first copy is back, or
+/// not.
+#[test]
+fn what_is_sent_again_after_its_first_copy_was_deleted_is_out_of_order() {
+    let judged = |kind: Kind, forgets: bool, lacks: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value, identity) in [(0, "a", (7, 0, 1)), (1, "b", (7, 0, 2))] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+            let sent = run.transmits_under(number + 1, 1, 1, identity);
+            run.appends_under(sent, 1, 4, number as i64, identity);
+        }
+        committed(&mut run, 2);
+        run.deletes(1, 1, LogStartReason::DeleteRecords);
+        if forgets {
+            let reason = ForgottenReason::RecordsDeleted;
+            run.say(LEADER, Fact::ProducerExpired { partition: orders(), producer_id: 7, reason });
+        }
+        run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
+        let again = run.transmits_under(1, 2, 1, (7, 0, 1));
+        run.appends_under(again, 1, 4, 2, (7, 0, 1));
+        run.acked(1, 1, -1);
+        run.acked(0, 2, -1);
+        match kind {
+            Kind::ReplayReorder => run.ends_with(1, &["a", "b", "a"]),
+            _ => run.ends_from(Some(1), 1, &["b", "a"]),
+        };
+        let mut contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        contract.lacks.extend(lacks.then(|| "pid_state_retained".to_owned()));
+        of(kind, &run, &contract)
+    };
+    let forgotten = Some(Cause::ProducerForgottenWithItsRecords);
+    for kind in [Kind::Reorder, Kind::ReplayReorder] {
+        assert_eq!(judged(kind, true, true), [(2, forgotten, Answer::Yes)], "{kind}");
+        assert_eq!(judged(kind, true, false), [(2, forgotten, Answer::No)], "{kind}");
+    }
+    assert_eq!(judged(Kind::Reorder, false, true), [(2, Some(Cause::RetryOvertakenInFlight), Answer::No)]);
+    assert_eq!(judged(Kind::ReplayReorder, false, true), [(2, Some(Cause::DuplicateNotRecognised), Answer::No)]);
+}
+
 /// The first copy is at offset 0. Between it and the second the log of the leader is loaded, or begins anew.
 #[test]
 fn a_leader_whose_log_began_anew_behind_deleted_records_knows_nothing_of_their_producers() {
