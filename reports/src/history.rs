@@ -300,6 +300,10 @@ impl History {
         self.partition_index.get(name).map(|index| &self.partitions[*index].removal)
     }
 
+    pub(crate) fn index_of(&self, name: &TopicPartition) -> Option<usize> {
+        self.partition_index.get(name).copied()
+    }
+
     pub(crate) fn topic_name(&self, topic: usize) -> &str {
         &self.topics[topic].0
     }

@@ -8,7 +8,6 @@ use ackproof_core::fact::Payload;
 use ackproof_core::types::{Offset, TopicPartition};
 
 use crate::history::{History, Survivor};
-use crate::ledger::Ledger;
 
 /// The last offset of each key of the partitions that the cleaner has been to.
 #[derive(Debug, Default)]
@@ -18,9 +17,8 @@ pub(crate) struct Newest<'a> {
 
 impl<'a> Newest<'a> {
     /// From what was acknowledged and what is in the logs.
-    pub(crate) fn new(ledger: &Ledger<'a>) -> Self {
+    pub(crate) fn new(history: &'a History) -> Self {
         let mut newest = Newest::default();
-        let history: &'a History = ledger.history;
         let any: Vec<bool> =
             history.partitions.iter().map(|partition| partition.removal.is_compacted(Offset(0))).collect();
         for sent in history.sends() {
@@ -51,34 +49,20 @@ impl<'a> Newest<'a> {
 }
 
 /// Of the records that are left in a log, in order, those that the cleaner may have taken elsewhere: each replica compacts its own log,
-/// so that a consumer may not find on one what is still on another. Of its later record the one that has it still may have lost the only copy.
+/// so that a consumer may not find on one what is still on another. The later record of the key need not be left: a tombstone goes when its time is
+/// over, and a replica that was away for so long never hears of it. Who has it still may
+/// have lost the only copy of the later one.
 pub(crate) fn may_be_gone_elsewhere(history: &History, name: &TopicPartition, left: &[Survivor<'_>]) -> BTreeSet<i64> {
     let Some(removal) = history.removal(name).filter(|removal| removal.is_compacted(Offset(0))) else {
         return BTreeSet::new();
     };
-    let acknowledged = last_acknowledged(history, name);
-    let mut later: BTreeSet<&[u8]> = BTreeSet::new();
-    let mut gone = BTreeSet::new();
-    for Survivor { offset, key, value, .. } in left.iter().rev() {
-        let Some(key) = key else { continue };
-        let has_later = !later.insert(&key.0) || acknowledged.get(&key.0[..]).is_some_and(|last| last > offset);
-        if (has_later || value.is_none()) && removal.is_compacted(Offset(*offset)) {
-            gone.insert(*offset);
-        }
-    }
-    gone
-}
-
-/// The last offset of each key that a producer was told of.
-fn last_acknowledged<'h>(history: &'h History, name: &TopicPartition) -> BTreeMap<&'h [u8], i64> {
-    let mut last = BTreeMap::new();
-    for sent in history.sends() {
-        let here = sent.partition.is_some_and(|index| history.partition_name(index) == name);
-        let (true, Some(offset), Some(key)) = (here, sent.acknowledged_offset(), &sent.key) else { continue };
-        let newest = last.entry(&key.0[..]).or_insert(offset);
-        *newest = offset.max(*newest);
-    }
-    last
+    let (newest, partition) = (Newest::new(history), history.index_of(name));
+    let may_go = |record: &&Survivor<'_>| {
+        let (Some(key), Some(partition)) = (&record.key, partition) else { return false };
+        let is_older = record.value.is_none() || newest.is_superseded(partition, key, record.offset);
+        is_older && removal.is_compacted(Offset(record.offset))
+    };
+    left.iter().filter(may_go).map(|record| record.offset).collect()
 }
 
 /// The offsets of a log that nobody reads past without a reason.

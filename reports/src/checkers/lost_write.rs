@@ -20,7 +20,7 @@ use crate::history::Outcome;
 use crate::ledger::{Ledger, Standing};
 
 pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Findings) {
-    let newest = Newest::new(ledger);
+    let newest = Newest::new(ledger.history);
     let mut waiting: BTreeMap<usize, u64> = BTreeMap::new();
     for (root, _) in ledger.roots() {
         let (Standing::Acknowledged, told) = ledger.standing(root) else { continue };

@@ -6,6 +6,8 @@ use crate::explain::Cause;
 
 const STORE: &str = "the store is outside Kafka, and answers before its writes are safe from what befell it";
 
+const FORGOTTEN: &str = "a group is what its log has: whether that may lose records is said of __consumer_offsets";
+
 impl Contract {
     /// Whether every member of a group writes to a sink that takes each record once.
     pub(crate) fn upserts(&self, group: &str) -> bool {
@@ -84,9 +86,7 @@ pub(super) fn permits_two_owners(anomaly: &Anomaly) -> Permitted {
         Some(Cause::InstanceIdShared) => {
             Permitted::yes("who uses a group.instance.id twice is one member to the group until one of them is fenced")
         }
-        Some(Cause::GroupForgotten) => {
-            Permitted::yes("a group is what its log has: whether that may lose records is said of __consumer_offsets")
-        }
+        Some(Cause::GroupForgotten) => Permitted::yes(FORGOTTEN),
         Some(_) | None => Permitted::no("a generation gives each partition to one member"),
     }
 }
@@ -96,6 +96,7 @@ pub(super) fn permits_nonmonotonic_commit(anomaly: &Anomaly) -> Permitted {
         Some(Cause::CommitOfFormerGeneration) => {
             Permitted::no("a coordinator refuses what a member of a former generation commits")
         }
+        Some(Cause::GroupForgotten) => Permitted::yes(FORGOTTEN),
         Some(Cause::CommitWentBack) => Permitted::yes("a coordinator takes the last commit, whatever offset it names"),
         Some(_) | None => Permitted::unknown("it depends on who committed"),
     }

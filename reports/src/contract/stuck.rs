@@ -35,6 +35,9 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::ProposalRefused) => Permitted::yes(
             "so it is in Kafka: `Partition.handleAlterPartitionError` goes back to the ISR that was, and does not look at the high watermark",
         ),
+        Some(Cause::EpochNotNoted) => {
+            Permitted::no("since 2.1 a leader notes its epoch when it is elected: KAFKA-7415")
+        }
         Some(Cause::EpochsDeletedWithRecords) => Permitted::yes(
             "`LeaderEpochFileCache` forgets what is deleted, and the log may begin at its old start again after a crash",
         ),

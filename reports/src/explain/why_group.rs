@@ -56,7 +56,8 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
         (Some(first), Some(second)) => contract.share_an_instance(first, second),
         _ => false,
     };
-    let forgotten = began_anew(lineage, group, first, second).or_else(|| lost_its_end(lineage, group, first, second));
+    let lost = || lost_its_end(lineage, coordinator(lineage, group, second)?, first, second);
+    let forgotten = began_anew(lineage, group, first, second).or_else(lost);
     let cause = match (shared, forgotten) {
         (true, _) => Cause::InstanceIdShared,
         (false, Some(_)) => Cause::GroupForgotten,
@@ -95,14 +96,17 @@ fn began_anew(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At
     })
 }
 
-/// Where the coordinator of a group came back between two moments with a log that did not reach as far as it had: it knows less of its
-/// members.
-fn lost_its_end(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At> {
-    let speaks = |at: At| match &lineage.events[at].fact {
+/// Who coordinates a group at a moment: who has spoken of its members last.
+fn coordinator(lineage: &Lineage<'_>, group: &str, at: At) -> Option<NodeId> {
+    let speaks = |at: &At| match &lineage.events[*at].fact {
         Fact::GroupStateChanged { group: of, .. } | Fact::MemberReconciled { group: of, .. } => of == group,
         _ => false,
     };
-    let coordinator = lineage.events[(0..to).rev().find(|at| speaks(*at))?].node;
+    (0..at).rev().find(speaks).map(|at| lineage.events[at].node)
+}
+
+/// Where a coordinator came back between two moments with a log that did not reach as far as it had: it knows less of its groups.
+fn lost_its_end(lineage: &Lineage<'_>, coordinator: NodeId, from: At, to: At) -> Option<At> {
     (from..to).rev().find(|at| match &lineage.events[*at].fact {
         Fact::LogLoaded { partition, log_end, .. } => {
             lineage.events[*at].node == coordinator
@@ -128,9 +132,18 @@ fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Ta
     let (before, back) = commits.iter().copied().filter(is_back).find_map(|back| Some((before_it(back)?, back)))?;
     let (generation, newer) = (commit_at(back)?.1, commit_at(before)?.1);
     let former = generation >= 0 && generation < newer;
-    let cause = if former { Cause::CommitOfFormerGeneration } else { Cause::CommitWentBack };
+    // Who has forgotten the newer generation takes the older one for the present.
+    let forgotten = anomaly.group.as_deref().filter(|_| former).and_then(|group| {
+        began_anew(lineage, group, before, back)
+            .or_else(|| lost_its_end(lineage, lineage.events[back].node, before, back))
+    });
+    let cause = match (former, forgotten) {
+        (true, Some(_)) => Cause::GroupForgotten,
+        (true, None) => Cause::CommitOfFormerGeneration,
+        (false, _) => Cause::CommitWentBack,
+    };
     let is_assignment = |at: &At| matches!(lineage.events[*at].fact, Fact::PartitionsAssigned { .. });
     let assigned = line.iter().rev().copied().find(|at| *at < before && is_assignment(at));
-    let steps = assigned.into_iter().chain([before]).map(|at| step(lineage, at));
+    let steps = assigned.into_iter().chain([before]).chain(forgotten).map(|at| step(lineage, at));
     Some(Tale::new(cause, steps.chain([step(lineage, back).mark(Mark::WentBack)]).collect()))
 }

@@ -8,7 +8,7 @@
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{Duration, NodeId, Offset, TopicPartition};
+use ackproof_core::types::{Duration, LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -57,12 +57,14 @@ struct Surveyed {
     broker: i32,
     runs: bool,
     log_end: Offset,
+    /// The epoch of its last record.
+    epoch: LeaderEpoch,
 }
 
 fn surveyed<'l>(lineage: &'l Lineage<'_>, partition: &'l TopicPartition) -> impl Iterator<Item = Surveyed> + 'l {
     lineage.events.iter().filter_map(move |event| match &event.fact {
-        Fact::ReplicaSurveyed { partition: of, broker, running, log_end, .. } => {
-            (of == partition).then_some(Surveyed { broker: *broker, runs: *running, log_end: *log_end })
+        Fact::ReplicaSurveyed { partition: of, broker, running, log_end, leader_epoch, .. } if of == partition => {
+            Some(Surveyed { broker: *broker, runs: *running, log_end: *log_end, epoch: *leader_epoch })
         }
         _ => None,
     })
@@ -225,6 +227,33 @@ fn refused_proposal(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     Some(Tale::new(Cause::ProposalRefused, telling.into_steps()))
 }
 
+/// The leader has written nothing since it was elected, and a follower that it does not cut ends with a newer epoch than any record of the
+/// leader's. Asked where that one ends, a leader that has not noted its own epoch knows of none so new: since 2.7 the follower is told that it is
+/// out of range, finds that it is not (`Partition.readRecords`, `AbstractFetcherThread.fetchOffsetAndTruncate`), and asks again.
+fn epoch_not_noted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let name = subject(lineage, anomaly.note.as_ref()?)?;
+    let line = lineage.partitions.get(name)?;
+    let leads = line.final_leader?;
+    let leader = surveyed(lineage, name).find(|replica| replica.broker == leads)?;
+    let ahead = |replica: &Surveyed| replica.runs && replica.broker != leads && replica.epoch > leader.epoch;
+    let follower = surveyed(lineage, name).find(ahead)?;
+    let of_leader = |event: &Event| event.node == NodeId::Broker(leads);
+    let elected = line.structure.iter().copied().rfind(|at| {
+        let event = &lineage.events[*at];
+        of_leader(event) && matches!(event.fact, Fact::BecameLeader { .. })
+    })?;
+    let grows = |event: &Event| matches!(&event.fact, Fact::Appended { partition, .. } if partition == name);
+    if lineage.events[elected..].iter().any(|event| of_leader(event) && grows(event)) {
+        return None;
+    }
+    let has_newer = lineage.events[..elected]
+        .iter()
+        .rposition(|event| event.node == NodeId::Broker(follower.broker) && grows(event));
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(has_newer.into_iter().chain([elected]));
+    Some(Tale::new(Cause::EpochNotNoted, telling.into_steps()))
+}
+
 /// So much time before the end a partition that gets on has got on.
 const IN_MOTION: Duration = Duration::from_secs(30);
 
@@ -275,6 +304,7 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| ends_with_hole(lineage, anomaly))
         .or_else(|| too_few_run(lineage, anomaly, contract))
         .or_else(|| refused_proposal(lineage, anomaly))
+        .or_else(|| epoch_not_noted(lineage, anomaly))
         .or_else(|| in_motion(lineage, anomaly, contract));
     found.unwrap_or_else(|| waiting(lineage, anomaly))
 }

@@ -15,8 +15,12 @@ pub(super) fn one_partition(run: &mut Run) {
 }
 
 fn says_committed(run: &mut Run, broker: i32, offset: i64) {
+    commits(run, broker, offset, 1);
+}
+
+fn commits(run: &mut Run, broker: i32, offset: i64, generation: i32) {
     let (group, partition, offset) = ("billing".into(), orders(), Offset(offset));
-    run.say(NodeId::Broker(broker), Fact::OffsetCommitted { group, partition, offset, generation: 1 });
+    run.say(NodeId::Broker(broker), Fact::OffsetCommitted { group, partition, offset, generation });
 }
 
 /// Brokers take over the group in this order; broker 3 says that offset 3 is committed, and then this one that offset 1 is.
@@ -64,17 +68,8 @@ fn after_a_late_word_the_coordinator_is_compared_with_itself() {
     assert_eq!(then(2), [2]);
 }
 
-/// c1 has the partition in generation 1, and so has c2. Between the two this broker comes back with a log of its groups that ends here.
-fn owned_twice(broker: i32, log_end: i64) -> Vec<(Option<Cause>, Answer)> {
-    let log = TopicPartition::of(GROUP_METADATA_TOPIC, 7);
-    let coordinator = NodeId::Broker(3);
-    let in_state = |members: &[&str]| Fact::GroupStateChanged {
-        group: "billing".into(),
-        state: "CompletingRebalance".into(),
-        generation: 1,
-        members: members.iter().map(|member| (*member).to_owned()).collect(),
-    };
-    let mut run = Run::default();
+/// Three batches of the log of the groups.
+fn writes_of_groups(run: &mut Run, log: &TopicPartition, coordinator: NodeId) {
     for offset in 0..3 {
         run.say(
             coordinator,
@@ -91,14 +86,54 @@ fn owned_twice(broker: i32, log_end: i64) -> Vec<(Option<Cause>, Answer)> {
             },
         );
     }
-    run.say(coordinator, in_state(&["c1"]));
-    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+}
+
+/// A broker loses its power, and its log of the groups ends here afterwards.
+fn comes_back(run: &mut Run, log: &TopicPartition, broker: i32, log_end: i64) {
     run.lost_power(broker);
     let (log_start, log_end) = (Offset(0), Offset(log_end));
     run.say(
         NodeId::Broker(broker),
         Fact::LogLoaded { partition: log.clone(), log_start, log_end, clean: false, hole: None },
     );
+}
+
+/// Broker 2 has written a commit of generation 2. This broker comes back with a log of its groups that ends here, and broker 3 writes one of generation 1.
+fn commits_in_an_older_generation(broker: i32, log_end: i64) -> Vec<(i64, Option<Cause>, Answer)> {
+    let log = TopicPartition::of(GROUP_METADATA_TOPIC, 7);
+    let mut run = Run::default();
+    assigned(&mut run, C1, 2, 0, ResetReason::NoPosition);
+    writes_of_groups(&mut run, &log, NodeId::Broker(2));
+    commits(&mut run, 2, 3, 2);
+    comes_back(&mut run, &log, broker, log_end);
+    commits(&mut run, 3, 1, 1);
+    run.ends_with(1, &[]);
+    of(Kind::NonmonotonicCommit, &run, &group(|_| {}))
+}
+
+#[test]
+fn a_coordinator_whose_log_came_back_shorter_takes_an_older_generation_for_the_present() {
+    let former = [(1, Some(Cause::CommitOfFormerGeneration), Answer::No)];
+    assert_eq!(commits_in_an_older_generation(3, 2), [(1, Some(Cause::GroupForgotten), Answer::Yes)]);
+    assert_eq!(commits_in_an_older_generation(3, 3), former, "it has all that was written");
+    assert_eq!(commits_in_an_older_generation(1, 2), former, "it does not coordinate the group");
+}
+
+/// c1 has the partition in generation 1, and so has c2. Between the two this broker comes back with a log of its groups that ends here.
+fn owned_twice(broker: i32, log_end: i64) -> Vec<(Option<Cause>, Answer)> {
+    let log = TopicPartition::of(GROUP_METADATA_TOPIC, 7);
+    let coordinator = NodeId::Broker(3);
+    let in_state = |members: &[&str]| Fact::GroupStateChanged {
+        group: "billing".into(),
+        state: "CompletingRebalance".into(),
+        generation: 1,
+        members: members.iter().map(|member| (*member).to_owned()).collect(),
+    };
+    let mut run = Run::default();
+    writes_of_groups(&mut run, &log, coordinator);
+    run.say(coordinator, in_state(&["c1"]));
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    comes_back(&mut run, &log, broker, log_end);
     run.say(coordinator, in_state(&["c1", "c2"]));
     assigned(&mut run, C2, 1, 0, ResetReason::Committed);
     run.ends_with(1, &[]);

@@ -245,6 +245,25 @@ fn what_was_compacted_for_a_record_that_was_lost_elsewhere_is_not_missed() {
     assert_eq!(missed("k=b", false), [1, 1], "the cleaner was never there");
 }
 
+/// The group reads where the cleaner has taken k=a and, when its time was over, what came after it. The replica that leads at the end was away
+/// for all that time and still has k=a.
+#[test]
+fn what_is_newer_somewhere_else_is_not_missed() {
+    let missed = |second: &str, cleaned_to: i64| {
+        let mut run = acknowledged(&["k=a", second, "j=c"]);
+        run.cleaned(1, cleaned_to);
+        run.polled(2, "c");
+        processed(&mut run, C1, 2);
+        ends_with_gaps(&mut run, 3, &[(0, "k", Some("a")), (2, "j", Some("c"))]);
+        let contract = with_topic(group(|_| {}), |topic| topic.compacted = true);
+        let lost = of(Kind::LostDelivery, &run, &contract).into_iter().map(|one| one.0);
+        lost.collect::<Vec<i64>>()
+    };
+    assert_eq!(missed("k=b", 3), [0; 0]);
+    assert_eq!(missed("l=b", 3), [0], "that is another key");
+    assert_eq!(missed("k=b", 0), [0], "the cleaner was never there");
+}
+
 /// The log had lost it with the power, and another record was compacted at its offset.
 #[test]
 fn what_was_gone_before_the_cleaner_came_was_not_compacted_away() {

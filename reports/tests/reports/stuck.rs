@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, Offset, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 use ackproof_reports::contract::OnError;
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
@@ -389,6 +389,34 @@ fn after_a_refused_proposal_a_high_watermark_stays_where_it_was() {
     assert_eq!(judged(&[1, 2], false), [(Some(Cause::ProposalRefused), Answer::Yes)]);
     assert_eq!(judged(&[1, 2, 3], false), unknown, "it was accepted");
     assert_eq!(judged(&[1, 2], true), unknown, "what is appended makes it look again");
+}
+
+/// Broker 2 has written in epoch 5. Broker 1 leads in epoch 6, has written nothing in it, and has noted nothing.
+#[test]
+fn a_leader_that_notes_no_epoch_keeps_a_follower_with_a_newer_one_out() {
+    let what = "orders-0: broker 2 has caught up at offset 1 and waits for broker 1 to bring it into the ISR [1]";
+    let judged = |epoch: i32, grows: bool, runs: bool| {
+        let mut run = written();
+        run.elected(1, 6, &[1], false, 1);
+        if grows {
+            run.appends(0, 1, 6, 1);
+        }
+        run.say(WORLD, Fact::Stuck { what: what.into() });
+        run.ends_with(1, &["a"]);
+        for event in &mut run.events {
+            if let Fact::ReplicaSurveyed { broker, running, leader_epoch, .. } = &mut event.fact {
+                *leader_epoch = LeaderEpoch(if *broker == 2 { epoch } else { 4 });
+                *running = *broker != 2 || runs;
+            }
+        }
+        let (judgement, _) = run.explain(&acks(-1));
+        judgement.of_kind(Kind::Stuck).map(|found| (found.cause, found.permitted.answer)).collect::<Vec<_>>()
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(5, false, true), [(Some(Cause::EpochNotNoted), Answer::No)]);
+    assert_eq!(judged(4, false, true), unknown, "the leader knows that epoch");
+    assert_eq!(judged(5, true, true), unknown, "what it writes notes its epoch");
+    assert_eq!(judged(5, false, false), unknown, "who does not run asks nobody");
 }
 
 /// Broker 2 has a record of its own at offset 0; the leader has deleted what was there, and with it the epoch that would have told them apart.

@@ -15,7 +15,7 @@ use crate::form::{table, text};
 /// The steps of a story.
 pub(super) fn draw(mut dice: Dice, shape: &Shape) -> Vec<Table> {
     let plot = dice.between(0, 5);
-    let mut story = Story { dice, shape, leader: shape.replicas[0], steps: Vec::new() };
+    let mut story = Story::new(dice, shape);
     match plot {
         0 => story.behind_and_back(),
         1..=2 => story.leaders_change(),
@@ -27,7 +27,7 @@ pub(super) fn draw(mut dice: Dice, shape: &Shape) -> Vec<Table> {
 }
 
 /// When a step happens.
-enum When {
+pub(super) enum When {
     /// Behind the step before and this fact.
     Fact(Table),
     /// With the step before.
@@ -36,12 +36,22 @@ enum When {
     Later(u64, u64),
 }
 
-struct Story<'s> {
-    dice: Dice,
+/// A story as far as it is told.
+pub(super) struct Story<'s> {
+    /// What decides it.
+    pub dice: Dice,
     shape: &'s Shape,
     /// Who leads, as far as the story goes by plan.
-    leader: i32,
-    steps: Vec<Table>,
+    pub leader: i32,
+    /// What happens, in order.
+    pub steps: Vec<Table>,
+}
+
+impl<'s> Story<'s> {
+    /// Nothing has happened yet, and the preferred leader leads.
+    pub fn new(dice: Dice, shape: &'s Shape) -> Self {
+        Self { dice, shape, leader: shape.replicas[0], steps: Vec::new() }
+    }
 }
 
 /// How long what is done lasts, if nothing of the story ends it earlier.
@@ -205,11 +215,11 @@ impl Story<'_> {
 
 /// Who.
 impl Story<'_> {
-    fn follower(&mut self) -> i32 {
+    pub(super) fn follower(&mut self) -> i32 {
         self.other(&[self.leader]).unwrap_or(self.leader)
     }
 
-    fn other(&mut self, than: &[i32]) -> Option<i32> {
+    pub(super) fn other(&mut self, than: &[i32]) -> Option<i32> {
         let others: Vec<i32> = self.shape.replicas.iter().copied().filter(|id| !than.contains(id)).collect();
         (!others.is_empty()).then(|| *self.dice.pick(&others))
     }
@@ -220,7 +230,7 @@ impl Story<'_> {
     }
 
     /// The replicas that a broker may fetch from.
-    fn peers(&self, of: i32) -> Value {
+    pub(super) fn peers(&self, of: i32) -> Value {
         let others = self.shape.replicas.iter().filter(|id| **id != of);
         Value::Array(others.map(|id| broker(*id)).collect())
     }
@@ -228,7 +238,7 @@ impl Story<'_> {
 
 /// When.
 impl Story<'_> {
-    fn about<const N: usize>(&self, fact: &str, fields: [(&str, Value); N]) -> Table {
+    pub(super) fn about<const N: usize>(&self, fact: &str, fields: [(&str, Value); N]) -> Table {
         let (topic, ..) = &self.shape.topics[0];
         let mut about = table([("fact", text(fact)), ("partition", text(format!("{topic}-0")))]);
         about.extend(table(fields));
@@ -236,11 +246,11 @@ impl Story<'_> {
     }
 
     /// Some work has been done.
-    fn beginning(&mut self) -> When {
+    pub(super) fn beginning(&mut self) -> When {
         When::Fact(self.work())
     }
 
-    fn work(&mut self) -> Table {
+    pub(super) fn work(&mut self) -> Table {
         let times = Value::Integer(*self.dice.pick(&[1, 1, 1, 2, 3]));
         let leader = ("role", text("leader"));
         match self.dice.between(0, 3) {
@@ -254,16 +264,16 @@ impl Story<'_> {
         }
     }
 
-    fn appended(&mut self, who: i32, role: &str) -> Table {
+    pub(super) fn appended(&mut self, who: i32, role: &str) -> Table {
         let times = Value::Integer(self.dice.number(1, 2));
         self.about("appended", [("node", broker(who)), ("role", text(role)), ("times", times)])
     }
 
-    fn isr_changed(&self, to: String) -> Table {
+    pub(super) fn isr_changed(&self, to: String) -> Table {
         self.about("isr-changed", [("to", text(to))])
     }
 
-    fn election(&mut self) -> Table {
+    pub(super) fn election(&mut self) -> Table {
         let fact = *self.dice.pick(&["leader-elected", "leader-elected", "became-leader"]);
         self.about(fact, [])
     }
@@ -297,7 +307,7 @@ impl Story<'_> {
     }
 
     /// A step that ends by itself.
-    fn fault(&mut self, when: When, what: &str, action: &str, how: Value) -> String {
+    pub(super) fn fault(&mut self, when: When, what: &str, action: &str, how: Value) -> String {
         let name = self.step(when, what, action, how);
         let lasts = text(*self.dice.pick(&LASTS));
         if let Some(step) = self.steps.last_mut() {
@@ -306,11 +316,11 @@ impl Story<'_> {
         name
     }
 
-    fn mark(&mut self, when: When) {
+    pub(super) fn mark(&mut self, when: When) {
         self.step(when, "so it is", "mark", text("so it is"));
     }
 
-    fn ends(&mut self, when: When, what: String) {
+    pub(super) fn ends(&mut self, when: When, what: String) {
         self.step(when, "that ends", "heal", text(what));
     }
 
@@ -320,7 +330,7 @@ impl Story<'_> {
         self.step(when, "an operator asks for the preferred leader", "elect", Value::Table(election));
     }
 
-    fn falls(&mut self, when: When, who: i32) -> String {
+    pub(super) fn falls(&mut self, when: When, who: i32) -> String {
         match self.dice.between(0, 9) {
             0..=4 => self.fault(when, &format!("broker {who} dies"), "kill", broker(who)),
             5..=6 => self.power_fails(when, who),
@@ -334,7 +344,7 @@ impl Story<'_> {
         }
     }
 
-    fn power_fails(&mut self, when: When, who: i32) -> String {
+    pub(super) fn power_fails(&mut self, when: When, who: i32) -> String {
         let keep = text(*self.dice.pick(&["nothing", "nothing", "prefix"]));
         let loss = table([("nodes", broker(who)), ("keep", keep)]);
         let name = self.fault(when, &format!("broker {who} loses its power"), "power-loss", Value::Table(loss));
@@ -351,7 +361,7 @@ impl Story<'_> {
         self.fault(when, &format!("broker {who} hangs"), "pause", broker(who))
     }
 
-    fn falls_behind(&mut self, when: When, who: i32) -> String {
+    pub(super) fn falls_behind(&mut self, when: When, who: i32) -> String {
         let what = format!("broker {who} falls behind");
         match self.dice.between(0, 7) {
             0..=3 => {
@@ -389,7 +399,7 @@ impl Story<'_> {
         }
     }
 
-    fn proposal_is_slow(&mut self, when: When, who: i32) -> String {
+    pub(super) fn proposal_is_slow(&mut self, when: When, who: i32) -> String {
         let kind = *self.dice.pick(&["request", "request", "response"]);
         let (from, to) = match kind {
             "request" => (broker(who), text("controller")),
@@ -400,7 +410,7 @@ impl Story<'_> {
         self.fault(when, "proposals are slow", action, proposals)
     }
 
-    fn answers_are_lost(&mut self, when: When, from: i32, to: i32) -> String {
+    pub(super) fn answers_are_lost(&mut self, when: When, from: i32, to: i32) -> String {
         let answers = messages("Fetch", "response", broker(from), broker(to));
         let what = format!("broker {to} gets no answers");
         match self.dice.chance(1, 2) {
@@ -421,11 +431,11 @@ impl Story<'_> {
     }
 }
 
-fn broker(id: i32) -> Value {
+pub(super) fn broker(id: i32) -> Value {
     text(format!("broker {id}"))
 }
 
 /// A class of messages, as faults name them.
-fn messages(api: &str, message: &str, from: Value, to: Value) -> Value {
+pub(super) fn messages(api: &str, message: &str, from: Value, to: Value) -> Value {
     Value::Table(table([("api", text(api)), ("message", text(message)), ("from", from), ("to", to)]))
 }

@@ -14,6 +14,7 @@ use toml::{Table, Value};
 use super::dice::Dice;
 use super::faults;
 use super::focus;
+use super::groups;
 use super::habits;
 use super::sharing;
 use super::survive::Budget;
@@ -148,6 +149,8 @@ pub(super) struct Shape {
     pub replicas: Vec<i32>,
     /// The consumers of a small world.
     pub readers: Vec<String>,
+    /// The members of the group of a small group; none, if it is not one.
+    pub members: Vec<String>,
     /// Names of consumer groups.
     pub groups: Vec<String>,
     /// What its clients ask beside producing and fetching.
@@ -223,7 +226,7 @@ fn drawn(parts: Parts) -> (Form, Shape) {
     // A JoinGroup request waits for max.poll.interval.ms and 5 s more when its broker is gone without a word.
     form.0.insert("settle-limit".into(), text("10m"));
     form.0.insert("time-limit".into(), text("15m"));
-    if let Some(shape) = focus::add(parts, &mut form) {
+    if let Some(shape) = focus::add(parts, &mut form).or_else(|| groups::add(parts, &mut form)) {
         return (form, shape);
     }
     let mut dice = Dice::new(parts.cluster, "cluster");
@@ -251,7 +254,8 @@ fn drawn(parts: Parts) -> (Form, Shape) {
 
 const VERSIONS: [&str; 6] = ["2.2", "2.8", "3.5", "3.9", "4.0", "4.1"];
 
-fn cluster(dice: &mut Dice, shape: &mut Shape) -> Table {
+/// Brokers, network and disks.
+pub(super) fn cluster(dice: &mut Dice, shape: &mut Shape) -> Table {
     let brokers = *dice.pick(&[1, 2, 3, 3, 3, 3, 4, 5]);
     shape.brokers = (1..=brokers).collect();
     let mut cluster = table([("kafka", text(*dice.pick(&VERSIONS))), ("brokers", Value::Integer(brokers.into()))]);
@@ -297,7 +301,8 @@ fn racks(dice: &mut Dice, brokers: i32, shape: &mut Shape, cluster: &mut Table) 
     shape.racks = (1..=racks).map(|rack| format!("r{rack}")).collect();
 }
 
-fn topic(dice: &mut Dice, name: &str, shape: &mut Shape) -> Table {
+/// A topic, and in the shape what can be done to it.
+pub(super) fn topic(dice: &mut Dice, name: &str, shape: &mut Shape) -> Table {
     let brokers = u32::try_from(shape.brokers.len()).unwrap_or(1);
     let partitions = *dice.pick(&[1, 1, 1, 2, 3]);
     let replicas = if dice.chance(3, 4) { brokers.min(3) } else { dice.number(1, brokers).try_into().unwrap_or(1) };
@@ -390,7 +395,8 @@ fn consumer(dice: &mut Dice, number: u64, shape: &mut Shape) -> Table {
     consumer
 }
 
-fn grouped(dice: &mut Dice, consumer: &mut Table, config: &mut Table, shape: &mut Shape) {
+/// Makes a consumer a member of the group.
+pub(super) fn grouped(dice: &mut Dice, consumer: &mut Table, config: &mut Table, shape: &mut Shape) {
     let group = "billing".to_owned();
     config.insert("group.id".into(), text(&group));
     consumer.insert("subscribe".into(), Value::Boolean(true));

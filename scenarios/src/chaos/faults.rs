@@ -12,13 +12,15 @@ use toml::{Table, Value};
 use super::chains;
 use super::dice::Dice;
 use super::draw::Shape;
+use super::group_stories;
+use super::returns;
 use super::survive::{Budget, Class};
 use crate::form::{table, text};
 
 /// Steps of a world, in the order in which they were drawn.
 pub(super) fn draw(seed: u64, mut shape: Shape, budget: Option<&Budget>) -> Vec<Table> {
     if budget.is_none()
-        && let Some(story) = story(Dice::new(seed, "chains"), &shape)
+        && let Some(story) = story(seed, &shape)
     {
         return story;
     }
@@ -55,10 +57,15 @@ pub(super) fn draw(seed: u64, mut shape: Shape, budget: Option<&Budget>) -> Vec<
     steps
 }
 
-/// In most of the small worlds one story is told, and nothing else happens.
-fn story(mut dice: Dice, shape: &Shape) -> Option<Vec<Table>> {
+/// In most of the small worlds and groups one story is told, and nothing else happens.
+fn story(seed: u64, shape: &Shape) -> Option<Vec<Table>> {
+    if !shape.members.is_empty() {
+        let mut dice = Dice::new(seed, "group-stories");
+        return dice.chance(4, 5).then(|| group_stories::draw(dice, shape));
+    }
+    let mut dice = Dice::new(seed, "chains");
     let tells = shape.replicas.len() > 1 && dice.chance(4, 5);
-    tells.then(|| chains::draw(dice, shape))
+    tells.then(|| returns::draw(seed, shape).unwrap_or_else(|| chains::draw(dice, shape)))
 }
 
 /// What is rarer, from a stream of its own: brokers that hear late of what the controller says, and operators who delete records.

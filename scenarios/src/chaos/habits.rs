@@ -164,6 +164,13 @@ fn endings(mut dice: Dice, form: &mut Form) {
 /// What the clients of a drawn plan ask brokers for, beside producing and fetching.
 pub(super) fn spoken(form: &mut Form) -> Vec<&'static str> {
     let mut apis = vec!["ListOffsets", "InitProducerId", "OffsetForLeaderEpoch", "FindCoordinator"];
+    apis.extend(spoken_by_consumers(form));
+    apis
+}
+
+/// What consumers ask, beside fetching.
+pub(super) fn spoken_by_consumers(form: &mut Form) -> Vec<&'static str> {
+    let mut apis = Vec::new();
     for consumer in tables(form, "consumer") {
         let protocol = consumer.get("config").and_then(|config| config.get("group.protocol")?.as_str());
         apis.extend(match (consumer.get("kind").and_then(Value::as_str), protocol) {

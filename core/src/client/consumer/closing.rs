@@ -23,7 +23,7 @@ use crate::client::Completion;
 use crate::config::KafkaVersion;
 use crate::fact::Fact;
 use crate::machine::Context;
-use crate::types::{Instant, TopicPartition};
+use crate::types::{Instant, TopicPartition, earliest};
 
 /// Since when partitions are lost, not revoked, for a member that closes in the midst of a rebalance.
 const LOST_IN_REBALANCE: KafkaVersion = KafkaVersion::new(2, 6);
@@ -49,7 +49,7 @@ pub(super) struct Closing {
 
 impl Closing {
     /// When its time is up.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Committing | Phase::Leaving => Some(self.until),
             Phase::CallingBack => None,
@@ -58,6 +58,18 @@ impl Closing {
 }
 
 impl Consumer {
+    /// When something is to be done for who closes. Whoever has said good-bye sends no heartbeat any more (`closeHeartbeatThread`,
+    /// `ConsumerMembershipManager.leaveGroup`), and who has nothing to commit any more looks for nobody.
+    pub(super) fn deadline_of(&self, closing: &Closing) -> Option<Instant> {
+        let group = self.group.as_ref();
+        let (of_group, of_metadata) = match closing.phase {
+            Phase::Committing => (group.and_then(|group| group.next_deadline(false)), self.metadata.next_deadline()),
+            Phase::CallingBack => (group.and_then(|group| group.next_deadline(false)), None),
+            Phase::Leaving => (group.and_then(|group| group.network.next_deadline()), None),
+        };
+        earliest([self.network.next_deadline(), closing.next_deadline(), of_group, of_metadata])
+    }
+
     pub(super) fn begin_close(&mut self, until: Instant, ctx: &mut Context<'_>) {
         self.polling_until = None;
         self.is_woken = false;

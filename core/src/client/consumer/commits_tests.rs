@@ -211,6 +211,19 @@ fn close_leaves_when_the_callback_is_over() {
 }
 
 #[test]
+fn who_has_said_goodbye_waits_without_heartbeats() {
+    let mut cluster = member(KafkaVersion::new(3, 9));
+    cluster.call(Call::Close { timeout: Duration::from_secs(30) });
+    cluster.call(Call::ReturnFromCallback);
+    cluster.run_for(Duration::from_secs(10));
+    let beats = |asked: &Asked| matches!(asked.request, Request::Heartbeat(_));
+    assert!(is_leaving(&cluster) && !cluster.asked.iter().any(beats));
+    assert!(!cluster.completed(&Completion::Closed));
+    cluster.run_for(Duration::from_secs(21));
+    assert!(cluster.completed(&Completion::Closed), "its time is up");
+}
+
+#[test]
 fn before_2_4_close_tells_nobody() {
     let mut cluster = member(KafkaVersion::new(2, 2));
     cluster.call(Call::Close { timeout: SECOND });

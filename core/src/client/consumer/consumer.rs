@@ -404,13 +404,15 @@ impl Machine for Consumer {
         if self.closed {
             return None;
         }
+        if let Some(closing) = &self.closing {
+            return self.deadline_of(closing);
+        }
         let waiting =
             self.subscription.partitions.values().map(|state| state.not_before).filter(|at| *at > Instant::START);
         earliest([
             self.network.next_deadline(),
             self.metadata.next_deadline(),
             self.polling_until,
-            self.closing.as_ref().and_then(Closing::next_deadline),
             self.group.as_ref().and_then(|group| group.next_deadline(self.polling_until.is_some())),
             waiting.min(),
         ])

@@ -211,6 +211,9 @@ impl ShareConsumer {
         let waits = !self.to_send.is_empty() || self.in_flight.values().any(InFlight::is_said_by_itself);
         if in_time && waits {
             self.closing = Some(closing);
+            // It is a member until it has left: its other thread goes on.
+            self.group.proceed(&mut self.metadata, &mut self.subscription, false, ctx);
+            self.metadata.maybe_update(&mut self.network, ctx);
             return;
         }
         if !closing.has_left {
@@ -235,10 +238,10 @@ impl ShareConsumer {
         if self.closed {
             return;
         }
+        self.group.forget_pause(ctx.now());
         if self.closing.is_some() {
             return self.proceed_closing(ctx);
         }
-        self.group.forget_pause(ctx.now());
         let polling = self.polling_until.is_some();
         self.group.proceed(&mut self.metadata, &mut self.subscription, polling, ctx);
         while let Some(event) = self.group.events.pop_front() {
@@ -364,6 +367,10 @@ impl Machine for ShareConsumer {
     fn next_deadline(&self) -> Option<Instant> {
         if self.closed {
             return None;
+        }
+        if let Some(closing) = self.closing.as_ref().filter(|closing| closing.has_left) {
+            let goodbye = self.group.network.next_deadline();
+            return earliest([self.network.next_deadline(), goodbye, Some(closing.until)]);
         }
         let pauses = self.sessions.values().map(|session| session.not_before).filter(|at| *at > Instant::START).min();
         earliest([
