@@ -199,6 +199,53 @@ fn a_leader_that_dropped_its_proposal_as_kafka_does_commits_without_whom_the_con
     }
 }
 
+/// What happens to the leader that has asked for [1, 2, 3] before the controller lets broker 3 in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    EndsAndIsBack,
+    IsBackInTheNextEpoch,
+    IsRegistered,
+    WasAnsweredBefore,
+}
+
+/// The process of the leader ends with a proposal under way. The next one reads that it leads, and does not know of it.
+fn asked_by_the_process_before(asked: Asked) -> Run {
+    let mut run = Run::started();
+    run.isr_decided(&[1, 2, 3], &[1, 2]);
+    run.adopts(1, &[1, 2]);
+    run.proposes(1, &[1, 2], &[1, 2, 3]);
+    if asked == Asked::WasAnsweredBefore {
+        run.adopts(1, &[1, 2]);
+        let (isr, partition_epoch) = (vec![1, 2], PartitionEpoch(10));
+        run.say(NodeId::Broker(1), Fact::IsrAdopted { partition: orders(), isr, partition_epoch });
+    }
+    run.killed(NodeId::Broker(1));
+    if asked == Asked::IsRegistered {
+        run.registered(1);
+    }
+    match asked {
+        Asked::IsBackInTheNextEpoch => drop(run.elected(1, 5, &[1, 2], true, 0)),
+        Asked::EndsAndIsBack | Asked::IsRegistered | Asked::WasAnsweredBefore => {
+            let (leader_epoch, isr, log_end) = (LeaderEpoch(4), vec![1, 2], Offset(0));
+            run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+        }
+    }
+    run.isr_decided(&[1, 2], &[1, 2, 3]);
+    run
+}
+
+#[test]
+fn the_next_process_of_a_leader_does_not_know_what_the_one_before_had_asked_for() {
+    let answer = |asked: Asked| {
+        let found = first(&asked_by_the_process_before(asked), Invariant::ReplicationQuorumSuperset);
+        found.map(|found| found.permitted.answer)
+    };
+    assert_eq!(answer(Asked::EndsAndIsBack), Some(Answer::Yes));
+    for other in [Asked::IsBackInTheNextEpoch, Asked::IsRegistered, Asked::WasAnsweredBefore] {
+        assert_eq!(answer(other), Some(Answer::No), "{other:?}");
+    }
+}
+
 /// The leader asks for broker 3's place in the ISR; broker 3 loses its power and its log, and its next process gets the place, and leads.
 #[test]
 fn before_3_5_the_next_process_gets_the_place_of_the_one_before() {
