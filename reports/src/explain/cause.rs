@@ -104,7 +104,7 @@ causes! {
     LateRequestAppendedAfterRetry = "late-request-appended-after-retry",
         "a request that the client had given up was still appended, after its retry";
     LateRequestAppended = "late-request-appended",
-        "the client had given the request up, or its process had ended, and it arrived all the same, behind later ones";
+        "the client had given the request up, or waited for no answer, or its process had ended, and it arrived all the same, behind later ones";
     RequestDeliveredTwice = "request-delivered-twice",
         "one request was appended twice";
     DuplicateNotRecognised = "duplicate-not-recognised",

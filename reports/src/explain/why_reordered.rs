@@ -28,8 +28,10 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     };
     let Some(batch) = lineage.batches.get(&from.batch) else { return Tale::unknown() };
     let retry = batch.retried.iter().rev().copied().find(|at| *at < late);
-    let is_given_up = |told: &At| {
-        matches!(&lineage.events[*told].fact, Fact::RecordFailed { .. } | Fact::RecordAbandoned { unsent: false, .. })
+    // At acks=0 nobody waits for the answer, and a new connection may be faster than what is under way on the old one.
+    let is_given_up = |told: &At| match &lineage.events[*told].fact {
+        Fact::RecordFailed { .. } | Fact::RecordAbandoned { unsent: false, .. } => true,
+        fact => matches!(fact, Fact::RecordAcknowledged { acks: 0, .. }),
     };
     let told = lineage.records.get(&record).and_then(|line| line.told);
     let given_up = told.filter(|told| *told < late && is_given_up(told));

@@ -202,16 +202,14 @@ fn a_reorder_shows_the_refusal_that_made_room() {
 
 #[test]
 fn a_request_that_was_given_up_may_still_arrive_behind_later_ones() {
-    let late = |gives_up: bool| {
+    let late = |told: &dyn Fn(&mut Run)| {
         let mut run = Run::default();
         for (number, value) in [(0, "a"), (1, "b")] {
             run.sent(number, value);
             run.batched(number, number + 1);
         }
         let held = run.transmits(1, 1, 1);
-        if gives_up {
-            run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
-        }
+        told(&mut run);
         let ahead = run.transmits(2, 1, 1);
         run.appends(ahead, 1, 4, 0);
         run.acked(1, 0, -1);
@@ -222,8 +220,11 @@ fn a_request_that_was_given_up_may_still_arrive_behind_later_ones() {
         let found = judgement.of_kind(Kind::Reorder).map(|anomaly| (anomaly.cause, anomaly.permitted.answer));
         found.collect::<Vec<_>>()
     };
-    assert_eq!(late(true), [(Some(Cause::LateRequestAppended), Answer::Yes)]);
-    assert_eq!(late(false), [(Some(Cause::Unknown), Answer::No)]);
+    let given_up = [(Some(Cause::LateRequestAppended), Answer::Yes)];
+    assert_eq!(late(&|run| assert!(run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT) > 0)), given_up);
+    assert_eq!(late(&|run| assert!(run.acked(0, -1, 0) > 0)), given_up, "nobody waits for its answer");
+    assert_eq!(late(&|run| assert!(run.acked(0, 1, 1) > 0)), [(Some(Cause::Unknown), Answer::No)]);
+    assert_eq!(late(&|_| {}), [(Some(Cause::Unknown), Answer::No)]);
 }
 
 #[test]
