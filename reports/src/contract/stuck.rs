@@ -41,6 +41,9 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::EpochNotNoted) => {
             Permitted::no("since 2.1 a leader notes its epoch when it is elected: KAFKA-7415")
         }
+        Some(Cause::KeptWhereItParted) => {
+            Permitted::no("a follower is cut where its log has parted from its leader's: KIP-101, KIP-279")
+        }
         Some(Cause::EpochsDeletedWithRecords) => Permitted::yes(
             "`LeaderEpochFileCache` forgets what is deleted, and the log may begin at its old start again after a crash",
         ),

@@ -210,6 +210,8 @@ causes! {
         "the controller refused a proposal for which the leader had held the high watermark back, and the leader looks again only when somebody appends or fetches something new";
     EpochNotNoted = "epoch-not-noted",
         "a leader has written nothing in its epoch and has not noted it either, and cannot tell a follower with a newer epoch than it knows where that one ends";
+    KeptWhereItParted = "kept-where-it-parted",
+        "a follower was not cut where its log had parted from its leader's, and refuses what it is offered there";
     AcquisitionLockExpired = "acquisition-lock-expired",
         "a member of the share group kept the record for longer than group.share.record.lock.duration.ms, and the leader gave it to somebody else";
     AcquisitionForgotten = "acquisition-forgotten",

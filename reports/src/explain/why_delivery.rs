@@ -154,10 +154,12 @@ impl Walk<'_> {
         };
         let end = self.end_of_ownership(self.lineage.events[polled].node, polled);
         let next = commit.and_then(|commit| self.reset_after(commit.max(end.unwrap_or(commit))));
-        match commit {
+        // It died at work, and `auto.offset.reset` puts the next one behind what nobody had committed.
+        let is_put = |at: &At| *at > polled && self.is_put_beyond(*at);
+        let put = self.resets().find(is_put).filter(|at| commit.is_none_or(|commit| *at < commit));
+        match commit.filter(|_| put.is_none()) {
             Some(_) => self.tale(Cause::CommittedBeforeProcessed, [Some(polled), commit, end, next], (end, Mark::Loss)),
-            // It died at work, and `auto.offset.reset` puts the next one behind what nobody had committed.
-            None => match self.resets().find(|at| *at > polled && self.is_put_beyond(*at)) {
+            None => match put {
                 reset @ Some(_) => self.tale(Cause::PositionReset, [Some(polled), end, reset], (reset, Mark::Loss)),
                 None => self.tale(Cause::Unknown, [Some(polled), end], (end, Mark::Loss)),
             },

@@ -138,6 +138,25 @@ fn parted_without_epochs(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tal
     Some(Tale::new(cause, telling.into_steps()))
 }
 
+/// The same where the leader knows its epochs, and the follower was not cut all the same: two leaders wrote what stands there, and it has not moved
+/// since.
+fn kept_where_it_parted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (refused, partition, offset) = last_refusal(lineage, anomaly)?;
+    let appends = lineage.leader_appends(partition, offset.0.checked_sub(1)?);
+    let parted = appends.windows(2).find(|pair| lineage.append_epoch(pair[0]) != lineage.append_epoch(pair[1]))?;
+    let moves = |event: &Event| match &event.fact {
+        Fact::Appended { partition: of, .. } | Fact::Truncated { partition: of, .. } => of == partition,
+        _ => false,
+    };
+    let follower = lineage.events[refused].node;
+    if lineage.events[refused..].iter().any(|event| event.node == follower && moves(event)) {
+        return None;
+    }
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(parted.iter().copied().chain([refused]));
+    Some(Tale::new(Cause::KeptWhereItParted, telling.into_steps()))
+}
+
 /// The leader's log ends with a hole. Two segments were on their way to the disk when the power went, and the second, which was
 /// empty, is all that recovery found behind the rest (`LogLoader.recoverLog` looks at each by itself). Its followers fetch in vain
 /// what would bring them to its end, and are not in sync until somebody has written behind it; consumers do not get past it either.
@@ -301,6 +320,7 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| parted_in_one_epoch(lineage, anomaly))
         .or_else(|| more_than_a_segment(lineage, anomaly))
         .or_else(|| parted_without_epochs(lineage, anomaly))
+        .or_else(|| kept_where_it_parted(lineage, anomaly))
         .or_else(|| ends_with_hole(lineage, anomaly))
         .or_else(|| too_few_run(lineage, anomaly, contract))
         .or_else(|| refused_proposal(lineage, anomaly))

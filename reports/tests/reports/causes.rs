@@ -1066,7 +1066,7 @@ fn re_25_written_twice_in_one_epoch() {
         run
     };
     check(&parted(4), &acks(-1), Kind::Stuck, Cause::WrittenTwiceInOneEpoch, &[], Answer::Yes);
-    check(&parted(5), &acks(-1), Kind::Stuck, Cause::Unknown, &[], Answer::Unknown);
+    check(&parted(5), &acks(-1), Kind::Stuck, Cause::KeptWhereItParted, &[], Answer::No);
 }
 
 /// Broker 2 comes to itself, still leading in epoch 4, and appends where broker 1 has led on in epoch 5.

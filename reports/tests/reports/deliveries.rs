@@ -261,6 +261,26 @@ fn co_11_latest_passes_over_what_was_written_before_although_nothing_follows() {
     assert_eq!(lost(&innocent, &latest), [], "what nobody has reached yet may still come");
 }
 
+/// The same, and the member that was put behind them commits where it is: that is not what lost them. What its former member committed is.
+#[test]
+fn co_11_what_is_committed_after_latest_has_passed_over_it() {
+    let then = |first: fn(&mut Run), second: fn(&mut Run)| {
+        let mut run = written();
+        run.polled(0, "a");
+        processed(&mut run, C1, 0);
+        run.polled(1, "b");
+        run.polled(2, "c");
+        first(&mut run);
+        second(&mut run);
+        lost(&ended(run), &group(|consumer| consumer.resets_to_latest = true))
+    };
+    let put = |run: &mut Run| assigned(run, C2, 2, 3, ResetReason::NoPosition);
+    let commits = |run: &mut Run| committed(run, 3);
+    let both = |cause: Cause, answer: Answer| [1, 2].map(|offset| (offset, Some(cause), answer));
+    assert_eq!(then(put, commits), both(Cause::PositionReset, Answer::Yes));
+    assert_eq!(then(commits, put), both(Cause::CommittedBeforeProcessed, Answer::No));
+}
+
 /// What another group read does not make up for it, nor does it explain it.
 #[test]
 fn co_11_another_group_reads_the_same_records() {

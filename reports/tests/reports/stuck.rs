@@ -420,6 +420,27 @@ fn after_a_refused_proposal_a_high_watermark_stays_where_it_was() {
     assert_eq!(judged(&[1, 2], true), unknown, "what is appended makes it look again");
 }
 
+/// Broker 2 has what it wrote at offset 0 in epoch 5, and broker 1, which leads once more, what stood there before.
+#[test]
+fn a_follower_that_is_not_cut_where_it_parted_refuses_what_it_is_offered() {
+    let what = "orders-0: broker 2 is at offset 1 and waits for broker 1 to answer its fetch: the leader is at 5";
+    let judged = |epoch: i32, cut: bool| {
+        let mut run = written();
+        run.appends(0, 2, epoch, 0);
+        run.elected(1, 6, &[1], true, 1);
+        let (partition, offset, error) = (orders(), Offset(1), ErrorCode::UNKNOWN_SERVER_ERROR);
+        run.say(NodeId::Broker(2), Fact::FetchRefused { partition, offset, error });
+        if cut {
+            run.truncated(2, 1, 0, TruncationReason::Diverged);
+        }
+        stuck(&mut run, &acks(-1), what)
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(5, false), [(Some(Cause::KeptWhereItParted), Answer::No)]);
+    assert_eq!(judged(4, false), unknown, "one epoch, and different leaders: nobody can tell");
+    assert_eq!(judged(5, true), unknown, "it was cut");
+}
+
 /// Broker 2 has written in epoch 5. Broker 1 leads in epoch 6, has written nothing in it, and has noted nothing.
 #[test]
 fn a_leader_that_notes_no_epoch_keeps_a_follower_with_a_newer_one_out() {
