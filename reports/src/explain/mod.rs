@@ -181,13 +181,21 @@ impl Told {
 fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, tale: &Tale) -> Option<(Anomaly, Tale)> {
     // What a cleaner took is not lost, whoever led without it.
     let is_in_doubt = || tale.cause == Cause::Unknown || why_removed::compacted(lineage, anomaly).is_some();
-    if anomaly.kind != Kind::InconsistentOffsets || !is_in_doubt() {
+    if anomaly.kind != Kind::InconsistentOffsets || !is_in_doubt() || is_in_the_log(lineage, anomaly) {
         return None;
     }
     let gone = anomaly.other_record?;
     let turned = Anomaly { record: Some(gone), other_record: anomaly.record, ..anomaly.clone() };
     let other = why_lost::explain(lineage, &turned, contract);
     (other.cause != Cause::Unknown).then_some((turned, other))
+}
+
+/// Whether somebody looked at the log in the end and found a record at the offset: the other one, by the checker's word.
+fn is_in_the_log(lineage: &Lineage<'_>, anomaly: &Anomaly) -> bool {
+    let (Some(partition), Some(place)) = (Tale::partition(anomaly), anomaly.offset) else { return false };
+    lineage.events.iter().rev().take_while(|event| !matches!(event.fact, Fact::Appended { .. })).any(|event| {
+        matches!(&event.fact, Fact::RecordSurveyed { partition: of, offset, .. } if *of == partition && *offset == place)
+    })
 }
 
 /// Whether enough is told of a cause: then its steps are not wanted.

@@ -1,11 +1,11 @@
 //! Offsets that were given out again: what was done with the old records, and what became of the new ones.
 
-use ackproof_core::fact::{Fact, LogStartReason, ResetReason, Role};
+use ackproof_core::fact::{Fact, LogStartReason, ResetReason, Role, TruncationReason};
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::deliveries::{assigned, committed, loaded, lost, reads, twice, wrote};
-use super::run::{C1, Run, acks, group, of, orders, p1, processed};
+use super::run::{C1, Run, acks, group, of, orders, p1, processed, with_topic};
 use super::shares;
 
 /// Record after record from this offset on, in the epoch of this leader; each has the number of its letter.
@@ -225,4 +225,32 @@ fn a_deletion_from_before_the_append_took_nothing_of_it() {
     };
     assert_eq!(history(true), [(98, Some(Cause::DeletedBeforeCommit), Answer::No)]);
     assert_eq!(history(false), [(98, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
+}
+
+/// A cleaner had kept a; broker 2, which lacks it, is elected uncleanly and gives its offset to b; broker 3, which has b, finds a torn batch behind
+/// it, leads in the end, and has b still.
+#[test]
+fn what_stands_in_the_log_is_not_the_one_that_is_gone() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    run.sent_with_key(0, "k", "a");
+    run.batched(0, 1);
+    let sent = run.transmits(1, 1, 1);
+    run.appends(sent, 1, 4, 0);
+    run.acked(0, 0, -1);
+    run.cleaned(1, 1);
+    run.killed(NodeId::Broker(1));
+    run.elected(2, 5, &[2, 3], false, 0);
+    run.sent_with_key(1, "l", "b");
+    run.batched(1, 2);
+    let sent = run.transmits(2, 1, 2);
+    run.appends(sent, 2, 5, 0);
+    run.copies(3, 5, 0);
+    run.acked(1, 0, -1);
+    run.truncated(3, 1, 1, TruncationReason::CorruptTail);
+    run.elected(3, 6, &[2, 3], true, 1);
+    run.surveyed_with_key(&orders(), 3, &[(Some("l"), "b")]);
+    let contract = with_topic(acks(-1), |topic| topic.compacted = true);
+    let found = of(Kind::InconsistentOffsets, &run, &contract);
+    assert_eq!(found, [(0, Some(Cause::UncleanElection), Answer::No)]);
 }
