@@ -38,6 +38,7 @@ impl Contract {
             Some(
                 Cause::PositionReset
                 | Cause::TruncationUnnoticed
+                | Cause::BufferedWithoutEpoch
                 | Cause::WrittenTwiceInOneEpoch
                 | Cause::EpochsLostWithPower,
             ) => self.permits_reading(anomaly),

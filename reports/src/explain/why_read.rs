@@ -1,6 +1,7 @@
 //! Why a consumer jumped over a record, went back, or never got one.
 //!
 //! Source: `failure-catalog.md` CO-11 (latest on the first start), ST-09 (a damaged index), RE-16 (position outside the log), RE-11 (log truncated).
+//! Kafka: `OffsetFetcherUtils.resetPositionIfNeeded` ("this will ensure we skip validation"), `FetchCollector.fetchRecords`.
 
 use ackproof_core::fact::{Event, Fact, ResetReason};
 use ackproof_core::types::{NodeId, Offset, TopicPartition};
@@ -73,6 +74,8 @@ pub(super) fn unnoticed(
         Cause::WrittenTwiceInOneEpoch
     } else if may_have_forgotten_epochs(lineage, structure, append) {
         Cause::EpochsLostWithPower
+    } else if reads.iter().any(|read| was_buffered(lineage, partition, *read, cut)) {
+        Cause::BufferedWithoutEpoch
     } else {
         Cause::TruncationUnnoticed
     };
@@ -84,6 +87,23 @@ fn may_have_forgotten_epochs(lineage: &Lineage<'_>, structure: &[At], append: At
     let leaders = structure.iter().copied().filter(|at| *at > append);
     let mut leaders = leaders.filter(|at| matches!(lineage.events[*at].fact, Fact::BecameLeader { .. }));
     leaders.any(|became| lineage.lost_something(lineage.events[became].node, append, became))
+}
+
+/// Whether a consumer had its position from before a leader without the record, and had been given nothing there by then: a position that was
+/// set has no epoch, so it is not validated when the leader changes, and what was fetched from there is given to the program as it is.
+fn was_buffered(lineage: &Lineage<'_>, partition: &TopicPartition, read: At, cut: At) -> bool {
+    let NodeId::Client(client) = lineage.events[read].node else { return false };
+    let resets = lineage.resets.get(&(client, partition)).into_iter().flatten().copied();
+    let Some(reset) = resets.filter(|reset| *reset < read).max().filter(|reset| *reset < cut && cut < read) else {
+        return false;
+    };
+    let has_no_epoch = match &lineage.events[reset].fact {
+        Fact::PositionReset { reason, .. } => !matches!(reason, ResetReason::Committed | ResetReason::Truncation),
+        _ => false,
+    };
+    let mut before = lineage.events[reset..cut].iter().filter(|event| event.node == NodeId::Client(client));
+    let got_some = before.any(|event| matches!(&event.fact, Fact::Polled { partition: of, .. } if of == partition));
+    has_no_epoch && !got_some
 }
 
 /// Whether the leader had written another record at this offset in the same epoch: no comparison of epochs tells them apart.

@@ -57,6 +57,40 @@ fn who_read_further_before_the_log_lost_its_end_has_not_read_the_new_records() {
     assert_eq!(history(true, true), unnoticed, "what it had fetched before was returned when there was another leader");
 }
 
+/// c1 begins at offset 0 and fetches a and o. It is given them when broker 2, which never had them, has written b and c there; or some of it before.
+#[test]
+fn what_was_fetched_where_a_position_had_been_set_is_given_when_others_stand_there() {
+    let history = |reason: ResetReason, is_set_late: bool, read_before: i64| {
+        let mut run = first_log(&["a", "o"]);
+        if !is_set_late {
+            run.repositioned(-1, 0, reason);
+        }
+        for (offset, value) in (0..read_before).zip(["a", "o"]) {
+            run.polled(offset, value);
+        }
+        loses_its_end(&mut run, 0);
+        if is_set_late {
+            run.repositioned(-1, 0, reason);
+        }
+        writes(&mut run, 2, 5, 0, &["b", "c", "d"]);
+        for (offset, value) in (0..2).zip(["a", "o"]).filter(|(offset, _)| *offset >= read_before) {
+            run.polled(offset, value);
+        }
+        run.polled(2, "d");
+        run.ends_with(2, &["b", "c", "d"]);
+        of(Kind::Unseen, &run, &group(|consumer| consumer.validates_position = true))
+    };
+    let both = |cause: Cause, answer: Answer| [0, 1].map(|offset| (offset, Some(cause), answer));
+    let unnoticed = both(Cause::TruncationUnnoticed, Answer::No);
+    for reason in [ResetReason::NoPosition, ResetReason::Seek] {
+        assert_eq!(history(reason, false, 0), both(Cause::BufferedWithoutEpoch, Answer::Yes));
+    }
+    assert_eq!(history(ResetReason::Committed, false, 0), unnoticed, "a committed position has an epoch");
+    assert_eq!(history(ResetReason::NoPosition, false, 1), unnoticed, "it has the epoch of what it was given");
+    assert_eq!(history(ResetReason::NoPosition, false, 2), unnoticed, "it has the epoch of what it was given");
+    assert_eq!(history(ResetReason::NoPosition, true, 0), unnoticed, "the log had been cut by then");
+}
+
 /// What c1 did with the old records, in one of these ways; some of it when the new ones are there.
 #[derive(Clone, Copy, Debug)]
 enum Old {
