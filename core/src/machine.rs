@@ -93,6 +93,8 @@ pub enum Effect {
     Complete(Completion),
     /// Something worth knowing happened.
     Fact(Fact),
+    /// What follows goes back to an input that had waited: to what [`Context::cause`] said when that came.
+    Because(u64),
     /// The process ends itself.
     Exit,
 }
@@ -104,6 +106,8 @@ pub struct Effects {
     pub said: Vec<(Duration, Effect)>,
     /// The next number for a connection; the host keeps it unique in the run.
     pub next_connection: u64,
+    /// What led to the input, in the host's own numbers.
+    pub cause: u64,
 }
 
 /// Everything a machine may look at, and where it says what it wants done.
@@ -173,6 +177,16 @@ impl<'a> Context<'a> {
     /// Tells the application.
     pub fn complete(&mut self, completion: Completion) {
         self.say(Effect::Complete(completion));
+    }
+
+    /// What led to this input: of no use but to be given to [`Context::because`] later.
+    pub fn cause(&self) -> u64 {
+        self.effects.cause
+    }
+
+    /// What is said from now on goes back to an input that had waited until now, not to this one.
+    pub fn because(&mut self, cause: u64) {
+        self.say(Effect::Because(cause));
     }
 
     /// Reports what happened.

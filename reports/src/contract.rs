@@ -5,6 +5,7 @@
 
 mod breaks;
 mod groups;
+mod reading;
 mod sequences;
 mod stuck;
 
@@ -309,13 +310,7 @@ impl Contract {
                 self.permits_unavailability(anomaly)
             }
             Kind::Stuck => stuck::permits(anomaly.cause, self.lacks(SHARE_ASSIGNMENT_REPEATED)),
-            Kind::StaleEndOffset => match anomaly.cause {
-                Some(Cause::LogReplaced) => Permitted::yes("the log no longer had what it had been told to have"),
-                Some(Cause::ToldByFormerLeader) => {
-                    Permitted::yes("a leader that does not know of its successor answers with what it knows")
-                }
-                Some(_) | None => Permitted::no("the end of a log that consumers are told never goes back"),
-            },
+            Kind::StaleEndOffset => reading::permits_stale_end(anomaly),
             Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Unseen => self.permits_reading(anomaly),
             Kind::LostDelivery => self.permits_lost_delivery(anomaly),
             Kind::EffectReorder => groups::permits_effect_reorder(anomaly),
@@ -325,19 +320,7 @@ impl Contract {
             Kind::ExpiredUnread => {
                 Permitted::yes("a log keeps records for as long as retention and its operators say, read or not")
             }
-            Kind::StaleKey => match anomaly.cause {
-                Some(Cause::ReaderSlowerThanTombstones) => {
-                    Permitted::yes("who takes longer than delete.retention.ms may miss a deletion")
-                }
-                Some(Cause::ReadFromOlderCopy) => Permitted::yes(
-                    "a broker that does not know of its successor, and what was fetched long ago, may be older than what the leader has compacted",
-                ),
-                Some(Cause::TombstoneRemovedEarly) if self.lacks(DELETE_HORIZON) => Permitted::yes(
-                    "before 3.1 delete.retention.ms counts from when the segment below was written, not from when the tombstone was compacted: KIP-534",
-                ),
-                Some(_) => Permitted::no("delete.retention.ms promises every reader that is fast enough all deletions"),
-                None => Permitted::unknown("it depends on how long the consumer took"),
-            },
+            Kind::StaleKey => self.permits_missed_deletion(anomaly),
         }
     }
 
@@ -459,15 +442,12 @@ impl Contract {
 
     fn permits_duplicate(&self, anomaly: &Anomaly) -> Permitted {
         let resend = Permitted::yes("what the application sends again is a new record: no setting recognises it");
+        if let Some(permitted) = anomaly.cause.and_then(|cause| self.permits_forgetting(cause)) {
+            return permitted;
+        }
         match (anomaly.cause, anomaly.record.and_then(|record| self.producer(record.client))) {
             (Some(Cause::ResentByApplication), _) => resend,
             (_, None) => Permitted::unknown("it depends on the producer's configuration, which is not known"),
-            (Some(Cause::ProducerForgotten), Some(_)) => {
-                Permitted::yes("a leader remembers a producer for producer.id.expiration.ms after its last batch")
-            }
-            (Some(Cause::ProducerForgottenWithItsRecords), Some(_)) if self.lacks(PID_STATE_RETAINED) => {
-                Permitted::yes("before 2.5 a leader forgets a producer together with its last record: KAFKA-7190")
-            }
             (Some(Cause::UnsyncedDataLostWithPower), Some(_)) => Permitted::yes(
                 "unsynced records may go with the power, and what a leader knew of their producer goes with them",
             ),
@@ -494,9 +474,12 @@ impl Contract {
         if let Some(cause) = anomaly.cause.filter(|cause| is_renumbering(*cause)) {
             return permits_renumbering(cause, producer);
         }
+        if let Some(permitted) = anomaly.cause.and_then(|cause| self.permits_forgetting(cause)) {
+            return permitted;
+        }
         if producer.idempotence && anomaly.cause == Some(Cause::LateRequestAppended) {
             return Permitted::yes(
-                "the producer had given the record up, and went on under another id: that ends what is promised of it",
+                "the producer had given the record up, or ended, and went on under another id: that ends what is promised of it",
             );
         }
         if producer.idempotence {
@@ -525,45 +508,6 @@ impl Contract {
                 producer.max_in_flight
             )),
             Some(_) | None => Permitted::no("max.in.flight.requests.per.connection=1 lets nothing overtake"),
-        }
-    }
-
-    fn permits_reading(&self, anomaly: &Anomaly) -> Permitted {
-        let latest = match anomaly.client {
-            Some(client) => {
-                self.consumers.iter().any(|consumer| consumer.client == client && consumer.resets_to_latest)
-            }
-            None => self.consumers.iter().any(|consumer| consumer.resets_to_latest),
-        };
-        match (anomaly.kind, anomaly.cause) {
-            (Kind::PollSkip | Kind::Unseen, _) if latest => {
-                Permitted::yes("auto.offset.reset=latest skips what was written before the consumer had a position")
-            }
-            (_, Some(Cause::TruncationUnnoticed))
-                if self.consumers.iter().any(|consumer| !consumer.validates_position) =>
-            {
-                Permitted::yes("a consumer before 2.3 knows its position by the offset alone (KIP-320)")
-            }
-            (_, Some(Cause::WrittenTwiceInOneEpoch)) => Permitted::yes(
-                "a leader that is back before it is missed keeps its epoch, and what it lost with the power reads like what it writes anew",
-            ),
-            (_, Some(Cause::UnsyncedDataLostWithPower)) => Permitted::yes(
-                "what was not synced went with the power of a leader, from the middle of its log, and readers pass over it",
-            ),
-            (_, Some(Cause::EpochsLostWithPower)) => Permitted::yes(
-                "what a log knows of leader epochs may go with the power, and then no comparison shows that its records are others",
-            ),
-            (_, Some(Cause::IndexMisleads)) => {
-                Permitted::yes("since 2.3 a broker believes an index that was written before its last clean stop")
-            }
-            (Kind::Unseen, Some(Cause::LogReplaced)) => Permitted::yes(
-                "records are known by the name of their topic and their offsets, and others stand there since",
-            ),
-            (Kind::Unseen, Some(Cause::ConsumerGaveUp)) => Permitted::yes(stuck::GAVE_UP),
-            (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
-                Permitted::yes("the log no longer had what the consumer asked for")
-            }
-            (_, _) => Permitted::no("a consumer with an assigned partition reads every record once, in order"),
         }
     }
 }

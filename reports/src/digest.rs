@@ -450,8 +450,12 @@ fn absorb_fact(d: &mut Digest, fact: &Fact) {
         Fact::PollFailed { partition, position, error } => {
             d.put(70u64).put(partition).put(position.0).put(error.0);
         }
-        Fact::PositionReset { partition, from, to, reason } => {
+        Fact::PositionReset { partition, from, to, reason, told_by } => {
             d.put(40u64).put(partition).put(from.0).put(to.0).put(*reason);
+            match told_by {
+                Some(node) => d.put(1u64).put(*node),
+                None => d.put(0u64),
+            };
         }
         Fact::PartitionsAssigned { group, member, generation, partitions } => {
             d.put(100u64).put(group.as_str()).put(member.as_str()).put(*generation).put(partitions.len() as u64);

@@ -220,6 +220,7 @@ impl Broker {
     }
 
     fn serve(&mut self, from: ReplyTo, request: Request, ctx: &mut Context<'_>) {
+        ctx.because(from.cause);
         match request {
             Request::Produce(request) => self.handle_produce(from, *request, ctx),
             Request::Fetch(request) => self.handle_fetch(from, *request, ctx),
@@ -501,7 +502,7 @@ impl Machine for Broker {
             Input::Connected(connection) => self.on_connected(connection, ctx),
             Input::Disconnected(connection) => self.on_disconnected(connection, ctx),
             Input::Request { connection, from, correlation_id, request } => {
-                let reply_to = ReplyTo { connection, correlation_id, from };
+                let reply_to = ReplyTo { connection, correlation_id, from, cause: ctx.cause() };
                 if let Some(served) = self.sockets.receive(reply_to, request) {
                     self.readable.push_back(served);
                 }

@@ -73,7 +73,12 @@ mod tests {
     use crate::types::{ConnectionId, NodeId};
 
     fn client(number: u32) -> ReplyTo {
-        ReplyTo { connection: ConnectionId(u64::from(number)), correlation_id: 0, from: NodeId::Client(number) }
+        ReplyTo {
+            connection: ConnectionId(u64::from(number)),
+            correlation_id: 0,
+            from: NodeId::Client(number),
+            cause: 0,
+        }
     }
 
     #[test]

@@ -89,7 +89,8 @@ mod tests {
     use crate::types::{ConnectionId, Duration, NodeId};
 
     fn asked(number: i32, request: impl Into<Request>) -> Asked {
-        let reply_to = ReplyTo { connection: ConnectionId(1), correlation_id: number, from: NodeId::Client(0) };
+        let reply_to =
+            ReplyTo { connection: ConnectionId(1), correlation_id: number, from: NodeId::Client(0), cause: 0 };
         (reply_to, request.into())
     }
 

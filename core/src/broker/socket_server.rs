@@ -19,6 +19,8 @@ pub(super) struct ReplyTo {
     pub connection: ConnectionId,
     pub correlation_id: CorrelationId,
     pub from: NodeId,
+    /// What led to the request: it may have to wait for others of its connection.
+    pub cause: u64,
 }
 
 /// Every open connection that a request came on.
@@ -160,7 +162,7 @@ mod tests {
     use super::*;
 
     fn from(connection: u64, correlation_id: i32) -> ReplyTo {
-        ReplyTo { connection: ConnectionId(connection), correlation_id, from: NodeId::Client(0) }
+        ReplyTo { connection: ConnectionId(connection), correlation_id, from: NodeId::Client(0), cause: 0 }
     }
 
     fn fetch() -> Request {

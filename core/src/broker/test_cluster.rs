@@ -230,7 +230,7 @@ impl Cluster {
             return;
         }
         let Some(node) = self.nodes.get_mut(&to) else { return };
-        let mut effects = Effects { said: Vec::new(), next_connection: self.next_connection };
+        let mut effects = Effects { next_connection: self.next_connection, ..Effects::default() };
         let wall_clock = Timestamp(1_700_000_000_000 + self.now.0 as i64 / 1_000_000);
         let mut ctx = Context::new(self.now, wall_clock, &mut node.rng, &mut node.storage, &mut effects);
         match &mut node.process {
@@ -268,7 +268,7 @@ impl Cluster {
             Effect::Close(connection) => self.close(connection, by),
             Effect::Exit => self.end(by),
             Effect::Fact(fact) => self.facts.push((by, fact)),
-            Effect::Complete(_) => {}
+            Effect::Complete(_) | Effect::Because(_) => {}
         }
     }
 }

@@ -316,7 +316,9 @@ impl<M: Machine> Cluster<M> {
                 None
             }
             Effect::Exit => None,
-            Effect::Connect { .. } | Effect::Reply { .. } => panic!("no client does that: {effect:?}"),
+            Effect::Connect { .. } | Effect::Reply { .. } | Effect::Because(_) => {
+                panic!("no client does that: {effect:?}")
+            }
         }
     }
 

@@ -710,6 +710,9 @@ pub enum Fact {
         to: Offset,
         /// Why.
         reason: ResetReason,
+        /// The replica that was asked and said so; none where none was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told_by: Option<NodeId>,
     },
     /// A consumer has an assignment of its group.
     PartitionsAssigned {

@@ -61,7 +61,7 @@ struct StepBack {
 impl Observer for Commits {
     fn observe(&mut self, event: &Event) {
         match &event.fact {
-            Fact::PositionReset { partition, from, to, reason } if *reason != ResetReason::Committed => {
+            Fact::PositionReset { partition, from, to, reason, .. } if *reason != ResetReason::Committed => {
                 let NodeId::Client(client) = event.node else { return };
                 let place = Place { offset: *to, event: event.sequence, node: event.node };
                 self.put.entry(partition.clone()).or_default().insert(client, Put { place, from: *from, read: *to });

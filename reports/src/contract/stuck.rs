@@ -23,6 +23,9 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
             Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
         }
         Some(Cause::ConsumerGaveUp) => Permitted::yes(GAVE_UP),
+        Some(Cause::RepeatedRequestAnswered) => {
+            Permitted::yes("nothing tells a broker that a request was repeated on its way, and TCP repeats none")
+        }
         Some(Cause::AssignmentToldOnce) if tells_once => Permitted::yes(
             "before 4.1 a coordinator tells a member of a share group what it has in one answer, and an answer may be lost",
         ),

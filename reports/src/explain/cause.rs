@@ -104,7 +104,7 @@ causes! {
     LateRequestAppendedAfterRetry = "late-request-appended-after-retry",
         "a request that the client had given up was still appended, after its retry";
     LateRequestAppended = "late-request-appended",
-        "the client had given the request up, and it arrived all the same, behind later ones";
+        "the client had given the request up, or its process had ended, and it arrived all the same, behind later ones";
     RequestDeliveredTwice = "request-delivered-twice",
         "one request was appended twice";
     DuplicateNotRecognised = "duplicate-not-recognised",
@@ -117,6 +117,8 @@ causes! {
         "a leader that was started again knew only the last batch of the producer, and the client sent this one again under another sequence";
     LaterBatchTakenFirst = "later-batch-taken-first",
         "a leader that knew nothing of the producer took a later batch first and refused the earlier ones, and the client sent all of them again under a new epoch";
+    BatchCompactedBeforeCopied = "batch-compacted-before-copied",
+        "the cleaner had removed the batch before the next leader copied the log, which did not know it when it came again, and the client sent all of them again under a new epoch";
     ResentByApplication = "resent-by-application",
         "the application sent the record again, which is a new record to the broker";
     RetryOvertakenInFlight = "retry-overtaken-in-flight",
@@ -131,6 +133,8 @@ causes! {
         "the leader had forgotten the producer by the time its batch came again";
     ProducerForgottenWithItsRecords = "producer-forgotten-with-its-records",
         "retention had deleted the producer's last record, and what the leader knew of the producer with it";
+    ForgottenBelowLogStart = "forgotten-below-log-start",
+        "the log of the leader began anew behind the producer's records, which had been deleted, and it knew nothing of the producer";
     // ---- read, stuck ----
     DeletedByRetention = "deleted-by-retention",
         "the record was beyond retention.ms or retention.bytes before it was read";
@@ -140,6 +144,8 @@ causes! {
         "the cleaner removed a tombstone before delete.retention.ms had passed for its readers";
     ReaderSlowerThanTombstones = "reader-slower-than-tombstones",
         "the consumer took longer than delete.retention.ms to get from the value to where its deletion had been";
+    ClockMovedAhead = "clock-moved-ahead",
+        "the clock of the broker that compacted had been moved ahead, and with it the time after which tombstones go";
     ReadFromOlderCopy = "read-from-older-copy",
         "the reader got the deleted record from a copy of the log that was older than what the leader had compacted";
     PositionReset = "position-reset",
@@ -166,6 +172,8 @@ causes! {
         "the program does not get past a record that it cannot process";
     ConsumerGaveUp = "consumer-gave-up",
         "`poll()` threw what its consumer does not get over, and nobody started another one";
+    RepeatedRequestAnswered = "repeated-request-answered",
+        "something between had repeated a heartbeat, and its answer, which nobody waited for, was the one that told what is new";
     AssignmentToldOnce = "assignment-told-once",
         "a member of the share group did not get the answer that says what it has, and the coordinator does not say it again";
     SentAgainForEver = "sent-again-for-ever",

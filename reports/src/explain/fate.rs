@@ -51,6 +51,8 @@ pub(super) struct Fate {
     recovery_takes: bool,
     pub(super) holders: BTreeMap<i32, Holding>,
     pub(super) decision: Option<Decision>,
+    /// What had been decided before somebody led once more who still had the record.
+    undone: Option<Decision>,
     /// A leader without the record in an epoch that had begun before: a restart.
     again: Option<Decision>,
     newest: LeaderEpoch,
@@ -77,6 +79,7 @@ fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Pr
         recovery_takes,
         holders: BTreeMap::new(),
         decision: None,
+        undone: None,
         again: None,
         newest: promise.epoch,
         destructions: Vec::new(),
@@ -151,12 +154,15 @@ impl Fate {
         if holding.is_some_and(|holding| holding.taken.is_none()) {
             // The record is back in the partition: what had been decided was not the end of it.
             if is_new {
+                self.undone = self.decision.or(self.undone);
                 (self.decision, self.again) = (None, None);
             }
             return;
         }
         let taken = holding.and_then(|holding| holding.taken);
-        if is_new && (self.decision.is_none() || self.is_reopened(lineage, partition, at)) {
+        if is_new && self.decision.is_none() && self.is_cut_to_match(taken) {
+            self.decision = self.undone;
+        } else if is_new && (self.decision.is_none() || self.is_reopened(lineage, partition, at)) {
             let election = election(lineage, partition, at, leader, epoch);
             let election = unclean_before(lineage, partition, election.unwrap_or(at)).or(election);
             let unclean = election.is_some_and(|election| {
@@ -167,6 +173,12 @@ impl Fate {
             // How it was elected lies before the promise, or has been looked at.
             self.again = Some(Decision { became: at, place: at, taken, unclean: false });
         }
+    }
+
+    /// Whether a replica had cut its log to match a leader that had lost the record: what that leader decided stands again where this one leads.
+    fn is_cut_to_match(&self, taken: Option<Taken>) -> bool {
+        let cut = taken.filter(|taken| taken.truncated == Some(TruncationReason::Diverged));
+        matches!((cut, self.undone), (Some(cut), Some(undone)) if cut.gone > undone.place)
     }
 
     /// Whether the decision was open again: the first election was of a broker that had not even come back, and the same broker is
@@ -227,6 +239,42 @@ impl Fate {
                 self.destructions.push(gone);
             }
         }
+    }
+
+    /// Whether a replica could not sync its copy, and had told the leader of none: it would have with its next fetch.
+    pub(super) fn is_unfinished(
+        &self,
+        lineage: &Lineage<'_>,
+        partition: &TopicPartition,
+        broker: i32,
+        offset: i64,
+    ) -> bool {
+        let Some(holding) = self.holders.get(&broker) else { return false };
+        let flushing = format!("flushing {partition}:");
+        let mut after = lineage.events[holding.since..].iter().filter_map(|event| match &event.fact {
+            Fact::FollowerFetched { partition: of, follower, log_end } => {
+                (of == partition && *follower == broker && log_end.0 > offset).then_some(false)
+            }
+            Fact::StorageFailed { what } => {
+                (event.node == NodeId::Broker(broker) && what.starts_with(&flushing)).then_some(true)
+            }
+            _ => None,
+        });
+        after.next() == Some(true)
+    }
+
+    /// Whether who decided never had the record, and no leader had said until then that it is committed. With fewer in sync than
+    /// `min.insync.replicas` all of them may have it, and the high watermark stands still.
+    pub(super) fn is_uncommitted(&self, lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> bool {
+        let Some(Decision { became, taken: None, .. }) = self.decision else { return false };
+        let said = lineage.events[..became].iter().enumerate().filter_map(|(at, event)| match &event.fact {
+            Fact::HighWatermarkAdvanced { partition: of, role: Role::Leader, to, .. } if of == partition => {
+                Some(at > promise.append && to.0 > promise.offset)
+            }
+            _ => None,
+        });
+        // A trace in which nobody says anything of it tells nothing.
+        said.reduce(|committed, said| committed || said) == Some(false)
     }
 
     /// Whether a replica still has it.

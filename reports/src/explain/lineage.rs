@@ -425,8 +425,8 @@ impl<'a> Lineage<'a> {
         // what led to it: producer id, epoch and sequence tell the two apart.
         let identity = self.identity(at);
         let is_its = |origin: &Origin| identity.is_none() || self.identity(origin.sent) == identity;
-        let near = |cause: At| self.transmission_near(cause, partition, batches).filter(is_its);
-        let by_cause = self.causes(at).take(REACH).find_map(near);
+        let cause = self.causes(at).take(REACH).find(|cause| self.is_transmission(*cause));
+        let by_cause = cause.and_then(|cause| self.transmission_near(cause, partition, batches)).filter(is_its);
         if by_cause.is_some() {
             return by_cause;
         }
@@ -462,21 +462,13 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    /// The transmission at an event, or one said in the same breath: a request carries the batches of many partitions.
+    /// What a request whose last transmission is said at an event carries to a partition, if it is one of these. A request carries the
+    /// batches of many partitions, and several may leave in one breath: the nearest transmission before is the request's own.
     fn transmission_near(&self, at: At, partition: &TopicPartition, batches: &[BatchName]) -> Option<Origin> {
-        let NodeId::Client(client) = self.events[at].node else { return None };
-        if !self.is_transmission(at) {
-            return None;
-        }
-        // Two requests may have left in one breath: the one that the chain of causes leads to comes first.
-        [at].into_iter().chain(self.said_together(at)).find_map(|other| match &self.events[other].fact {
-            Fact::BatchSent { batch, partition: to, .. }
-                if to == partition && batches.binary_search(&self.batch_name(client, *batch, other)).is_ok() =>
-            {
-                self.transmission(other, true)
-            }
-            _ => None,
-        })
+        let goes_there =
+            |other: &At| matches!(&self.events[*other].fact, Fact::BatchSent { partition: to, .. } if to == partition);
+        let sent = self.said_together(at).into_iter().find(goes_there)?;
+        self.transmission(sent, true).filter(|origin| batches.binary_search(&origin.batch).is_ok())
     }
 
     fn transmission(&self, at: At, certain: bool) -> Option<Origin> {

@@ -7,6 +7,7 @@
 pub mod cause;
 mod exceptions;
 mod fate;
+mod forgotten;
 pub(crate) mod lineage;
 mod nodes;
 mod renumbered;

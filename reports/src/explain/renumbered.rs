@@ -24,6 +24,7 @@ pub(super) fn renumbered(
     }
     forgotten(lineage, partition, first, append)
         .or_else(|| failed(lineage, partition, batch.client, first, append))
+        .or_else(|| compacted(lineage, partition, batch.client, append))
         .or_else(|| taken_first(lineage, partition, append))
 }
 
@@ -51,6 +52,44 @@ fn taken_first(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Opt
         sent && lineage.identity(at).is_some_and(|it| (it.0, it.1) == (id, epoch) && it.2 < sequence)
     });
     was_left_out.then_some((Cause::LaterBatchTakenFirst, first))
+}
+
+/// A leader refused a batch that another one had appended: the cleaner had removed it before this one copied what is behind it. It keeps the
+/// last batch of each producer, and no other for a producer's sake.
+fn compacted(lineage: &Lineage<'_>, partition: &TopicPartition, client: u32, to: At) -> Option<(Cause, At)> {
+    let line = lineage.partitions.get(partition)?;
+    let leader = lineage.events[to].node;
+    let refused =
+        line.refused.iter().copied().filter(|at| *at < to && lineage.events[*at].node == leader).rfind(|at| {
+            matches!(
+                &lineage.events[*at].fact,
+                Fact::AppendRefused { error: ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, .. }
+            )
+        })?;
+    let goes_here =
+        |sent: &At| matches!(&lineage.events[*sent].fact, Fact::BatchSent { partition: of, .. } if of == partition);
+    let of_client =
+        lineage.batches.iter().filter(|(name, line)| name.client == client && line.sent.iter().any(goes_here));
+    let batches: Vec<BatchName> = of_client.map(|(name, _)| *name).collect();
+    let sent = lineage.origin(refused, partition, &batches)?.sent;
+    let identity = lineage.identity(sent)?;
+    let is_it = |at: &At| lineage.identity(*at) == Some(identity);
+    let mut appends = (0..refused)
+        .filter(|at| matches!(&lineage.events[*at].fact, Fact::Appended { partition: of, .. } if of == partition));
+    let began = line.structure.iter().copied().filter(|at| *at < refused && lineage.events[*at].node == leader);
+    let began = began.rev().find(|at| matches!(lineage.events[*at].fact, Fact::LogDeleted { .. })).unwrap_or(0);
+    let own = |at: &At| *at >= began && lineage.events[*at].node == leader;
+    if appends.clone().any(|at| own(&at) && is_it(&at)) {
+        return None;
+    }
+    let first = appends.clone().find(is_it)?;
+    let Fact::Appended { last_offset: end, .. } = &lineage.events[first].fact else { return None };
+    let is_behind =
+        |at: &At| matches!(&lineage.events[*at].fact, Fact::Appended { base_offset, .. } if base_offset > end);
+    let copied = appends.find(|at| own(at) && is_behind(at))?;
+    let takes_it = |at: &At| matches!(&lineage.events[*at].fact, Fact::Cleaned { to, .. } if to > end);
+    let cleaned = line.removals.iter().copied().filter(|at| (first..copied).contains(at)).find(takes_it)?;
+    Some((Cause::BatchCompactedBeforeCopied, cleaned))
 }
 
 /// A leader whose log was loaded meanwhile did not know the sequence.

@@ -35,7 +35,9 @@ fn of_attempt(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartitio
     let append =
         appends.into_iter().rev().find(|at| *at < recognised && lineage.identity(*at) == lineage.identity(sent))?;
     // Sent under this sequence before: by another batch, and if by this one too, that other one was written.
-    let under = |at: &At| *at < append && lineage.identity(*at) == lineage.identity(sent);
+    let goes_here =
+        |at: At| matches!(&lineage.events[at].fact, Fact::BatchSent { partition: to, .. } if to == partition);
+    let under = |at: &At| *at < append && goes_here(*at) && lineage.identity(*at) == lineage.identity(sent);
     let of_client = lineage.batches.iter().filter(|(name, _)| name.client == record.client);
     let candidates: Vec<(BatchName, At)> =
         of_client.filter_map(|(name, line)| Some((*name, line.sent.iter().copied().find(under)?))).collect();

@@ -3,10 +3,11 @@
 //! Source: `failure-catalog.md` NC-01 (lost response), NC-02 (late request), CR-01 (through a fail-over), CR-05 (the application),
 //! CR-02, CR-03 (what idempotence must recognise), CR-08, NC-08 (what it has forgotten).
 
-use ackproof_core::fact::{Fact, ForgottenReason, RetryReason};
+use ackproof_core::fact::{Fact, RetryReason};
 use ackproof_core::types::{RecordId, TopicPartition};
 
 use super::cause::Cause;
+use super::forgotten::forgotten;
 use super::lineage::{At, Lineage, Origin};
 use super::nodes::leaves_hole_at;
 use super::renumbered::renumbered;
@@ -29,13 +30,11 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     let first = copied(anomaly.other_offset.map(|offset| offset.0));
     let second = copied(anomaly.offset.map(|offset| offset.0));
     let (Some(first), Some(second)) = (first, second) else { return apart(lineage, record) };
-    let forgotten = forgotten(lineage, &partition, first, second);
+    let forgotten = forgotten(lineage, &partition, first.append, second.append);
     let lost = lost_before(lineage, &partition, first, second);
     let cause = match (cause(lineage, record, first, second), forgotten) {
-        (Cause::DuplicateNotRecognised | Cause::SequenceReset, Some(at)) if is_with_its_records(lineage, at) => {
-            Cause::ProducerForgottenWithItsRecords
-        }
-        (Cause::DuplicateNotRecognised, Some(_)) => Cause::ProducerForgotten,
+        (Cause::DuplicateNotRecognised, Some((how, _))) => how,
+        (Cause::SequenceReset, Some((how @ Cause::ProducerForgottenWithItsRecords, _))) => how,
         (Cause::DuplicateNotRecognised, None) if lost.is_some() => Cause::UnsyncedDataLostWithPower,
         (cause, _) => cause,
     };
@@ -44,7 +43,6 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
         .filter(|_| cause == Cause::SequenceReset)
         .and_then(|origin| renumbered(lineage, &partition, origin.batch, first.append.max(second.append)));
     let cause = renumbered.map_or(cause, |(cause, _)| cause);
-    let blamed = matches!(cause, Cause::ProducerForgotten | Cause::ProducerForgottenWithItsRecords);
     let (earlier, later) = (first.append.min(second.append), first.append.max(second.append));
     let start = [first.origin, second.origin].into_iter().flatten().map(|origin| origin.sent).min();
     let start = start.map_or(earlier, |sent| sent.min(earlier));
@@ -67,7 +65,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
             None => telling.faults(start, retry),
         }
     }
-    telling.tell_all(forgotten.filter(|_| blamed));
+    telling.tell_all(forgotten.filter(|(how, _)| *how == cause).map(|(_, at)| at));
     telling.tell_all(lost.filter(|_| cause == Cause::UnsyncedDataLostWithPower));
     telling.tell_all(renumbered.map(|(_, decided)| decided));
     for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
@@ -93,20 +91,6 @@ fn resends(telling: &mut Telling<'_, '_>, lineage: &Lineage<'_>, record: RecordI
             telling.faults(sent, failed);
         }
     }
-}
-
-/// Where the leader that appended the second copy had forgotten the producer since the first.
-fn forgotten(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied, second: Copied) -> Option<At> {
-    let (id, ..) = lineage.identity(second.append)?;
-    let places = lineage.partitions.get(partition)?.forgotten.iter().copied();
-    places.filter(|at| (first.append..second.append).contains(at)).find(|at| {
-        lineage.events[*at].node == lineage.events[second.append].node
-            && matches!(&lineage.events[*at].fact, Fact::ProducerExpired { producer_id, .. } if *producer_id == id)
-    })
-}
-
-fn is_with_its_records(lineage: &Lineage<'_>, at: At) -> bool {
-    matches!(&lineage.events[at].fact, Fact::ProducerExpired { reason: ForgottenReason::RecordsDeleted, .. })
 }
 
 /// The append that the record at an offset survives from.

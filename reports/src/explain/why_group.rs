@@ -5,11 +5,12 @@
 
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::fact::Fact;
-use ackproof_core::types::NodeId;
+use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
 use super::lineage::{At, Lineage};
+use super::nodes::is_death;
 use super::steps::step;
 use super::story::Mark;
 use crate::anomaly::{Anomaly, Kind};
@@ -41,19 +42,20 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
     let second = line.iter().copied().find(|at| {
         lineage.events[*at].time == told_at && client(lineage, *at) == anomaly.client && generation_of(*at).is_some()
     })?;
-    let has_epochs = anomaly.group.as_deref().is_some_and(|group| lineage.epochs.contains(group));
+    let (group, partition) = (anomaly.group.as_deref()?, Tale::partition(anomaly)?);
+    let has_epochs = lineage.epochs.contains(group);
     let first = line.iter().rev().copied().find(|at| {
         let is_assignment = generation_of(*at).is_some();
         *at < second
             && lineage.events[*at].node != lineage.events[second].node
             && is_assignment
             && (has_epochs || generation_of(*at) == generation_of(second))
+            && !gives_up(lineage, (group, &partition), *at, second)
     })?;
     let shared = match (client(lineage, first), anomaly.client) {
         (Some(first), Some(second)) => contract.share_an_instance(first, second),
         _ => false,
     };
-    let group = anomaly.group.as_deref()?;
     let lost = || lost_its_end(lineage, coordinator(lineage, group, second)?, first, second);
     let forgotten = began_anew(lineage, group, first, second).or_else(lost);
     let cause = match (shared, forgotten) {
@@ -63,6 +65,18 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
     };
     let told = [Some(first), forgotten].into_iter().flatten().map(|at| step(lineage, at));
     Some(Tale::new(cause, told.chain([step(lineage, second).mark(Mark::Again)]).collect()))
+}
+
+/// Whether the process that was assigned a partition at one moment has it no more at another.
+fn gives_up(lineage: &Lineage<'_>, (group, partition): (&str, &TopicPartition), from: At, to: At) -> bool {
+    let node = lineage.events[from].node;
+    let mut after = lineage.events[from + 1..to].iter().filter(|event| event.node == node);
+    after.any(|event| match &event.fact {
+        Fact::PartitionsRevoked { group: of, partitions, .. } => of == group && partitions.contains(partition),
+        // It names everything that the process has from then on.
+        Fact::PartitionsAssigned { group: of, partitions, .. } => of == group && !partitions.contains(partition),
+        fact => is_death(fact),
+    })
 }
 
 /// Where a group's generations began anew between two moments: they are counted from the start again, or the one that there was has

@@ -22,6 +22,7 @@ use super::lineage::{At, Lineage, Origin, REACH};
 use super::nodes::leaves_hole_at;
 use super::steps::{set, step};
 use super::story::{Actor, Mark, Step};
+use super::why_removed;
 use crate::anomaly::{Anomaly, Kind};
 use crate::contract::Contract;
 
@@ -29,6 +30,7 @@ use crate::contract::Contract;
 const LONGEST_VALUE: usize = 40;
 
 /// The promise.
+#[derive(Clone)]
 pub(super) struct Promise {
     pub(super) append: At,
     pub(super) told: Option<At>,
@@ -49,11 +51,16 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     let (Some(record), Some(partition)) = (anomaly.record, Tale::partition(anomaly)) else { return Tale::unknown() };
     match promise(lineage, record, &partition, anomaly.offset.map(|offset| offset.0)) {
         Some(mut promise) => {
+            if anomaly.kind == Kind::InconsistentOffsets {
+                // Who led without what had been deleted by the rules had lost nothing: then it is the other one that is gone.
+                promise.until = why_removed::deleted_where_it_stood(lineage, &partition, &promise);
+            }
             let mut tale = follow(lineage, record, &partition, &promise);
             if tale.cause == Cause::Unknown && anomaly.kind == Kind::InconsistentOffsets {
                 // It may be back with an old disk; then somebody led without it until another record had its offset.
                 let appends = lineage.leader_appends(&partition, promise.offset);
-                promise.until = appends.into_iter().rfind(|at| *at > promise.append);
+                let given_away = appends.into_iter().rfind(|at| *at > promise.append);
+                promise.until = given_away.into_iter().chain(promise.until).min();
                 tale = follow(lineage, record, &partition, &promise);
             }
             if tale.cause == Cause::Unknown
@@ -333,7 +340,10 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
     let replicas = line.map_or(0, |line| line.replicas);
     let alone = promise.acks == Some(-1) && promise.isr.len() == 1 && replicas > 1;
     let told = promise.told.unwrap_or(promise.append);
-    let behind = promise.isr.iter().any(|broker| fate.holders.get(broker).is_none_or(|holding| holding.since > told));
+    let behind = promise.isr.iter().any(|broker| {
+        fate.holders.get(broker).is_none_or(|holding| holding.since > told)
+            || fate.is_unfinished(lineage, partition, *broker, promise.offset)
+    });
     // The copy that was promised stood, or was cut to match the next leader's: that had not, or had not synced, what it was not asked for.
     let stood = fate.holders.get(&promise.leader).is_some_and(|holding| {
         holding.taken.is_none_or(|taken| {
@@ -345,7 +355,7 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         | Cause::EpochsLostWithPower
         | Cause::CorruptTail
         | Cause::LastKnownLeaderElected
-            if promise.acks == Some(1) && behind && stood =>
+            if promise.acks == Some(1) && stood && (behind || fate.is_uncommitted(lineage, partition, promise)) =>
         {
             (Cause::AcknowledgedBeforeReplicated, vec![mechanism])
         }

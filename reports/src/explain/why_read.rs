@@ -59,7 +59,12 @@ pub(super) fn unnoticed(
     }
     let structure = &lineage.partitions.get(partition)?.structure;
     let from = if read < append { read } else { 0 };
-    let cut = lineage.last_leader_without(partition, offset, from..append)?;
+    // Or it had been fetched from one whose successor led already.
+    let before = || {
+        let first = lineage.leader_appends(partition, offset.0).into_iter().min().filter(|first| *first < read)?;
+        lineage.last_leader_without(partition, offset, first..read)
+    };
+    let cut = lineage.last_leader_without(partition, offset, from..append).or_else(before)?;
     let is_shared = |at: &At| matches!(lineage.events[*at].fact, Fact::SharePolled { .. });
     let cause = if reads.iter().all(is_shared) {
         // A share group knows records by their offsets, and compares no epochs (KIP-932).

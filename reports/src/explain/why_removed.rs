@@ -1,16 +1,19 @@
 //! Why a record that a log has forgotten by a rule is missed.
 //!
 //! Source: `failure-catalog.md` CP-01, NC-05, NC-06 (deleted unread), CP-09 (deleted before it was committed), CP-05 (compacted
-//! without a key), KIP-534 (tombstones).
+//! without a key), KIP-534 (tombstones). A cleaner that drops a record for a later one of its key, which the log loses then, has taken
+//! both: the cause is what took the later one.
 
-use ackproof_core::fact::{Event, Fact, LogStartReason};
-use ackproof_core::types::{NodeId, Offset, TopicPartition};
+use ackproof_core::fact::{Event, Fact, LogStartReason, Payload};
+use ackproof_core::types::{Instant, NodeId, Offset, RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
+use super::fate::fate;
 use super::lineage::{At, Lineage};
 use super::story::Mark;
 use super::telling::Telling;
+use super::why_lost::{self, Promise};
 use crate::anomaly::Anomaly;
 use crate::contract::Contract;
 
@@ -43,8 +46,47 @@ pub(super) fn compacted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale
     let given_away = given_away(&lineage.leader_appends(&partition, offset.0), told(lineage, anomaly));
     let cleaned =
         cleanings(lineage, &partition, offset).find(|cleaned| given_away.is_none_or(|again| again >= *cleaned))?;
-    let cause = if anomaly.key.is_none() { Cause::CompactedWithoutKey } else { Cause::CompactedAway };
-    Some(tell(lineage, anomaly, cause, cleaned))
+    let Some(key) = &anomaly.key else { return Some(tell(lineage, anomaly, Cause::CompactedWithoutKey, cleaned)) };
+    let mut all = cleanings(lineage, &partition, offset);
+    let for_another = all.find_map(|at| Some((at, successor_lost(lineage, (&partition, offset), key, at)?)));
+    let Some((at, lost)) = for_another else { return Some(tell(lineage, anomaly, Cause::CompactedAway, cleaned)) };
+    let mut tale = tell(lineage, anomaly, lost.cause, at);
+    tale.contributing = [vec![Cause::CompactedAway], lost.contributing].concat();
+    tale.add(lost.steps);
+    tale.steps.dedup_by_key(|step| step.event);
+    Some(tale)
+}
+
+/// The tale of the later record of its key for which a cleaner dropped a record, if the log was cut below that afterwards.
+fn successor_lost(
+    lineage: &Lineage<'_>,
+    (partition, offset): (&TopicPartition, Offset),
+    key: &Payload,
+    cleaned: At,
+) -> Option<Tale> {
+    let Fact::Cleaned { to: limit, .. } = lineage.events[cleaned].fact else { return None };
+    let cleaner = lineage.events[cleaned].node;
+    let mut after = lineage.events[cleaned..].iter().filter(|event| event.node == cleaner);
+    let cut = after.find_map(|event| match &event.fact {
+        Fact::Truncated { partition: of, to: end, .. } | Fact::LogLoaded { partition: of, log_end: end, .. } => {
+            (of == partition && *end < limit).then_some(*end)
+        }
+        _ => None,
+    })?;
+    let has_key =
+        |sent: &At| matches!(&lineage.events[*sent].fact, Fact::RecordSent { key: Some(of), .. } if of == key);
+    let same_key = lineage.records.iter().filter(|(_, line)| line.sent.as_ref().is_some_and(has_key));
+    let mut lost = (cut.max(Offset(offset.0 + 1)).0..limit.0).flat_map(|at| lineage.leader_appends(partition, at));
+    let (append, record) = lost.find_map(|append| {
+        let mut same_key = same_key.clone().map(|(record, _)| *record);
+        let is_its = |record: &RecordId| {
+            let origin = lineage.origin(append, partition, &lineage.batches_of(*record));
+            append < cleaned && origin.is_some_and(|origin| origin.certain)
+        };
+        Some((append, same_key.find(is_its)?))
+    })?;
+    let tale = why_lost::explain_from(lineage, record, partition, append);
+    (tale.cause != Cause::Unknown).then_some(tale)
 }
 
 /// Why a record was deleted before anybody had read it.
@@ -66,26 +108,32 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     else {
         return Tale::unknown();
     };
-    let reads = |wanted: &dyn Fn(Offset) -> bool| {
+    let reads = |wanted: &dyn Fn(Offset, Instant) -> bool| {
         lineage.events.iter().position(|event| {
             event.node == NodeId::Client(client)
-                && matches!(&event.fact, Fact::Polled { partition: of, offset, .. } if *of == partition && wanted(*offset))
+                && matches!(&event.fact,
+                    Fact::Polled { partition: of, offset, .. } if *of == partition && wanted(*offset, event.time))
         })
     };
-    let (Some(read), Some(passed)) = (reads(&|at| at == read), reads(&|at| at > offset)) else {
+    // It may have got what lay beyond before, of a log that has lost its end since.
+    let passes = |at: Offset, time: Instant| at > offset && anomaly.told_at == Some(time);
+    let (Some(read), Some(passed)) = (reads(&|at, _| at == read), reads(&passes)) else {
         return Tale::unknown();
     };
-    let began = reads(&|_| true).unwrap_or(read);
+    let began = reads(&|_, _| true).unwrap_or(read);
     let took = lineage.events[passed].time.since(lineage.events[began].time);
     let retention =
         anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);
+    let moved = clock_moved_ahead(lineage, &partition, offset, passed);
     let cause = match retention {
         _ if is_older_copy(lineage, &partition, offset, read) => Cause::ReadFromOlderCopy,
         Some(retention) if took.as_millis() > retention => Cause::ReaderSlowerThanTombstones,
+        Some(_) | None if moved.is_some() => Cause::ClockMovedAhead,
         Some(_) | None => Cause::TombstoneRemovedEarly,
     };
     let mut telling = Telling::new(lineage);
     telling.tell(read);
+    telling.tell_all(moved);
     let promise = anomaly.record.and_then(|record| lineage.records.get(&record)).and_then(|line| line.told);
     telling.tell_all(promise);
     for at in cleanings(lineage, &partition, offset).filter(|at| *at < passed) {
@@ -93,6 +141,19 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     }
     telling.tell(passed);
     Tale::new(cause, telling.into_steps())
+}
+
+/// Where the clock of a broker was moved ahead between the tombstone and a cleaning there, before the reader got beyond.
+fn clock_moved_ahead(lineage: &Lineage<'_>, partition: &TopicPartition, tombstone: Offset, passed: At) -> Option<At> {
+    let written = lineage.leader_appends(partition, tombstone.0).into_iter().find(|at| *at < passed)?;
+    cleanings(lineage, partition, tombstone).filter(|cleaned| *cleaned < passed).find_map(|cleaned| {
+        let cleaner = lineage.events[cleaned].node;
+        let moves = |event: &Event| {
+            event.node == cleaner
+                && matches!(&event.fact, Fact::FaultBit { what, .. } if what.starts_with("moved ahead the clock of"))
+        };
+        (written..cleaned).find(|at| moves(&lineage.events[*at]))
+    })
 }
 
 /// Whether the leader had compacted beyond the tombstone when the record that it deletes was read: then that came from a broker that did not
@@ -116,6 +177,34 @@ pub(super) fn given_out_again(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Optio
     let mut tale = tell(lineage, anomaly, deleted_by(lineage, at), at);
     tale.steps.push(super::steps::step(lineage, again));
     Some(tale)
+}
+
+/// Where a broker that had the record, and knew that it was committed, deleted it by the rules. What a leader appends that nobody follows
+/// any more takes nothing from it, so this may lie behind the moment at which its offset was given out again.
+pub(super) fn deleted_where_it_stood(
+    lineage: &Lineage<'_>,
+    partition: &TopicPartition,
+    promise: &Promise,
+) -> Option<At> {
+    let takes_it = |at: &At| match &lineage.events[*at].fact {
+        Fact::LogStartOffsetAdvanced { from, to, .. } => (from.0..to.0).contains(&promise.offset),
+        _ => false,
+    };
+    let is_committed = |at: At| {
+        let said =
+            lineage.events[promise.append..at].iter().rev().filter(|event| event.node == lineage.events[at].node);
+        let mut known = said.filter_map(|event| match &event.fact {
+            Fact::HighWatermarkAdvanced { partition: of, to, .. } if of == partition => Some(to.0),
+            _ => None,
+        });
+        known.next().is_some_and(|high_watermark| high_watermark > promise.offset)
+    };
+    let stood = |at: At| {
+        let NodeId::Broker(broker) = lineage.events[at].node else { return false };
+        let fate = fate(lineage, partition, &Promise { until: Some(at), ..promise.clone() });
+        fate.holders.get(&broker).is_some_and(|holding| holding.taken.is_none())
+    };
+    removals(lineage, partition).filter(takes_it).find(|at| *at > promise.append && is_committed(*at) && stood(*at))
 }
 
 fn deleted_by(lineage: &Lineage<'_>, at: At) -> Cause {

@@ -3,10 +3,11 @@
 //! Source: `failure-catalog.md` CR-02 (a retry is overtaken in flight), NC-02 (a late request after its retry). What lies
 //! between client and broker may also deliver a request twice.
 
-use ackproof_core::fact::{Fact, RetryReason};
+use ackproof_core::fact::{Fact, RetryReason, Role};
 use ackproof_core::types::{RecordId, TopicPartition};
 
 use super::cause::Cause;
+use super::forgotten::forgotten;
 use super::lineage::{At, BatchLine, Lineage, Origin};
 use super::renumbered::renumbered;
 use super::story::Mark;
@@ -27,18 +28,21 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     };
     let Some(batch) = lineage.batches.get(&from.batch) else { return Tale::unknown() };
     let retry = batch.retried.iter().rev().copied().find(|at| *at < late);
-    let failed = lineage
-        .records
-        .get(&record)
-        .and_then(|line| line.told)
-        .filter(|told| *told < late && matches!(lineage.events[*told].fact, Fact::RecordFailed { .. }));
+    let is_given_up = |told: &At| {
+        matches!(&lineage.events[*told].fact, Fact::RecordFailed { .. } | Fact::RecordAbandoned { unsent: false, .. })
+    };
+    let told = lineage.records.get(&record).and_then(|line| line.told);
+    let given_up = told.filter(|told| *told < late && is_given_up(told));
     // Under the same id a leader takes batches in their order, whatever was given up.
     let producer = |at: At| lineage.identity(at).map(|(id, epoch, _)| (id, epoch));
     let in_one_life = producer(late).is_some() && producer(late) == producer(ahead);
-    let cause = match (cause(lineage, (anomaly.kind, &partition), batch, from, late, ahead_from), failed) {
+    let cause = match (cause(lineage, (anomaly.kind, &partition), batch, from, late, ahead_from), given_up) {
         (Cause::Unknown, Some(_)) if from.certain && !in_one_life => Cause::LateRequestAppended,
         (cause, _) => cause,
     };
+    let forgotten = first_under_its_sequence(lineage, &partition, late)
+        .and_then(|first| forgotten(lineage, &partition, first, late));
+    let cause = forgotten.map_or(cause, |(how, _)| how);
     let renumbered = renumbered(lineage, &partition, from.batch, late);
     let cause = renumbered.map_or(cause, |(cause, _)| cause);
     let start = batch.sent.first().map_or(from.sent, |first| from.sent.min(*first));
@@ -59,7 +63,8 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     let is_late = cause == Cause::LateRequestAppendedAfterRetry;
     let again = batch.sent.iter().rev().copied().find(|sent| *sent < late);
     telling.tell_all(again.filter(|_| is_late));
-    telling.tell_all(failed.filter(|_| cause == Cause::LateRequestAppended));
+    telling.tell_all(given_up.filter(|_| cause == Cause::LateRequestAppended));
+    telling.tell_all(forgotten.map(|(_, at)| at));
     telling.tell_all(renumbered.map(|(_, decided)| decided));
     telling.mark(ahead, Mark::WentAhead);
     telling.mark(late, Mark::OutOfOrder);
@@ -67,6 +72,17 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
         telling.tell(late).note = attempt_of(lineage, from);
     }
     told(telling.into_steps())
+}
+
+/// Where a leader had appended a batch of the same producer and sequence before; of that copy nothing may be left.
+fn first_under_its_sequence(lineage: &Lineage<'_>, partition: &TopicPartition, late: At) -> Option<At> {
+    let identity = lineage.identity(late)?;
+    lineage.events[..late].iter().position(|event| match &event.fact {
+        Fact::Appended { partition: of, role: Role::Leader, producer_id, producer_epoch, base_sequence, .. } => {
+            of == partition && (*producer_id, *producer_epoch, *base_sequence) == identity
+        }
+        _ => false,
+    })
 }
 
 fn copied(

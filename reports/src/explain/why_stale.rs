@@ -7,7 +7,7 @@ use ackproof_core::types::{NodeId, Offset, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
-use super::lineage::{At, Lineage, REACH};
+use super::lineage::{At, Lineage};
 use super::steps::step;
 use crate::anomaly::Anomaly;
 
@@ -34,8 +34,10 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     }) else {
         return Tale::unknown();
     };
-    if let Some(elected) = told_by_another(lineage, &partition, after) {
-        return Tale::new(Cause::ToldByFormerLeader, [before, elected, after].map(|at| step(lineage, at)).into());
+    if let Some((elected, teller)) = told_by_another(lineage, &partition, after) {
+        let mut told = step(lineage, after);
+        told.note.push_str(&format!("; broker {teller} said so"));
+        return Tale::new(Cause::ToldByFormerLeader, vec![step(lineage, before), step(lineage, elected), told]);
     }
     let Some((leader, has_all)) = leader_between(lineage, &partition, (before, after), highest) else {
         return Tale::new(Cause::Unknown, vec![step(lineage, before), step(lineage, after)]);
@@ -44,14 +46,13 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     Tale::new(cause, [before, leader, after].map(|at| step(lineage, at)).into())
 }
 
-/// Where the leader was elected, if what a consumer was told came from another broker.
-fn told_by_another(lineage: &Lineage<'_>, partition: &TopicPartition, after: At) -> Option<At> {
-    let teller = lineage.causes(after).take(REACH).find_map(|at| match lineage.events[at].node {
-        NodeId::Broker(broker) => Some(broker),
-        _ => None,
-    })?;
+/// Where the leader was elected, if what a consumer was told came from another broker, and from which.
+fn told_by_another(lineage: &Lineage<'_>, partition: &TopicPartition, after: At) -> Option<(At, i32)> {
+    let Fact::PositionReset { told_by: Some(NodeId::Broker(teller)), .. } = lineage.events[after].fact else {
+        return None;
+    };
     let (elected, leader) = lineage.last_elected(partition, after)?;
-    (leader != teller).then_some(elected)
+    (leader != teller).then_some((elected, teller))
 }
 
 /// The last leader to begin in between, and whether it had everything below `highest`.

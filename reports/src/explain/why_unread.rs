@@ -22,7 +22,10 @@ pub(super) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
         return Some(gave_up_at(lineage, [threw_last(lineage, NodeId::Client(consumer.client))?]));
     }
     let unread = Unread::read(note)?;
-    given_up(lineage, &unread, contract).or_else(|| told_once(lineage, &unread, contract))
+    given_up(lineage, &unread, contract).or_else(|| match unread.is_share {
+        true => told_once(lineage, &unread, contract),
+        false => told_to_nobody(lineage, &unread),
+    })
 }
 
 /// Why nobody got a record that a share group has got beyond: it was given to a member that reads no more, as do all others.
@@ -109,17 +112,8 @@ fn threw_last(lineage: &Lineage<'_>, client: NodeId) -> Option<At> {
 
 /// No member to whom the coordinator of a share group has given it has heard so.
 fn told_once(lineage: &Lineage<'_>, unread: &Unread<'_>, contract: &Contract) -> Option<Tale> {
-    if !unread.is_share {
-        return None;
-    }
-    let members = lineage.events.iter().filter_map(|event| match &event.fact {
-        Fact::GroupMemberSurveyed { group, member, assigned, .. } => {
-            (group == unread.group && unread.is_in(assigned)).then_some((event.node, member.as_str()))
-        }
-        _ => None,
-    });
     let unheard = |(coordinator, member)| given_unheard(lineage, unread, coordinator, member);
-    let given: Vec<At> = members.map(unheard).collect::<Option<_>>()?;
+    let given: Vec<At> = given_to(lineage, unread).map(unheard).collect::<Option<_>>()?;
     let mut telling = Telling::new(lineage);
     for at in given.iter().copied() {
         telling.tell(at);
@@ -127,6 +121,37 @@ fn told_once(lineage: &Lineage<'_>, unread: &Unread<'_>, contract: &Contract) ->
         telling.faults(at, at + 1);
     }
     (!given.is_empty()).then(|| Tale::new(Cause::AssignmentToldOnce, telling.into_steps()))
+}
+
+/// No member of a group of the consumer protocol to whom its coordinator has given it has heard so: a heartbeat that something between had
+/// repeated was answered, and what is new is in one answer (`GroupMetadataManager.consumerGroupHeartbeat`).
+fn told_to_nobody(lineage: &Lineage<'_>, unread: &Unread<'_>) -> Option<Tale> {
+    let mut telling = Telling::new(lineage);
+    let mut is_given = false;
+    for (coordinator, member) in given_to(lineage, unread) {
+        let given = given_unheard(lineage, unread, coordinator, member)?;
+        telling.tell_all([repeated_heartbeat(lineage, given)?, given]);
+        is_given = true;
+    }
+    is_given.then(|| Tale::new(Cause::RepeatedRequestAnswered, telling.into_steps()))
+}
+
+/// Where a fault had begun to repeat heartbeats. Of all that a fault does to messages its first is told, so nobody knows whose they were.
+fn repeated_heartbeat(lineage: &Lineage<'_>, before: At) -> Option<At> {
+    lineage.events[..before].iter().rposition(|event| {
+        matches!(&event.fact,
+            Fact::FaultBit { what, .. } if what.starts_with("repeated ConsumerGroupHeartbeat request"))
+    })
+}
+
+/// Who has a partition by the word of the coordinator, at the end.
+fn given_to<'l>(lineage: &Lineage<'l>, unread: &Unread<'_>) -> impl Iterator<Item = (NodeId, &'l str)> {
+    lineage.events.iter().filter_map(|event| match &event.fact {
+        Fact::GroupMemberSurveyed { group, member, assigned, .. } => {
+            (group == unread.group && unread.is_in(assigned)).then_some((event.node, member.as_str()))
+        }
+        _ => None,
+    })
 }
 
 /// Where a member was given the partition, if it has not heard so since. A coordinator that died between its decision and its answer said
@@ -137,7 +162,8 @@ fn given_unheard(lineage: &Lineage<'_>, unread: &Unread<'_>, coordinator: NodeId
         let (group, whose, has_it) = match &event.fact {
             Fact::MemberReconciled { group, member, assigned, .. } => (group, member, unread.is_in(assigned)),
             Fact::MemberRemoved { group, member, .. } => (group, member, false),
-            Fact::SharePartitionsAssigned { group, member: whose, partitions, .. } => {
+            Fact::SharePartitionsAssigned { group, member: whose, partitions, .. }
+            | Fact::PartitionsAssigned { group, member: whose, partitions, .. } => {
                 is_heard |= group == unread.group && whose == member && unread.is_in(partitions);
                 continue;
             }

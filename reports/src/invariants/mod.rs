@@ -225,7 +225,8 @@ pub struct Circumstances {
     /// At how many of its brokers an append had failed.
     #[serde(default)]
     pub failed_appends: u32,
-    /// Whether the leader had dropped a proposal that nobody had answered, because metadata told it of its own ISR again.
+    /// Whether the leader had dropped a proposal that nobody had answered, because metadata told it of its own ISR again, or the process before
+    /// it in the same epoch had ended with one under way.
     #[serde(default)]
     pub dropped_proposal: bool,
     /// Whether a leader had committed after that, so that it may not have waited for whom the controller had let in.
@@ -234,7 +235,8 @@ pub struct Circumstances {
     /// Whether the next process of a broker got the place in the ISR that the leader had asked for the one before.
     #[serde(default)]
     pub replaced_in_isr: bool,
-    /// Whether a member of the ISR other than the leader had everything committed, and its machine no loss behind it.
+    /// Whether a member of the ISR other than the leader had everything committed, its machine no loss behind it, and the leader's
+    /// epochs showed that the leader had not.
     #[serde(default)]
     pub intact_in_sync: bool,
 }

@@ -228,6 +228,14 @@ impl ReplicaLog {
         self.tail.front().copied().filter(|batch| committed.compare(batch) == Verdict::Differs)
     }
 
+    /// Whether it has another record of the same epoch where it first contradicts what was committed: a leader that has lost its end
+    /// with its power, and leads on before anybody notices, gives the offsets out again in that epoch.
+    pub(super) fn contradicts_in_its_epoch(&self, committed: &Committed) -> bool {
+        self.contradiction(committed).is_some_and(|own| {
+            committed.range(own.base, own.last.saturating_add(1)).any(|batch| batch.epoch == own.epoch)
+        })
+    }
+
     /// Whether it has all that was committed below `limit`.
     pub(super) fn holds(&self, limit: i64, committed: &Committed) -> bool {
         self.matched >= limit.min(committed.end())

@@ -45,6 +45,7 @@ pub(super) struct Leadership {
     pub(super) partition_epoch: i32,
     /// Whether it has dropped a proposal because the metadata log told it once more of the ISR that it knew: nobody had
     /// answered the proposal yet. The request stays under way, and no other is attempted, until the partition epoch moves.
+    /// So it is if the process before it in this epoch had asked, and ended.
     pub(super) forgot: bool,
 }
 
@@ -66,6 +67,9 @@ pub(super) struct ReplicaView {
     pub(super) leads: Option<Leadership>,
     /// The last leader epoch that it took over.
     pub(super) epoch: i32,
+    /// The leader epoch in which its process has ended with a proposal under way. The controller takes it for one of the broker until the
+    /// next process is registered.
+    left_behind: Option<i32>,
 }
 
 /// One partition.
@@ -142,6 +146,11 @@ impl PartitionView {
         let asked = |leads: &Leadership| leads.proposed.as_ref().is_some_and(|isr| isr.contains(&broker));
         if !self.decided.isr.contains(&broker) && self.presumed_leaders().any(|(.., leads)| asked(leads)) {
             self.replaced.insert(broker);
+        }
+        // What the one before has sent is refused from now on.
+        if let Some(replica) = self.replicas.get_mut(&broker) {
+            replica.left_behind = None;
+            replica.leads.iter_mut().for_each(|leads| leads.forgot = false);
         }
     }
 
@@ -258,7 +267,8 @@ impl ClusterView {
         self.last
     }
 
-    /// Whether a member of the ISR other than the leader has everything committed, and no disk has failed it.
+    /// Whether a member of the ISR other than the leader has everything committed, no disk has failed it, and epochs show that
+    /// the leader has not.
     pub(super) fn has_intact_follower(&self, partition: &PartitionView) -> bool {
         let (decided, committed) = (&partition.decided, &partition.committed);
         let spared =
@@ -268,8 +278,11 @@ impl ClusterView {
                 replica.log.end >= committed.high_watermark && replica.log.holds(committed.end(), committed)
             })
         };
+        // Of two records with one epoch nobody can tell which was first.
+        let leader = partition.replica(decided.leader);
+        let has_twin = leader.is_some_and(|leader| leader.log.contradicts_in_its_epoch(committed));
         let mut followers = decided.isr.iter().filter(|member| **member != decided.leader);
-        followers.any(|member| spared(member) && complete(*member))
+        !has_twin && followers.any(|member| spared(member) && complete(*member))
     }
 
     /// The broker whose log was found to be shorter than it was, by the fact that was taken last; it has also changed
@@ -440,13 +453,14 @@ impl ClusterView {
                 let replica = partition.replica_mut(broker);
                 let before = std::mem::replace(&mut replica.epoch, leader_epoch.0);
                 let (epoch, epoch_start) = (leader_epoch.0, log_end.0);
+                let forgot = replica.left_behind.take() == Some(epoch);
                 replica.leads = Some(Leadership {
                     epoch,
                     epoch_start,
                     isr: isr.clone(),
                     proposed: None,
                     partition_epoch: -1,
-                    forgot: false,
+                    forgot,
                 });
                 // What it has deleted as a follower, each by itself, it tells the others as their leader.
                 let start = replica.log.start;
@@ -512,7 +526,8 @@ impl ClusterView {
     fn went_down(&mut self, broker: i32) {
         self.down.insert(broker);
         for replica in self.partitions.iter_mut().filter_map(|partition| partition.replicas.get_mut(&broker)) {
-            replica.leads = None;
+            let under_way = replica.leads.take().filter(|leads| leads.proposed.is_some() || leads.forgot);
+            replica.left_behind = under_way.map(|leads| leads.epoch).or(replica.left_behind);
             replica.high_watermark = 0;
         }
     }

@@ -319,7 +319,7 @@ fn client(event: &Event, who: &str) -> Option<String> {
         Fact::PollFailed { partition, position, error } => {
             format!("{who} could not read {partition} at offset {position}: {error}")
         }
-        Fact::PositionReset { partition, from, to, reason } => {
+        Fact::PositionReset { partition, from, to, reason, .. } => {
             format!("{who} set its position in {partition} from {from} to {to}: {}", reset_reason(*reason))
         }
         Fact::AdminAnswered { call, error } => match error.is_none() {

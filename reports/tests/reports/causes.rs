@@ -857,20 +857,40 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
     check(&twice(0), &of(false), lost, cause, &[], Answer::Yes);
     check(&twice(1), &of(false), lost, cause, &[], Answer::Yes);
 
-    // Its own first transmission is what the leader recognises.
-    let mut run = Run::default();
-    run.elected(1, 4, &[1, 2, 3], true, 0);
-    run.sent(0, "a");
-    run.batched(0, 1);
-    let first = run.transmits_under(1, 1, 1, (7, 0, 0));
-    run.appends_under(first, 1, 4, 0, (7, 0, 0));
-    run.retries(1, RetryReason::RequestTimeout);
-    let second = run.transmits_under(1, 2, 1, (7, 0, 0));
-    recognised(&mut run, second);
-    run.acked(0, 0, -1);
-    run.elected(2, 5, &[2, 3], true, 0);
-    run.ends_with(2, &[]);
-    check(&run, &of(false), lost, Cause::AcknowledgedBeforeReplicated, &[], Answer::No);
+    // Its own first transmission is what the leader recognises, also where a batch of another partition left under the same sequence, and the
+    // request had waited in its connection.
+    for waited in [false, true] {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let mut first = run.transmits_under(1, 1, 1, (7, 0, 0));
+        if waited {
+            let (producer_epoch, base_sequence, partition) =
+                (ProducerEpoch(0), Sequence(0), TopicPartition::of("orders", 1));
+            run.say(
+                P1,
+                Fact::BatchSent {
+                    batch: 9,
+                    partition,
+                    attempt: 1,
+                    producer_id: 7,
+                    producer_epoch,
+                    base_sequence,
+                    broker: 1,
+                },
+            );
+            first = 0;
+        }
+        run.appends_under(first, 1, 4, 0, (7, 0, 0));
+        run.retries(1, RetryReason::RequestTimeout);
+        let second = run.transmits_under(1, 2, 1, (7, 0, 0));
+        recognised(&mut run, second);
+        run.acked(0, 0, -1);
+        run.elected(2, 5, &[2, 3], true, 0);
+        run.ends_with(2, &[]);
+        check(&run, &of(false), lost, Cause::AcknowledgedBeforeReplicated, &[], Answer::No);
+    }
 }
 
 /// Record 0 is acknowledged and deleted. The producer, told UNKNOWN_PRODUCER_ID, begins at sequence 0 in the same epoch (before 2.5); the leader,

@@ -22,7 +22,7 @@ pub(super) fn assigned(run: &mut Run, member: NodeId, generation: i32, position:
     let (group, name) = ("billing".into(), "m".into());
     run.say(member, Fact::PartitionsAssigned { group, member: name, generation, partitions: vec![orders()] });
     let (from, to) = (Offset(-1), Offset(position));
-    run.say(member, Fact::PositionReset { partition: orders(), from, to, reason });
+    run.say(member, Fact::PositionReset { partition: orders(), from, to, reason, told_by: None });
 }
 
 /// Three records written and acknowledged, and c1 given the partition.

@@ -59,6 +59,34 @@ fn gr_12_two_members_have_one_partition() {
     assert_eq!(causes(run, Kind::TwoOwners), [Some(Cause::AssignedTwice)]);
 }
 
+/// The coordinator loses its log and forgets the first; the second has the partition then, and the third after it.
+#[test]
+fn whom_a_coordinator_has_forgotten_still_has_what_it_had() {
+    let third = |second_gives_up: bool| {
+        let mut run = Run::default();
+        run.sent(0, "a");
+        run.acked(0, 0, -1);
+        let state_is = |run: &mut Run, generation: i32, members: &[&str]| {
+            let members = members.iter().map(|member| (*member).to_owned()).collect();
+            let (group, state) = ("billing".into(), "Stable".into());
+            run.say(COORDINATOR, Fact::GroupStateChanged { group, state, generation, members });
+        };
+        state_is(&mut run, 1, &["m1"]);
+        given(&mut run, C1, "m1", 1);
+        state_is(&mut run, 1, &["m2"]);
+        given(&mut run, C2, "m2", 1);
+        if second_gives_up {
+            let (group, partitions) = ("billing".into(), vec![orders()]);
+            run.say(C2, Fact::PartitionsRevoked { group, partitions, lost: false });
+        }
+        state_is(&mut run, 2, &["m2", "m3"]);
+        given(&mut run, NodeId::Client(4), "m3", 2);
+        causes(run, Kind::TwoOwners)
+    };
+    assert_eq!(third(false), [Some(Cause::GroupForgotten), Some(Cause::AssignedTwice)]);
+    assert_eq!(third(true), [Some(Cause::GroupForgotten); 2]);
+}
+
 #[test]
 fn gr_12_one_after_the_other() {
     let revoked = |lost| Fact::PartitionsRevoked { group: "billing".into(), partitions: vec![orders()], lost };

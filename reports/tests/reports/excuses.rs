@@ -2,7 +2,7 @@
 //! the controller had let in.
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
-use ackproof_core::types::{NodeId, PartitionEpoch};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, Sequence};
 use ackproof_reports::{Answer, Invariant};
 
 use super::invariants::{Replication, broken, first};
@@ -199,6 +199,53 @@ fn a_leader_that_dropped_its_proposal_as_kafka_does_commits_without_whom_the_con
     }
 }
 
+/// What happens to the leader that has asked for [1, 2, 3] before the controller lets broker 3 in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    EndsAndIsBack,
+    IsBackInTheNextEpoch,
+    IsRegistered,
+    WasAnsweredBefore,
+}
+
+/// The process of the leader ends with a proposal under way. The next one reads that it leads, and does not know of it.
+fn asked_by_the_process_before(asked: Asked) -> Run {
+    let mut run = Run::started();
+    run.isr_decided(&[1, 2, 3], &[1, 2]);
+    run.adopts(1, &[1, 2]);
+    run.proposes(1, &[1, 2], &[1, 2, 3]);
+    if asked == Asked::WasAnsweredBefore {
+        run.adopts(1, &[1, 2]);
+        let (isr, partition_epoch) = (vec![1, 2], PartitionEpoch(10));
+        run.say(NodeId::Broker(1), Fact::IsrAdopted { partition: orders(), isr, partition_epoch });
+    }
+    run.killed(NodeId::Broker(1));
+    if asked == Asked::IsRegistered {
+        run.registered(1);
+    }
+    match asked {
+        Asked::IsBackInTheNextEpoch => drop(run.elected(1, 5, &[1, 2], true, 0)),
+        Asked::EndsAndIsBack | Asked::IsRegistered | Asked::WasAnsweredBefore => {
+            let (leader_epoch, isr, log_end) = (LeaderEpoch(4), vec![1, 2], Offset(0));
+            run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+        }
+    }
+    run.isr_decided(&[1, 2], &[1, 2, 3]);
+    run
+}
+
+#[test]
+fn the_next_process_of_a_leader_does_not_know_what_the_one_before_had_asked_for() {
+    let answer = |asked: Asked| {
+        let found = first(&asked_by_the_process_before(asked), Invariant::ReplicationQuorumSuperset);
+        found.map(|found| found.permitted.answer)
+    };
+    assert_eq!(answer(Asked::EndsAndIsBack), Some(Answer::Yes));
+    for other in [Asked::IsBackInTheNextEpoch, Asked::IsRegistered, Asked::WasAnsweredBefore] {
+        assert_eq!(answer(other), Some(Answer::No), "{other:?}");
+    }
+}
+
 /// The leader asks for broker 3's place in the ISR; broker 3 loses its power and its log, and its next process gets the place, and leads.
 #[test]
 fn before_3_5_the_next_process_gets_the_place_of_the_one_before() {
@@ -233,4 +280,39 @@ fn before_3_5_the_next_process_gets_the_place_of_the_one_before() {
     assert_eq!(judged(false, false, false), Some(Answer::No), "KIP-903 forbids it");
     assert_eq!(judged(true, true, false), Some(Answer::No), "it asked for the one that is there");
     assert_eq!(judged(true, false, true), Some(Answer::No), "the one that joined had everything once");
+}
+
+/// Broker 1 loses what all have, leads on in its epoch before it is registered again, and writes another record at that offset. Later it is
+/// elected over broker 2, which has the first.
+#[test]
+fn of_two_records_of_one_epoch_nobody_can_tell_which_was_first() {
+    let judged = |epoch_of_second: i32| {
+        let mut run = two_committed();
+        run.lost_power(1);
+        run.loaded(1, 1);
+        let (leader_epoch, isr, log_end) = (LeaderEpoch(4), vec![1, 2], Offset(1));
+        run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+        run.say(
+            NodeId::Broker(1),
+            Fact::Appended {
+                partition: orders(),
+                role: Role::Leader,
+                base_offset: Offset(1),
+                last_offset: Offset(1),
+                leader_epoch: LeaderEpoch(epoch_of_second),
+                producer_id: -1,
+                producer_epoch: ProducerEpoch::NONE,
+                base_sequence: Sequence::NONE,
+                crc: 77,
+            },
+        );
+        run.elected(2, 5, &[2], true, 2);
+        run.follows(1, 5, 2, 2);
+        run.registered(1);
+        run.elected(1, 6, &[1, 2], true, 2);
+        let found = first(&run, Invariant::LeaderCompleteness).expect("it leads with another record");
+        found.permitted.answer
+    };
+    assert_eq!(judged(4), Answer::Yes);
+    assert_eq!(judged(5), Answer::No, "the epochs tell");
 }

@@ -160,7 +160,13 @@ pub fn all() -> Vec<Fact> {
         Fact::RecordAbandoned { record: p1(42), unsent: true },
         Fact::Polled { partition: partition.clone(), offset: o(17), key: key.clone(), value: value.clone() },
         Fact::PollFailed { partition: partition.clone(), position: o(17), error: ErrorCode::CORRUPT_MESSAGE },
-        Fact::PositionReset { partition: partition.clone(), from: o(-1), to: o(17), reason: ResetReason::NoPosition },
+        Fact::PositionReset {
+            partition: partition.clone(),
+            from: o(-1),
+            to: o(17),
+            reason: ResetReason::NoPosition,
+            told_by: None,
+        },
         Fact::ClientWarned { what: "idempotence is disabled because acks is set to 1".into() },
         Fact::PartitionsAssigned {
             group: "billing".into(),

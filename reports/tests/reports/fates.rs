@@ -215,3 +215,94 @@ fn of_two_values_at_an_offset_the_one_that_was_deleted_is_not_the_one_that_is_go
     assert_eq!(history(true), (Some(p1(0)), Some(p1(1)), Some(POWER), Answer::Yes));
     assert_eq!(history(false), (Some(p1(1)), Some(p1(0)), Some(Cause::UncleanElection), Answer::No));
 }
+
+/// Broker 1 loses the record with its power and leads, and broker 2 cuts its log to match; broker 3 still has it and leads for a while. Then
+/// broker 2 does, which cut its log because of that first decision, or because of none.
+#[test]
+fn who_cut_its_log_to_match_a_leader_lost_the_record_by_that_leader() {
+    let history = |loses_it: bool, cuts_before: bool| {
+        let mut run = held_by(&[1, 2, 3], &[2, 3]);
+        run.acked(0, 0, -1);
+        if cuts_before {
+            run.truncated(2, 1, 0, TruncationReason::Diverged);
+        }
+        if loses_it {
+            run.lost_power(1);
+            run.loaded(1, 0);
+        }
+        run.elected(1, 5, &[1], true, 0);
+        if !cuts_before {
+            run.truncated(2, 1, 0, TruncationReason::Diverged);
+        }
+        run.elected(3, 6, &[2, 3], true, 1);
+        run.elected(2, 7, &[2], true, 0);
+        run.truncated(3, 1, 0, TruncationReason::OutOfRange);
+        run.truncated(1, 1, 0, TruncationReason::OutOfRange);
+        run.ends_with(2, &[]);
+        lost(&run, &acks(-1)).0
+    };
+    assert_eq!(history(true, false), Some(POWER));
+    assert_eq!(history(true, true), Some(Cause::Unknown), "nobody had led without it yet");
+    assert_eq!(history(false, false), Some(Cause::Unknown), "nobody had lost it");
+}
+
+/// Broker 3 appends the record and cannot sync it, before or after it has told the leader; then it loses it with its power, and is elected.
+#[test]
+fn a_copy_that_could_not_be_synced_and_of_which_nobody_was_told_is_none() {
+    let history = |tells: bool, fails: bool| {
+        let mut run = held_by(&[1, 2, 3], &[2, 3]);
+        if tells {
+            let (partition, log_end) = (orders(), Offset(1));
+            run.say(NodeId::Broker(1), Fact::FollowerFetched { partition, follower: 3, log_end });
+        }
+        if fails {
+            run.say(NodeId::Broker(3), Fact::StorageFailed { what: "flushing orders-0: EIO: fsync failed".into() });
+        }
+        run.acked(0, 0, 1);
+        run.lost_power(3);
+        run.isr(&[1, 2, 3], &[3]);
+        run.killed(NodeId::Broker(1));
+        run.loaded(3, 0);
+        run.elected(3, 5, &[3], true, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(3, &[]);
+        lost(&run, &with_topic(acks(1), |topic| topic.flush_messages = 1))
+    };
+    assert_eq!(history(false, true), (Some(Cause::AcknowledgedBeforeReplicated), vec![POWER], Answer::Yes));
+    for (tells, fails) in [(true, true), (true, false), (false, false)] {
+        assert_eq!(history(tells, fails), (Some(POWER), vec![], Answer::No), "tells {tells}, fails {fails}");
+    }
+}
+
+/// Both in sync have what is acknowledged, but they are fewer than `min.insync.replicas`; the last known leader was out of sync when it was written.
+#[test]
+fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
+    let judged = |level: i16, high_watermark: Option<i64>| {
+        let mut run = held_by(&[1, 3], &[3]);
+        run.acked(0, 0, level);
+        if let Some(to) = high_watermark {
+            let (partition, role, from, to) = (orders(), Role::Leader, Offset(0), Offset(to));
+            run.say(NodeId::Broker(1), Fact::HighWatermarkAdvanced { partition, role, from, to });
+        }
+        run.killed(NodeId::Broker(1));
+        run.offline(&[]);
+        let (elr, last_known_elr) = (Vec::new(), vec![2]);
+        run.say(CONTROLLER, Fact::EligibleLeadersChanged { partition: orders(), elr, last_known_elr });
+        run.elected(2, 6, &[2], false, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+        run.ends_with(2, &[]);
+        let synced = with_topic(acks(level), |topic| {
+            topic.eligible_leader_replicas = true;
+            topic.flush_messages = 1;
+        });
+        lost(&run, &synced)
+    };
+    let elected = Some(Cause::LastKnownLeaderElected);
+    let weak = (Some(Cause::AcknowledgedBeforeReplicated), vec![Cause::LastKnownLeaderElected], Answer::Yes);
+    assert_eq!(judged(1, Some(0)), weak);
+    assert_eq!(judged(1, Some(1)), (elected, vec![], Answer::No), "it was committed");
+    assert_eq!(judged(1, None), (elected, vec![], Answer::No), "nobody says whether it was committed");
+    assert_eq!(judged(-1, Some(0)), (elected, vec![], Answer::No), "it was to be on all");
+}

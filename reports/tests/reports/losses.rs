@@ -731,12 +731,13 @@ fn the_end_of_a_log_goes_back_with_a_high_watermark_that_lags() {
     run.elected(1, 0, &[1, 2, 3], true, 0);
     run.repositioned(-1, 2, ResetReason::NoPosition);
     run.elected(2, 1, &[2, 3], true, 2);
-    let resumed = run.say(NodeId::Broker(1), Fact::NodeResumed);
     let (partition, from, to, reason) = (orders(), Offset(-1), Offset(1), ResetReason::NoPosition);
-    run.because(resumed, NodeId::Client(2), Fact::PositionReset { partition, from, to, reason });
+    let told_by = Some(NodeId::Broker(1));
+    run.say(NodeId::Client(2), Fact::PositionReset { partition, from, to, reason, told_by });
     run.ends_with(2, &[]);
     let former = story(&run, &latest(true), Kind::StaleEndOffset);
     assert_eq!(former.anomaly.cause, Some(Cause::ToldByFormerLeader));
+    assert!(former.steps[2].note.ends_with("; broker 1 said so"), "{:?}", former.steps);
     assert_eq!(former.anomaly.permitted.answer, Answer::Yes);
     // Another consumer begins at the start, where the end goes back to.
     let mut run = ends(1, 0);

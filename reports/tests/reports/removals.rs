@@ -1,6 +1,7 @@
 //! What a log may forget, and what must not go with it: retention, DeleteRecords, compaction, tombstones.
 
 use ackproof_core::fact::{Event, Fact, ForgottenReason, LogStartReason, ResetReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind, Verdict};
 
@@ -225,6 +226,25 @@ fn what_compaction_took_where_a_group_read_is_not_missed() {
     assert_eq!(missed(&read(1)), [vec![1], vec![2], vec![1]], "the cleaner was never there");
 }
 
+/// The replica that the reader asked had compacted k=a for k=b, which the one that leads at the end has lost.
+#[test]
+fn what_was_compacted_for_a_record_that_was_lost_elsewhere_is_not_missed() {
+    let missed = |later: &str, cleaned: bool| {
+        let mut run = acknowledged(&["z=0", "k=a", "j=c", later]);
+        if cleaned {
+            run.cleaned(1, 4);
+        }
+        for (offset, value) in [(0, "0"), (2, "c"), (3, "b")] {
+            run.polled(offset, value);
+        }
+        ends_with_gaps(&mut run, 4, &[(0, "z", Some("0")), (1, "k", Some("a")), (2, "j", Some("c"))]);
+        [Kind::PollSkip, Kind::Unseen].map(|kind| of(kind, &run, &compacted()).len())
+    };
+    assert_eq!(missed("k=b", true), [0, 0]);
+    assert_eq!(missed("l=b", true), [1, 1], "nothing came after k=a");
+    assert_eq!(missed("k=b", false), [1, 1], "the cleaner was never there");
+}
+
 /// The group reads where the cleaner has taken k=a and, when its time was over, what came after it. The replica that leads at the end was away
 /// for all that time and still has k=a.
 #[test]
@@ -287,6 +307,38 @@ fn a_cleaner_is_not_blamed_for_what_went_with_the_end_of_the_log() {
     assert_eq!(history(&unclean), [(1, Some(Cause::UncleanElection), Answer::No)]);
     assert_eq!(history(&hole), [(1, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
     assert_eq!(history(&|_| {}), [(1, Some(Cause::CompactedAway), Answer::No)]);
+}
+
+/// All have k=a; brokers 1 and 2 have its successor, which broker 2 loses with its power. Broker 1 compacts, broker 2 leads without the
+/// successor and cuts broker 1's log, and broker 1 leads in the end.
+#[test]
+fn the_record_for_which_a_cleaner_dropped_another_went_with_the_power() {
+    let history = |key: &str, is_cut: bool| {
+        let mut run = acknowledged(&["l=0", "k=a"]);
+        run.copies(2, 4, 0);
+        run.copies(2, 4, 1);
+        run.isr_decided(&[1, 2, 3], &[1, 2]);
+        run.sent_with_key(2, key, "b");
+        run.batched(2, 3);
+        let sent = run.transmits(3, 1, 1);
+        run.appends(sent, 1, 4, 2);
+        run.copies(2, 4, 2);
+        committed(&mut run, 3);
+        run.lost_power(2);
+        run.loaded(2, 2);
+        run.cleaned(1, 3);
+        if is_cut {
+            run.elected(2, 5, &[2], true, 2);
+            run.failed(2, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+            run.truncated(1, 3, 2, TruncationReason::Diverged);
+        }
+        run.elected(1, 6, &[1, 2], true, 2);
+        ends_with_gaps(&mut run, 2, &[(0, "l", Some("0"))]);
+        of(Kind::LostWrite, &run, &compacted())
+    };
+    assert_eq!(history("k", true), [(1, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
+    assert_eq!(history("other", true), [(1, Some(Cause::CompactedAway), Answer::No)], "it was dropped for nothing");
+    assert_eq!(history("k", false), [(1, Some(Cause::CompactedAway), Answer::No)], "the later one is there");
 }
 
 #[test]
@@ -367,6 +419,31 @@ fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     check(&deletion_read(30, false, Some(1)), &contract, convicted(Cause::ReadFromOlderCopy, Answer::Yes));
     check(&deletion_read(30, false, Some(2)), &contract, convicted(Cause::TombstoneRemovedEarly, Answer::No));
     check(&deletion_missed(30, true), &contract, None);
+    // It had got what lay at that offset before the log lost its end.
+    let mut run = deletion_missed(90, false);
+    let first = run.events.iter().position(|event| matches!(event.fact, Fact::Polled { .. })).expect("k=1 is read");
+    let mut beyond =
+        run.events.iter().rfind(|event| matches!(event.fact, Fact::Polled { .. })).cloned().expect("l=2 is read");
+    beyond.time = run.events[first].time;
+    run.events.insert(first + 1, beyond);
+    let slow: Vec<_> = of(Kind::StaleKey, &run, &contract).into_iter().map(|one| one.1).collect();
+    assert_eq!(slow, [Some(Cause::ReaderSlowerThanTombstones)]);
+    // The clock of the one that compacts is moved, ahead or back, or that of another.
+    for (broker, direction, cause, answer) in [
+        (1, "ahead", Cause::ClockMovedAhead, Answer::Yes),
+        (1, "back", Cause::TombstoneRemovedEarly, Answer::No),
+        (2, "ahead", Cause::TombstoneRemovedEarly, Answer::No),
+    ] {
+        let mut run = deletion_missed(30, false);
+        let cleaned = run.events.iter().position(|event| matches!(event.fact, Fact::Cleaned { .. }));
+        let what = format!("moved {direction} the clock of broker {broker}");
+        run.say(NodeId::Broker(broker), Fact::FaultBit { fault: 1, what });
+        let mut moved = run.events.pop().expect("it was just said");
+        let cleaned = cleaned.expect("it was compacted");
+        moved.time = run.events[cleaned].time;
+        run.events.insert(cleaned, moved);
+        check(&run, &contract, convicted(cause, answer));
+    }
     // What it got beyond was of a log that lost its end before the tombstone was sent.
     let mut run = deletion_missed(30, false);
     let beyond = |event: &Event| matches!(event.fact, Fact::Polled { offset: Offset(2), .. });
@@ -415,6 +492,38 @@ fn an_offset_that_is_given_out_again_was_not_lost_if_it_had_been_deleted_before(
     // What a cleaner took is not lost either: the other one is.
     let gone = judged(&given_out_again(false, true), &compacted());
     assert_eq!(gone.0, second, "{gone:?}");
+}
+
+/// Record b took the offset of record a from nobody: broker 3 had been deposed when it appended it. Then record a is deleted where it stands, and
+/// broker 3, which never had it, leads.
+#[test]
+fn who_leads_without_what_was_deleted_where_it_stood_has_lost_nothing() {
+    let judged = |high_watermark: i64, deleted_by: Option<i32>| {
+        let mut run = Run::default();
+        run.elected(3, 0, &[1, 3], true, 0);
+        run.elected(1, 1, &[1], true, 0);
+        run.sent_and_appended(0, "a", 1, 1, 0);
+        committed(&mut run, high_watermark);
+        run.acked(0, 0, -1);
+        run.sent_and_appended(1, "b", 3, 0, 0);
+        run.acked(1, 0, 1);
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+        if let Some(broker) = deleted_by {
+            run.deletes(broker, 1, LogStartReason::DeleteRecords);
+        }
+        run.isr(&[1], &[1, 3]);
+        run.killed(LEADER);
+        run.elected(3, 2, &[3], true, 1);
+        run.ends_from(Some(3), 1, &[]);
+        let (judgement, _) = run.explain(&acks(1));
+        let found = judgement.of_kind(Kind::InconsistentOffsets).next().expect("it has two values");
+        (found.record.map(|record| record.number), found.cause, found.permitted.answer)
+    };
+    let first_is_lost = (Some(0), Some(Cause::JoinedIsrWithoutIt), Answer::No);
+    assert_eq!(judged(1, Some(1)), (Some(1), Some(Cause::AcknowledgedBeforeReplicated), Answer::Yes));
+    assert_eq!(judged(0, Some(1)), first_is_lost, "it was not committed");
+    assert_eq!(judged(1, Some(3)), first_is_lost, "who deleted there had another record");
+    assert_eq!(judged(1, None), first_is_lost);
 }
 
 /// Record a is read at offset 0 and never acknowledged there; another leader, elected uncleanly or not, writes record b at that offset.
@@ -499,4 +608,84 @@ fn a_producer_that_was_forgotten_is_not_recognised() {
         };
         check(&run, &contract, Some((Kind::Duplicate, cause, permitted)));
     }
+}
+
+/// Two batches are appended, the first is deleted, its producer is forgotten, and the batch is sent again. In the end the first copy is back, or
+/// not.
+#[test]
+fn what_is_sent_again_after_its_first_copy_was_deleted_is_out_of_order() {
+    let judged = |kind: Kind, forgets: bool, lacks: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value, identity) in [(0, "a", (7, 0, 1)), (1, "b", (7, 0, 2))] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+            let sent = run.transmits_under(number + 1, 1, 1, identity);
+            run.appends_under(sent, 1, 4, number as i64, identity);
+        }
+        committed(&mut run, 2);
+        run.deletes(1, 1, LogStartReason::DeleteRecords);
+        if forgets {
+            let reason = ForgottenReason::RecordsDeleted;
+            run.say(LEADER, Fact::ProducerExpired { partition: orders(), producer_id: 7, reason });
+        }
+        run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
+        let again = run.transmits_under(1, 2, 1, (7, 0, 1));
+        run.appends_under(again, 1, 4, 2, (7, 0, 1));
+        run.acked(1, 1, -1);
+        run.acked(0, 2, -1);
+        match kind {
+            Kind::ReplayReorder => run.ends_with(1, &["a", "b", "a"]),
+            _ => run.ends_from(Some(1), 1, &["b", "a"]),
+        };
+        let mut contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        contract.lacks.extend(lacks.then(|| "pid_state_retained".to_owned()));
+        of(kind, &run, &contract)
+    };
+    let forgotten = Some(Cause::ProducerForgottenWithItsRecords);
+    for kind in [Kind::Reorder, Kind::ReplayReorder] {
+        assert_eq!(judged(kind, true, true), [(2, forgotten, Answer::Yes)], "{kind}");
+        assert_eq!(judged(kind, true, false), [(2, forgotten, Answer::No)], "{kind}");
+    }
+    assert_eq!(judged(Kind::Reorder, false, true), [(2, Some(Cause::RetryOvertakenInFlight), Answer::No)]);
+    assert_eq!(judged(Kind::ReplayReorder, false, true), [(2, Some(Cause::DuplicateNotRecognised), Answer::No)]);
+}
+
+/// The first copy is at offset 0. Between it and the second the log of the leader is loaded, or begins anew.
+#[test]
+fn a_leader_whose_log_began_anew_behind_deleted_records_knows_nothing_of_their_producers() {
+    let judged = |began: Fact, hears_of_it: bool| {
+        let mut run = appended_as_7();
+        run.say(LEADER, began);
+        if hears_of_it {
+            run.appends_as(0, 1, 4, 1, 7, 2);
+        }
+        run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
+        let sent = run.transmits_as(1, 2, 1, 7);
+        run.appends_as(sent, 1, 4, 2, 7, 1);
+        run.acked(0, 2, -1);
+        run.ends_with(1, &["a", "-", "a"]);
+        let contract = crate::run::with_producer(acks(-1), |producer| producer.idempotence = true);
+        of(Kind::Duplicate, &run, &contract)
+    };
+    let loaded = |start: i64, end: i64, clean: bool| {
+        let (log_start, log_end) = (Offset(start), Offset(end));
+        Fact::LogLoaded { partition: orders(), log_start, log_end, clean, hole: None }
+    };
+    let gives_up = |to: i64, reason: TruncationReason| Fact::Truncated {
+        partition: orders(),
+        from: Offset(1),
+        to: Offset(to),
+        reason,
+    };
+    let permitted = [(2, Some(Cause::ForgottenBelowLogStart), Answer::Yes)];
+    let forbidden = [(2, Some(Cause::DuplicateNotRecognised), Answer::No)];
+    assert_eq!(judged(loaded(1, 1, true), false), permitted);
+    assert_eq!(judged(loaded(1, 2, false), false), permitted);
+    assert_eq!(judged(gives_up(1, TruncationReason::OutOfRange), false), permitted);
+    assert_eq!(judged(loaded(1, 1, true), true), forbidden, "it has heard of the producer since");
+    assert_eq!(judged(loaded(1, 2, true), false), forbidden, "there is a snapshot at the end of the log");
+    assert_eq!(judged(loaded(0, 1, false), false), forbidden, "the record is still there");
+    assert_eq!(judged(gives_up(0, TruncationReason::OutOfRange), false), forbidden, "so it copies the record");
+    assert_eq!(judged(gives_up(1, TruncationReason::Diverged), false), forbidden, "nothing was given up");
 }

@@ -1,21 +1,22 @@
 //! What a producer sends once more, too late or elsewhere.
 
-use ackproof_core::fact::{Fact, RetryReason};
+use ackproof_core::fact::{Fact, RetryReason, Role};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::operators::created;
-use super::run::{C1, CONTROLLER, P1, Run, acks, group, of, orders, p1, payload, with_producer};
+use super::run::{C1, CONTROLLER, P1, Run, acks, group, of, orders, p1, payload, with_producer, with_topic};
 
 fn idempotent() -> Contract {
     with_producer(acks(-1), |producer| producer.idempotence = true)
 }
 
-/// The leader answers the first request too late, or refuses it; the producer gives the record up and begins anew under another id.
+/// The leader answers the first request too late, or refuses it; the producer gives the record up, or its process ends, and it begins anew
+/// under another id.
 #[test]
 fn nc_02_a_late_request_of_an_idempotent_producer_that_had_given_it_up() {
-    let late = |gives_up: bool, retries: bool| {
+    let late = |gives_up: &dyn Fn(&mut Run), retries: bool| {
         let mut run = Run::default();
         run.elected(1, 4, &[1, 2, 3], true, 0);
         for (number, value) in [(0, "a"), (1, "b")] {
@@ -23,9 +24,7 @@ fn nc_02_a_late_request_of_an_idempotent_producer_that_had_given_it_up() {
             run.batched(number, number + 1);
         }
         let mut held = run.transmits_under(1, 1, 1, (7, 0, 0));
-        if gives_up {
-            run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
-        }
+        gives_up(&mut run);
         let ahead = run.transmits_under(2, 1, 1, (8, 0, 0));
         if retries {
             run.retries(1, RetryReason::Error(ErrorCode::NOT_ENOUGH_REPLICAS));
@@ -37,9 +36,13 @@ fn nc_02_a_late_request_of_an_idempotent_producer_that_had_given_it_up() {
         run.ends_with(1, &["b", "a"]);
         of(Kind::Reorder, &run, &idempotent())
     };
-    assert_eq!(late(true, false), [(1, Some(Cause::LateRequestAppended), Answer::Yes)]);
-    assert_eq!(late(false, false), [(1, Some(Cause::Unknown), Answer::No)], "it waits for an answer still");
-    assert_eq!(late(false, true), [(1, Some(Cause::RetryOvertakenInFlight), Answer::No)]);
+    let waits = |_: &mut Run| {};
+    let fails = |run: &mut Run| assert!(run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT) > 0);
+    let ends = |run: &mut Run| assert!(run.abandoned(0, false) > 0);
+    assert_eq!(late(&fails, false), [(1, Some(Cause::LateRequestAppended), Answer::Yes)]);
+    assert_eq!(late(&ends, false), [(1, Some(Cause::LateRequestAppended), Answer::Yes)]);
+    assert_eq!(late(&waits, false), [(1, Some(Cause::Unknown), Answer::No)], "it waits for an answer still");
+    assert_eq!(late(&waits, true), [(1, Some(Cause::RetryOvertakenInFlight), Answer::No)]);
 }
 
 fn elsewhere() -> TopicPartition {
@@ -207,4 +210,112 @@ fn a_leader_that_takes_a_later_batch_first() {
     assert_eq!(judged(5, true), [(Some(Cause::LaterBatchTakenFirst), Answer::Yes)]);
     assert_eq!(judged(1, true), [(Some(Cause::LaterBatchTakenFirst), Answer::No)]);
     assert_eq!(judged(5, false), [(Some(Cause::SequenceReset), Answer::No)]);
+}
+
+/// What became of batch 1 before broker 2 led.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Batch1 {
+    CompactedBeforeCopied,
+    CompactedAfterCopied,
+    CopiedAndCompacted,
+    NotCompacted,
+}
+
+/// Broker 1 has batches 1 and 2 and answers for neither; broker 2, which has copied batch 2, refuses batch 1, and both come once more under a new epoch.
+fn copied_after_cleaning(batch_1: Batch1) -> Run {
+    let copies = |run: &mut Run, offset: i64| {
+        let (partition, role, leader_epoch) = (orders(), Role::Follower, LeaderEpoch(4));
+        let (base_offset, last_offset, crc) = (Offset(offset), Offset(offset), offset as u32);
+        let (producer_id, producer_epoch, base_sequence) = (7, ProducerEpoch(0), Sequence(offset as i32));
+        run.say(
+            NodeId::Broker(2),
+            Fact::Appended {
+                partition,
+                role,
+                base_offset,
+                last_offset,
+                leader_epoch,
+                producer_id,
+                producer_epoch,
+                base_sequence,
+                crc,
+            },
+        );
+    };
+    let mut run = Run::default();
+    run.elected(1, 4, &[1], true, 0);
+    for (number, value) in [(0, "a"), (1, "b")] {
+        run.sent_with_key(number, "k", value);
+        run.batched(number, number + 1);
+        let sent = run.transmits_under(number + 1, 1, 1, (7, 0, number as i32));
+        run.appends_under(sent, 1, 4, number as i64, (7, 0, number as i32));
+    }
+    if batch_1 == Batch1::CopiedAndCompacted {
+        copies(&mut run, 0);
+    }
+    if batch_1 == Batch1::CompactedAfterCopied {
+        copies(&mut run, 1);
+    }
+    if batch_1 != Batch1::NotCompacted {
+        run.cleaned(1, 2);
+    }
+    copies(&mut run, 1);
+    run.elected(2, 5, &[2], true, 2);
+    let error = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+    let refused = run.transmits_under(1, 2, 2, (7, 0, 0));
+    run.because(refused, NodeId::Broker(2), Fact::AppendRefused { partition: orders(), error });
+    run.retries(1, RetryReason::Error(error));
+    run.retries(2, RetryReason::RequestTimeout);
+    for (number, attempt) in [(0, 3), (1, 2)] {
+        let again = run.transmits_under(number + 1, attempt, 2, (7, 1, number as i32));
+        run.appends_under(again, 2, 5, number as i64 + 2, (7, 1, number as i32));
+        run.acked(number, number as i64 + 2, -1);
+    }
+    run.ends_with(2, &["-", "b", "a", "b"]);
+    run
+}
+
+#[test]
+fn a_batch_that_was_compacted_before_the_next_leader_copied_the_log() {
+    let judged = |in_flight: u32, batch_1: Batch1, kind: Kind| {
+        let idempotent = with_topic(acks(-1), |topic| topic.compacted = true);
+        let idempotent = with_producer(idempotent, |producer| {
+            (producer.idempotence, producer.max_in_flight) = (true, in_flight);
+        });
+        let found = of(kind, &copied_after_cleaning(batch_1), &idempotent);
+        found.into_iter().map(|(_, cause, answer)| (cause, answer)).collect::<Vec<_>>()
+    };
+    let named = Some(Cause::BatchCompactedBeforeCopied);
+    for kind in [Kind::Duplicate, Kind::Reorder] {
+        assert_eq!(judged(5, Batch1::CompactedBeforeCopied, kind), [(named, Answer::Yes)], "{kind:?}");
+        assert_eq!(judged(1, Batch1::CompactedBeforeCopied, kind), [(named, Answer::No)], "{kind:?}");
+    }
+    for other in [Batch1::CompactedAfterCopied, Batch1::CopiedAndCompacted, Batch1::NotCompacted] {
+        assert_eq!(judged(5, other, Kind::Duplicate), [(Some(Cause::SequenceReset), Answer::No)], "{other:?}");
+    }
+}
+
+/// Two batches leave once more, in one breath, and each is appended once more: one in the other's place is no second copy of its request.
+#[test]
+fn two_requests_that_leave_in_one_breath_are_told_apart() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2, 3], true, 0);
+    for (number, value) in [(0, "a"), (1, "b")] {
+        run.sent(number, value);
+        run.batched(number, number + 1);
+        let sent = run.transmits(number + 1, 1, 1);
+        run.appends(sent, 1, 4, number as i64);
+    }
+    for batch in [1, 2] {
+        run.retries(batch, RetryReason::Disconnected);
+    }
+    let again = [2, 1].map(|batch| run.at(5_000).transmits(batch, 2, 1));
+    for (sent, offset) in again.into_iter().zip(2..) {
+        run.appends(sent, 1, 4, offset);
+    }
+    run.acked(0, 3, -1);
+    run.acked(1, 2, -1);
+    run.ends_with(1, &["a", "b", "b", "a"]);
+    let found = of(Kind::ReplayReorder, &run, &with_producer(acks(-1), |producer| producer.idempotence = false));
+    assert_eq!(found, [(3, Some(Cause::ResentAfterLostResponse), Answer::Yes)]);
 }

@@ -33,12 +33,17 @@ fn first_log(values: &[&str]) -> Run {
 /// A consumer has read six records, of which three are lost, and does not see that others stand there.
 #[test]
 fn who_read_further_before_the_log_lost_its_end_has_not_read_the_new_records() {
-    let history = |reads_on: bool| {
+    let history = |reads_on: bool, is_late: bool| {
         let mut run = first_log(&["a", "b", "c", "d", "e", "f"]);
+        if is_late {
+            loses_its_end(&mut run, 3);
+        }
         for (offset, value) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {
             run.polled(offset, value);
         }
-        loses_its_end(&mut run, 3);
+        if !is_late {
+            loses_its_end(&mut run, 3);
+        }
         writes(&mut run, 2, 5, 3, &["x", "y", "z", "w"]);
         if reads_on {
             run.polled(6, "w");
@@ -46,8 +51,10 @@ fn who_read_further_before_the_log_lost_its_end_has_not_read_the_new_records() {
         run.ends_with(2, &["a", "b", "c", "x", "y", "z", "w"]);
         of(Kind::Unseen, &run, &group(|consumer| consumer.validates_position = false))
     };
-    assert_eq!(history(false), [], "they may only be late");
-    assert_eq!(history(true), [3, 4, 5].map(|offset| (offset, Some(Cause::TruncationUnnoticed), Answer::Yes)));
+    let unnoticed = [3, 4, 5].map(|offset| (offset, Some(Cause::TruncationUnnoticed), Answer::Yes));
+    assert_eq!(history(false, false), [], "they may only be late");
+    assert_eq!(history(true, false), unnoticed);
+    assert_eq!(history(true, true), unnoticed, "what it had fetched before was returned when there was another leader");
 }
 
 /// What c1 did with the old records, in one of these ways; some of it when the new ones are there.

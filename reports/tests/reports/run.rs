@@ -371,7 +371,7 @@ impl Run {
 
     pub fn repositioned(&mut self, from: i64, to: i64, reason: ResetReason) -> u64 {
         let (from, to) = (Offset(from), Offset(to));
-        self.say(C1, Fact::PositionReset { partition: orders(), from, to, reason })
+        self.say(C1, Fact::PositionReset { partition: orders(), from, to, reason, told_by: None })
     }
 
     /// The end: the log of this leader, from offset 0.

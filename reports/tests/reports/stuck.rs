@@ -225,6 +225,35 @@ fn a_member_of_a_share_group_that_was_not_told_what_it_has_reads_nothing_of_it()
     assert_eq!(judged(UNREAD, true, &again), [(cause, Answer::Yes)], "what it heard was another assignment");
 }
 
+/// A heartbeat is repeated, and the repeated one is answered with partition 1.
+#[test]
+fn a_repeated_heartbeat_takes_the_answer_that_tells_what_is_new() {
+    let judged = |repeats: &str, hears: bool| {
+        let mut run = written();
+        reconciled(&mut run, "m-1", 1, &[]);
+        let told = |run: &mut Run, generation: i32, partitions: &[i32]| {
+            let partitions = partitions.iter().map(|index| TopicPartition::of("orders", *index)).collect();
+            let (group, member) = (GROUP.to_owned(), "m-1".to_owned());
+            run.say(C1, Fact::PartitionsAssigned { group, member, generation, partitions });
+        };
+        told(&mut run, 1, &[]);
+        let what = format!("{repeats} request from c1 to broker 2");
+        run.say(C1, Fact::FaultBit { fault: 1, what });
+        reconciled(&mut run, "m-1", 2, &[1]);
+        if hears {
+            told(&mut run, 2, &[1]);
+        }
+        surveyed(&mut run, "m-1", &[1]);
+        stuck(&mut run, &group(|_| {}), "orders-1: no member of group billing reads it")
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    let heartbeat = "repeated ConsumerGroupHeartbeat";
+    assert_eq!(judged(heartbeat, false), [(Some(Cause::RepeatedRequestAnswered), Answer::Yes)]);
+    assert_eq!(judged("repeated OffsetCommit", false), unknown, "that tells nothing of assignments");
+    assert_eq!(judged("delayed ConsumerGroupHeartbeat", false), unknown, "its answer arrives");
+    assert_eq!(judged(heartbeat, true), unknown, "it has heard of it, and should read it");
+}
+
 #[test]
 fn a_consumer_that_lives_should_read() {
     let unknown = [(Some(Cause::Unknown), Answer::Unknown)];

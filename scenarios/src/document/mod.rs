@@ -58,7 +58,7 @@ pub struct Document {
     pub story: Option<Written<String>>,
     /// The seeds that are tests.
     pub seeds: Option<Written<Seeds>>,
-    /// Virtual time after which the run ends in any case; 10m if not given.
+    /// Virtual time after which the run ends if programs or faults are not through; 10m if not given.
     #[schemars(with = "Option<values::Time>")]
     pub time_limit: Option<Written<String>>,
     /// How long the cluster may take to come to rest after the last send and the last step; 2m if not given.

@@ -32,7 +32,8 @@ pub struct ClusterSpec {
     pub clients: Vec<ClientSpec>,
     /// What is done to the cluster.
     pub steps: Vec<Step>,
-    /// When the run ends at the latest, counted from the moment when the cluster is ready.
+    /// How long programs may go on and faults may come, counted from the moment when the cluster is ready. What is over by then has
+    /// [`ClusterSpec::settle_limit`] to come to rest.
     pub time_limit: Duration,
     /// How long after the last send, the last fault and the last healing the cluster may take to come to rest.
     pub settle_limit: Duration,

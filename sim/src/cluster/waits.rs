@@ -79,7 +79,7 @@ impl World {
 
     /// The same for people: with the messages that wait on connections, which alone keep nobody from rest.
     pub(crate) fn stuck(&self) -> Vec<String> {
-        let mut waits = self.pending();
+        let mut waits = self.pending_since(&self.ends_at_half_time);
         if let Some(image) = self.controller_image() {
             for (partition, state) in image.partitions.iter().filter(|(_, state)| !state.has_leader()) {
                 waits.extend(self.why_leaderless(partition, state, image));

@@ -493,6 +493,7 @@ impl ConsumerApp {
             }
             Completion::PartitionsRevoked(partitions) | Completion::PartitionsLost(partitions) => {
                 self.assignment.retain(|partition| !partitions.contains(partition));
+                self.commits.revoked(&partitions);
                 if let Some(store) = &mut self.store {
                     store.revoked(&partitions);
                 }

@@ -59,6 +59,11 @@ impl Commits {
         }
     }
 
+    /// `commitAsync()` without offsets commits what is assigned.
+    pub fn revoked(&mut self, partitions: &[TopicPartition]) {
+        self.positions.retain(|partition, _| !partitions.contains(partition));
+    }
+
     /// The next commit: of these offsets, or of what `poll()` has returned. Gives its number and the call.
     pub fn next(&mut self, offsets: Option<Offsets>) -> (u64, Call) {
         self.latest += 1;
@@ -102,5 +107,31 @@ impl Commits {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ackproof_core::types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_is_revoked_is_committed_no_more() {
+        let partition = |index| TopicPartition::of("orders", index);
+        let record = |index| ConsumerRecord {
+            partition: partition(index),
+            offset: Offset(4),
+            timestamp: Timestamp::NONE,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let mut commits = Commits::new(CommitMode::Async(OnCommitFailure::Repeat(Duration::from_millis(100))));
+        commits.polled(&[record(0), record(1)]);
+        commits.revoked(&[partition(1)]);
+        let (_, call) = commits.next(None);
+        let Call::Commit { offsets: Some(offsets), .. } = call else { panic!("it commits offsets: {call:?}") };
+        assert_eq!(offsets, [(partition(0), Offset(5))]);
     }
 }

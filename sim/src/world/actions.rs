@@ -217,7 +217,8 @@ impl World {
             Action::ClockJump(_, by) => {
                 for target in targets {
                     self.node_mut(*target).clock.jump(*by);
-                    self.hit(number, *target, "moved the clock of", cause, observer);
+                    let did = if *by < 0 { "moved back the clock of" } else { "moved ahead the clock of" };
+                    self.hit(number, *target, did, cause, observer);
                 }
             }
             Action::ClockDrift(_, ppm) => self.drift(number, targets, *ppm, cause, observer),

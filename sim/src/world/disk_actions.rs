@@ -53,7 +53,7 @@ impl World {
         }
         match effect {
             // Memory has changed already, and the process does not wait to say so.
-            Effect::Fact(_) | Effect::Complete(_) | Effect::Exit => false,
+            Effect::Fact(_) | Effect::Because(_) | Effect::Complete(_) | Effect::Exit => false,
             Effect::Connect { connection, .. }
             | Effect::Send { connection, .. }
             | Effect::Reply { connection, .. }
@@ -136,7 +136,7 @@ fn connection_of(effect: &Effect) -> Option<ConnectionId> {
         | Effect::Send { connection, .. }
         | Effect::Reply { connection, .. }
         | Effect::Close(connection) => Some(*connection),
-        Effect::Fact(_) | Effect::Complete(_) | Effect::Exit => None,
+        Effect::Fact(_) | Effect::Because(_) | Effect::Complete(_) | Effect::Exit => None,
     }
 }
 

@@ -98,7 +98,7 @@ pub struct World {
     pub(super) snapshots: BTreeMap<usize, Vec<SimDisk>>,
     pub(super) phase: Phase,
     /// Where the logs of the groups ended when half of the time to come to rest was over.
-    pub(super) ends_at_half_time: BTreeMap<TopicPartition, Offset>,
+    pub(crate) ends_at_half_time: BTreeMap<TopicPartition, Offset>,
     pub(super) outcome: Outcome,
     pub(super) admin: NodeIndex,
     /// Whether programs outside the world may still make calls.
@@ -421,6 +421,7 @@ impl World {
             return cause;
         };
         node.disk.begin(now);
+        effects.cause = cause;
         let local = node.clock.local(now);
         let mut ctx = Context::new(local, node.clock.wall(now), &mut node.rng, &mut node.disk, &mut effects);
         machine.handle(input, &mut ctx);
@@ -453,6 +454,7 @@ impl World {
     ) -> u64 {
         let Packaging { life, departs, cause } = how;
         match effect {
+            Effect::Because(cause) => return cause,
             Effect::Fact(fact) => {
                 let held_back = matches!(fact, Fact::MetadataHeldBack { .. });
                 let cause = self.emit(index, cause, fact, observer);

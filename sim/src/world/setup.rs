@@ -74,10 +74,8 @@ impl World {
                     self.phase = Phase::Settling { ready, since: self.now };
                 }
             }
+            // What was hurt last has as long to come to rest as what was hurt first.
             Phase::Settling { ready, since } => {
-                if self.is_over_time(ready, observer) {
-                    return;
-                }
                 if !self.is_idle() {
                     self.phase = Phase::Running { ready };
                 } else if self.is_at_rest(since) {

@@ -6,7 +6,7 @@ mod faults;
 mod network_faults;
 mod stuck;
 
-use ackproof_core::fact::Fact;
+use ackproof_core::fact::{Fact, Role};
 use ackproof_core::types::Duration;
 use ackproof_sim::{Outcome, World};
 use build::{Build, Facts};
@@ -59,4 +59,26 @@ fn a_burst_of_large_values_fills_batches_and_arrives() {
 fn a_world_without_clients_comes_to_rest() {
     let mut world: World = Build::new("3.9").records(0).world(1);
     assert_eq!(world.run(&mut Facts::default()), Outcome::Quiescent);
+}
+
+/// Five requests are under way on one connection, and each waits there until the one before is answered.
+#[test]
+fn a_request_that_waited_goes_back_to_its_own_transmission() {
+    let (_, facts) =
+        Build::new("3.9").producer("acks", "all").producer("batch.size", "0").records(50).every(Duration::ZERO).run(1);
+    let sequence = |at: usize| match &facts.events[at].fact {
+        Fact::BatchSent { base_sequence, .. } => Some(*base_sequence),
+        _ => None,
+    };
+    let causes = |at: usize| std::iter::successors(Some(at), |at| (facts.events[*at].cause as usize).checked_sub(1));
+    let mut appended = 0;
+    for (at, event) in facts.events.iter().enumerate() {
+        if let Fact::Appended { partition, role: Role::Leader, base_sequence, .. } = &event.fact
+            && *partition == build::partition()
+        {
+            assert_eq!(causes(at).find_map(sequence), Some(*base_sequence), "event {}", event.sequence);
+            appended += 1;
+        }
+    }
+    assert!(appended > 10, "{appended} batches");
 }

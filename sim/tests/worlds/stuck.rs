@@ -1,11 +1,14 @@
 //! What never comes to rest says who waits for whom, and what stands in between.
 
+use std::sync::Arc;
+
 use ackproof_core::fact::Fact;
-use ackproof_sim::Outcome;
+use ackproof_core::types::Duration;
 use ackproof_sim::faults::{Action, MessageFault, Selector, Step};
 use ackproof_sim::world::{Direction, Interference};
+use ackproof_sim::{Outcome, World};
 
-use crate::build::{Build, leader, partition, when_appended};
+use crate::build::{Build, Facts, leader, partition, when_appended};
 
 /// The fault never heals; one of the sentences says all of this.
 #[track_caller]
@@ -60,4 +63,19 @@ fn a_producer_behind_a_cut_has_not_finished() {
     let everybody = Selector::Any(vec![Selector::AllBrokers]);
     let cut = Action::Cut { from: Selector::AllClients, to: everybody, both_ways: true };
     check(cut, &["c1 is at offset", "under an unhealed cut: fault 1"]);
+}
+
+/// A broker is killed for good shortly before the end of the time that there is for faults; its successor is elected after that.
+#[test]
+fn what_was_hurt_last_has_its_time_to_come_to_rest() {
+    let outcome = |settle_limit: Duration| {
+        let kill = when_appended(49, Action::Kill(leader()));
+        let mut spec = Build::new("3.9").records(50).step(Step { delay: Duration::from_secs(1), ..kill }).spec(1);
+        (spec.time_limit, spec.settle_limit) = (Duration::from_secs(4), settle_limit);
+        let mut world = World::new(Arc::new(spec));
+        world.run(&mut Facts::default());
+        world.outcome()
+    };
+    assert_eq!(outcome(Duration::from_secs(60)), Outcome::Quiescent);
+    assert_eq!(outcome(Duration::from_secs(2)), Outcome::TimeLimit);
 }

@@ -297,7 +297,7 @@ impl ConsumerCoordinator {
                         metadata.saw_epoch(partition, epoch);
                     }
                     let (partition, reason) = (partition.clone(), ResetReason::Committed);
-                    ctx.fact(Fact::PositionReset { partition, from, to: *offset, reason });
+                    ctx.fact(Fact::PositionReset { partition, from, to: *offset, reason, told_by: None });
                 }
                 Some(_) | None => state.state = FetchState::AwaitReset(ResetReason::NoPosition),
             }

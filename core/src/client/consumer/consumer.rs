@@ -190,7 +190,8 @@ impl Consumer {
         self.buffered.retain(|fetch| fetch.partition != *partition);
         self.failure.take_if(|(failed, _)| failed == partition);
         let reason = ResetReason::Seek;
-        ctx.fact(Fact::PositionReset { partition: partition.clone(), from, to: offset, reason });
+        let partition = partition.clone();
+        ctx.fact(Fact::PositionReset { partition, from, to: offset, reason, told_by: None });
     }
 
     fn pause(&mut self, partitions: Vec<TopicPartition>, ctx: &mut Context<'_>) {

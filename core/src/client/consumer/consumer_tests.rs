@@ -169,6 +169,13 @@ fn without_a_position_the_reset_policy_says_where_to_look() {
         answer_look_up(&mut cluster, ErrorCode::NONE, 42);
         assert_eq!(asked(&cluster), ["broker 1: Fetch 0 from 42"]);
         assert_eq!(resets(&cluster), [(-1, 42, ResetReason::NoPosition)]);
+        let leader = Some(NodeId::Broker(1));
+        assert!(
+            cluster
+                .facts()
+                .iter()
+                .any(|fact| matches!(fact, Fact::PositionReset { told_by, .. } if *told_by == leader))
+        );
     }
 }
 

@@ -224,7 +224,8 @@ impl Consumer {
                 let from = std::mem::replace(&mut state.position, Offset(data.offset));
                 state.state = FetchState::Fetching;
                 state.offset_epoch = None;
-                ctx.fact(Fact::PositionReset { partition, from, to: Offset(data.offset), reason });
+                let (to, told_by) = (Offset(data.offset), Some(request.node));
+                ctx.fact(Fact::PositionReset { partition, from, to, reason, told_by });
             }
         }
     }
@@ -258,7 +259,8 @@ impl Consumer {
                     // The log was cut below the position: the consumer goes on from the cut.
                     let from = std::mem::replace(&mut state.position, end);
                     state.offset_epoch = Some(LeaderEpoch(data.leader_epoch));
-                    ctx.fact(Fact::PositionReset { partition, from, to: end, reason: ResetReason::Truncation });
+                    let (reason, told_by) = (ResetReason::Truncation, Some(request.node));
+                    ctx.fact(Fact::PositionReset { partition, from, to: end, reason, told_by });
                 }
             }
         }

@@ -106,7 +106,9 @@ impl Cluster {
                 self.transcript.push(format!("{id}: exits"));
                 self.nodes.get_mut(&id).expect("a broker").alive = false;
             }
-            Effect::Reply { .. } | Effect::Complete(_) => panic!("replicas do not answer themselves"),
+            Effect::Reply { .. } | Effect::Complete(_) | Effect::Because(_) => {
+                panic!("replicas do not answer themselves")
+            }
         }
     }
 
