@@ -39,6 +39,7 @@ impl Contract {
                 Cause::PositionReset
                 | Cause::TruncationUnnoticed
                 | Cause::BufferedWithoutEpoch
+                | Cause::PositionWithoutEpoch
                 | Cause::WrittenTwiceInOneEpoch
                 | Cause::EpochsLostWithPower,
             ) => self.permits_reading(anomaly),

@@ -21,6 +21,9 @@ impl Contract {
             {
                 Permitted::yes("a consumer before 2.3 knows its position by the offset alone (KIP-320)")
             }
+            (_, Some(Cause::PositionWithoutEpoch)) => Permitted::yes(
+                "a position that was set and not reached by reading has no epoch, and is not validated when the leader changes",
+            ),
             (_, Some(Cause::BufferedWithoutEpoch)) => Permitted::yes(
                 "a position that was set and not reached by reading has no epoch, and is not validated when the leader changes; what had been fetched from there is not fetched again",
             ),

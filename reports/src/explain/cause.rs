@@ -156,6 +156,8 @@ causes! {
         "the log was cut and written anew below what had been told or read";
     TruncationUnnoticed = "truncation-unnoticed",
         "the log was cut below the consumer's position and had grown beyond it again before the consumer asked";
+    PositionWithoutEpoch = "position-without-epoch",
+        "the consumer's position had been set, not reached by reading, and has no epoch that would show that the log is another one";
     BufferedWithoutEpoch = "buffered-without-epoch",
         "the consumer had fetched older records where its position had been set, with no epoch to compare, and got them when others stood there";
     CorruptRecord = "corrupt-record",

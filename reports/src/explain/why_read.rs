@@ -76,6 +76,8 @@ pub(super) fn unnoticed(
         Cause::EpochsLostWithPower
     } else if reads.iter().any(|read| was_buffered(lineage, partition, *read, cut)) {
         Cause::BufferedWithoutEpoch
+    } else if reads.iter().any(|read| *read < cut && stood_without_epoch(lineage, partition, (*read, cut))) {
+        Cause::PositionWithoutEpoch
     } else {
         Cause::TruncationUnnoticed
     };
@@ -92,9 +94,23 @@ fn may_have_forgotten_epochs(lineage: &Lineage<'_>, structure: &[At], append: At
 /// Whether a consumer had its position from before a leader without the record, and had been given nothing there by then: a position that was
 /// set has no epoch, so it is not validated when the leader changes, and what was fetched from there is given to the program as it is.
 fn was_buffered(lineage: &Lineage<'_>, partition: &TopicPartition, read: At, cut: At) -> bool {
+    cut < read && has_no_epoch_at(lineage, partition, (read, read), cut)
+}
+
+/// Whether a consumer that had read there was sent on after that and before a leader without the record, and had been given nothing by then.
+fn stood_without_epoch(lineage: &Lineage<'_>, partition: &TopicPartition, (read, cut): (At, At)) -> bool {
+    has_no_epoch_at(lineage, partition, (read, cut), cut)
+        && lineage.events[read..cut].iter().any(|event| {
+            event.node == lineage.events[read].node
+                && matches!(&event.fact, Fact::PositionReset { partition: of, .. } if of == partition)
+        })
+}
+
+/// Whether the last position that a reader was set to before a moment lies before a cut, has no epoch, and led to nothing by then.
+fn has_no_epoch_at(lineage: &Lineage<'_>, partition: &TopicPartition, (read, before): (At, At), cut: At) -> bool {
     let NodeId::Client(client) = lineage.events[read].node else { return false };
     let resets = lineage.resets.get(&(client, partition)).into_iter().flatten().copied();
-    let Some(reset) = resets.filter(|reset| *reset < read).max().filter(|reset| *reset < cut && cut < read) else {
+    let Some(reset) = resets.filter(|reset| *reset < before).max().filter(|reset| *reset < cut) else {
         return false;
     };
     let has_no_epoch = match &lineage.events[reset].fact {

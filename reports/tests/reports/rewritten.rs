@@ -91,6 +91,44 @@ fn what_was_fetched_where_a_position_had_been_set_is_given_when_others_stand_the
     assert_eq!(history(ResetReason::NoPosition, true, 0), unnoticed, "the log had been cut by then");
 }
 
+/// c1 has read a and o and is sent on to offset 5; broker 2, which never had them, writes b to g.
+#[test]
+fn who_was_sent_on_before_the_log_lost_its_end_does_not_see_it() {
+    let history = |reason: Option<ResetReason>, reads_there: bool| {
+        let mut run = first_log(&["a", "o", "p", "q", "r", "s"]);
+        assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+        for (offset, value) in (0..).zip(["a", "o"]) {
+            run.polled(offset, value);
+            processed(&mut run, C1, offset);
+        }
+        if let Some(reason) = reason {
+            run.repositioned(2, 5, reason);
+        }
+        if reads_there {
+            run.polled(5, "s");
+            processed(&mut run, C1, 5);
+        }
+        loses_its_end(&mut run, 0);
+        writes(&mut run, 2, 5, 0, &["b", "c", "d", "e", "f", "g", "h"]);
+        run.polled(6, "h");
+        processed(&mut run, C1, 6);
+        committed(&mut run, 7);
+        run.ends_with(2, &["b", "c", "d", "e", "f", "g", "h"]);
+        let found = of(Kind::LostDelivery, &run, &group(|consumer| consumer.validates_position = true));
+        found
+            .into_iter()
+            .filter(|(offset, ..)| *offset < 2)
+            .map(|(_, cause, answer)| (cause, answer))
+            .collect::<Vec<_>>()
+    };
+    let unnoticed = [(Some(Cause::TruncationUnnoticed), Answer::No); 2];
+    let permitted = [(Some(Cause::PositionWithoutEpoch), Answer::Yes); 2];
+    assert_eq!(history(Some(ResetReason::OutOfRange), false), permitted);
+    assert_eq!(history(Some(ResetReason::OutOfRange), true), unnoticed, "it has the epoch of what it was given");
+    assert_eq!(history(Some(ResetReason::Committed), false), unnoticed, "a committed position has an epoch");
+    assert_eq!(history(None, false), unnoticed, "it has the epoch of what it was given");
+}
+
 /// What c1 did with the old records, in one of these ways; some of it when the new ones are there.
 #[derive(Clone, Copy, Debug)]
 enum Old {
