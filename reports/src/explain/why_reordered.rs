@@ -108,8 +108,8 @@ fn cause(
     if kind == Kind::ReplayReorder && lineage.identity(late).is_some() {
         return Cause::DuplicateNotRecognised;
     }
-    // Nobody sent it again, and yet it is there once more.
-    if kind == Kind::ReplayReorder && from.certain && lineage.was_appended(partition, from, late) {
+    // Nobody sent it again, and yet it is there once more; of the first copy nothing may be left.
+    if from.certain && lineage.was_appended(partition, from, late) {
         return Cause::RequestDeliveredTwice;
     }
     // The client had sent the batch again before this, older, transmission was appended.

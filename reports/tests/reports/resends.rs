@@ -319,3 +319,29 @@ fn two_requests_that_leave_in_one_breath_are_told_apart() {
     let found = of(Kind::ReplayReorder, &run, &with_producer(acks(-1), |producer| producer.idempotence = false));
     assert_eq!(found, [(3, Some(Cause::ResentAfterLostResponse), Answer::Yes)]);
 }
+
+/// Batch 1 is repeated on its way, and its first copy is deleted: what came once more is out of order.
+#[test]
+fn a_repeated_request_of_which_the_first_copy_is_gone() {
+    let judged = |repeats: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let first = run.transmits(1, 1, 1);
+        if repeats {
+            run.appends(first, 1, 4, 0);
+        }
+        let second = run.transmits(2, 1, 1);
+        run.appends(second, 1, 4, 1);
+        run.appends(first, 1, 4, 2);
+        run.acked(0, 0, 1);
+        run.acked(1, 1, 1);
+        run.ends_from(Some(1), 1, &["b", "a"]);
+        of(Kind::Reorder, &run, &with_producer(acks(1), |producer| producer.max_in_flight = 1))
+    };
+    assert_eq!(judged(true), [(2, Some(Cause::RequestDeliveredTwice), Answer::Yes)]);
+    assert_eq!(judged(false), [(2, Some(Cause::Unknown), Answer::No)]);
+}
