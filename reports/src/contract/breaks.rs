@@ -71,6 +71,15 @@ impl Contract {
                 "before 2.8 a broker goes on appending behind what a failed write has left: KAFKA-10778",
             );
         }
+        // Not a decision of the controller: those are synced before anybody hears of them.
+        if broken.invariant == Invariant::MonotonicEpochs
+            && after.led_on_after_loss
+            && broken.what.contains("appended a batch")
+        {
+            return Permitted::yes(
+                "a leader that is back before it is missed keeps its epoch, and what it writes anew looks newer than what the others have there",
+            );
+        }
         if after.harmed_disks >= copies {
             return Permitted::yes("a disk lost what had been synced, which Kafka takes to be impossible");
         }

@@ -235,6 +235,9 @@ pub struct Circumstances {
     /// Whether the next process of a broker got the place in the ISR that the leader had asked for the one before.
     #[serde(default)]
     pub replaced_in_isr: bool,
+    /// Whether a leader that had lost its end with its power had led on in the epoch in which it had written that.
+    #[serde(default)]
+    pub led_on_after_loss: bool,
     /// Whether a member of the ISR other than the leader had everything committed, its machine no loss behind it, and the leader's
     /// epochs showed that the leader had not.
     #[serde(default)]
@@ -288,6 +291,7 @@ impl Invariants {
             dropped_proposal: leader.is_some_and(|leads| leads.forgot),
             committed_after_drop: partition.is_some_and(|partition| partition.committed_after_drop),
             replaced_in_isr: partition.is_some_and(|partition| !partition.replaced_in_isr.is_empty()),
+            led_on_after_loss: partition.is_some_and(|partition| partition.led_on_after_loss),
             intact_in_sync: partition.is_some_and(|partition| self.view.has_intact_follower(partition)),
             power_losses: count(ordeal.lossy.iter().filter(|broker| concerns(**broker)).count()),
             harmed_disks: count(ordeal.harmed.iter().filter(harms).count()),

@@ -151,6 +151,8 @@ impl ReplicaLog {
     /// The epoch of its last batch, or -1.
     pub(super) fn last_epoch(&self, committed: &Committed) -> i32 {
         match self.tail.back() {
+            // Everything was deleted or cut.
+            _ if self.start >= self.end => -1,
             Some(batch) => batch.epoch,
             None if self.absorbed.is_some() => self.absorbed.unwrap_or(-1),
             // Where nothing is promised it may have had other records.

@@ -93,6 +93,8 @@ pub(super) struct PartitionView {
     pub(super) overruled: Option<Batch>,
     /// Whether a leader that had dropped a proposal went on to commit: it may not have waited for whom the controller let in.
     pub(super) committed_after_drop: bool,
+    /// Whether a leader that had lost its end with its power led on in the epoch in which it had written that.
+    pub(super) led_on_after_loss: bool,
     /// Brokers for whose place in the ISR the leader has asked, and whose processes have been replaced since.
     replaced: BTreeSet<i32>,
     /// Those of them that got it, and have not been seen with what was committed.
@@ -119,6 +121,7 @@ impl PartitionView {
             leaders: BTreeMap::new(),
             overruled: None,
             committed_after_drop: false,
+            led_on_after_loss: false,
             replaced: BTreeSet::new(),
             replaced_in_isr: BTreeSet::new(),
         }
@@ -448,10 +451,13 @@ impl ClusterView {
             Fact::BecameLeader { partition, leader_epoch, isr, log_end } => {
                 let index = self.partition(partition);
                 self.end_at(index, broker, log_end.0);
+                let is_lossy = self.ordeal.lossy.contains(&broker);
                 let partition = &mut self.partitions[index];
                 partition.leaders.entry(leader_epoch.0).or_insert(broker);
                 let replica = partition.replica_mut(broker);
                 let before = std::mem::replace(&mut replica.epoch, leader_epoch.0);
+                partition.led_on_after_loss |= before == leader_epoch.0 && is_lossy;
+                let replica = partition.replica_mut(broker);
                 let (epoch, epoch_start) = (leader_epoch.0, log_end.0);
                 let forgot = replica.left_behind.take() == Some(epoch);
                 replica.leads = Some(Leadership {

@@ -316,3 +316,50 @@ fn of_two_records_of_one_epoch_nobody_can_tell_which_was_first() {
     assert_eq!(judged(4), Answer::Yes);
     assert_eq!(judged(5), Answer::No, "the epochs tell");
 }
+
+/// Broker 1 leads from epoch 3 to 4, loses what it wrote in both, leads on in epoch 4 (or is elected anew), and writes there; then it copies from
+/// broker 2 what that had of epoch 3.
+#[test]
+fn who_leads_on_in_its_epoch_after_a_loss_has_newer_epochs_before_older_ones() {
+    let judged = |loses: bool| {
+        let mut run = Run::default();
+        run.elected(1, 3, &[1, 2], true, 0);
+        run.follows(2, 3, 1, 0);
+        for offset in 0..2 {
+            run.written(1, 3, offset, &[2]);
+        }
+        run.elected(1, 4, &[1, 2], true, 2);
+        run.written(1, 4, 2, &[2]);
+        if loses {
+            run.lost_power(1);
+            run.loaded(1, 0);
+            let (leader_epoch, isr, log_end) = (LeaderEpoch(4), vec![1, 2], Offset(0));
+            run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
+        } else {
+            run.truncated(1, 3, 0, TruncationReason::Diverged);
+        }
+        run.appends(0, 1, 4, 0);
+        run.elected(2, 5, &[2], true, 3);
+        run.follows(1, 5, 2, 1);
+        run.copies(1, 3, 1);
+        first(&run, Invariant::MonotonicEpochs).map(|found| found.permitted.answer)
+    };
+    assert_eq!(judged(true), Some(Answer::Yes));
+    assert_eq!(judged(false), Some(Answer::No), "it had lost nothing with its power");
+}
+
+/// Whatever was there before is deleted: what comes next is the first batch of its log.
+#[test]
+fn a_log_that_was_deleted_to_its_end_has_no_last_epoch() {
+    let judged = |deletes: bool| {
+        let mut run = Run::started();
+        run.written(1, 4, 0, &[2]);
+        if deletes {
+            run.deletes(2, 1, LogStartReason::RetentionMs);
+        }
+        run.copies(2, 3, 1);
+        first(&run, Invariant::MonotonicEpochs).map(|found| found.permitted.answer)
+    };
+    assert_eq!(judged(true), None);
+    assert_eq!(judged(false), Some(Answer::No));
+}
