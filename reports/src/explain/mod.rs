@@ -225,7 +225,12 @@ fn shifted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let structure = &lineage.partitions.get(&partition)?.structure;
     let unclean = |at: &At| matches!(lineage.events[*at].fact, Fact::LeaderElected { clean: false, .. });
     let elected = structure.iter().copied().find(|at| (first..last).contains(at) && unclean(at))?;
-    Some(Tale::new(Cause::UncleanElection, [first, elected, last].map(|at| steps::step(lineage, at)).into()))
+    let is_last_known = match lineage.events[elected].fact {
+        Fact::LeaderElected { leader, .. } => why_lost::is_last_known(lineage, &partition, leader, elected),
+        _ => false,
+    };
+    let cause = if is_last_known { Cause::LastKnownLeaderElected } else { Cause::UncleanElection };
+    Some(Tale::new(cause, [first, elected, last].map(|at| steps::step(lineage, at)).into()))
 }
 
 fn overwritten(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {

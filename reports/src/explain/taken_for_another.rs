@@ -28,15 +28,17 @@ fn of_attempt(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartitio
     let (told, own_name) = (line.told?, line.batch?);
     let own = lineage.batches.get(&own_name)?;
     let Fact::RecordAcknowledged { .. } = &lineage.events[told].fact else { return None };
+    // What the application sends again may go to another partition.
+    let goes_here =
+        |at: At| matches!(&lineage.events[at].fact, Fact::BatchSent { partition: to, .. } if to == partition);
     let recognised = |sent: At| Some((sent, lineage.recognised(sent, told).last().copied()?));
-    let (sent, recognised) = own.sent.iter().rev().filter(|sent| **sent < told).find_map(|sent| recognised(*sent))?;
+    let (sent, recognised) =
+        own.sent.iter().rev().filter(|sent| **sent < told && goes_here(**sent)).find_map(|sent| recognised(*sent))?;
     let Fact::DuplicateDetected { base_offset, .. } = &lineage.events[recognised].fact else { return None };
     let appends = lineage.leader_appends(partition, base_offset.0);
     let append =
         appends.into_iter().rev().find(|at| *at < recognised && lineage.identity(*at) == lineage.identity(sent))?;
     // Sent under this sequence before: by another batch, and if by this one too, that other one was written.
-    let goes_here =
-        |at: At| matches!(&lineage.events[at].fact, Fact::BatchSent { partition: to, .. } if to == partition);
     let under = |at: &At| *at < append && goes_here(*at) && lineage.identity(*at) == lineage.identity(sent);
     let of_client = lineage.batches.iter().filter(|(name, _)| name.client == record.client);
     let candidates: Vec<(BatchName, At)> =

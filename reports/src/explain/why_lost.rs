@@ -379,8 +379,13 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
 /// that same decision.
 fn was_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> bool {
     let NodeId::Broker(elected) = lineage.events[decision.became].node else { return false };
+    is_last_known(lineage, partition, elected, decision.place)
+}
+
+/// Whether the controller elected, at a moment, the one whom it remembered.
+pub(super) fn is_last_known(lineage: &Lineage<'_>, partition: &TopicPartition, elected: i32, place: At) -> bool {
     let remembers = |fact: &Fact| matches!(fact, Fact::EligibleLeadersChanged { .. });
-    let remembered = lineage.last_change(partition, decision.place, remembers);
+    let remembered = lineage.last_change(partition, place, remembers);
     remembered.is_some_and(|at| match &lineage.events[at].fact {
         Fact::EligibleLeadersChanged { last_known_elr, .. } => *last_known_elr == [elected],
         _ => false,
