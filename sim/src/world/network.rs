@@ -12,7 +12,7 @@
 //! * A connection can go silent: neither end is told, nothing arrives any more (a firewall forgot the flow).
 //! * A message rule can delay, hold, swallow, repeat or corrupt a class of messages (see [`MessageRule`]).
 //!
-//! Not modelled: congestion, window sizes, back-pressure of a slow reader, the kernel giving up after its last
+//! Not modelled: that what waits behind a cut is gone with the power of the machine that sent it (it comes when the link has healed); congestion, window sizes, back-pressure of a slow reader, the kernel giving up after its last
 //! retransmission (Kafka's own timeouts come first).
 
 use std::collections::{BTreeMap, VecDeque};
