@@ -857,6 +857,34 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
     check(&twice(0), &of(false), lost, cause, &[], Answer::Yes);
     check(&twice(1), &of(false), lost, cause, &[], Answer::Yes);
 
+    // What it was sent again as goes to another partition, and is recognised there.
+    let mut run = two_batches();
+    let first = run.transmits_under(1, 1, 1, (7, 0, 0));
+    run.appends_under(first, 1, 4, 0, (7, 0, 0));
+    run.acked(0, 0, -1);
+    run.failed(1, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+    run.resent(2, 1, "b");
+    let (elsewhere, producer_epoch, base_sequence) = (TopicPartition::of("orders", 1), ProducerEpoch(0), Sequence(0));
+    run.say(P1, Fact::RecordBatched { record: p1(2), partition: elsewhere.clone(), batch: 9 });
+    for attempt in 1..=2 {
+        let (partition, producer_id) = (elsewhere.clone(), 7);
+        let sent =
+            Fact::BatchSent { batch: 9, partition, attempt, producer_id, producer_epoch, base_sequence, broker: 1 };
+        let sent = run.say(P1, sent);
+        if attempt == 2 {
+            let (partition, base_offset) = (elsewhere.clone(), Offset(0));
+            let found = Fact::DuplicateDetected { partition, base_offset, producer_id, producer_epoch, base_sequence };
+            run.because(sent, NodeId::Broker(1), found);
+        }
+    }
+    run.say(P1, Fact::RecordAcknowledged { record: p1(2), partition: elsewhere, offset: Offset(0), acks: -1 });
+    run.elected(2, 5, &[2, 3], true, 0);
+    run.appends(0, 2, 5, 0);
+    run.polled(0, "b");
+    run.ends_with(2, &["b"]);
+    let (judgement, _) = run.explain(&of(false));
+    assert!(judgement.anomalies.iter().all(|anomaly| anomaly.cause != Some(cause)), "{:?}", judgement.anomalies);
+
     // Its own first transmission is what the leader recognises, also where a batch of another partition left under the same sequence, and the
     // request had waited in its connection.
     for waited in [false, true] {

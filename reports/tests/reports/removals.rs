@@ -526,14 +526,20 @@ fn who_leads_without_what_was_deleted_where_it_stood_has_lost_nothing() {
     assert_eq!(judged(1, None), first_is_lost);
 }
 
-/// Record a is read at offset 0 and never acknowledged there; another leader, elected uncleanly or not, writes record b at that offset.
+/// Record a is read at offset 0 and never acknowledged there; another leader, elected uncleanly or not, or as the one whom the controller
+/// remembered, writes record b at that offset.
 #[test]
 fn what_was_read_before_an_unclean_election_may_stand_elsewhere_after_it() {
-    let judged = |clean: bool| {
+    let judged = |clean: bool, remembered: Option<i32>, unclean_allowed: bool| {
         let mut run = Run::default();
         run.elected(1, 4, &[1, 2], true, 0);
         run.sent_and_appended(0, "a", 1, 4, 0);
         run.polled(0, "a");
+        if let Some(broker) = remembered {
+            let (elr, last_known_elr) = (Vec::new(), vec![broker]);
+            let fact = Fact::EligibleLeadersChanged { partition: orders(), elr, last_known_elr };
+            run.say(crate::run::CONTROLLER, fact);
+        }
         run.elected(2, 5, &[2], clean, 0);
         run.sent_and_appended(1, "b", 2, 5, 0);
         run.acked(1, 0, -1);
@@ -541,12 +547,15 @@ fn what_was_read_before_an_unclean_election_may_stand_elsewhere_after_it() {
         run.appends(again, 2, 5, 1);
         run.acked(0, 1, -1);
         run.ends_with(2, &["b", "a"]);
-        let contract = with_topic(acks(-1), |topic| topic.unclean_leader_election = true);
+        let contract = with_topic(acks(-1), |topic| topic.unclean_leader_election = unclean_allowed);
         let (judgement, _) = run.explain(&contract);
         judgement.of_kind(Kind::InconsistentOffsets).map(|found| (found.cause, found.permitted.answer)).next()
     };
-    assert_eq!(judged(false), Some((Some(Cause::UncleanElection), Answer::Yes)));
-    assert_ne!(judged(true).and_then(|(cause, _)| cause), Some(Cause::UncleanElection));
+    let unclean = |answer| Some((Some(Cause::UncleanElection), answer));
+    assert_eq!(judged(false, None, true), unclean(Answer::Yes));
+    assert_ne!(judged(true, None, true).and_then(|(cause, _)| cause), Some(Cause::UncleanElection));
+    assert_eq!(judged(false, Some(2), false), Some((Some(Cause::LastKnownLeaderElected), Answer::Yes)));
+    assert_eq!(judged(false, Some(1), false), unclean(Answer::No), "the controller remembers another one");
 }
 
 /// A record of producer 7 is at offset 0.
