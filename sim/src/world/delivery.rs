@@ -108,6 +108,10 @@ impl World {
         let blocked = unread || self.network.is_cut(sender, receiver) || !self.node(receiver).has_power();
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let lane = connection.lane(from);
+        if packet.life != KERNEL && (lane.broken || (lane.orphaned && blocked && !unread)) {
+            lane.broken = true;
+            return;
+        }
         if blocked || !lane.waiting.is_empty() {
             lane.waiting.push_back((now, packet));
             return;
@@ -462,6 +466,12 @@ impl World {
     /// is heard once it is back.
     pub(super) fn forget_connections(&mut self, node: NodeIndex) {
         for connection in self.network.connections.values_mut() {
+            for from in [End::Client, End::Server] {
+                let unread = from == End::Client && connection.unaccepted;
+                if connection.node(from) == node && !unread {
+                    connection.lane(from).lose_sender();
+                }
+            }
             if connection.client.0 == node {
                 connection.client_open = false;
             }

@@ -7,12 +7,12 @@
 //!   and comes with the first retransmission after the link has healed. A machine without power is a link cut.
 //! * The bandwidth of a link is shared by everything that travels on it in this direction, in order.
 //! * A killed process resets its connections: the other end learns it one latency later. A machine that lost power
-//!   says nothing; when it is up again it resets connections that it no longer knows.
+//!   says nothing, and what waited for a link with it is gone; when it is up again it resets connections that it no longer knows.
 //! * A reset reaches each end after the latency of the direction to it; what is under way by then is lost.
 //! * A connection can go silent: neither end is told, nothing arrives any more (a firewall forgot the flow).
 //! * A message rule can delay, hold, swallow, repeat or corrupt a class of messages (see [`MessageRule`]).
 //!
-//! Not modelled: that what waits behind a cut is gone with the power of the machine that sent it (it comes when the link has healed); congestion, window sizes, back-pressure of a slow reader, the kernel giving up after its last
+//! Not modelled: congestion, window sizes, back-pressure of a slow reader, the kernel giving up after its last
 //! retransmission (Kafka's own timeouts come first).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -81,6 +81,21 @@ pub struct Lane {
     pub held_by: Option<usize>,
     /// A step swallowed a message, or the whole direction: what follows vanishes too, since TCP has no holes.
     pub silenced_by: Option<usize>,
+    /// The machine that sent has lost its power: what does not get through now is not sent again, and neither is what follows.
+    pub orphaned: bool,
+    /// Something of it did not get through: what follows vanishes too.
+    pub broken: bool,
+}
+
+impl Lane {
+    /// The machine that sent has lost its power. What a rule holds back has left it.
+    pub fn lose_sender(&mut self) {
+        self.orphaned = true;
+        if self.held_by.is_none() && !self.waiting.is_empty() {
+            self.waiting.clear();
+            self.broken = true;
+        }
+    }
 }
 
 /// A connection as the world knows it.

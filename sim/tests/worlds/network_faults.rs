@@ -4,7 +4,7 @@ use ackproof_core::fact::Fact;
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, NodeId};
 use ackproof_sim::faults::{Action, LinkChange, MessageFault, Selector, Step};
-use ackproof_sim::world::{Corruption, Direction, Interference};
+use ackproof_sim::world::{Corruption, Direction, Interference, Keep};
 
 use crate::build::{Build, Facts, leader, when_appended};
 use crate::faults::{check_harmless, lasting, messages, safe};
@@ -138,4 +138,18 @@ fn racks_are_cut_and_lose_power_together() {
         .map(|event| event.node)
         .collect();
     assert_eq!(dark, [NodeId::Broker(2), NodeId::Broker(3)]);
+}
+
+/// A client says that everything is sent, and a cut keeps it from the brokers. Its process dies, or its machine loses power, before the cut heals.
+#[test]
+fn what_waits_behind_a_cut_goes_with_the_machine_that_sent_it() {
+    let arrived = |death: Action| {
+        let cut = Action::Cut { from: Selector::AllClients, to: everybody(), both_ways: true };
+        let death = Step { delay: Duration::from_millis(500), ..when_appended(20, death) };
+        let build = Build::new("3.9").producer("acks", "0").producer("enable.idempotence", "false");
+        build.step(lasting(3, when_appended(20, cut))).step(lasting(5, death)).run(1).1.surveyed()
+    };
+    let producer = || Selector::Client("p1".to_owned());
+    let (killed, dark) = (arrived(Action::Kill(producer())), arrived(Action::PowerLoss(producer(), Keep::Everything)));
+    assert!(killed > dark + 20, "{killed} arrive of a process that was killed, {dark} of a machine without power");
 }
