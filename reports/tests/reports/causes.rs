@@ -856,8 +856,12 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
     };
     check(&twice(0), &of(false), lost, cause, &[], Answer::Yes);
     check(&twice(1), &of(false), lost, cause, &[], Answer::Yes);
+}
 
-    // What it was sent again as goes to another partition, and is recognised there.
+/// What the application sends again goes to another partition, and is recognised there.
+#[test]
+fn cr_03_an_attempt_in_another_partition_is_not_taken_for_another() {
+    let cause = Cause::AcknowledgedForAnother;
     let mut run = two_batches();
     let first = run.transmits_under(1, 1, 1, (7, 0, 0));
     run.appends_under(first, 1, 4, 0, (7, 0, 0));
@@ -882,11 +886,15 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
     run.appends(0, 2, 5, 0);
     run.polled(0, "b");
     run.ends_with(2, &["b"]);
-    let (judgement, _) = run.explain(&of(false));
+    let (judgement, _) =
+        run.explain(&with_producer(acks(-1), |producer| (producer.idempotence, producer.bumps_epoch) = (true, false)));
     assert!(judgement.anomalies.iter().all(|anomaly| anomaly.cause != Some(cause)), "{:?}", judgement.anomalies);
+}
 
-    // Its own first transmission is what the leader recognises, also where a batch of another partition left under the same sequence, and the
-    // request had waited in its connection.
+/// Its own first transmission is what the leader recognises, also where a batch of another partition left under the same sequence, and the request
+/// had waited in its connection.
+#[test]
+fn cr_03_its_own_first_transmission_is_recognised() {
     for waited in [false, true] {
         let mut run = Run::default();
         run.elected(1, 4, &[1, 2, 3], true, 0);
@@ -917,7 +925,8 @@ fn cr_03_acknowledged_for_a_batch_that_was_given_up() {
         run.acked(0, 0, -1);
         run.elected(2, 5, &[2, 3], true, 0);
         run.ends_with(2, &[]);
-        check(&run, &of(false), lost, Cause::AcknowledgedBeforeReplicated, &[], Answer::No);
+        let contract = with_producer(acks(-1), |producer| (producer.idempotence, producer.bumps_epoch) = (true, false));
+        check(&run, &contract, Kind::LostWrite, Cause::AcknowledgedBeforeReplicated, &[], Answer::No);
     }
 }
 
