@@ -442,10 +442,12 @@ impl Contract {
 
     fn permits_duplicate(&self, anomaly: &Anomaly) -> Permitted {
         let resend = Permitted::yes("what the application sends again is a new record: no setting recognises it");
-        if let Some(permitted) = anomaly.cause.and_then(|cause| self.permits_forgetting(cause)) {
+        let producer = anomaly.record.and_then(|record| self.producer(record.client));
+        let forgotten = producer.and(anomaly.cause).and_then(|cause| self.permits_forgetting(cause));
+        if let Some(permitted) = forgotten {
             return permitted;
         }
-        match (anomaly.cause, anomaly.record.and_then(|record| self.producer(record.client))) {
+        match (anomaly.cause, producer) {
             (Some(Cause::ResentByApplication), _) => resend,
             (_, None) => Permitted::unknown("it depends on the producer's configuration, which is not known"),
             (Some(Cause::UnsyncedDataLostWithPower), Some(_)) => Permitted::yes(

@@ -50,8 +50,7 @@ impl<'a> Newest<'a> {
 
 /// Of the records that are left in a log, in order, those that the cleaner may have taken elsewhere: each replica compacts its own log,
 /// so that a consumer may not find on one what is still on another. The later record of the key need not be left: a tombstone goes when its time is
-/// over, and a replica that was away for so long never hears of it. Who has it still may
-/// have lost the only copy of the later one.
+/// over, and a replica that was away for so long never hears of it. Who has it still may have lost the only copy of the later one.
 pub(crate) fn may_be_gone_elsewhere(history: &History, name: &TopicPartition, left: &[Survivor<'_>]) -> BTreeSet<i64> {
     let Some(removal) = history.removal(name).filter(|removal| removal.is_compacted(Offset(0))) else {
         return BTreeSet::new();

@@ -199,6 +199,11 @@ impl<'a> Lineage<'a> {
         BatchName { client, life: starts.count(), number }
     }
 
+    /// Whether a transmission to a partition is at an event.
+    pub(crate) fn goes_to(&self, at: At, partition: &TopicPartition) -> bool {
+        matches!(&self.events[at].fact, Fact::BatchSent { partition: to, .. } if to == partition)
+    }
+
     fn is_transmission(&self, at: At) -> bool {
         matches!(self.events[at].fact, Fact::BatchSent { .. })
     }
@@ -465,9 +470,7 @@ impl<'a> Lineage<'a> {
     /// What a request whose last transmission is said at an event carries to a partition, if it is one of these. A request carries the
     /// batches of many partitions, and several may leave in one breath: the nearest transmission before is the request's own.
     fn transmission_near(&self, at: At, partition: &TopicPartition, batches: &[BatchName]) -> Option<Origin> {
-        let goes_there =
-            |other: &At| matches!(&self.events[*other].fact, Fact::BatchSent { partition: to, .. } if to == partition);
-        let sent = self.said_together(at).into_iter().find(goes_there)?;
+        let sent = self.said_together(at).into_iter().find(|other| self.goes_to(*other, partition))?;
         self.transmission(sent, true).filter(|origin| batches.binary_search(&origin.batch).is_ok())
     }
 

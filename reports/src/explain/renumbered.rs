@@ -28,19 +28,21 @@ pub(super) fn renumbered(
         .or_else(|| taken_first(lineage, partition, append))
 }
 
+/// Where the leader that appended a batch had last refused one as out of order.
+fn out_of_order(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Option<At> {
+    let leader = lineage.events[to].node;
+    let refused = lineage.partitions.get(partition)?.refused.iter().copied();
+    refused.filter(|at| *at < to && lineage.events[*at].node == leader).rfind(|at| {
+        matches!(&lineage.events[*at].fact, Fact::AppendRefused { error: ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, .. })
+    })
+}
+
 /// A leader that knew nothing of the producer took a later batch before the earlier ones, which other leaders had never taken, and refused
 /// those: since 2.5 (KIP-360) whatever sequence comes first is taken.
 fn taken_first(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Option<(Cause, At)> {
     let (id, ..) = lineage.identity(to)?;
     let leader = lineage.events[to].node;
-    let line = lineage.partitions.get(partition)?;
-    let refused =
-        line.refused.iter().copied().filter(|at| *at < to && lineage.events[*at].node == leader).rfind(|at| {
-            matches!(
-                &lineage.events[*at].fact,
-                Fact::AppendRefused { error: ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, .. }
-            )
-        })?;
+    let refused = out_of_order(lineage, partition, to)?;
     let of_producer = |at: &At| match &lineage.events[*at].fact {
         Fact::Appended { partition: of, producer_id, role: Role::Leader, .. } => of == partition && *producer_id == id,
         _ => false,
@@ -48,8 +50,8 @@ fn taken_first(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Opt
     let first = (0..refused).find(of_producer).filter(|first| lineage.events[*first].node == leader)?;
     let (_, epoch, sequence) = lineage.identity(first)?;
     let was_left_out = (0..first).any(|at| {
-        let sent = matches!(&lineage.events[at].fact, Fact::BatchSent { partition: of, .. } if of == partition);
-        sent && lineage.identity(at).is_some_and(|it| (it.0, it.1) == (id, epoch) && it.2 < sequence)
+        lineage.goes_to(at, partition)
+            && lineage.identity(at).is_some_and(|it| (it.0, it.1) == (id, epoch) && it.2 < sequence)
     });
     was_left_out.then_some((Cause::LaterBatchTakenFirst, first))
 }
@@ -59,15 +61,8 @@ fn taken_first(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Opt
 fn compacted(lineage: &Lineage<'_>, partition: &TopicPartition, client: u32, to: At) -> Option<(Cause, At)> {
     let line = lineage.partitions.get(partition)?;
     let leader = lineage.events[to].node;
-    let refused =
-        line.refused.iter().copied().filter(|at| *at < to && lineage.events[*at].node == leader).rfind(|at| {
-            matches!(
-                &lineage.events[*at].fact,
-                Fact::AppendRefused { error: ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, .. }
-            )
-        })?;
-    let goes_here =
-        |sent: &At| matches!(&lineage.events[*sent].fact, Fact::BatchSent { partition: of, .. } if of == partition);
+    let refused = out_of_order(lineage, partition, to)?;
+    let goes_here = |sent: &At| lineage.goes_to(*sent, partition);
     let of_client =
         lineage.batches.iter().filter(|(name, line)| name.client == client && line.sent.iter().any(goes_here));
     let batches: Vec<BatchName> = of_client.map(|(name, _)| *name).collect();

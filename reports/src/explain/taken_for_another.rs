@@ -29,8 +29,7 @@ fn of_attempt(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartitio
     let own = lineage.batches.get(&own_name)?;
     let Fact::RecordAcknowledged { .. } = &lineage.events[told].fact else { return None };
     // What the application sends again may go to another partition.
-    let goes_here =
-        |at: At| matches!(&lineage.events[at].fact, Fact::BatchSent { partition: to, .. } if to == partition);
+    let goes_here = |at: At| lineage.goes_to(at, partition);
     let recognised = |sent: At| Some((sent, lineage.recognised(sent, told).last().copied()?));
     let (sent, recognised) =
         own.sent.iter().rev().filter(|sent| **sent < told && goes_here(**sent)).find_map(|sent| recognised(*sent))?;
