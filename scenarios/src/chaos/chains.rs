@@ -283,27 +283,37 @@ impl Story<'_> {
     }
 }
 
+/// Tells of one more step, behind all those before it. Returns its name.
+pub(super) fn next_step(
+    steps: &mut Vec<Table>,
+    dice: &mut Dice,
+    when: When,
+    (what, action, how): (&str, &str, Value),
+) -> String {
+    let name = format!("{}: {what}", steps.len() + 1);
+    let mut step = table([("name", text(&name))]);
+    if let Some(before) = steps.last() {
+        step.insert("after".into(), before["name"].clone());
+    }
+    match when {
+        When::Fact(fact) => {
+            step.insert("when".into(), Value::Table(fact));
+            if dice.chance(1, 4) {
+                step.insert("wait".into(), text(dice.millis(1, 500)));
+            }
+        }
+        When::Later(from, to) => drop(step.insert("wait".into(), text(dice.millis(from, to)))),
+        When::AtOnce => {}
+    }
+    step.insert(action.into(), how);
+    steps.push(step);
+    name
+}
+
 /// What. Each returns the name of its step.
 impl Story<'_> {
     fn step(&mut self, when: When, what: &str, action: &str, how: Value) -> String {
-        let name = format!("{}: {what}", self.steps.len() + 1);
-        let mut step = table([("name", text(&name))]);
-        if let Some(before) = self.steps.last() {
-            step.insert("after".into(), before["name"].clone());
-        }
-        match when {
-            When::Fact(fact) => {
-                step.insert("when".into(), Value::Table(fact));
-                if self.dice.chance(1, 4) {
-                    step.insert("wait".into(), text(self.dice.millis(1, 500)));
-                }
-            }
-            When::Later(from, to) => drop(step.insert("wait".into(), text(self.dice.millis(from, to)))),
-            When::AtOnce => {}
-        }
-        step.insert(action.into(), how);
-        self.steps.push(step);
-        name
+        next_step(&mut self.steps, &mut self.dice, when, (what, action, how))
     }
 
     /// A step that ends by itself.

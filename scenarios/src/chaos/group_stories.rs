@@ -8,6 +8,7 @@
 
 use toml::{Table, Value};
 
+use super::chains::{When, next_step};
 use super::dice::Dice;
 use super::draw::Shape;
 use crate::form::{table, text};
@@ -24,16 +25,6 @@ pub(super) fn draw(mut dice: Dice, shape: &Shape) -> Vec<Table> {
         _ => story.dies_at_work(),
     }
     story.steps
-}
-
-/// When a step happens.
-enum When {
-    /// Behind the step before, and this fact.
-    Fact(Table),
-    /// Behind the step before.
-    Later(u64, u64),
-    /// With the step before.
-    AtOnce,
 }
 
 struct Story<'s> {
@@ -200,24 +191,7 @@ impl Story<'_> {
 /// What. Each returns the name of its step.
 impl Story<'_> {
     fn step(&mut self, when: When, what: &str, action: &str, how: Value) -> String {
-        let name = format!("{}: {what}", self.steps.len() + 1);
-        let mut step = table([("name", text(&name))]);
-        if let Some(before) = self.steps.last() {
-            step.insert("after".into(), before["name"].clone());
-        }
-        match when {
-            When::Fact(fact) => {
-                step.insert("when".into(), Value::Table(fact));
-                if self.dice.chance(1, 4) {
-                    step.insert("wait".into(), text(self.dice.millis(1, 500)));
-                }
-            }
-            When::Later(from, to) => drop(step.insert("wait".into(), text(self.dice.millis(from, to)))),
-            When::AtOnce => {}
-        }
-        step.insert(action.into(), how);
-        self.steps.push(step);
-        name
+        next_step(&mut self.steps, &mut self.dice, when, (what, action, how))
     }
 
     /// A step that ends by itself.
