@@ -48,9 +48,9 @@ pub(crate) struct BatchLine {
 #[derive(Debug, Default)]
 pub(crate) struct PartitionLine {
     /// Appends by base offset.
-    appends: BTreeMap<i64, Vec<At>>,
+    pub(super) appends: BTreeMap<i64, Vec<At>>,
     /// The most offsets that one append spans.
-    span: i64,
+    pub(super) span: i64,
     /// Elections, ISRs as decided and as leaders heard of them, truncations, loads.
     pub structure: Vec<At>,
     /// Refused appends.

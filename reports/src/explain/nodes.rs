@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ackproof_core::fact::{Event, Fact};
+use ackproof_core::fact::{Event, Fact, Role};
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use super::lineage::{At, Lineage};
@@ -72,6 +72,22 @@ impl Lineage<'_> {
             Fact::Appended { leader_epoch, .. } => Some(*leader_epoch),
             _ => None,
         }
+    }
+
+    /// What a leader had written in the epoch of an append of its own, there or further on, before it made that: it has lost it, and no
+    /// comparison of epochs tells.
+    pub(crate) fn written_before_in_epoch(&self, partition: &TopicPartition, append: At) -> Option<At> {
+        let Fact::Appended { base_offset, leader_epoch, .. } = &self.events[append].fact else { return None };
+        let line = self.partitions.get(partition)?;
+        let from = line.appends.range(base_offset.0.saturating_sub(line.span)..).flat_map(|(_, appends)| appends);
+        let is_of_epoch = |at: &At| match &self.events[*at].fact {
+            Fact::Appended { role: Role::Leader, leader_epoch: epoch, last_offset, .. } => {
+                epoch == leader_epoch && last_offset >= base_offset
+            }
+            _ => false,
+        };
+        let by_it = from.copied().filter(|at| *at < append && self.events[*at].node == self.events[append].node);
+        by_it.filter(is_of_epoch).max()
     }
 
     /// The last loss of power of a machine in a stretch of the trace; rather one that took something.

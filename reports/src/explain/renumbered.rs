@@ -4,9 +4,11 @@
 //! a new one, and numbers anew what the partition has in flight, whether or not it was written. `ProducerStateManager`: a
 //! snapshot holds the last batch of each producer, and so does a leader that was started again.
 
+use std::collections::BTreeSet;
+
 use ackproof_core::fact::{Fact, Role};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, TopicPartition};
+use ackproof_core::types::{NodeId, Offset, Sequence, TopicPartition};
 
 use super::cause::Cause;
 use super::lineage::{At, BatchName, Lineage};
@@ -37,23 +39,49 @@ fn out_of_order(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Op
     })
 }
 
-/// A leader that knew nothing of the producer took a later batch before the earlier ones, which other leaders had never taken, and refused
-/// those: since 2.5 (KIP-360) whatever sequence comes first is taken.
+/// A leader that knew nothing of the producer took a later batch before the earlier ones, which it had not been sent, or had refused
+/// (NOT_ENOUGH_REPLICAS): since 2.5 (KIP-360) whatever sequence comes first is taken. Then it refused those, or one that leads after it did.
 fn taken_first(lineage: &Lineage<'_>, partition: &TopicPartition, to: At) -> Option<(Cause, At)> {
     let (id, ..) = lineage.identity(to)?;
-    let leader = lineage.events[to].node;
     let refused = out_of_order(lineage, partition, to)?;
-    let of_producer = |at: &At| match &lineage.events[*at].fact {
-        Fact::Appended { partition: of, producer_id, role: Role::Leader, .. } => of == partition && *producer_id == id,
-        _ => false,
-    };
-    let first = (0..refused).find(of_producer).filter(|first| lineage.events[*first].node == leader)?;
+    let first = first_known(lineage, partition, id, refused)?;
     let (_, epoch, sequence) = lineage.identity(first)?;
-    let was_left_out = (0..first).any(|at| {
-        lineage.goes_to(at, partition)
-            && lineage.identity(at).is_some_and(|it| (it.0, it.1) == (id, epoch) && it.2 < sequence)
-    });
+    let Fact::Appended { base_offset: place, .. } = &lineage.events[first].fact else { return None };
+    let earlier = |at: At| {
+        lineage.identity(at).filter(|it| (it.0, it.1) == (id, epoch) && it.2 < sequence).map(|(.., sequence)| sequence)
+    };
+    let stands_before = |left_out: Sequence| {
+        (0..first).any(|at| match &lineage.events[at].fact {
+            Fact::Appended { partition: of, role: Role::Leader, base_offset, .. } => {
+                of == partition && base_offset < place && earlier(at) == Some(left_out)
+            }
+            _ => false,
+        })
+    };
+    let sent = (0..first).filter(|at| lineage.goes_to(*at, partition)).filter_map(earlier);
+    let was_left_out = sent.collect::<BTreeSet<_>>().into_iter().any(|left_out| !stands_before(left_out));
     was_left_out.then_some((Cause::LaterBatchTakenFirst, first))
+}
+
+/// The first batch that a broker has had of a producer, of those that its log had not lost again before a moment.
+fn first_known(lineage: &Lineage<'_>, partition: &TopicPartition, id: i64, before: At) -> Option<At> {
+    let broker = lineage.events[before].node;
+    let mut first: Option<(At, Offset)> = None;
+    for (at, event) in lineage.events[..before].iter().enumerate().filter(|(_, event)| event.node == broker) {
+        match &event.fact {
+            Fact::Appended { partition: of, producer_id, base_offset, .. } if of == partition && *producer_id == id => {
+                first = first.or(Some((at, *base_offset)));
+            }
+            Fact::Truncated { partition: of, to: end, .. } | Fact::LogLoaded { partition: of, log_end: end, .. }
+                if of == partition =>
+            {
+                first = first.filter(|(_, place)| place < end);
+            }
+            Fact::LogDeleted { partition: of, .. } if of == partition => first = None,
+            _ => {}
+        }
+    }
+    first.map(|(at, _)| at)
 }
 
 /// A leader refused a batch that another one had appended: the cleaner had removed it before this one copied what is behind it. It keeps the

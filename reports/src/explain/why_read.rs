@@ -70,7 +70,7 @@ pub(super) fn unnoticed(
     let cause = if reads.iter().all(is_shared) {
         // A share group knows records by their offsets, and compares no epochs (KIP-932).
         Cause::LogReplaced
-    } else if is_second_in_its_epoch(lineage, partition, offset, append) {
+    } else if lineage.written_before_in_epoch(partition, append).is_some() {
         Cause::WrittenTwiceInOneEpoch
     } else if may_have_forgotten_epochs(lineage, structure, append) {
         Cause::EpochsLostWithPower
@@ -120,12 +120,6 @@ fn has_no_epoch_at(lineage: &Lineage<'_>, partition: &TopicPartition, (read, bef
     let mut before = lineage.events[reset..cut].iter().filter(|event| event.node == NodeId::Client(client));
     let got_some = before.any(|event| matches!(&event.fact, Fact::Polled { partition: of, .. } if of == partition));
     has_no_epoch && !got_some
-}
-
-/// Whether the leader had written another record at this offset in the same epoch: no comparison of epochs tells them apart.
-fn is_second_in_its_epoch(lineage: &Lineage<'_>, partition: &TopicPartition, offset: Offset, append: At) -> bool {
-    let appends = lineage.leader_appends(partition, offset.0);
-    appends.iter().any(|at| *at < append && lineage.append_epoch(*at) == lineage.append_epoch(append))
 }
 
 fn told_in_order(lineage: &Lineage<'_>, cause: Cause, mut places: [At; 3]) -> Tale {

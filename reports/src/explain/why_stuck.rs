@@ -85,17 +85,15 @@ fn subject<'l>(lineage: &Lineage<'l>, note: &str) -> Option<&'l TopicPartition> 
     lineage.partitions.keys().copied().find(|partition| is_about(note, partition))
 }
 
-/// A follower refused what its leader offered, and both hold records of one epoch that its leader wrote twice over.
+/// A follower refused what its leader offered, and holds a record of an epoch in which its leader wrote twice over, there or further on.
 fn parted_in_one_epoch(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (refused, partition, offset) = last_refusal(lineage, anomaly)?;
     let appends = lineage.leader_appends(partition, offset.0.checked_sub(1)?);
-    let twice = appends.windows(2).find(|pair| {
-        lineage.append_epoch(pair[0]) == lineage.append_epoch(pair[1])
-            && lineage.events[pair[0]].node == lineage.events[pair[1]].node
-    })?;
+    let twice = |again: At| Some((lineage.written_before_in_epoch(partition, again)?, again));
+    let (first, again) = appends.into_iter().filter(|at| *at < refused).rev().find_map(twice)?;
     let mut telling = Telling::new(lineage);
-    telling.tell_all(twice.iter().copied().chain([refused]));
-    telling.tell_all(lineage.last_death(lineage.events[twice[0]].node, twice[0], twice[1]));
+    telling.tell_all([first, again, refused]);
+    telling.tell_all(lineage.last_death(lineage.events[first].node, first, again));
     Some(Tale::new(Cause::WrittenTwiceInOneEpoch, telling.into_steps()))
 }
 

@@ -1106,6 +1106,31 @@ fn re_25_written_twice_in_one_epoch() {
     check(&parted(5), &acks(-1), Kind::Stuck, Cause::KeptWhereItParted, &[], Answer::No);
 }
 
+/// Broker 1 writes in epoch 4 and in epoch 5, loses all of it with its power, leads on in epoch 5, and writes there where it had written in
+/// epoch 4: nothing tells broker 2 that its end of epoch 5 is another one.
+#[test]
+fn re_25_written_twice_in_one_epoch_and_further_on_the_first_time() {
+    let parted = |first_epoch: i32| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        let sent = run.transmits(1, 1, 1);
+        run.appends(sent, 1, first_epoch, 1);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        let sent = run.transmits(2, 2, 1);
+        run.appends(sent, 1, 5, 0);
+        let error = ErrorCode::UNKNOWN_SERVER_ERROR;
+        run.say(NodeId::Broker(1), Fact::FetchRefused { partition: orders(), offset: Offset(1), error });
+        run.say(CONTROLLER, Fact::Stuck { what: "orders-0: broker 1 is at offset 1 and waits".into() });
+        run.acked(0, 0, -1);
+        run.ends_with(2, &["a"]);
+        run
+    };
+    check(&parted(5), &acks(-1), Kind::Stuck, Cause::WrittenTwiceInOneEpoch, &[], Answer::Yes);
+    check(&parted(4), &acks(-1), Kind::Stuck, Cause::KeptWhereItParted, &[], Answer::No);
+}
+
 /// Broker 2 comes to itself, still leading in epoch 4, and appends where broker 1 has led on in epoch 5.
 #[test]
 fn the_surviving_copy_is_not_the_latest_append() {

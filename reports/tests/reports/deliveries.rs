@@ -747,7 +747,7 @@ fn re_11_records_that_a_group_took_for_those_that_it_had_read() {
     let mut run = rewritten(3);
     for event in &mut run.events {
         if let Fact::Appended { leader_epoch, .. } = &mut event.fact {
-            *leader_epoch = ackproof_core::types::LeaderEpoch(5);
+            (event.node, *leader_epoch) = (NodeId::Broker(2), ackproof_core::types::LeaderEpoch(5));
         }
     }
     let twice_in_5 = [1, 2].map(|offset| (offset, Some(Cause::WrittenTwiceInOneEpoch), Answer::Yes));

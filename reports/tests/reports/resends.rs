@@ -1,6 +1,6 @@
 //! What a producer sends once more, too late or elsewhere.
 
-use ackproof_core::fact::{Fact, RetryReason, Role};
+use ackproof_core::fact::{Fact, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
@@ -212,6 +212,77 @@ fn a_leader_that_takes_a_later_batch_first() {
     assert_eq!(judged(5, false), [(Some(Cause::SequenceReset), Answer::No)]);
 }
 
+/// Broker 1 refuses batch 1, as its ISR is too small, and takes batch 2; broker 2, which has copied batch 2, leads next, refuses batch 1, and
+/// both come under a new epoch. Or broker 1 had taken batch 1 before, in front of batch 2 or where that stands now.
+#[test]
+fn a_leader_that_has_copied_a_later_batch_that_was_taken_first() {
+    let judged = |in_flight: u32, batch_1_at: Option<i64>, lost_again: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let first = run.transmits_under(1, 1, 1, (7, 0, 0));
+        match batch_1_at {
+            Some(offset) => run.appends_under(first, 1, 4, offset, (7, 0, 0)),
+            None => {
+                let error = ErrorCode::NOT_ENOUGH_REPLICAS;
+                run.because(first, NodeId::Broker(1), Fact::AppendRefused { partition: orders(), error })
+            }
+        };
+        let later = run.transmits_under(2, 1, 1, (7, 0, 1));
+        run.appends_under(later, 1, 4, 1, (7, 0, 1));
+        copies_sequence(&mut run, 2, 1);
+        if lost_again {
+            run.truncated(2, 2, 1, TruncationReason::Diverged);
+        }
+        run.elected(2, 5, &[2], true, 2);
+        run.retries(1, RetryReason::Error(ErrorCode::NOT_ENOUGH_REPLICAS));
+        let again = run.transmits_under(1, 2, 2, (7, 0, 0));
+        let error = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+        run.because(again, NodeId::Broker(2), Fact::AppendRefused { partition: orders(), error });
+        run.retries(2, RetryReason::RequestTimeout);
+        let again = run.transmits_under(2, 2, 2, (7, 1, 1));
+        run.appends_under(again, 2, 5, 2, (7, 1, 1));
+        run.acked(1, 2, -1);
+        run.ends_with(2, &["x", "b", "b"]);
+        let idempotent = with_producer(acks(-1), |producer| {
+            (producer.idempotence, producer.max_in_flight) = (true, in_flight);
+        });
+        of(Kind::Duplicate, &run, &idempotent).into_iter().map(|(_, cause, answer)| (cause, answer)).collect::<Vec<_>>()
+    };
+    let taken_first = |answer| [(Some(Cause::LaterBatchTakenFirst), answer)];
+    assert_eq!(judged(5, None, false), taken_first(Answer::Yes));
+    assert_eq!(judged(1, None, false), taken_first(Answer::No));
+    assert_eq!(judged(5, Some(1), false), taken_first(Answer::Yes), "what broker 1 had taken is gone");
+    let reset = [(Some(Cause::SequenceReset), Answer::No)];
+    assert_eq!(judged(5, Some(0), false), reset, "batch 1 stands before batch 2");
+    assert_eq!(judged(5, None, true), reset, "broker 2 has nothing of the producer");
+}
+
+/// A follower copies what has this sequence, which is also its offset.
+fn copies_sequence(run: &mut Run, broker: i32, sequence: i32) {
+    let (partition, role, leader_epoch) = (orders(), Role::Follower, LeaderEpoch(4));
+    let (base_offset, last_offset, crc) =
+        (Offset(i64::from(sequence)), Offset(i64::from(sequence)), sequence.cast_unsigned());
+    let (producer_id, producer_epoch, base_sequence) = (7, ProducerEpoch(0), Sequence(sequence));
+    run.say(
+        NodeId::Broker(broker),
+        Fact::Appended {
+            partition,
+            role,
+            base_offset,
+            last_offset,
+            leader_epoch,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            crc,
+        },
+    );
+}
+
 /// What became of batch 1 before broker 2 led.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Batch1 {
@@ -223,25 +294,6 @@ enum Batch1 {
 
 /// Broker 1 has batches 1 and 2 and answers for neither; broker 2, which has copied batch 2, refuses batch 1, and both come once more under a new epoch.
 fn copied_after_cleaning(batch_1: Batch1) -> Run {
-    let copies = |run: &mut Run, offset: i64| {
-        let (partition, role, leader_epoch) = (orders(), Role::Follower, LeaderEpoch(4));
-        let (base_offset, last_offset, crc) = (Offset(offset), Offset(offset), offset as u32);
-        let (producer_id, producer_epoch, base_sequence) = (7, ProducerEpoch(0), Sequence(offset as i32));
-        run.say(
-            NodeId::Broker(2),
-            Fact::Appended {
-                partition,
-                role,
-                base_offset,
-                last_offset,
-                leader_epoch,
-                producer_id,
-                producer_epoch,
-                base_sequence,
-                crc,
-            },
-        );
-    };
     let mut run = Run::default();
     run.elected(1, 4, &[1], true, 0);
     for (number, value) in [(0, "a"), (1, "b")] {
@@ -251,15 +303,15 @@ fn copied_after_cleaning(batch_1: Batch1) -> Run {
         run.appends_under(sent, 1, 4, number as i64, (7, 0, number as i32));
     }
     if batch_1 == Batch1::CopiedAndCompacted {
-        copies(&mut run, 0);
+        copies_sequence(&mut run, 2, 0);
     }
     if batch_1 == Batch1::CompactedAfterCopied {
-        copies(&mut run, 1);
+        copies_sequence(&mut run, 2, 1);
     }
     if batch_1 != Batch1::NotCompacted {
         run.cleaned(1, 2);
     }
-    copies(&mut run, 1);
+    copies_sequence(&mut run, 2, 1);
     run.elected(2, 5, &[2], true, 2);
     let error = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
     let refused = run.transmits_under(1, 2, 2, (7, 0, 0));
