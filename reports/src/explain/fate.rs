@@ -267,9 +267,9 @@ impl Fate {
     /// `min.insync.replicas` all of them may have it, and the high watermark stands still.
     pub(super) fn is_uncommitted(&self, lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> bool {
         let Some(Decision { became, taken: None, .. }) = self.decision else { return false };
-        let said = lineage.events[..became].iter().enumerate().filter_map(|(at, event)| match &event.fact {
+        let said = lineage.events.iter().enumerate().filter_map(|(at, event)| match &event.fact {
             Fact::HighWatermarkAdvanced { partition: of, role: Role::Leader, to, .. } if of == partition => {
-                Some(at > promise.append && to.0 > promise.offset)
+                Some((promise.append..became).contains(&at) && to.0 > promise.offset)
             }
             _ => None,
         });

@@ -278,7 +278,7 @@ fn a_copy_that_could_not_be_synced_and_of_which_nobody_was_told_is_none() {
 /// Both in sync have what is acknowledged, but they are fewer than `min.insync.replicas`; the last known leader was out of sync when it was written.
 #[test]
 fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
-    let judged = |level: i16, high_watermark: Option<i64>| {
+    let judged_later = |level: i16, high_watermark: Option<i64>, later: Option<i64>| {
         let mut run = held_by(&[1, 3], &[3]);
         run.acked(0, 0, level);
         if let Some(to) = high_watermark {
@@ -292,6 +292,10 @@ fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
         run.elected(2, 6, &[2], false, 0);
         run.truncated(1, 1, 0, TruncationReason::Diverged);
         run.truncated(3, 1, 0, TruncationReason::Diverged);
+        if let Some(to) = later {
+            let (partition, role, from, to) = (orders(), Role::Leader, Offset(0), Offset(to));
+            run.say(NodeId::Broker(2), Fact::HighWatermarkAdvanced { partition, role, from, to });
+        }
         run.ends_with(2, &[]);
         let synced = with_topic(acks(level), |topic| {
             topic.eligible_leader_replicas = true;
@@ -299,10 +303,13 @@ fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
         });
         lost(&run, &synced)
     };
+    let judged = |level: i16, high_watermark: Option<i64>| judged_later(level, high_watermark, None);
     let elected = Some(Cause::LastKnownLeaderElected);
     let weak = (Some(Cause::AcknowledgedBeforeReplicated), vec![Cause::LastKnownLeaderElected], Answer::Yes);
     assert_eq!(judged(1, Some(0)), weak);
     assert_eq!(judged(1, Some(1)), (elected, vec![], Answer::No), "it was committed");
     assert_eq!(judged(1, None), (elected, vec![], Answer::No), "nobody says whether it was committed");
     assert_eq!(judged(-1, Some(0)), (elected, vec![], Answer::No), "it was to be on all");
+    let weak = (Some(Cause::AcknowledgedBeforeReplicated), vec![Cause::LastKnownLeaderElected], Answer::Yes);
+    assert_eq!(judged_later(1, None, Some(9)), weak, "the first high watermark of all is the next leader's");
 }
