@@ -240,7 +240,7 @@ impl Walk<'_> {
         if again.cause != Cause::Unknown {
             return again;
         }
-        newer.and_then(|newer| self.beside_its_heir(newer).or_else(|| self.set_back(newer))).unwrap_or(again)
+        newer.and_then(|newer| self.side_by_side(newer).or_else(|| self.set_back(newer))).unwrap_or(again)
     }
 
     /// The position was set back to where nobody had been: the log begins earlier than it did (it lost its end and how far it had been
@@ -262,17 +262,19 @@ impl Walk<'_> {
         }
     }
 
-    /// A member (its workers) went on with what it had, beside the one that had been given the partition.
-    fn beside_its_heir(&self, newer: Offset) -> Option<Tale> {
+    /// Of two members who worked on a partition side by side, one went on although it had been given to another: with what it had
+    /// (its workers), or ahead of its heir, from where that one had committed.
+    fn side_by_side(&self, newer: Offset) -> Option<Tale> {
         let done = self.line.iter().copied().find(|at| self.is_done_by(*at))?;
-        let doer = self.doer(done);
-        let taken = self.taken_from(doer, done)?;
-        let is_newer = |at: &At| self.has_effect(*at, newer) && *at < done && self.doer(*at) != doer;
+        let is_newer = |at: &At| self.has_effect(*at, newer) && *at < done && self.doer(*at) != self.doer(done);
         let ahead = self.line.iter().copied().find(is_newer)?;
-        let of_doer = |at: &At| *at < done && self.lineage.events[*at].node == doer;
-        let polled = self.polls().into_iter().rev().find(of_doer);
-        let end = self.end_of_ownership(doer, polled.unwrap_or(0)).filter(|end| *end < done);
-        let told = [polled, end, Some(taken), Some(ahead), Some(done)];
+        let taken = |at: At| self.taken_from(self.doer(at), at).map(|taken| (self.doer(at), at, taken));
+        let (former, at, taken) = taken(done).or_else(|| taken(ahead))?;
+        let of_former = |poll: &At| *poll < at && self.lineage.events[*poll].node == former;
+        let polled = self.polls().into_iter().rev().find(of_former);
+        let reset = self.resets_of(former).filter(|reset| (taken..at).contains(reset)).last();
+        let end = self.end_of_ownership(former, polled.unwrap_or(taken)).filter(|end| *end < done);
+        let told = [polled, end, Some(taken), reset, Some(ahead), Some(done)];
         Some(self.tale(Cause::ProcessedAfterLosingPartition, told, (Some(done), Mark::OutOfOrder)))
     }
 

@@ -624,6 +624,30 @@ fn gr_01_workers_that_go_on_beside_the_next_member() {
     assert_eq!(cause(false), [(1, Some(Cause::Unknown), Answer::No)]);
 }
 
+/// c2 is given the partition and has committed what it has not processed yet; c1, who does not know that it is no member any more, or c2
+/// itself, works on from there, and c2 comes to it later.
+#[test]
+fn gr_01_a_former_member_that_runs_ahead_of_the_next_one() {
+    let history = |ahead: NodeId, knows: bool| {
+        let mut run = effects(&[0], &[]);
+        run.events.truncate(run.events.iter().position(|event| event.fact == Fact::NodeKilled).expect("c1 ends"));
+        if knows {
+            processed(&mut run, ahead, 2);
+        }
+        let (group, member) = ("billing".into(), "m".into());
+        run.say(C2, Fact::PartitionsAssigned { group, member, generation: 2, partitions: vec![orders()] });
+        if !knows {
+            processed(&mut run, ahead, 2);
+        }
+        processed(&mut run, C2, 1);
+        ended(run)
+    };
+    let cause = |ahead, knows| reordered(&history(ahead, knows), &group(|_| {}));
+    assert_eq!(cause(C1, false), [(1, Some(Cause::ProcessedAfterLosingPartition), Answer::Yes)]);
+    assert_eq!(cause(C1, true), [(1, Some(Cause::Unknown), Answer::No)], "it was its own, and it skipped a record");
+    assert_eq!(cause(C2, false), [(1, Some(Cause::Unknown), Answer::No)], "nobody was beside it");
+}
+
 /// c1 began behind the first record. The log lost its end, and where it began with it: `auto.offset.reset` goes back further than c1 was.
 #[test]
 fn a_position_that_was_set_back_to_where_nobody_had_been() {
