@@ -43,6 +43,7 @@ const SHARE_ASSIGNMENT_REPEATED: &str = "share_assignment_repeated";
 const STRICT_MIN_ISR: &str = "strict_min_isr";
 
 /// `AlterPartition` before 3.5 names a broker and not its incarnation.
+const DROPPED: &str = "the leader did not know of a proposal of its own that was under way, as in Kafka: metadata of a partition epoch that it knew had made it drop it, or it is the next process in the same epoch";
 const REPLACED: &str = "before 3.5 a leader's proposal names no process, and that of a broker that has been replaced lets the next one in: KIP-903";
 
 impl Contract {
@@ -377,6 +378,7 @@ impl Contract {
                 None => Permitted::unknown("it depends on acks, which is not known"),
             },
             Cause::ReplacedIncarnationJoined => self.permits_replacement(),
+            Cause::ProposalForgotten => Permitted::yes(DROPPED),
             Cause::DiskLiedAboutSync => {
                 Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
             }

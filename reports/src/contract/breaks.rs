@@ -1,13 +1,11 @@
 //! Which invariants may break, after what brokers and disks have been through.
 
-use super::{APPEND_FENCE, Contract, ISR_BROKER_EPOCH, Permitted, REPLACED};
+use super::{APPEND_FENCE, Contract, DROPPED, ISR_BROKER_EPOCH, Permitted, REPLACED};
 use crate::invariants::{Broken, Invariant};
 
 /// `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending. Until it knows the next one it
 /// does not wait for whom it has proposed, and the controller may have let in. The next process of a leader knows of no proposal either, and the
 /// controller accepts what the one before had sent as long as its session lasts (`ClusterControlManager.checkBrokerEpoch`).
-const DROPPED: &str = "the leader did not know of a proposal of its own that was under way, as in Kafka: metadata of a partition epoch that it knew had made it drop it, or it is the next process in the same epoch";
-
 /// How much an invariant endures: it holds while this does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endurance {

@@ -73,6 +73,8 @@ causes! {
         "a follower gave up its log because its offset lay outside of the leader's";
     JoinedIsrWithoutIt = "joined-isr-without-it",
         "a replica that lacked the record was let into the ISR, and elected from there";
+    ProposalForgotten = "proposal-forgotten",
+        "a leader had proposed a replica for the ISR, forgot that, and did not wait for it; the controller let that replica in, and elected it later";
     // ---- dropped ----
     ClientBufferExhausted = "client-buffer-exhausted",
         "send() found no room in buffer.memory within max.block.ms and failed the record";

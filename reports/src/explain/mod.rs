@@ -8,6 +8,7 @@ pub mod cause;
 mod exceptions;
 mod fate;
 mod forgotten;
+mod joined;
 pub(crate) mod lineage;
 mod nodes;
 mod renumbered;
@@ -180,7 +181,7 @@ impl Told {
 /// it, and the answer was late. Where the log has neither any more, the judge cannot tell.
 fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, tale: &Tale) -> Option<(Anomaly, Tale)> {
     // What a cleaner took is not lost, whoever led without it.
-    let is_in_doubt = || tale.cause == Cause::Unknown || why_removed::compacted(lineage, anomaly).is_some();
+    let is_in_doubt = || tale.cause == Cause::Unknown || why_removed::compacted_where_it_stood(lineage, anomaly);
     if anomaly.kind != Kind::InconsistentOffsets || !is_in_doubt() || is_in_the_log(lineage, anomaly) {
         return None;
     }
@@ -237,7 +238,7 @@ fn overwritten(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) ->
     let lost = why_lost::explain(lineage, anomaly, contract);
     // Who led without what had been deleted by the rules had lost nothing.
     match lost.cause {
-        Cause::Unknown | Cause::JoinedIsrWithoutIt | Cause::AcknowledgedBeforeReplicated => {
+        Cause::Unknown | Cause::JoinedIsrWithoutIt | Cause::ProposalForgotten | Cause::AcknowledgedBeforeReplicated => {
             let other = why_removed::given_out_again(lineage, anomaly);
             other.or_else(|| shifted(lineage, anomaly).filter(|_| lost.cause == Cause::Unknown)).unwrap_or(lost)
         }

@@ -31,6 +31,9 @@ pub(crate) fn step(lineage: &Lineage<'_>, at: At) -> Step {
         Fact::LeaderElected { .. }
         | Fact::IsrChanged { .. }
         | Fact::PartitionOffline { .. }
+        | Fact::IsrProposed { .. }
+        | Fact::IsrAdopted { .. }
+        | Fact::BrokerRegistered { .. }
         | Fact::ControlledShutdownBegan { .. }
         | Fact::BrokerFenced { .. } => decision(lineage, at, event),
         Fact::Appended { .. }
@@ -102,6 +105,9 @@ fn decision(lineage: &Lineage<'_>, at: At, event: &Event) -> (Actor, String, Str
             (format!("elected broker {leader}, epoch {leader_epoch}"), whether.to_owned() + &end.unwrap_or_default())
         }
         Fact::IsrChanged { from, to, .. } => (format!("ISR {} → {}", set(from), set(to)), String::new()),
+        Fact::IsrProposed { from, to, .. } => (format!("proposes ISR {} → {}", set(from), set(to)), String::new()),
+        Fact::IsrAdopted { isr, .. } => (format!("goes by ISR {}", set(isr)), String::new()),
+        Fact::BrokerRegistered { broker, .. } => (format!("registered broker {broker}"), String::new()),
         Fact::PartitionOffline { isr, .. } => ("no replica may lead".to_owned(), format!("waits for {}", set(isr))),
         Fact::BrokerFenced { broker } => (format!("fenced broker {broker}"), String::new()),
         Fact::ControlledShutdownBegan { broker } => (format!("lets broker {broker} stop"), String::new()),

@@ -18,6 +18,7 @@ use ackproof_core::types::{LeaderEpoch, NodeId, Offset, RecordId, TopicPartition
 use super::Tale;
 use super::cause::Cause;
 use super::fate::{Decision, Fate, Taken, fate};
+use super::joined::{forgotten_proposal, joined_later, replaced_incarnation};
 use super::lineage::{At, Lineage, Origin, REACH};
 use super::nodes::leaves_hole_at;
 use super::steps::{set, step};
@@ -171,7 +172,7 @@ pub(crate) fn explain_from(lineage: &Lineage<'_>, record: RecordId, partition: &
 /// The append that the acknowledgement speaks of: the last one by a leader before it, at its offset. Of a record that was sent
 /// again another copy may be meant than the acknowledged one; and at acks=0 the client is told before a broker has heard of
 /// the record, and hears of no offset. What nobody was told of somebody may have read: then it was there before.
-fn promise(
+pub(super) fn promise(
     lineage: &Lineage<'_>,
     record: RecordId,
     partition: &TopicPartition,
@@ -279,32 +280,16 @@ fn follow(lineage: &Lineage<'_>, record: RecordId, partition: &TopicPartition, p
     let (cause, mut contributing) = cause(lineage, partition, promise, &fate);
     contributing.retain(|other| *other != cause && *other != Cause::Unknown);
     let mut tale = Tale { contributing, ..Tale::new(cause, steps(lineage, record, partition, promise, &fate, cause)) };
-    if let (Cause::ReplacedIncarnationJoined, Some(decision)) = (cause, &fate.decision) {
-        let places = replaced_incarnation(lineage, partition, decision).into_iter().flatten();
+    let places = match (cause, &fate.decision) {
+        (Cause::ReplacedIncarnationJoined, Some(decision)) => replaced_incarnation(lineage, partition, decision),
+        (Cause::ProposalForgotten, Some(decision)) => forgotten_proposal(lineage, partition, promise, decision),
+        _ => None,
+    };
+    if let Some(places) = places {
         tale.add(places.map(|at| step(lineage, at)));
         tale.steps.dedup_by_key(|step| step.event);
     }
     tale
-}
-
-/// The elected broker had lost the record with its process, and got into the ISR by what a leader had asked for that process: where that was
-/// asked, where the next process was registered, and where it was let in (KIP-903).
-fn replaced_incarnation(lineage: &Lineage<'_>, partition: &TopicPartition, decision: &Decision) -> Option<[At; 3]> {
-    decision.taken?;
-    let NodeId::Broker(elected) = lineage.events[decision.became].node else { return None };
-    let structure = &lineage.partitions.get(partition)?.structure;
-    let last = |before: At, wanted: &dyn Fn(&Fact) -> bool| {
-        let mut back = structure.iter().rev().copied().skip_while(|at| *at >= before);
-        back.find(|at| wanted(&lineage.events[*at].fact))
-    };
-    let joined = last(decision.place, &|fact| match fact {
-        Fact::IsrChanged { from, to, .. } => to.contains(&elected) && !from.contains(&elected),
-        _ => false,
-    })?;
-    let asked = last(joined, &|fact| matches!(fact, Fact::IsrProposed { to, .. } if to.contains(&elected)))?;
-    let registered = (asked..joined)
-        .rfind(|at| matches!(lineage.events[*at].fact, Fact::BrokerRegistered { broker, .. } if broker == elected))?;
-    Some([asked, registered, joined])
 }
 
 fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, fate: &Fate) -> (Cause, Vec<Cause>) {
@@ -323,6 +308,9 @@ fn cause(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, f
         }
         Some(decision) if overrules(lineage, partition, fate, &decision) => Cause::InSyncCopiesOverruled,
         Some(Decision { taken: Some(taken), .. }) => cause_of_taking(taken),
+        Some(decision) if forgotten_proposal(lineage, partition, promise, &decision).is_some() => {
+            Cause::ProposalForgotten
+        }
         Some(decision) if joined_later(lineage, promise, &decision) => Cause::JoinedIsrWithoutIt,
         Some(Decision { taken: None, .. }) => Cause::AcknowledgedBeforeReplicated,
         None => {
@@ -426,12 +414,6 @@ fn overrules(lineage: &Lineage<'_>, partition: &TopicPartition, fate: &Fate, dec
         })
     };
     isr(decision.became).iter().any(has_it)
-}
-
-/// Whether all in-sync replicas had been asked, and the elected one was not among them: it joined the ISR afterwards.
-fn joined_later(lineage: &Lineage<'_>, promise: &Promise, decision: &Decision) -> bool {
-    let NodeId::Broker(elected) = lineage.events[decision.became].node else { return false };
-    promise.acks == Some(-1) && !promise.isr.is_empty() && !promise.isr.contains(&elected)
 }
 
 fn cause_of_taking(taken: Taken) -> Cause {

@@ -199,12 +199,28 @@ pub(super) fn deleted_where_it_stood(
         });
         known.next().is_some_and(|high_watermark| high_watermark > promise.offset)
     };
-    let stood = |at: At| {
-        let NodeId::Broker(broker) = lineage.events[at].node else { return false };
-        let fate = fate(lineage, partition, &Promise { until: Some(at), ..promise.clone() });
-        fate.holders.get(&broker).is_some_and(|holding| holding.taken.is_none())
+    let is_it = |at: &At| *at > promise.append && is_committed(*at) && stood(lineage, partition, promise, *at);
+    removals(lineage, partition).filter(takes_it).find(is_it)
+}
+
+/// Whether the broker that something happens on has the promised record then.
+fn stood(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, at: At) -> bool {
+    let NodeId::Broker(broker) = lineage.events[at].node else { return false };
+    let fate = fate(lineage, partition, &Promise { until: Some(at), ..promise.clone() });
+    fate.holders.get(&broker).is_some_and(|holding| holding.taken.is_none())
+}
+
+/// Whether a cleaner was where the record stood: another one may have stood there by then, or on other brokers all the time.
+pub(super) fn compacted_where_it_stood(lineage: &Lineage<'_>, anomaly: &Anomaly) -> bool {
+    let (Some(record), Some(partition), Some(offset)) = (anomaly.record, Tale::partition(anomaly), anomaly.offset)
+    else {
+        return false;
     };
-    removals(lineage, partition).filter(takes_it).find(|at| *at > promise.append && is_committed(*at) && stood(*at))
+    let promise = why_lost::promise(lineage, record, &partition, Some(offset.0));
+    promise.is_some_and(|promise| {
+        let mut cleaned = cleanings(lineage, &partition, offset).filter(|at| *at > promise.append);
+        cleaned.any(|at| stood(lineage, &partition, &promise, at))
+    })
 }
 
 fn deleted_by(lineage: &Lineage<'_>, at: At) -> Cause {

@@ -1047,6 +1047,40 @@ fn re_17_the_next_process_gets_the_place_of_the_one_before() {
     check(&history(true), &before_3_5(true), Kind::LostWrite, Cause::InSyncCopiesOverruled, &power, Answer::No);
 }
 
+/// Leader 1 proposes broker 3 before or after it takes the ISR {1,2}, which it knew, or when it has answered: the controller lets broker 3 in.
+#[test]
+fn a_leader_that_forgets_whom_it_has_proposed() {
+    let history = |order: [&str; 3]| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        for what in order {
+            match what {
+                "proposes" => run.proposes(1, &[1, 2], &[1, 2, 3]),
+                "adopts" => run.adopts(1, &[1, 2]),
+                _ => {
+                    run.sent_and_appended(0, "a", 1, 4, 0);
+                    run.copies(2, 4, 0);
+                    run.acked(0, 0, -1)
+                }
+            };
+        }
+        run.isr_decided(&[1, 2], &[1, 2, 3]);
+        run.killed(NodeId::Broker(1));
+        run.elected(3, 5, &[3], true, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(3, &[]);
+        run
+    };
+    let judged = |order: [&str; 3], cause: Cause, answer: Answer| {
+        check(&history(order), &acks(-1), Kind::LostWrite, cause, &[], answer);
+    };
+    judged(["proposes", "adopts", "answers"], Cause::ProposalForgotten, Answer::Yes);
+    judged(["adopts", "proposes", "answers"], Cause::AcknowledgedBeforeReplicated, Answer::No);
+    judged(["adopts", "answers", "proposes"], Cause::JoinedIsrWithoutIt, Answer::No);
+    judged(["proposes", "answers", "adopts"], Cause::AcknowledgedBeforeReplicated, Answer::No);
+}
+
 /// Batches 1 and 2 are written; the leader is started again, and knows only batch 2 of the producer.
 #[test]
 fn cr_03_a_restart_forgets_all_but_the_last_batch() {

@@ -494,6 +494,40 @@ fn an_offset_that_is_given_out_again_was_not_lost_if_it_had_been_deleted_before(
     assert_eq!(gone.0, second, "{gone:?}");
 }
 
+/// Record b is acknowledged by broker 3 alone, and loses its place to record a, which had been there before, and whose answer comes late. Then a
+/// cleaner takes what stands there: on a broker that never had record b, or on broker 3 before it is cut.
+#[test]
+fn what_a_cleaner_took_where_another_record_stood_was_not_compacted() {
+    let judged = |cleaner: i32| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent_with_key(0, "k", "a");
+        run.batched(0, 1);
+        let sent = run.transmits(1, 1, 1);
+        run.appends(sent, 1, 4, 0);
+        run.copies(2, 4, 0);
+        run.elected(3, 5, &[2, 3], true, 0);
+        run.sent_with_key(1, "k", "b");
+        run.batched(1, 2);
+        let sent = run.transmits(2, 1, 3);
+        run.appends(sent, 3, 5, 0);
+        run.acked(1, 0, 1);
+        if cleaner == 3 {
+            run.cleaned(3, 1);
+        }
+        run.elected(2, 6, &[2], true, 1);
+        run.truncated(3, 1, 0, TruncationReason::Diverged);
+        run.cleaned(2, 1);
+        run.acked(0, 0, -1);
+        ends_with_gaps(&mut run, 1, &[]);
+        let (judgement, _) = run.explain(&with_topic(acks(1), |topic| topic.compacted = true));
+        let found = judgement.of_kind(Kind::InconsistentOffsets).next().expect("it has two values");
+        (found.record.map(|record| record.number), found.cause, found.permitted.answer)
+    };
+    assert_eq!(judged(2), (Some(1), Some(Cause::AcknowledgedBeforeReplicated), Answer::Yes));
+    assert_eq!(judged(3).0, Some(0), "record b was compacted, so it is record a that is gone");
+}
+
 /// Record b took the offset of record a from nobody: broker 3 had been deposed when it appended it. Then record a is deleted where it stands, and
 /// broker 3, which never had it, leads.
 #[test]
