@@ -89,6 +89,9 @@ pub(super) fn permits_two_owners(anomaly: &Anomaly) -> Permitted {
             Permitted::yes("who uses a group.instance.id twice is one member to the group until one of them is fenced")
         }
         Some(Cause::GroupForgotten) => Permitted::yes(FORGOTTEN),
+        Some(Cause::OldAssignmentFollowed) => Permitted::yes(
+            "a consumer goes on with the assignment that it has begun to follow, whatever it hears meanwhile (up to 4.1)",
+        ),
         Some(_) | None => Permitted::no("a generation gives each partition to one member"),
     }
 }

@@ -202,6 +202,8 @@ causes! {
         "the log of the groups had lost the group, and its generations began anew while a member still had the old one";
     AssignedTwice = "assigned-twice",
         "one assignment gave the partition to two members";
+    OldAssignmentFollowed = "old-assignment-followed",
+        "a member was still taking over what it had been given when its coordinator took it back, by what it said it had, and took it over all the same";
     InstanceIdShared = "instance-id-shared",
         "two processes named one group.instance.id, and the group took the second for the first";
     WrittenTwiceInOneEpoch = "written-twice-in-one-epoch",

@@ -11,6 +11,7 @@ mod forgotten;
 mod joined;
 pub(crate) mod lineage;
 mod nodes;
+mod old_assignment;
 mod renumbered;
 mod share_steps;
 pub(crate) mod steps;

@@ -1,7 +1,7 @@
 //! Why a group gave a partition to two processes at once, or why its committed offset went back.
 //!
 //! Source: `failure-catalog.md` GR-06, GR-08 (two processes with one `group.instance.id`), CO-07, GR-04 (an older commit over a
-//! newer one), GR-02 without its fence.
+//! newer one), GR-02 without its fence. A member that follows an older assignment: `old_assignment.rs`.
 
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use ackproof_core::fact::Fact;
@@ -58,17 +58,20 @@ fn two_owners(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, lin
     };
     let lost = || lost_its_end(lineage, coordinator(lineage, group, second)?, first, second);
     let forgotten = began_anew(lineage, group, first, second).or_else(lost);
-    let cause = match (shared, forgotten) {
-        (true, _) => Cause::InstanceIdShared,
-        (false, Some(_)) => Cause::GroupForgotten,
-        (false, None) => Cause::AssignedTwice,
+    let followed = super::old_assignment::followed(lineage, (group, &partition), [first, second]);
+    let (cause, others) = match (shared, forgotten, followed) {
+        (true, _, _) => (Cause::InstanceIdShared, Vec::new()),
+        (false, Some(at), _) => (Cause::GroupForgotten, vec![at]),
+        (false, None, Some(told)) => (Cause::OldAssignmentFollowed, told.to_vec()),
+        (false, None, None) => (Cause::AssignedTwice, Vec::new()),
     };
-    let told = [Some(first), forgotten].into_iter().flatten().map(|at| step(lineage, at));
-    Some(Tale::new(cause, told.chain([step(lineage, second).mark(Mark::Again)]).collect()))
+    let mut told = Tale::new(cause, vec![step(lineage, first), step(lineage, second).mark(Mark::Again)]);
+    told.add(others.into_iter().map(|at| step(lineage, at)));
+    Some(told)
 }
 
 /// Whether the process that was assigned a partition at one moment has it no more at another.
-fn gives_up(lineage: &Lineage<'_>, (group, partition): (&str, &TopicPartition), from: At, to: At) -> bool {
+pub(super) fn gives_up(lineage: &Lineage<'_>, (group, partition): (&str, &TopicPartition), from: At, to: At) -> bool {
     let node = lineage.events[from].node;
     let mut after = lineage.events[from + 1..to].iter().filter(|event| event.node == node);
     after.any(|event| match &event.fact {

@@ -1,6 +1,6 @@
 //! Groups of the consumer protocol (KIP-848) before the judge: who may have what, and that stories speak of epochs.
 
-use ackproof_core::fact::{Fact, RemovalReason};
+use ackproof_core::fact::{Fact, RemovalReason, ResetReason};
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Cause, Contract, Kind};
 
@@ -85,6 +85,80 @@ fn whom_a_coordinator_has_forgotten_still_has_what_it_had() {
     };
     assert_eq!(third(false), [Some(Cause::GroupForgotten), Some(Cause::AssignedTwice)]);
     assert_eq!(third(true), [Some(Cause::GroupForgotten); 2]);
+}
+
+/// What the coordinator writes of a member: it may use the partition, is to give it up, or has nothing to do with it.
+fn says(run: &mut Run, member: &str, epoch: i32, is: &str) {
+    let of = |what: &str| if is == what { vec![orders()] } else { Vec::new() };
+    let state = if is == "revoking" { "UNREVOKED_PARTITIONS" } else { "STABLE" };
+    let (group, member, state) = ("billing".to_owned(), member.to_owned(), state.to_owned());
+    let fact =
+        Fact::MemberReconciled { group, member, epoch, state, assigned: of("assigned"), revoking: of("revoking") };
+    run.say(COORDINATOR, fact);
+}
+
+fn gives_up(run: &mut Run, node: NodeId) {
+    let (group, partitions) = ("billing".into(), vec![orders()]);
+    run.say(node, Fact::PartitionsRevoked { group, partitions, lost: false });
+}
+
+fn reads_from(run: &mut Run, node: NodeId) {
+    let (from, to, reason) = (Offset(-1), Offset(0), ResetReason::NoPosition);
+    run.say(node, Fact::PositionReset { partition: orders(), from, to, reason, told_by: None });
+}
+
+/// The first is told that it has the partition and is on its way to it; the answer that takes it back is lost, and a heartbeat that says
+/// everything does not name it yet. The second is given it, before or after the first gets there.
+#[test]
+fn gr_12_a_member_that_follows_an_older_assignment() {
+    let history = |does: &[&str]| {
+        let mut run = Run::default();
+        run.sent(0, "a");
+        run.acked(0, 0, -1);
+        for step in does {
+            match *step {
+                "given" => says(&mut run, "m1", 4, "assigned"),
+                "wanted" => says(&mut run, "m1", 4, "revoking"),
+                "back" => says(&mut run, "m1", 5, "nothing"),
+                "takes" => follows(&mut run, C1, "m1", 4),
+                "reads" => reads_from(&mut run, C1),
+                "leaves" => gives_up(&mut run, C1),
+                "out" => removed(&mut run, "m1"),
+                "heir" => given(&mut run, C2, "m2", 5),
+                _ => unreachable!("{step}"),
+            }
+        }
+        causes(run, Kind::TwoOwners)
+    };
+    let guilty: [&[&str]; 5] = [
+        &["given", "wanted", "back", "takes", "heir"],
+        &["given", "wanted", "back", "heir", "takes"],
+        // The coordinator asks for it and has it back at once.
+        &["given", "back", "takes", "heir"],
+        // The callback is still under way when it is taken back.
+        &["given", "takes", "wanted", "back", "heir"],
+        // It had it before, and had given it up.
+        &["given", "takes", "reads", "leaves", "back", "given", "wanted", "back", "heir", "takes"],
+    ];
+    for does in guilty {
+        assert_eq!(history(does), [Some(Cause::OldAssignmentFollowed)], "{does:?}");
+    }
+    let innocent: [&[&str]; 6] = [
+        // It reads the partition, and says all the same that it has it no more.
+        &["given", "takes", "reads", "wanted", "back", "heir"],
+        // It had given the partition up, and takes it once more.
+        &["given", "takes", "wanted", "leaves", "back", "takes", "heir"],
+        // Nobody had ever told it to.
+        &["back", "takes", "heir"],
+        // Its coordinator gives the partition to both.
+        &["given", "wanted", "takes", "heir"],
+        &["given", "takes", "heir"],
+        &["given", "wanted", "back", "given", "takes", "heir"],
+    ];
+    for does in innocent {
+        assert_eq!(history(does), [Some(Cause::AssignedTwice)], "{does:?}");
+    }
+    assert_eq!(history(&["given", "out", "back", "takes", "heir"]), [Some(Cause::AssignedTwice)], "of another life");
 }
 
 #[test]
