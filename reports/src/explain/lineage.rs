@@ -382,11 +382,17 @@ impl<'a> Lineage<'a> {
 
     /// Whether a leader had appended the same transmission before.
     pub(crate) fn was_appended(&self, partition: &TopicPartition, origin: Origin, before: At) -> bool {
-        let Some(line) = self.partitions.get(partition) else { return false };
-        let earlier = line.appends.values().flatten().copied().filter(|at| *at < before);
+        self.appends_of(partition, origin).any(|at| at < before)
+    }
+
+    /// Where leaders appended a transmission.
+    pub(crate) fn appends_of(&self, partition: &TopicPartition, origin: Origin) -> impl Iterator<Item = At> {
+        let appends = self.partitions.get(partition).map(|line| line.appends.values().flatten().copied());
         let by_leader = |at: &At| matches!(&self.events[*at].fact, Fact::Appended { role: Role::Leader, .. });
-        let found = |at| self.origin(at, partition, &[origin.batch]);
-        earlier.filter(by_leader).filter_map(found).any(|found| found.certain && found.sent == origin.sent)
+        appends.into_iter().flatten().filter(by_leader).filter(move |at| {
+            let found = self.origin(*at, partition, &[origin.batch]);
+            found.is_some_and(|found| found.certain && found.sent == origin.sent)
+        })
     }
 
     /// The append by a leader that what stands at an offset in the end comes from. An old leader that comes to itself late

@@ -153,6 +153,17 @@ impl Lineage<'_> {
         in_force.map(|(fault, line)| (*fault, line.injected))
     }
 
+    /// Where a fault that is in force in a stretch of the trace had begun to repeat such requests. Of all that it does to messages its first
+    /// is told, so nobody knows whose the others were.
+    pub(crate) fn repeats(&self, request: &str, from: At, to: At) -> Option<At> {
+        let start = format!("repeated {request} request");
+        let is_it = |at: &At| {
+            *at < to && matches!(&self.events[*at].fact, Fact::FaultBit { what, .. } if what.starts_with(&start))
+        };
+        self.faults_in_force(from, to)
+            .find_map(|(fault, _)| self.faults.get(&fault)?.bitten.iter().copied().find(is_it))
+    }
+
     /// The faults that are still in force when the trace ends, with where they began.
     pub(crate) fn faults_at_the_end(&self) -> impl Iterator<Item = (u32, At)> {
         let end = self.events.len();

@@ -38,8 +38,10 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     // Under the same id a leader takes batches in their order, whatever was given up.
     let producer = |at: At| lineage.identity(at).map(|(id, epoch, _)| (id, epoch));
     let in_one_life = producer(late).is_some() && producer(late) == producer(ahead);
+    let repeated = ahead_from.and_then(|origin| repetition(lineage, (&partition, other), origin, ahead));
     let cause = match (cause(lineage, (anomaly.kind, &partition), batch, from, late, ahead_from), given_up) {
         (Cause::Unknown, Some(_)) if from.certain && !in_one_life => Cause::LateRequestAppended,
+        (Cause::Unknown, _) if repeated.is_some() => Cause::RequestDeliveredTwice,
         (cause, _) => cause,
     };
     let forgotten = first_under_its_sequence(lineage, &partition, late)
@@ -66,6 +68,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     let again = batch.sent.iter().rev().copied().find(|sent| *sent < late);
     telling.tell_all(again.filter(|_| is_late));
     telling.tell_all(given_up.filter(|_| cause == Cause::LateRequestAppended));
+    telling.tell_all(repeated.filter(|_| cause == Cause::RequestDeliveredTwice));
     telling.tell_all(forgotten.map(|(_, at)| at));
     telling.tell_all(renumbered.map(|(_, decided)| decided));
     telling.mark(ahead, Mark::WentAhead);
@@ -74,6 +77,25 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
         telling.tell(late).note = attempt_of(lineage, from);
     }
     told(telling.into_steps())
+}
+
+/// What shows that what went ahead was repeated on its way: a repetition comes on a connection of its own, and does not wait behind the
+/// requests before it. The request itself was appended too; or nobody answered it, while a fault repeated such requests.
+fn repetition(
+    lineage: &Lineage<'_>,
+    (partition, record): (&TopicPartition, RecordId),
+    ahead: Origin,
+    appended: At,
+) -> Option<At> {
+    if !ahead.certain {
+        return None;
+    }
+    if let Some(again) = lineage.appends_of(partition, ahead).find(|at| *at != appended) {
+        return Some(again);
+    }
+    let told = lineage.records.get(&record).and_then(|line| line.told);
+    let is_answered = told.is_some_and(|told| matches!(lineage.events[told].fact, Fact::RecordAcknowledged { .. }));
+    lineage.repeats("Produce", ahead.sent, appended).filter(|_| !is_answered)
 }
 
 /// Where a leader had appended a batch of the same producer and sequence before; of that copy nothing may be left.

@@ -397,3 +397,47 @@ fn a_repeated_request_of_which_the_first_copy_is_gone() {
     assert_eq!(judged(true), [(2, Some(Cause::RequestDeliveredTwice), Answer::Yes)]);
     assert_eq!(judged(false), [(2, Some(Cause::Unknown), Answer::No)]);
 }
+
+/// Batches 1 and 2 wait in their connection, and something between repeats the second on another one, which overtakes them.
+#[test]
+fn a_repetition_that_overtakes_what_waits_in_the_connection() {
+    let judged = |again: bool, repeats: bool, answered: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        for (number, value) in [(0, "a"), (1, "b")] {
+            run.sent(number, value);
+            run.batched(number, number + 1);
+        }
+        let (first, second) = (run.transmits(1, 1, 1), run.transmits(2, 1, 1));
+        if repeats {
+            run.say(CONTROLLER, Fact::FaultInjected { fault: 1, what: "message fault 1".into() });
+            run.say(P1, Fact::FaultBit { fault: 1, what: "repeated Produce request from p1 to broker 1".into() });
+        }
+        run.appends(second, 1, 4, 0);
+        run.appends(first, 1, 4, 1);
+        run.acked(0, 1, 1);
+        let mut log = vec!["b", "a"];
+        if again {
+            run.appends(second, 1, 4, 2);
+            log.push("b");
+        }
+        if answered {
+            run.acked(1, 0, 1);
+        } else {
+            run.failed(1, ErrorCode::CLIENT_DISCONNECTED);
+        }
+        run.ends_from(Some(1), 0, &log);
+        of(Kind::Reorder, &run, &with_producer(acks(1), |producer| producer.retries = 0))
+    };
+    let twice = [(1, Some(Cause::RequestDeliveredTwice), Answer::Yes)];
+    assert_eq!(judged(true, true, true), twice);
+    assert_eq!(judged(true, false, true), twice, "the log says it");
+    assert_eq!(judged(false, true, false), twice, "the request itself was lost, and nobody answered it");
+    let unknown = [(1, Some(Cause::Unknown), Answer::No)];
+    assert_eq!(
+        judged(false, true, true),
+        unknown,
+        "it is there once, and was answered: nothing but itself was appended"
+    );
+    assert_eq!(judged(false, false, false), unknown, "nothing repeats requests");
+}
