@@ -42,9 +42,13 @@ const ISR_BROKER_EPOCH: &str = "isr_broker_epoch";
 const SHARE_ASSIGNMENT_REPEATED: &str = "share_assignment_repeated";
 const STRICT_MIN_ISR: &str = "strict_min_isr";
 
-/// `AlterPartition` before 3.5 names a broker and not its incarnation.
+/// `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending. Until it knows the next one it
+/// does not wait for whom it has proposed, and the controller may have let in. The next process of a leader knows of no proposal either, and the
+/// controller accepts what the one before had sent as long as its session lasts (`ClusterControlManager.checkBrokerEpoch`).
 const DROPPED: &str = "the leader did not know of a proposal of its own that was under way, as in Kafka: metadata of a partition epoch that it knew had made it drop it, or it is the next process in the same epoch";
+/// `AlterPartition` before 3.5 names a broker and not its incarnation.
 const REPLACED: &str = "before 3.5 a leader's proposal names no process, and that of a broker that has been replaced lets the next one in: KIP-903";
+const UNFENCED: &str = "before 2.8 a broker goes on appending behind what a failed write has left: KAFKA-10778";
 
 impl Contract {
     /// Fixes without which a version promises less than its documentation says, by the names of their toggles.
@@ -378,6 +382,7 @@ impl Contract {
                 None => Permitted::unknown("it depends on acks, which is not known"),
             },
             Cause::ReplacedIncarnationJoined => self.permits_replacement(),
+            Cause::AppendedBehindFailedWrite => self.permits_appending_behind(),
             Cause::ProposalForgotten => Permitted::yes(DROPPED),
             Cause::DiskLiedAboutSync => {
                 Permitted::yes("no setting of Kafka survives a disk that says synced and is not")
@@ -394,6 +399,14 @@ impl Contract {
                 Permitted::no("an acknowledged record must survive a change of leader")
             }
             _ => loss_by_kind(acks, topic),
+        }
+    }
+
+    fn permits_appending_behind(&self) -> Permitted {
+        if self.lacks(APPEND_FENCE) {
+            Permitted::yes(UNFENCED)
+        } else {
+            Permitted::no("since 2.8 a broker takes a log directory out of use after a failed append: KAFKA-10778")
         }
     }
 

@@ -151,6 +151,7 @@ impl Words for TruncationReason {
             TruncationReason::OutOfRange => 2,
             TruncationReason::CorruptTail => 3,
             TruncationReason::EpochsUnknown => 4,
+            TruncationReason::InsideBatch => 5,
         });
     }
 }

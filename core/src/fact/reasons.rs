@@ -28,6 +28,8 @@ pub enum TruncationReason {
     OutOfRange,
     /// Recovery after an unclean stop found a torn or corrupt batch.
     CorruptTail,
+    /// The follower's log was empty, and began inside of the batch that the leader sent: it begins with that (KAFKA-6975).
+    InsideBatch,
 }
 
 /// Why a log begins later than before.

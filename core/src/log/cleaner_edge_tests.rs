@@ -135,7 +135,8 @@ fn segments_whose_offsets_are_too_far_apart_are_not_joined() {
         let Fixture { bench, logs, .. } = &mut fixture;
         let log = logs.get_mut(&partition()).expect("there is one");
         bench.with(|ctx| {
-            log.truncate_fully_and_start_at(Offset(begin), ctx).expect("the disk is well");
+            log.truncate_fully_and_start_at(Offset(begin), TruncationReason::OutOfRange, ctx)
+                .expect("the disk is well");
             log.append_as_follower(at(begin, "a"), ctx).expect("it follows");
             if gap < i64::from(i32::MAX) {
                 log.roll(log.log_end_offset(), ctx).expect("the disk is well");

@@ -326,10 +326,11 @@ impl LogManager {
         &mut self,
         partition: &TopicPartition,
         offset: Offset,
+        reason: TruncationReason,
         ctx: &mut Context<'_>,
     ) -> io::Result<()> {
         let Some(log) = self.logs.get_mut(partition) else { return Ok(()) };
-        log.truncate_fully_and_start_at(offset, ctx)?;
+        log.truncate_fully_and_start_at(offset, reason, ctx)?;
         self.noted = self.noted.into_iter().chain(log.task_due()).min();
         self.cleaner.truncated(partition, offset);
         self.checkpoint_cleaner(ctx)?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::config::CleanupPolicy;
-use crate::fact::{ForgottenReason, LogStartReason};
+use crate::fact::{ForgottenReason, LogStartReason, TruncationReason};
 use crate::log::testing::{Batch, Bench, broker_config, config, partition};
 use crate::storage::Storage;
 use crate::types::{Duration, LeaderEpoch};
@@ -124,7 +124,9 @@ fn log_starts_are_written_of_logs_that_begin_within_their_first_segment() {
     }
     // A segment that begins where the log does.
     let log = manager.get_mut(&orders(2)).expect("there is one");
-    bench.with(|ctx| log.truncate_fully_and_start_at(Offset(3), ctx)).expect("the disk is well");
+    bench
+        .with(|ctx| log.truncate_fully_and_start_at(Offset(3), TruncationReason::OutOfRange, ctx))
+        .expect("the disk is well");
     at(&mut manager, &mut bench, 90);
     assert_eq!(bench.disk.content(file).expect("it is written"), "0\n1\norders 0 1\n");
     bench.disk.remove(file).expect("it is there");

@@ -103,7 +103,9 @@ fn truncation_writes_the_recovery_points_at_once() {
     assert!(bench.with(|ctx| manager.truncate_to(&partitions[0], Offset(1), reason, ctx)).unwrap());
     let points = bench.disk.content("recovery-point-offset-checkpoint").unwrap();
     assert_eq!(points, "0\n2\norders 0 1\nwith-dash 11 0\n");
-    bench.with(|ctx| manager.truncate_fully_and_start_at(&partitions[1], Offset(9), ctx)).unwrap();
+    bench
+        .with(|ctx| manager.truncate_fully_and_start_at(&partitions[1], Offset(9), TruncationReason::OutOfRange, ctx))
+        .unwrap();
     assert_eq!(manager.get(&partitions[1]).unwrap().log_end_offset(), Offset(9));
 }
 

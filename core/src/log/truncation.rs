@@ -8,11 +8,14 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use super::producer_loading::Rebuild;
 use super::segment::LogSegment;
 use super::unified_log::UnifiedLog;
 use crate::fact::{Fact, TruncationReason};
 use crate::machine::Context;
+use crate::record::batches;
 use crate::types::Offset;
 
 impl UnifiedLog {
@@ -50,10 +53,27 @@ impl UnifiedLog {
         Ok(true)
     }
 
-    /// Drops everything and starts anew at `offset`: it lies outside of what the leader has.
-    pub fn truncate_fully_and_start_at(&mut self, offset: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
+    /// Drops everything and starts anew at `offset`: it lies outside of what the leader has, or inside of a batch.
+    pub fn truncate_fully_and_start_at(
+        &mut self,
+        offset: Offset,
+        reason: TruncationReason,
+        ctx: &mut Context<'_>,
+    ) -> io::Result<()> {
         self.check_online()?;
-        self.start_anew_at(offset.max(Offset(0)), TruncationReason::OutOfRange, ctx)
+        self.start_anew_at(offset.max(Offset(0)), reason, ctx)
+    }
+
+    /// Where the first of these batches begins, if the log is empty and begins inside of them: its start, or its leader's, was set there
+    /// (DeleteRecords), and batches come whole.
+    pub fn begins_inside(&self, records: &Bytes) -> Option<Offset> {
+        if self.log_start != self.log_end {
+            return None;
+        }
+        let mut sent = batches(records.clone()).map_while(Result::ok);
+        let first = sent.next()?;
+        let last = sent.last().map_or(first.next_offset(), |last| last.next_offset());
+        (first.base_offset() < self.log_end && last > self.log_end).then_some(first.base_offset())
     }
 
     fn cut_segments(&mut self, to: Offset, ctx: &mut Context<'_>) -> io::Result<()> {
@@ -176,7 +196,7 @@ mod tests {
         let mut log = bench.load(config());
         append(&mut log, &mut bench, &[0, 0, 1]);
         bench.facts();
-        bench.with(|ctx| log.truncate_fully_and_start_at(Offset(70), ctx)).unwrap();
+        bench.with(|ctx| log.truncate_fully_and_start_at(Offset(70), TruncationReason::OutOfRange, ctx)).unwrap();
         for offset in [log.log_start_offset(), log.log_end_offset(), log.high_watermark()] {
             assert_eq!(offset, Offset(70));
         }

@@ -422,7 +422,7 @@ mod tests {
     fn reads_keep_to_the_log_and_below_the_given_offset() {
         let mut bench = Bench::new();
         let mut log = bench.load(one_batch_each());
-        bench.with(|ctx| log.truncate_fully_and_start_at(Offset(10), ctx)).unwrap();
+        bench.with(|ctx| log.truncate_fully_and_start_at(Offset(10), TruncationReason::OutOfRange, ctx)).unwrap();
         append(&mut log, &mut bench, &[0, 0, 0]);
         let len = Batch::of(1).build().len();
         // (from, up to, batches or error); each segment holds one batch, and a read stays in one segment.

@@ -371,6 +371,12 @@ impl ReplicaFetcher {
             self.remove(name);
             return Ok(());
         }
+        // Kafka: `Partition.appendRecordsToFollowerOrFutureReplica`.
+        if let Some(begin) = log.begins_inside(&fetched.records) {
+            let reason = TruncationReason::InsideBatch;
+            logs.truncate_fully_and_start_at(name, begin, reason, ctx).map_err(|_| StorageFailure)?;
+        }
+        let Some(log) = logs.get_mut(name) else { return Ok(()) };
         let had_records = !fetched.records.is_empty();
         if had_records {
             self.fetched.push((name.clone(), fetched.records.len()));
@@ -446,7 +452,8 @@ impl ReplicaFetcher {
         let Some(end) = logs.get(name).map(UnifiedLog::log_end_offset) else { return Ok(()) };
         let keeps_log = start <= end && around.config.toggles.oor_keep_log;
         if !keeps_log {
-            logs.truncate_fully_and_start_at(name, start, ctx).map_err(|_| StorageFailure)?;
+            logs.truncate_fully_and_start_at(name, start, TruncationReason::OutOfRange, ctx)
+                .map_err(|_| StorageFailure)?;
         }
         self.out_of_range.retain(|other| other != name);
         let offset = if keeps_log { end } else { start };

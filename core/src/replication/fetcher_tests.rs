@@ -197,6 +197,37 @@ fn only_what_is_fetched_goes_on_in_a_new_epoch() {
     assert_eq!(epochs, [5, 4]);
 }
 
+/// Batches of a leader come whole: what an empty log begins inside of is taken, and what a log has something of is not (KAFKA-6975).
+#[test]
+fn an_empty_log_that_begins_inside_of_a_batch_begins_with_it() {
+    for (begin, has_record, sent, log) in [
+        // Empty at 5, where its leader's log begins, and the batch is 3 to 7.
+        (5, false, (3, 5), Some((3, 8))),
+        (7, false, (3, 5), Some((3, 8))),
+        // The batch ends before that, or begins there.
+        (8, false, (3, 5), None),
+        (3, false, (3, 5), Some((3, 8))),
+        // It has a record of its own behind its start.
+        (4, true, (3, 5), None),
+    ] {
+        let mut stage = Stage::new(|_| ());
+        stage.with(|stage, ctx| {
+            let (name, reason) = (orders(0), TruncationReason::OutOfRange);
+            stage.logs.truncate_fully_and_start_at(&name, Offset(begin), reason, ctx).expect("the disk is well");
+            if has_record {
+                let log = stage.logs.get_mut(&name).expect("there is one");
+                log.append_as_follower(batch(begin, 1), ctx).expect("it follows");
+            }
+        });
+        let end = begin + i64::from(has_record);
+        stage.fetcher.partitions.get_mut(&orders(0)).expect("it is fetched").from.offset = Offset(end);
+        stage.fetched(answer(0, batch(sent.0, sent.1)));
+        assert_eq!(stage.log(0), log.unwrap_or((begin, end)), "begins at {begin}");
+        let next = log.map(|(_, end)| (end, Phase::Fetching, false));
+        assert_eq!(stage.state(0), next, "who does not fit is given up until there is a new epoch");
+    }
+}
+
 #[test]
 fn where_the_leaders_log_ends_decides_whether_anything_is_cut() {
     // Where it ends, whether its start is to be asked for, and what is left of the own log.

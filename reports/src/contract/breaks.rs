@@ -1,11 +1,8 @@
 //! Which invariants may break, after what brokers and disks have been through.
 
-use super::{APPEND_FENCE, Contract, DROPPED, ISR_BROKER_EPOCH, Permitted, REPLACED};
+use super::{APPEND_FENCE, Contract, DROPPED, ISR_BROKER_EPOCH, Permitted, REPLACED, UNFENCED};
 use crate::invariants::{Broken, Invariant};
 
-/// `Partition.makeLeader` takes a state of the partition epoch that it has, and with it drops what is pending. Until it knows the next one it
-/// does not wait for whom it has proposed, and the controller may have let in. The next process of a leader knows of no proposal either, and the
-/// controller accepts what the one before had sent as long as its session lasts (`ClusterControlManager.checkBrokerEpoch`).
 /// How much an invariant endures: it holds while this does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endurance {
@@ -65,9 +62,7 @@ impl Contract {
             return Permitted::yes("a replica that lacked committed records was elected uncleanly");
         }
         if self.lacks(APPEND_FENCE) && after.failed_appends >= copies && endurance != Endurance::SyncedSurvives {
-            return Permitted::yes(
-                "before 2.8 a broker goes on appending behind what a failed write has left: KAFKA-10778",
-            );
+            return Permitted::yes(UNFENCED);
         }
         // Not a decision of the controller: those are synced before anybody hears of them.
         if broken.invariant == Invariant::MonotonicEpochs

@@ -59,6 +59,8 @@ causes! {
         "the disk had said that the record was synced, and it was not: it went with the power";
     CorruptTail = "corrupt-tail",
         "recovery cut a log at a torn or corrupt batch";
+    AppendedBehindFailedWrite = "appended-behind-failed-write",
+        "a write to the log had failed half-way, the broker went on behind it, and recovery cut the log there";
     TruncatedToHighWatermark = "truncated-to-high-watermark",
         "a replica cut its log to a high watermark that was behind (before KIP-101)";
     DeletedBeforeCommit = "deleted-before-commit",

@@ -117,6 +117,8 @@ impl Fate {
                     self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
                 }
             }
+            // Nothing was in it.
+            Fact::Truncated { reason: TruncationReason::InsideBatch, .. } => {}
             // A log that lies outside the leader's is given up whole, and begins anew where that does.
             Fact::Truncated { from, to, reason, .. }
                 if to.0 <= promise.offset

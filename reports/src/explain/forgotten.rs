@@ -46,11 +46,13 @@ fn begun_behind(lineage: &Lineage<'_>, partition: &TopicPartition, first: At, se
         structure.filter(|at| (first..second).contains(at) && lineage.events[*at].node == leader).find(|at| {
             matches!(
                 &lineage.events[*at].fact,
-                Fact::LogLoaded { .. } | Fact::Truncated { reason: TruncationReason::OutOfRange, .. }
+                Fact::LogLoaded { .. }
+                    | Fact::Truncated { reason: TruncationReason::OutOfRange | TruncationReason::InsideBatch, .. }
             )
         })?;
     let knows_nothing = match &lineage.events[began].fact {
         Fact::LogLoaded { log_start, log_end, clean, .. } => log_start > copied && (log_start >= log_end || !clean),
+        Fact::Truncated { reason: TruncationReason::InsideBatch, from, .. } => from > copied,
         Fact::Truncated { to, .. } => to > copied,
         _ => false,
     };

@@ -147,6 +147,7 @@ fn log(event: &Event) -> (Actor, String, String) {
                 TruncationReason::EpochsUnknown => "to its high watermark: its log knows no leader epochs",
                 TruncationReason::OutOfRange => "beyond the leader's end",
                 TruncationReason::CorruptTail => "torn or corrupt batch",
+                TruncationReason::InsideBatch => "it was empty, and began inside of a batch",
             };
             let what = match from == to {
                 true => format!("cut off what stood beyond {to}"),

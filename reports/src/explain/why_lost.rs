@@ -17,7 +17,7 @@ use ackproof_core::types::{LeaderEpoch, NodeId, Offset, RecordId, TopicPartition
 
 use super::Tale;
 use super::cause::Cause;
-use super::fate::{Decision, Fate, Taken, fate};
+use super::fate::{Decision, Fate, Holding, Taken, fate};
 use super::joined::{forgotten_proposal, joined_later, replaced_incarnation};
 use super::lineage::{At, Lineage, Origin, REACH};
 use super::nodes::leaves_hole_at;
@@ -26,6 +26,9 @@ use super::story::{Actor, Mark, Step};
 use super::why_removed;
 use crate::anomaly::{Anomaly, Kind};
 use crate::contract::Contract;
+
+/// How a failed write is told of that left something behind.
+const HALF_WAY: &str = "after a part of the write";
 
 /// A value of more characters does not fit into a step.
 const LONGEST_VALUE: usize = 40;
@@ -78,6 +81,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
             }
             if contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.flush_messages == 1) {
                 blame_the_disk(lineage, &partition, &promise, &mut tale);
+                blame_a_failed_write(lineage, &partition, &promise, &mut tale);
             }
             if anomaly.kind == Kind::InconsistentOffsets {
                 tale.add(replaced(lineage, anomaly, &partition, &promise));
@@ -108,7 +112,7 @@ fn behind_a_torn_write(lineage: &Lineage<'_>, promise: &Promise) -> Option<[At; 
         Some(Fact::StorageFailed { what }) => what.starts_with(begins) && what.ends_with(ends),
         _ => false,
     };
-    let torn = (0..promise.append).rfind(|at| failed(*at, "appending to ", "after a part of the write"))?;
+    let torn = (0..promise.append).rfind(|at| failed(*at, "appending to ", HALF_WAY))?;
     let recovered = (torn..promise.append).any(|at| matches!(by_leader(at), Some(Fact::LogLoaded { .. })));
     let mut since = promise.append..lineage.events.len();
     let unread = since.rfind(|at| failed(*at, "loading the logs: ", " is damaged below its end"))?;
@@ -131,6 +135,29 @@ fn blame_the_disk(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &P
     }
     (tale.cause, tale.contributing) = (Cause::DiskLiedAboutSync, vec![Cause::UnsyncedDataLostWithPower]);
     tale.add(lies.into_iter().map(|at| step(lineage, at)));
+}
+
+/// It was synced, but behind what a write that failed half-way had left, and there recovery cut the log (KAFKA-10778).
+fn blame_a_failed_write(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, tale: &mut Tale) {
+    if !matches!(tale.cause, Cause::UnsyncedDataLostWithPower | Cause::CorruptTail) {
+        return;
+    }
+    let begins = format!("appending to {partition}: ");
+    let behind = |(broker, holding): (&i32, &Holding)| {
+        holding.taken.filter(|taken| taken.truncated == Some(TruncationReason::CorruptTail))?;
+        let by_it = |at: &At| lineage.events[*at].node == NodeId::Broker(*broker);
+        (0..holding.since).rev().filter(by_it).find_map(|at| match &lineage.events[at].fact {
+            Fact::StorageFailed { what } if what.starts_with(&begins) && what.ends_with(HALF_WAY) => Some(Some(at)),
+            Fact::LogLoaded { partition: of, .. } if of == partition => Some(None),
+            _ => None,
+        })?
+    };
+    let fate = fate(lineage, partition, promise);
+    let failed: Vec<At> = fate.holders.iter().filter_map(behind).collect();
+    if !failed.is_empty() {
+        tale.cause = Cause::AppendedBehindFailedWrite;
+        tale.add(failed.into_iter().map(|at| step(lineage, at)));
+    }
 }
 
 /// The record that took the offset: its transmission, where that is certain, and its append by a leader.
@@ -420,7 +447,7 @@ fn cause_of_taking(taken: Taken) -> Cause {
     match taken.truncated {
         Some(TruncationReason::ToHighWatermark) => Cause::TruncatedToHighWatermark,
         Some(TruncationReason::OutOfRange) => Cause::TruncatedOutOfRange,
-        Some(TruncationReason::Diverged) => Cause::Unknown,
+        Some(TruncationReason::Diverged | TruncationReason::InsideBatch) => Cause::Unknown,
         Some(TruncationReason::CorruptTail) | None if taken.with_power => Cause::UnsyncedDataLostWithPower,
         Some(TruncationReason::EpochsUnknown) if taken.with_power => Cause::EpochsLostWithPower,
         Some(TruncationReason::EpochsUnknown) => Cause::TruncatedToHighWatermark,

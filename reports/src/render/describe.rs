@@ -114,6 +114,7 @@ fn broker(event: &Event, names: &NodeNames, who: &str) -> Option<String> {
                 TruncationReason::EpochsUnknown => "to its high watermark, because its log knows no leader epochs",
                 TruncationReason::OutOfRange => "it went beyond its leader's end",
                 TruncationReason::CorruptTail => "a batch was torn or corrupt",
+                TruncationReason::InsideBatch => "it was empty, and began inside of a batch that its leader sent",
             };
             format!("{who} truncated {partition} from {from} to {to}: {why}")
         }

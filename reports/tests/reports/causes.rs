@@ -1011,6 +1011,40 @@ fn st_15_behind_a_torn_write_a_log_cannot_be_read_any_more() {
     assert_eq!(judged(torn, false, "the disk is full"), [Some(Cause::Unknown)]);
 }
 
+/// The same with every record synced: where nothing else was cut off behind it, recovery cuts the log at what the failed write has left.
+#[test]
+fn st_15_recovery_cuts_a_log_where_a_write_had_failed() {
+    let judged = |failure: &str, recovered: bool, unfenced: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        run.say(NodeId::Broker(1), Fact::StorageFailed { what: failure.into() });
+        if recovered {
+            run.killed(NodeId::Broker(1));
+            run.loaded(1, 0);
+        }
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        run.acked(0, 0, 1);
+        run.lost_power(1);
+        run.truncated(1, 1, 0, TruncationReason::CorruptTail);
+        run.loaded(1, 0);
+        run.elected(1, 5, &[1], true, 0);
+        run.ends_with(1, &[]);
+        let mut contract = with_topic(acks(1), |topic| topic.flush_messages = 1);
+        contract.lacks.extend(unfenced.then(|| "append_fence_after_error".to_owned()));
+        let (judgement, _) = run.explain(&contract);
+        let found = judgement.of_kind(Kind::LostWrite).next().expect("it is lost");
+        (found.cause, found.permitted.answer)
+    };
+    let torn = "appending to orders-0: EIO: input/output error, after a part of the write";
+    let (behind, power) = (Some(Cause::AppendedBehindFailedWrite), Some(Cause::UnsyncedDataLostWithPower));
+    assert_eq!(judged(torn, false, true), (behind, Answer::Yes));
+    assert_eq!(judged(torn, false, false), (behind, Answer::No), "since 2.8 nobody goes on there");
+    assert_eq!(judged(torn, true, true), (power, Answer::No), "recovery had cut it off before");
+    assert_eq!(judged("appending to orders-0: EIO: input/output error", false, true), (power, Answer::No));
+    let elsewhere = "appending to orders-1: EIO: input/output error, after a part of the write";
+    assert_eq!(judged(elsewhere, false, true), (power, Answer::No), "another log");
+}
+
 /// KIP-903: the leader asks for broker 1's place in the ISR; broker 1 loses its power and its log, and its next process gets the place.
 #[test]
 fn re_17_the_next_process_gets_the_place_of_the_one_before() {
