@@ -65,6 +65,8 @@ pub(crate) struct Cluster<M> {
     pub(crate) partitions: i32,
     /// Metadata requests wait like others.
     pub(crate) holds_metadata: bool,
+    /// So do requests for a producer id.
+    pub(crate) holds_producer_ids: bool,
     /// What the next requests for a producer id are refused with.
     producer_id_errors: Vec<ErrorCode>,
     pub(crate) producer_id_requests: u64,
@@ -96,6 +98,7 @@ impl<M: Machine> Cluster<M> {
             refuses_connections: false,
             partitions: 2,
             holds_metadata: false,
+            holds_producer_ids: false,
             producer_id_errors: errors,
             producer_id_requests: 0,
             next_producer_id: 7,
@@ -159,6 +162,11 @@ impl<M: Machine> Cluster<M> {
         for connection in gone {
             self.lose(connection);
         }
+    }
+
+    /// The connections that are open.
+    pub(crate) fn connections(&self) -> Vec<ConnectionId> {
+        self.connections.keys().copied().collect()
     }
 
     /// Breaks the connection of a Produce request.
@@ -338,7 +346,7 @@ impl<M: Machine> Cluster<M> {
                 self.metadata_requests += 1;
                 self.metadata(&request).into()
             }
-            Request::InitProducerId(request) => {
+            Request::InitProducerId(request) if !self.holds_producer_ids => {
                 let asked_for = (request.producer_id.0, request.producer_epoch, request.transactional_id);
                 assert_eq!(asked_for, (-1, -1, None), "it asks for a new one");
                 self.producer_id_requests += 1;

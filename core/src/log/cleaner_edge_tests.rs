@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::tests::{Fixture, compacted, put};
 use super::*;
-use crate::config::{LogConfig, Toggles};
+use crate::config::{CleanupPolicy, LogConfig, Toggles};
 use crate::fact::TruncationReason;
 use crate::log::LogManager;
 use crate::log::testing::{Bench, broker_config, partition, toggles};
@@ -69,6 +69,24 @@ fn of_two_logs_the_one_comes_first_of_which_the_larger_part_is_dirty() {
         }
         let found = fixture.cleaner.dirtiest(&fixture.logs, Timestamp(0));
         assert_eq!(found.map(|(partition, _)| partition), Some(TopicPartition::of(dirtier, 0)));
+    }
+}
+
+#[test]
+fn a_log_is_cleaned_if_it_is_compacted_and_neither_its_disk_nor_the_cleaner_has_given_it_up() {
+    let deleting = LogConfig { cleanup_policy: CleanupPolicy { compact: false, delete: true }, ..compacted() };
+    for (what, config, offline, uncleanable, expected) in [
+        ("as it should be", compacted(), false, false, Cleaned::One),
+        ("not compacted", deleting, false, false, Cleaned::Nothing),
+        ("its disk has failed", compacted(), true, false, Cleaned::Nothing),
+        ("it could not be cleaned before", compacted(), false, true, Cleaned::Nothing),
+    ] {
+        let mut fixture = Fixture::new(config, toggles());
+        fixture.append(&["a=1", "a=2"]);
+        fixture.roll();
+        fixture.log().offline = offline;
+        fixture.cleaner.uncleanable.extend(uncleanable.then(partition));
+        assert_eq!(fixture.run(), expected, "{what}");
     }
 }
 

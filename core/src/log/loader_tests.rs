@@ -100,6 +100,31 @@ fn a_log_that_lost_its_last_records_ends_with_a_hole_compacted_or_not() {
 }
 
 #[test]
+fn a_hole_is_told_by_the_start_that_looks_for_it_and_there_is_none_where_nothing_is_missing() {
+    let holes = |bench: &mut Bench| -> Vec<Option<(Offset, Offset)>> {
+        let loaded = bench.facts().into_iter().filter_map(|fact| match fact {
+            Fact::LogLoaded { hole, .. } => Some(hole),
+            _ => None,
+        });
+        loaded.collect()
+    };
+    let (mut bench, _) = four_batches(one_batch_each());
+    let mut whole = bench.clone();
+    whole.recover(one_batch_each(), 0);
+    assert_eq!(holes(&mut whole), [None]);
+    bench.disk.put("orders-0/00000000000000000002.log", Bytes::new());
+    let mut log = bench.recover(one_batch_each(), 0);
+    assert_eq!(holes(&mut bench), [Some((Offset(2), Offset(4)))]);
+    // What was synced is taken as it is, and so is everything after a clean stop.
+    let mut killed = bench.clone();
+    killed.recover(one_batch_each(), 6);
+    assert_eq!(holes(&mut killed), [None]);
+    bench.with(|ctx| log.close(ctx)).unwrap();
+    bench.load(one_batch_each());
+    assert_eq!(holes(&mut bench), [None]);
+}
+
+#[test]
 fn a_torn_end_of_a_closed_segment_does_no_harm_and_one_of_the_active_segment_is_damage() {
     let tear = |bench: &mut Bench, segment: &str| {
         let name = format!("orders-0/{segment}.log");

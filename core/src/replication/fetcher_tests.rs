@@ -13,10 +13,12 @@ use crate::metadata::records::ConfigRecord;
 use crate::metadata::{MetadataDelta, MetadataImage, MetadataRecord};
 use crate::protocol::Request;
 use crate::record::{BatchBuilder, Compression};
-use crate::replication::fetch_requests::{epochs_request, listed_offset, on_earliest_offset, on_epochs_response};
+use crate::replication::fetch_requests::{
+    epochs_request, fetch_request, listed_offset, on_earliest_offset, on_epochs_response,
+};
 use crate::replication::fetch_session::Asked;
 use crate::storage::MemoryStorage;
-use crate::types::{Prng, StrBytes, Timestamp};
+use crate::types::{Duration, Prng, StrBytes, Timestamp};
 
 fn orders(partition: i32) -> TopicPartition {
     TopicPartition::of("orders", partition)
@@ -333,6 +335,26 @@ fn epochs_are_asked_for_topic_by_topic_and_answered_as_they_were_asked() {
             stage.with(|stage, ctx| on_epochs_response(stage.fetcher, &asked, response, stage.around, stage.logs, ctx));
         assert_eq!((answered, stage.state(0)), (Ok(()), expected), "{what}");
     }
+}
+
+#[test]
+fn a_fetch_names_what_it_wants_of_each_topic_and_lets_the_leader_wait_as_configured() {
+    let mut stage = Stage::new(|config| config.replica_fetch_wait_max_ms = Duration::from_millis(700));
+    let other = TopicPartition::of("payments", 0);
+    let config = stage.around.config.log.clone();
+    stage.with(|stage, ctx| {
+        let log = stage.logs.get_or_create(&other, &config, None, ctx).expect("the disk is well");
+        log.append_as_follower(batch(0, 1), ctx).expect("it follows");
+    });
+    stage.fetcher.add(other, from(1, Some(EPOCH)));
+    let asked = stage.with(|stage, _| fetch_request(stage.fetcher, stage.logs, stage.around));
+    let (Request::Fetch(request), InFlight::Fetch) = asked.expect("three are ready") else { panic!("it fetches") };
+    let topics = request.topics.iter().map(|topic| {
+        let wanted = topic.partitions.iter().map(|wanted| (wanted.partition, wanted.fetch_offset));
+        (topic.topic.as_str(), wanted.collect::<Vec<_>>())
+    });
+    assert_eq!(topics.collect::<Vec<_>>(), [("orders", vec![(0, 3), (1, 3)]), ("payments", vec![(0, 1)])]);
+    assert_eq!(request.max_wait_ms, 700);
 }
 
 #[test]

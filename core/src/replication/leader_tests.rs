@@ -111,3 +111,18 @@ fn a_proposal_names_the_incarnations_as_far_as_they_are_known() {
     let wanted = leader.wanted_with_epochs(&around);
     assert_eq!(wanted, [(1, BrokerEpoch(10)), (2, BrokerEpoch(20)), (3, BrokerEpoch(-1))]);
 }
+
+#[test]
+fn of_followers_that_stay_what_is_known_stays_and_of_new_ones_nothing_is() {
+    let mut leader = Leader::default();
+    leader.assign(&[1, 2, 3], 1);
+    leader.followers[0] = fetched(7, 20);
+    leader.assign(&[4, 3, 1, 2], 1);
+    let known: Vec<(i32, bool)> =
+        leader.followers.iter().map(|replica| (replica.broker_id, replica.last_caught_up().is_some())).collect();
+    assert_eq!(known, [(4, false), (3, false), (2, true)]);
+    // Who comes back is a new one.
+    leader.assign(&[1, 3], 1);
+    leader.assign(&[1, 2, 3], 1);
+    assert!(leader.followers.iter().all(|replica| replica.last_caught_up().is_none()));
+}

@@ -165,3 +165,26 @@ fn a_proposal_that_fails_is_sent_again_given_up_or_waits_for_metadata() {
         }
     }
 }
+
+#[test]
+fn metadata_of_an_epoch_that_is_known_tell_the_leader_another_isr_or_that_its_proposal_is_off() {
+    for (what, proposes, isr, said) in [
+        ("nothing new", false, vec![1, 2], 0),
+        ("another ISR", false, vec![1], 1),
+        ("the ISR that it wanted to change", true, vec![1, 2], 1),
+        ("the ISR that it wanted", true, vec![1], 1),
+    ] {
+        let mut stage = Stage::new();
+        stage.lead(3, 5);
+        if proposes {
+            stage.partition.leader_mut().expect("it leads").isr.propose_shrink(vec![2]);
+            assert!(stage.with(|partition, _, around, ctx| partition.propose(8, around, ctx)).is_some());
+        }
+        stage.said();
+        let news = PartitionRegistration { isr: isr.clone(), ..state(1, 3, 6) };
+        stage.with(|partition, log, around, ctx| partition.make_leader(&news, log, around, ctx)).expect("it is well");
+        assert_eq!(stage.said(), [0, 0, said], "{what}");
+        let leader = stage.partition.leader().expect("it leads");
+        assert_eq!((leader.isr.isr(), leader.isr.is_inflight()), (&isr[..], false), "{what}");
+    }
+}

@@ -294,6 +294,10 @@ impl Machine for Producer {
 mod edge_tests;
 
 #[cfg(test)]
+#[path = "producer_id_tests.rs"]
+mod id_tests;
+
+#[cfg(test)]
 #[path = "producer_tests.rs"]
 mod tests;
 

@@ -1,7 +1,5 @@
 //! One producer at its edges: what fits to the byte, what ends at the moment, what one batch's fate does to the others.
 
-use kafka_protocol::messages::{InitProducerIdResponse, ProducerId};
-
 use super::*;
 use crate::client::testing::producer_config;
 use crate::client::testing_cluster::Cluster;
@@ -12,21 +10,15 @@ fn config(major: u16, minor: u16) -> ProducerConfig {
     ProducerConfig { batch_size: 0, ..producer_config(KafkaVersion::new(major, minor)) }
 }
 
-fn idempotent(major: u16, minor: u16) -> ProducerConfig {
+pub(super) fn idempotent(major: u16, minor: u16) -> ProducerConfig {
     ProducerConfig { enable_idempotence: true, ..config(major, minor) }
 }
 
-fn cluster(config: ProducerConfig) -> Cluster<Producer> {
+pub(super) fn cluster(config: ProducerConfig) -> Cluster<Producer> {
     Cluster::new(Producer::new(Arc::new(config), vec![NodeId::Broker(1)], 0))
 }
 
-/// An idempotent producer that is refused an id as often as this.
-fn refused(errors: Vec<ErrorCode>) -> Cluster<Producer> {
-    let producer = Producer::new(Arc::new(idempotent(3, 9)), vec![NodeId::Broker(1)], 0);
-    Cluster::refusing_producer_ids(producer, errors)
-}
-
-fn sequences(cluster: &Cluster<Producer>) -> Vec<(i64, i16, i32)> {
+pub(super) fn sequences(cluster: &Cluster<Producer>) -> Vec<(i64, i16, i32)> {
     let state = |batch: &RecordBatch| (batch.producer_id(), batch.producer_epoch().0, batch.base_sequence().0);
     cluster.produce.iter().flat_map(|request| &request.batches).map(|(_, batch)| state(batch)).collect()
 }
@@ -161,6 +153,40 @@ fn while_a_record_waits_for_memory_the_word_of_its_partitioner_stands_unless_it_
             (record.number == 1).then_some(partition.is_some())
         };
         assert_eq!(cluster.facts().iter().find_map(placed), Some(stands), "{version:?}");
+    }
+}
+
+#[test]
+fn the_word_of_a_partitioner_stands_however_often_memory_is_looked_for() {
+    let mut cluster = cluster(ProducerConfig {
+        buffer_memory: bound() as u64,
+        round_robin_partitioner: true,
+        metadata_max_age_ms: Duration::from_secs(1),
+        ..config(3, 9)
+    });
+    cluster.partitions = 7;
+    cluster.send("orders", None, 0..2);
+    cluster.run_for(Duration::from_secs(10));
+    assert_eq!(cluster.produce_records(), [[0]]);
+    cluster.answer_produce(0, ErrorCode::NONE, 0);
+    // A record that needs a batch takes two turns: 0 and 1, then 2 and 3.
+    assert_eq!(cluster.produce[0].batches[0].0, TopicPartition::of("orders", 3));
+}
+
+#[test]
+fn a_record_is_in_one_batch_whatever_the_partitioner_makes_of_new_ones() {
+    for (version, round_robin_partitioner) in [((2, 3), false), ((2, 4), false), ((2, 4), true), ((3, 9), false)] {
+        let mut cluster = cluster(ProducerConfig {
+            linger_ms: Duration::from_secs(100),
+            batch_size: 16_384,
+            round_robin_partitioner,
+            ..config(version.0, version.1)
+        });
+        cluster.send("orders", None, 0..10);
+        cluster.call(Call::Flush);
+        let mut went = cluster.produce_records().concat();
+        went.sort_unstable();
+        assert_eq!(went, (0..10).collect::<Vec<_>>(), "{version:?}, round robin: {round_robin_partitioner}");
     }
 }
 
@@ -456,44 +482,6 @@ fn an_error_that_comes_when_the_time_is_over_is_the_last_word() {
 }
 
 #[test]
-fn an_answer_to_another_question_brings_no_producer_id() {
-    let mut cluster = cluster(ProducerConfig { metadata_max_age_ms: Duration::from_secs(1), ..idempotent(3, 9) });
-    cluster.send("orders", Some(0), 0..1);
-    cluster.holds_metadata = true;
-    cluster.run_for(Duration::from_secs(2));
-    let asked = cluster.take_asked();
-    cluster.answer(&asked, InitProducerIdResponse::default().with_producer_id(ProducerId(99)));
-    cluster.send("orders", Some(0), 1..2);
-    assert_eq!(sequences(&cluster), [(7, 0, 0), (7, 0, 1)]);
-}
-
-#[test]
-fn a_producer_id_is_asked_for_again_after_the_backoff_and_no_earlier() {
-    let errors = vec![ErrorCode::COORDINATOR_LOAD_IN_PROGRESS; 2];
-    let mut cluster = refused(errors);
-    cluster.send("orders", Some(0), 0..1);
-    cluster.send("orders", Some(0), 1..2);
-    for (millis, requests) in [(0, 1), (99, 1), (1, 2), (99, 2), (1, 3)] {
-        cluster.run_for(Duration::from_millis(millis));
-        cluster.send("orders", Some(0), 2..3);
-        assert_eq!(cluster.producer_id_requests, requests);
-    }
-    assert!(!cluster.produce.is_empty());
-}
-
-#[test]
-fn a_producer_that_gets_no_id_sends_nothing_and_fails_everything() {
-    let error = ErrorCode::UNSUPPORTED_VERSION;
-    let mut cluster = refused(vec![error]);
-    cluster.send("orders", Some(0), 0..2);
-    cluster.run_for(Duration::from_secs(1));
-    cluster.send("orders", Some(1), 2..3);
-    cluster.run_for(Duration::from_secs(1));
-    assert_eq!(cluster.delivered(), [0, 1, 2].map(|record| (record, Err(error))));
-    assert!(cluster.produce.is_empty());
-}
-
-#[test]
 fn close_waits_for_what_has_no_leader_yet_and_then_fails_all_of_it() {
     let mut cluster = cluster(config(3, 9));
     for partition in 0..2 {
@@ -521,4 +509,16 @@ fn a_closed_producer_that_may_take_for_ever_names_no_end() {
     assert!(cluster.completed(&Completion::Closed));
     assert_eq!(cluster.machine.next_deadline(), None);
     assert_eq!(cluster.count(|fact| matches!(fact, Fact::BatchRetried { reason: RetryReason::Error(_), .. })), 0);
+}
+
+/// A process may have several clients, and what happens on a connection is told to the one that opened it.
+#[test]
+fn a_producer_owns_the_connections_that_it_has_open_and_no_others() {
+    let mut cluster = cluster(config(3, 9));
+    cluster.send("orders", Some(0), 0..1);
+    let [open] = cluster.connections()[..] else { panic!("there is one") };
+    assert!(cluster.machine.owns(open));
+    assert!(!cluster.machine.owns(ConnectionId(open.0 + 1)));
+    cluster.disconnect(1);
+    assert!(!cluster.machine.owns(open));
 }
