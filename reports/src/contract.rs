@@ -349,16 +349,7 @@ impl Contract {
                 Some(replicas) => Permitted::no(format!("min.insync.replicas={replicas} promises that many copies")),
                 None => Permitted::unknown("it depends on min.insync.replicas, which is not known"),
             },
-            Cause::UncleanElection => match topic {
-                Some(topic) if topic.unclean_leader_election => Permitted::yes(
-                    "unclean.leader.election.enable=true lets a replica lead that lacks acknowledged records",
-                ),
-                Some(topic) if topic.unclean_by_operator => Permitted::yes(
-                    "an operator asked for an unclean election, which unclean.leader.election.enable=false does not prevent",
-                ),
-                Some(_) => Permitted::no("unclean.leader.election.enable=false lets only in-sync replicas lead"),
-                None => Permitted::unknown("it depends on unclean.leader.election.enable, which is not known"),
-            },
+            Cause::UncleanElection => permits_unclean(topic),
             Cause::UnsyncedDataLostWithPower | Cause::CorruptTail => match topic.map(|topic| topic.flush_messages) {
                 Some(1) => Permitted::no("flush.messages=1 syncs every record before it is acknowledged"),
                 Some(_) => Permitted::yes(
@@ -468,6 +459,9 @@ impl Contract {
             (Some(Cause::UnsyncedDataLostWithPower), Some(_)) => Permitted::yes(
                 "unsynced records may go with the power, and what a leader knew of their producer goes with them",
             ),
+            (Some(Cause::UncleanElection), Some(_)) => {
+                permits_unclean(anomaly.topic.as_deref().and_then(|name| self.topic(name)))
+            }
             (Some(Cause::DuplicateNotRecognised), Some(_)) => {
                 Permitted::no("a leader recognises the last five batches of an idempotent producer")
             }
@@ -526,6 +520,19 @@ impl Contract {
             )),
             Some(_) | None => Permitted::no("max.in.flight.requests.per.connection=1 lets nothing overtake"),
         }
+    }
+}
+
+fn permits_unclean(topic: Option<&TopicContract>) -> Permitted {
+    match topic {
+        Some(topic) if topic.unclean_leader_election => {
+            Permitted::yes("unclean.leader.election.enable=true lets a replica lead that lacks acknowledged records")
+        }
+        Some(topic) if topic.unclean_by_operator => Permitted::yes(
+            "an operator asked for an unclean election, which unclean.leader.election.enable=false does not prevent",
+        ),
+        Some(_) => Permitted::no("unclean.leader.election.enable=false lets only in-sync replicas lead"),
+        None => Permitted::unknown("it depends on unclean.leader.election.enable, which is not known"),
     }
 }
 

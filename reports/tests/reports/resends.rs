@@ -1,6 +1,6 @@
 //! What a producer sends once more, too late or elsewhere.
 
-use ackproof_core::fact::{Fact, RetryReason, Role, TruncationReason};
+use ackproof_core::fact::{Fact, LogStartReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
@@ -259,6 +259,41 @@ fn a_leader_that_has_copied_a_later_batch_that_was_taken_first() {
     let reset = [(Some(Cause::SequenceReset), Answer::No)];
     assert_eq!(judged(5, Some(0), false), reset, "batch 1 stands before batch 2");
     assert_eq!(judged(5, None, true), reset, "broker 2 has nothing of the producer");
+}
+
+/// Broker 2 leads cleanly without what broker 1 appends late; both take the batch, broker 1 is elected, and both copies were read before the log is
+/// emptied by DeleteRecords.
+#[test]
+fn two_logs_of_which_one_was_elected_uncleanly_have_a_copy_each() {
+    let judged = |clean: bool, copied: bool, unclean_allowed: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let late = run.transmits_under(1, 1, 1, (7, 0, 0));
+        run.elected(2, 5, &[2], true, 0);
+        run.retries(1, RetryReason::RequestTimeout);
+        let again = run.transmits_under(1, 2, 2, (7, 0, 0));
+        run.appends_under(again, 2, 5, 0, (7, 0, 0));
+        run.polled(0, "a");
+        if copied {
+            run.copies(1, 5, 0);
+        }
+        run.appends_under(late, 1, 4, 1, (7, 0, 0));
+        run.elected(1, 6, &[1], clean, 2);
+        run.polled(1, "a");
+        run.deletes(1, 2, LogStartReason::DeleteRecords);
+        run.acked(0, 1, -1);
+        run.ends_from(Some(1), 2, &[]);
+        let mut contract = with_topic(acks(-1), |topic| topic.unclean_leader_election = unclean_allowed);
+        contract = with_producer(contract, |producer| producer.idempotence = true);
+        of(Kind::Duplicate, &run, &contract).into_iter().map(|(_, cause, answer)| (cause, answer)).collect::<Vec<_>>()
+    };
+    assert_eq!(judged(false, false, true), [(Some(Cause::UncleanElection), Answer::Yes)]);
+    assert_eq!(judged(false, false, false), [(Some(Cause::UncleanElection), Answer::No)]);
+    let unrecognised = [(Some(Cause::DuplicateNotRecognised), Answer::No)];
+    assert_eq!(judged(true, false, true), unrecognised);
+    assert_eq!(judged(false, true, true), unrecognised, "broker 1 had the other copy");
 }
 
 /// A follower copies what has this sequence, which is also its offset.
