@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ackproof_core::fact::{Event, Fact, Role, TruncationReason};
+use ackproof_core::fact::{Event, Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use super::lineage::{At, Lineage};
@@ -56,6 +56,8 @@ pub(super) struct Fate {
     /// A leader without the record in an epoch that had begun before: a restart.
     again: Option<Decision>,
     newest: LeaderEpoch,
+    /// Who led last.
+    leader: i32,
     /// Every time that a replica lost it.
     pub(super) destructions: Vec<At>,
 }
@@ -82,6 +84,7 @@ fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Pr
         undone: None,
         again: None,
         newest: promise.epoch,
+        leader: promise.leader,
         destructions: Vec::new(),
     };
     let Some(line) = lineage.partitions.get(partition) else { return fate };
@@ -90,6 +93,11 @@ fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Pr
     walk.retain(|at| *at >= promise.append);
     walk.extend(line.structure.iter().copied().filter(|at| {
         *at > promise.append || matches!(&lineage.events[*at].fact, Fact::BecameLeader { leader_epoch, .. } if *leader_epoch > promise.epoch)
+    }));
+    walk.extend(line.removals.iter().copied().filter(|at| {
+        *at > promise.append
+            && matches!(&lineage.events[*at].fact, Fact::LogStartOffsetAdvanced { to, reason: LogStartReason::Leader, .. }
+                if to.0 > promise.offset)
     }));
     walk.retain(|at| promise.until.is_none_or(|until| *at < until));
     walk.sort_unstable();
@@ -134,8 +142,10 @@ impl Fate {
             Fact::LogLoaded { clean: false, .. } if self.recovery_takes && self.lost_something(lineage, at, broker) => {
                 self.lose(lineage, at, broker, None);
             }
-            // It is no replica any more.
-            Fact::LogDeleted { .. } => {
+            // What its leader has deleted goes here too, and here it was the record.
+            Fact::LogStartOffsetAdvanced { .. } if self.has_it(self.leader) => {}
+            // Or it is no replica any more.
+            Fact::LogStartOffsetAdvanced { .. } | Fact::LogDeleted { .. } => {
                 self.holders.retain(|holder, holding| *holder != broker || holding.taken.is_some())
             }
             Fact::LogLoaded { .. } => {
@@ -148,12 +158,18 @@ impl Fate {
         }
     }
 
+    fn has_it(&self, broker: i32) -> bool {
+        self.holders.get(&broker).is_some_and(|holding| holding.taken.is_none())
+    }
+
     /// Takes a broker's word that it leads.
     fn lead(&mut self, lineage: &Lineage<'_>, partition: &TopicPartition, at: At, leader: i32, epoch: LeaderEpoch) {
         let is_new = epoch > self.newest;
-        self.newest = self.newest.max(epoch);
+        if epoch >= self.newest {
+            (self.newest, self.leader) = (epoch, leader);
+        }
         let holding = self.holders.get(&leader);
-        if holding.is_some_and(|holding| holding.taken.is_none()) {
+        if self.has_it(leader) {
             // The record is back in the partition: what had been decided was not the end of it.
             if is_new {
                 self.undone = self.decision.or(self.undone);

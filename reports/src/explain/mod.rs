@@ -181,13 +181,14 @@ impl Told {
 /// Of two records at an offset, the one that was heard of last may be the one that is gone: a leader that had been deposed answered for
 /// it, and the answer was late. Where the log has neither any more, the judge cannot tell.
 fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, tale: &Tale) -> Option<(Anomaly, Tale)> {
-    // What a cleaner took is not lost, whoever led without it.
-    let is_in_doubt = || tale.cause == Cause::Unknown || why_removed::compacted_where_it_stood(lineage, anomaly);
-    if anomaly.kind != Kind::InconsistentOffsets || !is_in_doubt() || is_in_the_log(lineage, anomaly) {
+    let gone = anomaly.other_record.filter(|_| anomaly.kind == Kind::InconsistentOffsets)?;
+    let turned = Anomaly { record: Some(gone), other_record: anomaly.record, ..anomaly.clone() };
+    // What a cleaner took is not lost, whoever led without it, unless it took both.
+    let compacted = |one: &Anomaly| why_removed::compacted_where_it_stood(lineage, one);
+    let is_in_doubt = tale.cause == Cause::Unknown || (compacted(anomaly) && !compacted(&turned));
+    if !is_in_doubt || is_in_the_log(lineage, anomaly) {
         return None;
     }
-    let gone = anomaly.other_record?;
-    let turned = Anomaly { record: Some(gone), other_record: anomaly.record, ..anomaly.clone() };
     let other = why_lost::explain(lineage, &turned, contract);
     (other.cause != Cause::Unknown).then_some((turned, other))
 }

@@ -36,6 +36,30 @@ fn leads_on_without_it(run: &mut Run, isr: &[i32]) {
     run.say(NodeId::Broker(1), Fact::BecameLeader { partition: orders(), leader_epoch, isr, log_end });
 }
 
+/// Broker 2 is elected without record 0, puts another one there and deletes that, or not; broker 1 comes back, begins where its leader does, and
+/// leads again.
+#[test]
+fn who_begins_where_its_leader_does_has_lost_what_stood_before() {
+    let judged = |begins_late: bool, clean: bool| {
+        let mut run = held_by(&[1], &[]);
+        run.acked(0, 0, -1);
+        run.killed(NodeId::Broker(1));
+        run.elected(2, 5, &[2], clean, 0);
+        run.sent_and_appended(1, "b", 2, 5, 0);
+        run.acked(1, 0, -1);
+        run.deletes(2, 1, LogStartReason::DeleteRecords);
+        if begins_late {
+            run.deletes(1, 1, LogStartReason::Leader);
+        }
+        run.elected(1, 6, &[1], true, 1);
+        run.ends_from(Some(1), 1, &[]);
+        lost(&run, &with_topic(acks(-1), |topic| topic.unclean_leader_election = true))
+    };
+    assert_eq!(judged(true, false), (Some(Cause::UncleanElection), vec![Cause::IsrShrunkToLeader], Answer::Yes));
+    assert_ne!(judged(false, false).0, Some(Cause::UncleanElection), "the next leader has it");
+    assert_ne!(judged(true, true).0, Some(Cause::UncleanElection));
+}
+
 /// The others have the record, and cut their logs while they are in sync or after they have left the ISR.
 #[test]
 fn who_has_left_the_isr_is_not_overruled() {
