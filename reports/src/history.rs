@@ -16,9 +16,11 @@ use crate::digest::{self, Digest};
 use crate::numbered::Numbered;
 use crate::removal::Removal;
 
+mod answers;
 mod deleted;
 mod rewrites;
 
+use answers::Answers;
 use rewrites::Rewrites;
 pub(crate) use rewrites::Survivor;
 
@@ -252,6 +254,7 @@ pub struct History {
     pub(crate) replica_lists: BTreeMap<String, Vec<Vec<i32>>>,
     pub(crate) moving: BTreeMap<TopicPartition, Moving>,
     deletions: Deletions,
+    answers: Answers,
     /// Brokers whose processes have ended.
     down: BTreeSet<i32>,
     pub(crate) ended: Option<bool>,
@@ -501,6 +504,7 @@ impl History {
 impl Observer for History {
     fn observe(&mut self, event: &Event) {
         self.observe_rewrites(event);
+        self.observe_answers(event);
         match &event.fact {
             Fact::RecordSent { record, topic, key, value, resend_of } => {
                 self.sent(*record, topic, (key.as_ref(), value.as_ref()), *resend_of, event.time);

@@ -49,8 +49,8 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             // The one that is gone, and the one that is there instead: a leader that nobody follows any more may be the later one. What was
             // deleted by the rules is not gone.
             let was_deleted = |digest: u64| {
-                let times = sender(digest).and_then(|sent| Some((sent.sent_at, sent.told_at?)));
-                times.is_some_and(|(sent, told)| partition.was_deleted(Offset(conflict.offset), sent, told))
+                let told = sender(digest).and_then(|sent| Some((sent, sent.told_at?)));
+                told.is_some_and(|(sent, told)| partition.was_deleted(Offset(conflict.offset), sent, told))
             };
             let stands = partition.copies.iter().any(|copy| {
                 Some(copy.broker) == leader && copy.offset == conflict.offset && copy.digest == conflict.first

@@ -37,8 +37,8 @@ pub(crate) fn check(ledger: &Ledger<'_>, contract: &Contract, findings: &mut Fin
             continue;
         }
         let forgotten = history.leader().is_some_and(|leader| offset.0 >= 0 && offset < leader.log_start);
-        let deleted = told.told_at.is_some_and(|at| history.was_deleted(offset, told.sent_at, at));
-        let given_away = told.told_at.is_some_and(|at| history.is_given_away(offset, at));
+        let deleted = told.told_at.is_some_and(|at| history.was_deleted(offset, told, at));
+        let given_away = told.told_at.is_some_and(|at| history.is_given_away(offset, told, at));
         if ledger.history.was_deleted(root, partition, offset)
             || forgotten && !given_away && history.removal.may_be_forgotten(offset)
             || deleted

@@ -26,7 +26,19 @@ pub(super) fn deleted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> 
     let given_away = given_away(&appends, told);
     // What was deleted after that was another record.
     let at = deletion(lineage, &partition, offset, written).filter(|at| given_away.is_none_or(|again| *at < again))?;
-    Some(tell(lineage, anomaly, Cause::DeletedBeforeCommit, at))
+    let promise = anomaly.record.and_then(|record| why_lost::promise(lineage, record, &partition, Some(offset.0)));
+    let took_another = promise.is_some_and(|promise| had_another(lineage, &partition, &promise, at));
+    (!took_another).then(|| tell(lineage, anomaly, Cause::DeletedBeforeCommit, at))
+}
+
+/// Whether another record stood where a broker deleted than the one that was promised: a leader that had been deposed answered for that.
+fn had_another(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, deleted: At) -> bool {
+    let here = |at: &At| *at < deleted && lineage.events[*at].node == lineage.events[deleted].node;
+    let last = lineage.appends(partition, promise.offset).into_iter().filter(here).max();
+    last.is_some_and(|last| match &lineage.events[last].fact {
+        Fact::Appended { leader_epoch, crc, .. } => (*leader_epoch, *crc) != (promise.epoch, promise.crc),
+        _ => false,
+    })
 }
 
 /// Where somebody was told of the record.

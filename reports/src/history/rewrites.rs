@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use ackproof_core::fact::{Event, Fact, Payload, Role};
-use ackproof_core::types::{Instant, LeaderEpoch, NodeId, Offset, TopicPartition};
+use ackproof_core::types::{Instant, LeaderEpoch, NodeId, Offset, RecordId, TopicPartition};
 
-use super::{Copy, History, PartitionHistory};
+use super::answers::Word;
+use super::{Copy, History, PartitionHistory, Sent};
 
 /// What happened twice at offsets of one partition. Costs nothing as long as nothing did.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,10 @@ pub(super) struct Rewrites {
     given: BTreeMap<(u32, i64), u64>,
     /// What it worked on, and when.
     worked_on: BTreeMap<(u32, i64, Instant), u64>,
+    /// Who led in which epoch, and since when.
+    pub(super) led: Vec<(NodeId, LeaderEpoch, Instant)>,
+    /// Records of which the client heard by a leader when one of a newer epoch had appended something.
+    late: BTreeMap<RecordId, Word>,
 }
 
 /// Batches that a leader appended one after another.
@@ -57,6 +62,19 @@ impl Rewrites {
         self.newest = self.newest.max(epoch);
     }
 
+    /// A client was told of a record by what a broker had answered.
+    pub(super) fn told(&mut self, record: RecordId, by: NodeId, at: Instant) {
+        let led = self.led.iter().rev().find(|(node, _, since)| *node == by && *since <= at);
+        if let Some((_, epoch, _)) = led.filter(|(_, epoch, _)| *epoch < self.newest) {
+            self.late.entry(record).or_insert(Word { epoch: *epoch, at });
+        }
+    }
+
+    /// From when to when an offset held the record that a client was told of at a moment.
+    fn held_it(&self, offset: Offset, record: RecordId, told: Instant) -> (Instant, Instant) {
+        self.late.get(&record).map_or_else(|| self.held(offset, told), |word| self.held_by_word_of(offset, *word))
+    }
+
     /// From when to when an offset held what it held at a moment: from the beginning, if nothing had stood there before; from that moment,
     /// if nobody said when it was written.
     fn held(&self, offset: Offset, moment: Instant) -> (Instant, Instant) {
@@ -64,8 +82,7 @@ impl Rewrites {
         if offset.0 >= self.end {
             from = moment;
         }
-        let of_it = |stretch: &&Stretch| !stretch.is_stale && (stretch.base..=stretch.last).contains(&offset.0);
-        for stretch in self.again.iter().filter(of_it) {
+        for stretch in self.again_at(offset).filter(|stretch| !stretch.is_stale) {
             if stretch.since <= moment {
                 from = from.max(stretch.since);
             } else {
@@ -73,6 +90,25 @@ impl Rewrites {
             }
         }
         (from, until)
+    }
+
+    /// From when to when an offset held what a leader meant that a newer one had taken the place of: never, if another record stood
+    /// there when it appended this one.
+    fn held_by_word_of(&self, offset: Offset, word: Word) -> (Instant, Instant) {
+        let is_known = |stretch: &&Stretch| stretch.since <= word.at && stretch.epoch <= word.epoch;
+        let of_it = |stretch: &&Stretch| !stretch.is_stale || stretch.epoch == word.epoch;
+        let own = self.again_at(offset).filter(is_known).filter(of_it).last();
+        if own.is_some_and(|own| own.is_stale) {
+            return (word.at, word.at);
+        }
+        let from = own.map(|own| own.since).unwrap_or_default();
+        let next = self.again_at(offset).filter(|stretch| !stretch.is_stale && !is_known(stretch));
+        (from, next.map(|stretch| stretch.since).min().unwrap_or(Instant(u64::MAX)))
+    }
+
+    /// What was appended at an offset where something stood, or had stood.
+    fn again_at(&self, offset: Offset) -> impl Iterator<Item = &Stretch> {
+        self.again.iter().filter(move |stretch| (stretch.base..=stretch.last).contains(&offset.0))
     }
 
     fn any(&self) -> bool {
@@ -121,10 +157,10 @@ impl Survivor<'_> {
 }
 
 impl PartitionHistory {
-    /// Whether the record that stood at an offset when it was told of was deleted by the rules: not before it was sent.
-    pub(crate) fn was_deleted(&self, offset: Offset, sent: Instant, told: Instant) -> bool {
-        let (since, until) = self.rewrites.held(offset, told);
-        self.removal.was_deleted(offset, (since.max(sent), until))
+    /// Whether a record that was told to be at an offset was deleted by the rules: not before it was sent.
+    pub(crate) fn was_deleted(&self, offset: Offset, sent: &Sent, told: Instant) -> bool {
+        let (since, until) = self.rewrites.held_it(offset, sent.id, told);
+        self.removal.was_deleted(offset, (since.max(sent.sent_at), until))
     }
 
     /// Whether it was this copy that a client worked on at that time.
@@ -132,9 +168,9 @@ impl PartitionHistory {
         !self.rewrites.is_rewritten(copy) || self.rewrites.was_worked_on(client, copy.offset, at, copy.digest)
     }
 
-    /// Whether the offset was given to another record after it was told of.
-    pub(crate) fn is_given_away(&self, offset: Offset, told: Instant) -> bool {
-        self.rewrites.held(offset, told).1 < Instant(u64::MAX)
+    /// Whether the offset was given to another record than the one that was told to be there.
+    pub(crate) fn is_given_away(&self, offset: Offset, sent: &Sent, told: Instant) -> bool {
+        self.rewrites.held_it(offset, sent.id, told).1 < Instant(u64::MAX)
     }
 }
 

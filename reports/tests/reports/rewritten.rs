@@ -1,11 +1,12 @@
 //! Offsets that were given out again: what was done with the old records, and what became of the new ones.
 
 use ackproof_core::fact::{Fact, LogStartReason, ResetReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::deliveries::{assigned, committed, loaded, lost, reads, twice, wrote};
-use super::run::{C1, Run, acks, group, of, orders, p1, processed, with_topic};
+use super::run::{C1, P1, Run, acks, group, of, orders, p1, processed, with_topic};
 use super::shares;
 
 /// Record after record from this offset on, in the epoch of this leader; each has the number of its letter.
@@ -275,6 +276,70 @@ fn what_is_deleted_before_its_acknowledgement_arrives_is_not_lost() {
     assert_eq!(lost_writes(&history(false, false), &contract), [power(0)]);
     assert_eq!(lost_writes(&history(true, true), &contract), [power(1)], "the second stood there after the deletion");
     assert_eq!(history(true, true).judge(&contract).counts.removed, 1);
+}
+
+/// Broker 1 does not know that broker 2 leads, appends a where b stands, and answers; or it had appended and answered before, and its answer
+/// is late. Then an operator deletes what is committed; b is back with an older start of the log, or stays deleted.
+#[test]
+fn what_a_deposed_leader_appended_was_not_deleted_where_another_record_stood() {
+    let judged = |is_late: bool, is_back: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        let appends_a = |run: &mut Run| {
+            run.sent_and_appended(0, "a", 1, 4, 0);
+            let (partition, to, base_offset) = (orders(), P1, Offset(0));
+            let answer = Fact::ProduceAnswered { partition, to, base_offset, acks: 1, error: ErrorCode::NONE };
+            run.say(NodeId::Broker(1), answer)
+        };
+        let before = is_late.then(|| appends_a(&mut run));
+        run.elected(2, 5, &[2], true, 0);
+        run.sent_and_appended(1, "b", 2, 5, 0);
+        run.acked(1, 0, 1);
+        let answer = before.unwrap_or_else(|| appends_a(&mut run));
+        let (record, partition, offset) = (p1(0), orders(), Offset(0));
+        run.because(answer, P1, Fact::RecordAcknowledged { record, partition, offset, acks: 1 });
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        is_committed(&mut run, 2, 1);
+        run.deletes(2, 1, LogStartReason::DeleteRecords);
+        match is_back {
+            true => run.ends_with(2, &["b"]),
+            false => run.ends_from(Some(2), 1, &[]),
+        };
+        let removed = run.judge(&acks(1)).counts.removed;
+        (lost_writes(&run, &acks(1)), of(Kind::InconsistentOffsets, &run, &acks(1)), removed)
+    };
+    let because = Some(Cause::AcknowledgedBeforeReplicated);
+    let lost = (vec![(0, because, Answer::Yes)], vec![(0, because, Answer::Yes)]);
+    for is_late in [false, true] {
+        let (writes, offsets, removed) = judged(is_late, true);
+        assert_eq!((writes, offsets), lost, "{is_late}");
+        assert_eq!(removed, 0, "b is there");
+        let (writes, offsets, removed) = judged(is_late, false);
+        assert_eq!((writes, offsets), lost, "{is_late}");
+        assert_eq!(removed, 1, "b was deleted by the rules, a was not");
+    }
+}
+
+/// The next leader has what the one before had answered for; the answer is late, and the record deleted by the rules.
+#[test]
+fn what_the_next_leader_has_is_deleted_whoever_answered_for_it() {
+    let mut run = Run::default();
+    run.elected(1, 4, &[1, 2], true, 0);
+    run.sent_and_appended(0, "a", 1, 4, 0);
+    let (partition, to, base_offset) = (orders(), P1, Offset(0));
+    let answer = Fact::ProduceAnswered { partition, to, base_offset, acks: 1, error: ErrorCode::NONE };
+    let answer = run.say(NodeId::Broker(1), answer);
+    run.copies(2, 4, 0);
+    run.elected(2, 5, &[2], true, 1);
+    run.sent_and_appended(1, "b", 2, 5, 1);
+    run.acked(1, 1, 1);
+    let (record, partition, offset) = (p1(0), orders(), Offset(0));
+    run.because(answer, P1, Fact::RecordAcknowledged { record, partition, offset, acks: 1 });
+    is_committed(&mut run, 2, 2);
+    run.deletes(2, 1, LogStartReason::DeleteRecords);
+    run.ends_from(Some(2), 1, &["b"]);
+    assert_eq!(lost_writes(&run, &acks(1)), []);
+    assert_eq!(run.judge(&acks(1)).counts.removed, 1);
 }
 
 /// Nothing of it was committed when it was deleted, before it was written or after.
