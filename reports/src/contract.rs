@@ -171,6 +171,9 @@ pub struct ConsumerContract {
     /// `group.instance.id`.
     #[serde(default)]
     pub instance: Option<String>,
+    /// Whether it is not told that it leads when it comes back as a static member (KAFKA-13435; clients before 3.2).
+    #[serde(default)]
+    pub returns_without_leading: bool,
     /// Whether its program says what it has processed.
     pub says_processed: bool,
     /// Whether its program commits what it has not processed yet.

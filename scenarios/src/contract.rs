@@ -61,6 +61,7 @@ pub fn contract(scenario: &Scenario) -> Contract {
                     topics: workload.as_deref().map(topics_read).unwrap_or_default(),
                     group: config.group_id.clone(),
                     instance: config.group_instance_id.clone(),
+                    returns_without_leading: !config.leads_when_back(),
                     // A program outside says what it has done, as `Consumer::processed` asks of it.
                     says_processed: workload.is_some() || config.group_id.is_some(),
                     upserts: sink.is_some_and(|sink| sink != Sink::Append),

@@ -143,6 +143,11 @@ impl ConsumerConfig {
         self.version >= KafkaVersion::new(2, 3)
     }
 
+    /// Whether a static leader that comes back leads on, without assigning anything (KAFKA-13435, KIP-814).
+    pub fn leads_when_back(&self) -> bool {
+        self.version >= KafkaVersion::new(3, 2)
+    }
+
     /// The configuration of a consumer of `version` whose properties are `overrides`.
     pub fn resolve(
         version: KafkaVersion,

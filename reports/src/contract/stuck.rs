@@ -23,6 +23,9 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
             Permitted::yes("the program goes no further without it, and no setting of Kafka makes it")
         }
         Some(Cause::ConsumerGaveUp) => Permitted::yes(GAVE_UP),
+        Some(Cause::StaticLeaderCameBack) => Permitted::yes(
+            "a static leader that comes back takes the assignment that stands: before 3.2 it does not know that it leads (KAFKA-13435), and since then it takes what partitions there are for what was assigned (`ConsumerCoordinator.onLeaderElected`)",
+        ),
         Some(Cause::RepeatedRequestAnswered) => {
             Permitted::yes("nothing tells a broker that a request was repeated on its way, and TCP repeats none")
         }

@@ -176,6 +176,8 @@ causes! {
         "the program could not process the record, caught the exception, and went on as if it had";
     StoreLostWrites = "store-lost-writes",
         "the store came back without the last transactions that it had answered";
+    StaticLeaderCameBack = "static-leader-came-back",
+        "the static member that leads the group came back into the assignment that stood, and nobody compared that with the partitions that there are";
     StoppedByRecord = "stopped-by-record",
         "the program does not get past a record that it cannot process";
     ConsumerGaveUp = "consumer-gave-up",

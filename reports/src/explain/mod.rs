@@ -14,6 +14,7 @@ mod nodes;
 mod old_assignment;
 mod renumbered;
 mod share_steps;
+mod static_leader;
 pub(crate) mod steps;
 pub mod story;
 mod taken_for_another;

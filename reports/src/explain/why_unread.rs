@@ -24,7 +24,8 @@ pub(super) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     let unread = Unread::read(note)?;
     given_up(lineage, &unread, contract).or_else(|| match unread.is_share {
         true => told_once(lineage, &unread, contract),
-        false => told_to_nobody(lineage, &unread),
+        false => told_to_nobody(lineage, &unread)
+            .or_else(|| super::static_leader::came_back(lineage, (unread.group, unread.partition), contract)),
     })
 }
 

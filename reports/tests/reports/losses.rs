@@ -711,6 +711,7 @@ fn reader(resets_to_latest: bool, validates_position: bool) -> Contract {
         topics: Vec::new(),
         group: None,
         instance: None,
+        returns_without_leading: false,
         says_processed: false,
         commits_before_processing: false,
         upserts: false,

@@ -478,6 +478,7 @@ pub fn group(change: impl Fn(&mut ConsumerContract)) -> Contract {
         topics: Vec::new(),
         group: Some("billing".into()),
         instance: None,
+        returns_without_leading: false,
         says_processed: true,
         commits_before_processing: false,
         upserts: false,

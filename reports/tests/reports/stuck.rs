@@ -254,6 +254,61 @@ fn a_repeated_heartbeat_takes_the_answer_that_tells_what_is_new() {
     assert_eq!(judged(heartbeat, true), unknown, "it has heard of it, and should read it");
 }
 
+/// c1 has divided one partition, goes, and comes back into its generation under another id; the topic grows while it is away, or when it is back.
+#[test]
+fn a_static_leader_that_comes_back_does_not_look_for_new_partitions() {
+    let divides = |run: &mut Run, generation: i32, members: &[&str]| {
+        let members = members.iter().map(|member| (*member).to_owned()).collect();
+        let (group, state) = (GROUP.to_owned(), "Stable".to_owned());
+        run.say(NodeId::Broker(2), Fact::GroupStateChanged { group, state, generation, members });
+    };
+    let has = |run: &mut Run, client: NodeId, member: &str| {
+        let (group, member) = (GROUP.to_owned(), member.to_owned());
+        run.say(client, Fact::PartitionsAssigned { group, member, generation: 1, partitions: vec![orders()] });
+    };
+    let grows = |run: &mut Run| {
+        let (topic, replicas) = ("orders".to_owned(), vec![vec![1, 2, 3]]);
+        run.say(WORLD, Fact::PartitionsAdded { topic, first: 1, replicas });
+    };
+    let judged = |is_old: bool, does: &[&str]| {
+        let mut run = written();
+        for step in does {
+            match *step {
+                "c1 joins" => divides(&mut run, 1, &["c1-a"]),
+                "c2 joins" => divides(&mut run, 1, &["c2-a"]),
+                "both divide" => divides(&mut run, 1, &["c1-a", "c2-a"]),
+                "c1 has" => has(&mut run, C1, "c1-a"),
+                "c2 has" => has(&mut run, C2, "c2-a"),
+                "c1 is back" => has(&mut run, C1, "c1-b"),
+                "divides anew" => divides(&mut run, 2, &["c1-b"]),
+                "grows" => grows(&mut run),
+                _ => unreachable!("{step}"),
+            }
+        }
+        let contract = group(|consumer| {
+            consumer.instance = Some(consumer.name.clone());
+            consumer.returns_without_leading = is_old;
+        });
+        stuck(&mut run, &contract, "orders-1: no member of group billing reads it")
+    };
+    let came_back = [(Some(Cause::StaticLeaderCameBack), Answer::Yes)];
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    let later: &[&str] = &["c1 joins", "c1 has", "c1 is back", "grows"];
+    let meanwhile: &[&str] = &["c1 joins", "c1 has", "grows", "c1 is back"];
+    assert_eq!(judged(true, later), came_back);
+    assert_eq!(judged(true, meanwhile), came_back);
+    assert_eq!(judged(false, meanwhile), came_back, "it takes what it finds for assigned");
+    assert_eq!(judged(false, later), unknown, "since 3.2 it leads on, and should see what is new");
+    assert_eq!(judged(true, &["c1 joins", "c1 has", "grows"]), unknown, "it has not been away");
+    assert_eq!(judged(true, &["c1 joins", "c1 has", "c1 is back"]), unknown, "there is no such partition");
+    let anew: &[&str] = &["c1 joins", "c1 has", "grows", "c1 is back", "divides anew"];
+    assert_eq!(judged(true, anew), unknown, "the group was divided anew, and the new partition with it");
+    let of_another: &[&str] = &["c2 joins", "both divide", "c1 has", "c2 has", "grows", "c1 is back"];
+    assert_eq!(judged(true, of_another), unknown, "c2 leads, and should see it");
+    let own: &[&str] = &["c1 joins", "both divide", "c1 has", "c2 has", "grows", "c1 is back"];
+    assert_eq!(judged(true, own), came_back);
+}
+
 #[test]
 fn a_consumer_that_lives_should_read() {
     let unknown = [(Some(Cause::Unknown), Answer::Unknown)];

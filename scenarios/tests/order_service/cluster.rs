@@ -161,6 +161,7 @@ impl Shop {
                 topics: Vec::new(),
                 group: self.group.map(|_| "billing".to_owned()),
                 instance: None,
+                returns_without_leading: false,
                 says_processed: self.group.is_some(),
                 commits_before_processing: false,
                 upserts: false,

@@ -29,9 +29,6 @@ const IGNORES_STALE_ANSWERS: KafkaVersion = KafkaVersion::new(2, 6);
 /// A member whose generation is over keeps its id, which may still be valid (KAFKA-13419).
 const KEEPS_ID_OF_OLD_GENERATION: KafkaVersion = KafkaVersion::new(3, 2);
 
-/// A static leader that comes back leads on, without assigning anything (KIP-814).
-const RETURNING_LEADER_LOOKS: KafkaVersion = KafkaVersion::new(3, 2);
-
 /// Two heartbeats are not sent at the same instant, even with `heartbeat.interval.ms=0` and `retry.backoff.ms=0`.
 const HEARTBEAT_PAUSE_LEAST: Duration = Duration::from_millis(1);
 
@@ -225,7 +222,7 @@ impl ConsumerCoordinator {
         let leads = response.leader == response.member_id;
         self.assigned_of = None;
         // Before, a leader that comes back is not told that it leads, and nobody looks for new partitions any more.
-        let leads = leads && (!response.skip_assignment || self.config.version >= RETURNING_LEADER_LOOKS);
+        let leads = leads && (!response.skip_assignment || self.config.leads_when_back());
         let assignments = if leads { self.assign(&response, metadata, ctx.now()) } else { BTreeMap::new() };
         if !self.send(|me| group_wire::sync(me, &assignments), Purpose::Sync, ctx) {
             self.state = MemberState::Unjoined;
