@@ -294,7 +294,7 @@ impl Contract {
     /// Whether this configuration permits the anomaly with its cause; without one, whether it permits its kind.
     pub fn permits(&self, anomaly: &Anomaly) -> Permitted {
         match anomaly.kind {
-            Kind::InconsistentOffsets
+            Kind::LostWrite | Kind::InconsistentOffsets
                 if matches!(anomaly.cause, Some(Cause::DeletedByRetention | Cause::DeletedByOperator)) =>
             {
                 Permitted::yes(

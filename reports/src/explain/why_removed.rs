@@ -215,6 +215,18 @@ pub(super) fn deleted_where_it_stood(
     removals(lineage, partition).filter(takes_it).find(is_it)
 }
 
+/// The tale of a lost write whose place was another's for a while: it stood there again, by an unclean election, when its leader deleted it by
+/// the rules.
+pub(super) fn deleted_when_back(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (record, partition, offset) = (anomaly.record?, Tale::partition(anomaly)?, anomaly.offset?);
+    let promise = why_lost::promise(lineage, record, &partition, Some(offset.0))?;
+    let at = deleted_where_it_stood(lineage, &partition, &promise)?;
+    let led = lineage.last_elected(&partition, at).is_some_and(|(_, it)| NodeId::Broker(it) == lineage.events[at].node);
+    let is_rule = |reason: &LogStartReason| *reason != LogStartReason::Leader;
+    let by_rule = matches!(&lineage.events[at].fact, Fact::LogStartOffsetAdvanced { reason, .. } if is_rule(reason));
+    (led && by_rule).then(|| tell(lineage, anomaly, deleted_by(lineage, at), at))
+}
+
 /// Whether the broker that something happens on has the promised record then.
 fn stood(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, at: At) -> bool {
     let NodeId::Broker(broker) = lineage.events[at].node else { return false };

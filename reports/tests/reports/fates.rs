@@ -4,6 +4,7 @@ use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
+use super::invariants::Replication as _;
 use super::run::{CONTROLLER, Run, acks, orders, p1, with_topic};
 
 const POWER: Cause = Cause::UnsyncedDataLostWithPower;
@@ -58,6 +59,33 @@ fn who_begins_where_its_leader_does_has_lost_what_stood_before() {
     assert_eq!(judged(true, false), (Some(Cause::UncleanElection), vec![Cause::IsrShrunkToLeader], Answer::Yes));
     assert_ne!(judged(false, false).0, Some(Cause::UncleanElection), "the next leader has it");
     assert_ne!(judged(true, true).0, Some(Cause::UncleanElection));
+}
+
+/// Broker 2 puts another record in the place of record 0; broker 1, which has it, is elected uncleanly and deletes it by the rules, or before
+/// that, when it does not lead any more.
+#[test]
+fn what_stood_there_again_when_it_was_deleted_is_not_lost() {
+    let judged = |deletes: Option<bool>| {
+        let mut run = held_by(&[1], &[]);
+        run.high_watermark(1, Role::Leader, 0, 1);
+        run.acked(0, 0, 1);
+        run.elected(2, 5, &[2], false, 0);
+        run.sent_and_appended(1, "b", 2, 5, 0);
+        run.acked(1, 0, 1);
+        if deletes == Some(false) {
+            run.deletes(1, 1, LogStartReason::RetentionMs);
+        }
+        run.elected(1, 6, &[1], false, 1);
+        if deletes == Some(true) {
+            run.deletes(1, 1, LogStartReason::DeleteRecords);
+        }
+        run.elected(3, 7, &[3], false, 1);
+        run.ends_from(Some(3), 1, &[]);
+        lost(&run, &with_topic(acks(1), |topic| topic.unclean_leader_election = true))
+    };
+    assert_eq!(judged(Some(true)), (Some(Cause::DeletedByOperator), vec![], Answer::Yes));
+    assert_ne!(judged(Some(false)).0, Some(Cause::DeletedByRetention), "it did not lead");
+    assert_eq!(judged(None).0, Some(Cause::UncleanElection));
 }
 
 /// The others have the record, and cut their logs while they are in sync or after they have left the ISR.
