@@ -64,7 +64,10 @@ impl Contract {
             Some(Cause::TombstoneRemovedEarly) if self.lacks(DELETE_HORIZON) => Permitted::yes(
                 "before 3.1 delete.retention.ms counts from when the segment below was written, not from when the tombstone was compacted: KIP-534",
             ),
-            Some(_) => Permitted::no("delete.retention.ms promises every reader that is fast enough all deletions"),
+            Some(Cause::TombstoneRemovedEarly) => {
+                Permitted::no("delete.retention.ms promises every reader that is fast enough all deletions")
+            }
+            Some(_) => self.permits_loss(anomaly),
             None => Permitted::unknown("it depends on how long the consumer took"),
         }
     }

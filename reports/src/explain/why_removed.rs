@@ -11,6 +11,7 @@ use super::Tale;
 use super::cause::Cause;
 use super::fate::fate;
 use super::lineage::{At, Lineage};
+use super::nodes::leaves_hole_at;
 use super::story::Mark;
 use super::telling::Telling;
 use super::why_lost::{self, Promise};
@@ -137,7 +138,9 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     let retention =
         anomaly.topic.as_deref().and_then(|topic| contract.topic(topic)).map(|topic| topic.delete_retention_ms);
     let moved = clock_moved_ahead(lineage, &partition, offset, passed);
+    let lost = lost_tombstone(lineage, anomaly, passed, contract);
     let cause = match retention {
+        _ if lost.is_some() => lost.as_ref().map_or(Cause::Unknown, |(cause, _)| *cause),
         _ if is_older_copy(lineage, &partition, offset, read) => Cause::ReadFromOlderCopy,
         Some(retention) if took.as_millis() > retention => Cause::ReaderSlowerThanTombstones,
         Some(_) | None if moved.is_some() => Cause::ClockMovedAhead,
@@ -146,6 +149,7 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     let mut telling = Telling::new(lineage);
     telling.tell(read);
     telling.tell_all(moved);
+    telling.tell_all(lost.map(|(_, at)| at));
     let promise = anomaly.record.and_then(|record| lineage.records.get(&record)).and_then(|line| line.told);
     telling.tell_all(promise);
     for at in cleanings(lineage, &partition, offset).filter(|at| *at < passed) {
@@ -153,6 +157,20 @@ pub(super) fn stale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contrac
     }
     telling.tell(passed);
     Tale::new(cause, telling.into_steps())
+}
+
+/// Why whoever led when the reader got beyond had not the tombstone, and where that shows: its log had a hole there, or ended before.
+fn lost_tombstone(lineage: &Lineage<'_>, anomaly: &Anomaly, passed: At, contract: &Contract) -> Option<(Cause, At)> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
+    let (elected, leader) = lineage.last_elected(&partition, passed)?;
+    let loaded = lineage.last_load(&partition, NodeId::Broker(leader), passed);
+    if let Some(loaded) = loaded.filter(|at| leaves_hole_at(&lineage.events[*at].fact, offset)) {
+        return Some((Cause::UnsyncedDataLostWithPower, loaded));
+    }
+    let told = told(lineage, anomaly);
+    let without = lineage.last_leader_without(&partition, offset, told..passed).filter(|at| *at >= elected)?;
+    let lost = why_lost::explain(lineage, anomaly, contract);
+    (lost.cause != Cause::Unknown).then_some((lost.cause, without))
 }
 
 /// Where the clock of a broker was moved ahead between the tombstone and a cleaning there, before the reader got beyond.

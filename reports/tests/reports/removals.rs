@@ -407,6 +407,37 @@ fn deletion_read(seconds: u64, sees_it: bool, late: Option<i32>) -> Run {
     run
 }
 
+/// Broker 2 leads when the reader gets beyond the tombstone: its log was loaded with a hole, or ends where the tombstone stood, or has it.
+#[test]
+fn a_deletion_that_a_log_has_lost_was_not_removed_early() {
+    let judged = |hole: Option<(i64, i64)>, log_end: i64, flush_messages: u64, clean: bool| {
+        let mut run = deletion_missed(30, false);
+        let reads = |event: &Event| matches!(event.fact, Fact::Polled { offset: Offset(2), .. });
+        let place = run.events.iter().rposition(reads).expect("it gets beyond");
+        let after = run.events.split_off(place);
+        run.loaded_without(2, hole, 3);
+        run.elected(2, 5, &[2], clean, log_end);
+        run.events.extend(after);
+        let contract = with_topic(compacted(), |topic| {
+            (topic.delete_retention_ms, topic.flush_messages) = (60_000, flush_messages);
+            topic.unclean_leader_election = true;
+        });
+        let (judgement, _) = run.explain(&contract);
+        let found = judgement.of_kind(Kind::StaleKey).next().expect("it missed a deletion");
+        (found.cause, found.permitted.answer)
+    };
+    let power = Some(Cause::UnsyncedDataLostWithPower);
+    assert_eq!(judged(Some((1, 2)), 3, 9, true), (power, Answer::Yes));
+    assert_eq!(judged(Some((1, 2)), 3, 1, true), (power, Answer::No), "it was synced");
+    assert_eq!(judged(None, 1, 1, false), (Some(Cause::UncleanElection), Answer::Yes));
+    assert_eq!(judged(None, 3, 9, false), (Some(Cause::TombstoneRemovedEarly), Answer::No));
+    assert_eq!(
+        judged(Some((0, 1)), 3, 9, true),
+        (Some(Cause::TombstoneRemovedEarly), Answer::No),
+        "it is not in the hole"
+    );
+}
+
 #[test]
 fn a_reader_that_is_fast_enough_must_see_every_deletion() {
     let contract = with_topic(compacted(), |topic| topic.delete_retention_ms = 60_000);
