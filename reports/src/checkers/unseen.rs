@@ -2,9 +2,12 @@
 //!
 //! Source: Jepsen `jepsen.tests.kafka` `unseen`. A partition counts as drained up to the last record of the log that any consumer
 //! got; what lies beyond may only be late, and who read further before the log lost its end read other records. What compaction may have
-//! taken where consumers read is not missed.
+//! taken where consumers read is not missed. Nor is what was deleted by the rules, and came back because a power loss took the checkpoint of the
+//! log's start.
 
 use std::collections::BTreeMap;
+
+use ackproof_core::types::Offset;
 
 use super::compaction::offsets_to_read;
 use super::{Findings, at, of_record};
@@ -23,7 +26,8 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
         if last_read < Some(offset) || partition.was_polled(offset, sent.digest) {
             continue;
         }
-        if ledger.standing(root).0 != Standing::Acknowledged {
+        let (Standing::Acknowledged, told) = ledger.standing(root) else { continue };
+        if told.told_at.is_some_and(|at| partition.was_deleted(Offset(offset), told, at)) {
             continue;
         }
         let to_read = to_read

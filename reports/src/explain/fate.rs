@@ -286,8 +286,8 @@ impl Fate {
     pub(super) fn is_uncommitted(&self, lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> bool {
         let Some(Decision { became, taken: None, .. }) = self.decision else { return false };
         let said = lineage.events.iter().enumerate().filter_map(|(at, event)| match &event.fact {
-            Fact::HighWatermarkAdvanced { partition: of, role: Role::Leader, to, .. } if of == partition => {
-                Some((promise.append..became).contains(&at) && to.0 > promise.offset)
+            Fact::HighWatermarkAdvanced { partition: of, role: Role::Leader, to, .. } => {
+                Some(of == partition && (promise.append..became).contains(&at) && to.0 > promise.offset)
             }
             _ => None,
         });

@@ -1,7 +1,7 @@
 //! What became of the copies of a record: who had it, who had left, who gave its offset to another one.
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::invariants::Replication as _;
@@ -330,7 +330,7 @@ fn a_copy_that_could_not_be_synced_and_of_which_nobody_was_told_is_none() {
 /// Both in sync have what is acknowledged, but they are fewer than `min.insync.replicas`; the last known leader was out of sync when it was written.
 #[test]
 fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
-    let judged_later = |level: i16, high_watermark: Option<i64>, later: Option<i64>| {
+    let judged_later = |level: i16, high_watermark: Option<i64>, later: Option<(i32, i64)>| {
         let mut run = held_by(&[1, 3], &[3]);
         run.acked(0, 0, level);
         if let Some(to) = high_watermark {
@@ -344,8 +344,9 @@ fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
         run.elected(2, 6, &[2], false, 0);
         run.truncated(1, 1, 0, TruncationReason::Diverged);
         run.truncated(3, 1, 0, TruncationReason::Diverged);
-        if let Some(to) = later {
-            let (partition, role, from, to) = (orders(), Role::Leader, Offset(0), Offset(to));
+        if let Some((number, to)) = later {
+            let (partition, role) = (TopicPartition::of("orders", number), Role::Leader);
+            let (from, to) = (Offset(0), Offset(to));
             run.say(NodeId::Broker(2), Fact::HighWatermarkAdvanced { partition, role, from, to });
         }
         run.ends_with(2, &[]);
@@ -363,5 +364,6 @@ fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
     assert_eq!(judged(1, None), (elected, vec![], Answer::No), "nobody says whether it was committed");
     assert_eq!(judged(-1, Some(0)), (elected, vec![], Answer::No), "it was to be on all");
     let weak = (Some(Cause::AcknowledgedBeforeReplicated), vec![Cause::LastKnownLeaderElected], Answer::Yes);
-    assert_eq!(judged_later(1, None, Some(9)), weak, "the first high watermark of all is the next leader's");
+    assert_eq!(judged_later(1, None, Some((0, 9))), weak, "the first high watermark of all is the next leader's");
+    assert_eq!(judged_later(1, None, Some((1, 9))), weak, "or another partition's");
 }

@@ -134,6 +134,26 @@ fn what_was_deleted_is_not_lost_with_the_log() {
     assert_eq!((judgement.counts.removed, lost), (2, vec![Some(2), Some(3)]));
 }
 
+/// What was deleted is back: the checkpoint of the log's start went with the power.
+#[test]
+fn what_was_deleted_and_is_back_is_not_missed() {
+    let unseen = |reason: Option<LogStartReason>| {
+        let mut run = acknowledged(&["a", "b", "c"]);
+        run.polled(0, "a");
+        if let Some(reason) = reason {
+            run.deletes(1, 2, reason);
+        }
+        run.polled(2, "c");
+        run.lost_power(1);
+        run.loaded(1, 3);
+        run.ends_with(1, &["a", "b", "c"]);
+        of(Kind::Unseen, &run, &acks(-1)).len()
+    };
+    assert_eq!(unseen(Some(LogStartReason::DeleteRecords)), 0);
+    assert_eq!(unseen(Some(LogStartReason::RetentionMs)), 0);
+    assert_eq!(unseen(None), 1);
+}
+
 #[test]
 fn without_a_reader_nothing_expires_unread() {
     let mut run = acknowledged(&["a", "b"]);
