@@ -28,7 +28,10 @@ pub(super) fn deleted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> 
     // What was deleted after that was another record.
     let at = deletion(lineage, &partition, offset, written).filter(|at| given_away.is_none_or(|again| *at < again))?;
     let promise = anomaly.record.and_then(|record| why_lost::promise(lineage, record, &partition, Some(offset.0)));
-    let took_another = promise.is_some_and(|promise| had_another(lineage, &partition, &promise, at));
+    let took_another = promise.is_some_and(|promise| {
+        had_another(lineage, &partition, &promise, at)
+            || begins_where_leader_lacks_it(lineage, &partition, &promise, at)
+    });
     (!took_another).then(|| tell(lineage, anomaly, Cause::DeletedBeforeCommit, at))
 }
 
@@ -40,6 +43,14 @@ fn had_another(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Prom
         Fact::Appended { leader_epoch, crc, .. } => (*leader_epoch, *crc) != (promise.epoch, promise.crc),
         _ => false,
     })
+}
+
+/// Whether a log began where its leader's does, and that leader never had the record: then it was not that one that the rules took.
+fn begins_where_leader_lacks_it(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, at: At) -> bool {
+    let as_leader =
+        matches!(&lineage.events[at].fact, Fact::LogStartOffsetAdvanced { reason: LogStartReason::Leader, .. });
+    let fate = fate(lineage, partition, promise);
+    as_leader && lineage.last_elected(partition, at).is_some_and(|(_, leader)| !fate.holders.contains_key(&leader))
 }
 
 /// Where somebody was told of the record.

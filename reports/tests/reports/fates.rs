@@ -1,11 +1,12 @@
 //! What became of the copies of a record: who had it, who had left, who gave its offset to another one.
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
+use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::invariants::Replication as _;
-use super::run::{CONTROLLER, Run, acks, orders, p1, with_topic};
+use super::run::{CONTROLLER, P1, Run, acks, orders, p1, with_topic};
 
 const POWER: Cause = Cause::UnsyncedDataLostWithPower;
 
@@ -59,6 +60,33 @@ fn who_begins_where_its_leader_does_has_lost_what_stood_before() {
     assert_eq!(judged(true, false), (Some(Cause::UncleanElection), vec![Cause::IsrShrunkToLeader], Answer::Yes));
     assert_ne!(judged(false, false).0, Some(Cause::UncleanElection), "the next leader has it");
     assert_ne!(judged(true, true).0, Some(Cause::UncleanElection));
+}
+
+/// Broker 1 has been deposed when it appends record 0 and answers for it; then it begins where its leader does, which has the record or not.
+#[test]
+fn a_deposed_leader_that_begins_where_its_successor_does_had_not_deleted_before_commit() {
+    let judged = |copied: bool, reason: LogStartReason| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.elected(2, 5, &[2], true, 0);
+        run.sent_and_appended(1, "b", 2, 5, 0);
+        let sent = run.sent_and_appended(0, "a", 1, 4, 0);
+        if copied {
+            run.copies(2, 4, 0);
+        }
+        let error = ErrorCode::NONE;
+        let answer = Fact::ProduceAnswered { partition: orders(), to: P1, base_offset: Offset(0), acks: 1, error };
+        let answered = run.because(sent, NodeId::Broker(1), answer);
+        let told = Fact::RecordAcknowledged { record: p1(0), partition: orders(), offset: Offset(0), acks: 1 };
+        run.because(answered, P1, told);
+        run.deletes(1, 1, reason);
+        run.ends_from(Some(2), 1, &["c"]);
+        lost(&run, &acks(1))
+    };
+    let (unreplicated, too_early) = (Some(Cause::AcknowledgedBeforeReplicated), Some(Cause::DeletedBeforeCommit));
+    assert_eq!(judged(false, LogStartReason::Leader).0, unreplicated);
+    assert_eq!(judged(true, LogStartReason::Leader).0, too_early);
+    assert_eq!(judged(false, LogStartReason::RetentionMs).0, too_early);
 }
 
 /// Broker 2 puts another record in the place of record 0; broker 1, which has it, is elected uncleanly and deletes it by the rules, or before
