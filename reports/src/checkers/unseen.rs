@@ -27,7 +27,7 @@ pub(crate) fn check(ledger: &Ledger<'_>, findings: &mut Findings) {
             continue;
         }
         let (Standing::Acknowledged, told) = ledger.standing(root) else { continue };
-        if told.told_at.is_some_and(|at| partition.was_deleted(Offset(offset), told, at)) {
+        if told.told_at.is_some_and(|at| partition.was_deleted(Offset(offset), sent, at)) {
             continue;
         }
         let to_read = to_read

@@ -38,6 +38,7 @@ impl Contract {
             Some(
                 Cause::PositionReset
                 | Cause::TruncationUnnoticed
+                | Cause::OlderEpochReachesFurther
                 | Cause::BufferedWithoutEpoch
                 | Cause::PositionWithoutEpoch
                 | Cause::WrittenTwiceInOneEpoch

@@ -27,6 +27,9 @@ impl Contract {
             (_, Some(Cause::BufferedWithoutEpoch)) => Permitted::yes(
                 "a position that was set and not reached by reading has no epoch, and is not validated when the leader changes; what had been fetched from there is not fetched again",
             ),
+            (_, Some(Cause::OlderEpochReachesFurther)) => Permitted::yes(
+                "a consumer that asks where its epoch ends is told where an older one does, and looks at the offset alone",
+            ),
             (_, Some(Cause::WrittenTwiceInOneEpoch)) => Permitted::yes(
                 "a leader that is back before it is missed keeps its epoch, and what it lost with the power reads like what it writes anew",
             ),

@@ -158,6 +158,8 @@ causes! {
         "an index on the leader's disk points behind the record, and whoever starts to read there does not get it";
     LogReplaced = "log-replaced",
         "the log was cut and written anew below what had been told or read";
+    OlderEpochReachesFurther = "older-epoch-reaches-further",
+        "the log that a consumer had read lost its end to one in which an older epoch reaches as far, and the consumer compares only how far";
     TruncationUnnoticed = "truncation-unnoticed",
         "the log was cut below the consumer's position and had grown beyond it again before the consumer asked";
     PositionWithoutEpoch = "position-without-epoch",

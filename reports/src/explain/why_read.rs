@@ -78,6 +78,8 @@ pub(super) fn unnoticed(
         Cause::BufferedWithoutEpoch
     } else if reads.iter().any(|read| *read < cut && stood_without_epoch(lineage, partition, (*read, cut))) {
         Cause::PositionWithoutEpoch
+    } else if reads.iter().any(|read| older_epoch_reaches(lineage, partition, *read, cut)) {
+        Cause::OlderEpochReachesFurther
     } else {
         Cause::TruncationUnnoticed
     };
@@ -104,6 +106,24 @@ fn stood_without_epoch(lineage: &Lineage<'_>, partition: &TopicPartition, (read,
             event.node == lineage.events[read].node
                 && matches!(&event.fact, Fact::PositionReset { partition: of, .. } if of == partition)
         })
+}
+
+/// Whether the log that is left has, where a reader had come to, records of an older epoch than it had read there. Asked where the reader's
+/// epoch ends, its leader says where the older one does, which is no less; the answer's epoch is not looked at
+/// (`SubscriptionState.maybeCompleteValidation`).
+fn older_epoch_reaches(lineage: &Lineage<'_>, partition: &TopicPartition, read: At, cut: At) -> bool {
+    let reader = lineage.events[read].node;
+    let given = lineage.events[..=read.max(cut)].iter().rev().filter(|event| event.node == reader);
+    let last = given.filter_map(|event| match &event.fact {
+        Fact::Polled { partition: of, offset, .. } if of == partition => Some((event.sequence, *offset)),
+        _ => None,
+    });
+    let Some((last, offset)) = last.max_by_key(|(sequence, _)| *sequence) else { return false };
+    let before = |at: &At| lineage.events[*at].sequence < last;
+    let appends = lineage.leader_appends(partition, offset.0).into_iter().filter(before);
+    let known = appends.filter_map(|at| lineage.append_epoch(at)).max();
+    let left = lineage.surviving_append(partition, offset.0).and_then(|at| lineage.append_epoch(at));
+    matches!((left, known), (Some(left), Some(known)) if left < known)
 }
 
 /// Whether the last position that a reader was set to before a moment lies before a cut, has no epoch, and led to nothing by then.

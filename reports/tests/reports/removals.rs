@@ -154,6 +154,29 @@ fn what_was_deleted_and_is_back_is_not_missed() {
     assert_eq!(unseen(None), 1);
 }
 
+/// The same of a record that its application sends again after that.
+#[test]
+fn what_was_deleted_and_is_back_is_not_missed_though_it_was_sent_again() {
+    let unseen = |deletes: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2, 3], true, 0);
+        run.sent_and_appended(0, "a", 1, 4, 0);
+        run.failed(0, ErrorCode::CLIENT_DELIVERY_TIMEOUT);
+        run.sent_and_appended(1, "b", 1, 4, 1);
+        run.acked(1, 1, -1);
+        committed(&mut run, 2);
+        if deletes {
+            run.deletes(1, 1, LogStartReason::DeleteRecords);
+        }
+        run.polled(1, "b");
+        run.resent(2, 0, "a");
+        run.acked(2, 2, -1);
+        run.ends_with(1, &["a", "b", "a"]);
+        of(Kind::Unseen, &run, &acks(-1)).len()
+    };
+    assert_eq!((unseen(true), unseen(false)), (0, 1));
+}
+
 #[test]
 fn without_a_reader_nothing_expires_unread() {
     let mut run = acknowledged(&["a", "b"]);

@@ -92,6 +92,37 @@ fn what_was_fetched_where_a_position_had_been_set_is_given_when_others_stand_the
     assert_eq!(history(ResetReason::NoPosition, true, 0), unnoticed, "the log had been cut by then");
 }
 
+/// c1 has read a and b of epoch 7 or 4, and broker 1, which wrote w to z there in epoch 5, leads next.
+#[test]
+fn where_an_older_epoch_reaches_as_far_nothing_shows_that_the_log_is_another_one() {
+    let history = |read_epoch: i32| {
+        let mut run = Run::default();
+        let values = ["w", "x", "y", "z"];
+        run.elected(1, 3, &[1, 2], true, 0);
+        run.elected(2, read_epoch, &[2], true, 0);
+        if read_epoch > 5 {
+            writes(&mut run, 1, 5, 0, &values);
+        }
+        writes(&mut run, 2, read_epoch, 0, &["a", "b"]);
+        run.polled(0, "a");
+        run.polled(1, "b");
+        if read_epoch > 5 {
+            run.elected(1, 8, &[1], false, 4);
+        } else {
+            run.elected(1, 5, &[1], false, 0);
+            writes(&mut run, 1, 5, 0, &values);
+        }
+        run.truncated(2, 2, 0, TruncationReason::Diverged);
+        run.polled(2, "y");
+        run.polled(3, "z");
+        run.ends_with(1, &values);
+        of(Kind::Unseen, &run, &group(|consumer| consumer.validates_position = true))
+    };
+    let both = |cause: Cause, answer: Answer| [0, 1].map(|offset| (offset, Some(cause), answer));
+    assert_eq!(history(7), both(Cause::OlderEpochReachesFurther, Answer::Yes));
+    assert_eq!(history(4), both(Cause::TruncationUnnoticed, Answer::No));
+}
+
 /// c1 has read a and o and is sent on to offset 5; broker 2, which never had them, writes b to g.
 #[test]
 fn who_was_sent_on_before_the_log_lost_its_end_does_not_see_it() {
