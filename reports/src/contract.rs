@@ -9,6 +9,7 @@ mod reading;
 mod sequences;
 mod stuck;
 
+use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, Kind};
@@ -440,7 +441,9 @@ impl Contract {
         if anomaly.cause == Some(Cause::NoLiveReplica) {
             return Permitted::yes("no setting lets a broker lead that does not run");
         }
-        match anomaly.topic.as_deref().and_then(|name| self.topic(name)) {
+        // Who waits for a group waits for the partition in which that lives.
+        let topic = anomaly.topic.as_deref().unwrap_or(GROUP_METADATA_TOPIC);
+        match self.topic(topic) {
             Some(TopicContract { unclean_leader_election: false, .. }) => Permitted::yes(
                 "unclean.leader.election.enable=false waits for an in-sync replica rather than lose records",
             ),

@@ -25,14 +25,20 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
         let circles = anomaly.record.and_then(|record| sent_for_ever(lineage, record.client, contract));
         return circles.unwrap_or_else(|| waiting(lineage, anomaly));
     }
-    let offline = line
+    leaderless(lineage, &partition, contract).unwrap_or_else(Tale::unknown)
+}
+
+/// Why a partition has no leader, if the controller's last word is that it has none.
+pub(super) fn leaderless(lineage: &Lineage<'_>, partition: &TopicPartition, contract: &Contract) -> Option<Tale> {
+    let line = lineage.partitions.get(partition)?;
+    let last_word = line
         .structure
         .iter()
         .rev()
         .copied()
         .find(|at| matches!(lineage.events[*at].fact, Fact::PartitionOffline { .. } | Fact::LeaderElected { .. }));
-    let Some(offline) = offline else { return Tale::unknown() };
-    let Fact::PartitionOffline { isr, .. } = &lineage.events[offline].fact else { return Tale::unknown() };
+    let offline = last_word?;
+    let Fact::PartitionOffline { isr, .. } = &lineage.events[offline].fact else { return None };
     let mut places = vec![offline];
     // How those that it waits for went.
     places.extend(isr.iter().filter_map(|broker| lineage.last_death(NodeId::Broker(*broker), 0, lineage.events.len())));
@@ -41,15 +47,27 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     }));
     places.sort_unstable();
     let takes_any = contract.topic(partition.topic.as_str()).is_some_and(|topic| topic.unclean_leader_election);
-    let cause =
-        if takes_any && none_runs(lineage, &partition) { Cause::NoLiveReplica } else { Cause::NoEligibleLeader };
-    Tale::new(cause, places.into_iter().map(|at| step(lineage, at)).collect())
+    let cause = if takes_any && none_runs(lineage, partition) { Cause::NoLiveReplica } else { Cause::NoEligibleLeader };
+    Some(Tale::new(cause, places.into_iter().map(|at| step(lineage, at)).collect()))
 }
 
-/// Whether somebody looked at the replicas at the end, and the process of none was running.
+/// Whether the process of none of the replicas runs at the end: by whoever looked at them, or else by how their nodes went.
 fn none_runs(lineage: &Lineage<'_>, partition: &TopicPartition) -> bool {
     let mut replicas = surveyed(lineage, partition);
-    replicas.next().is_some_and(|first| !first.runs) && replicas.all(|replica| !replica.runs)
+    match replicas.next() {
+        Some(first) => !first.runs && replicas.all(|replica| !replica.runs),
+        None => none_lives(lineage, partition),
+    }
+}
+
+fn none_lives(lineage: &Lineage<'_>, partition: &TopicPartition) -> bool {
+    let number = usize::try_from(partition.partition).unwrap_or(usize::MAX);
+    let replicas = lineage.events.iter().rev().find_map(|event| match &event.fact {
+        Fact::TopicCreated { topic, replicas } if *topic == *partition.topic.as_str() => replicas.get(number),
+        _ => None,
+    });
+    let is_dead = |broker: &i32| lineage.dead_since(NodeId::Broker(*broker), lineage.events.len()).is_some();
+    replicas.is_some_and(|replicas| replicas.iter().all(is_dead))
 }
 
 /// A replica, as somebody found it at the end.

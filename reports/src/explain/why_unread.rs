@@ -5,8 +5,9 @@
 //! first heartbeat, and in the one answer after a change; 4.1.0 says it whenever the member names its topics (`isFullRequest`), which it does
 //! after a heartbeat that failed (`ShareHeartbeatRequestManager.HeartbeatState`).
 
+use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Event, Fact};
-use ackproof_core::types::{NodeId, TopicPartition};
+use ackproof_core::types::{NodeId, StrBytes, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -19,14 +20,26 @@ pub(super) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
     let note = anomaly.note.as_ref()?;
     if let Some(name) = waits_itself(note) {
         let consumer = contract.consumers.iter().find(|consumer| consumer.name == name)?;
-        return Some(gave_up_at(lineage, [threw_last(lineage, NodeId::Client(consumer.client))?]));
+        let gave_up = threw_last(lineage, NodeId::Client(consumer.client)).map(|at| gave_up_at(lineage, [at]));
+        return gave_up.or_else(|| no_coordinator(lineage, consumer.group.as_deref()?, contract));
     }
     let unread = Unread::read(note)?;
-    given_up(lineage, &unread, contract).or_else(|| match unread.is_share {
+    let other = given_up(lineage, &unread, contract).or_else(|| no_coordinator(lineage, unread.group, contract));
+    other.or_else(|| match unread.is_share {
         true => told_once(lineage, &unread, contract),
         false => told_to_nobody(lineage, &unread)
             .or_else(|| super::static_leader::came_back(lineage, (unread.group, unread.partition), contract)),
     })
+}
+
+/// Nobody coordinates the group: the partition of `__consumer_offsets` in which it lives has no leader.
+fn no_coordinator(lineage: &Lineage<'_>, group: &str, contract: &Contract) -> Option<Tale> {
+    let partitions = lineage.events.iter().rev().find_map(|event| match &event.fact {
+        Fact::TopicCreated { topic, replicas } if topic == GROUP_METADATA_TOPIC => i32::try_from(replicas.len()).ok(),
+        _ => None,
+    })?;
+    let own = partition_for(&GroupId(StrBytes::from_string(group.to_owned())), partitions);
+    super::why_stuck::leaderless(lineage, &TopicPartition::of(GROUP_METADATA_TOPIC, own), contract)
 }
 
 /// Why nobody got a record that a share group has got beyond: it was given to a member that reads no more, as do all others.

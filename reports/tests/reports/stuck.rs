@@ -1,9 +1,10 @@
 //! What waits for ever, and why: consumers that gave up, applications that go round in circles.
 
+use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
-use ackproof_reports::contract::OnError;
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, PartitionEpoch, StrBytes, TopicPartition};
+use ackproof_reports::contract::{OnError, TopicContract};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use crate::invariants::Replication;
@@ -307,6 +308,42 @@ fn a_static_leader_that_comes_back_does_not_look_for_new_partitions() {
     assert_eq!(judged(true, of_another), unknown, "c2 leads, and should see it");
     let own: &[&str] = &["c1 joins", "both divide", "c1 has", "c2 has", "grows", "c1 is back"];
     assert_eq!(judged(true, own), came_back);
+}
+
+/// The group lives in one of two partitions of `__consumer_offsets`; of one of them the last in-sync replica has ended its process.
+#[test]
+fn a_group_that_nobody_coordinates_waits_for_a_leader_of_its_partition() {
+    let judged = |offline: i32, is_back: bool, unclean: bool, what: &str| {
+        let mut run = written();
+        let (topic, replicas) = (GROUP_METADATA_TOPIC.to_owned(), vec![vec![2, 3], vec![3, 2]]);
+        run.say(WORLD, Fact::TopicCreated { topic, replicas });
+        run.killed(NodeId::Broker(2));
+        run.killed(NodeId::Broker(3));
+        let partition = TopicPartition::of(GROUP_METADATA_TOPIC, offline);
+        let (leader_epoch, partition_epoch) = (LeaderEpoch(3), PartitionEpoch(3));
+        let isr = vec![2];
+        let fact =
+            Fact::PartitionOffline { partition: partition.clone(), isr: isr.clone(), leader_epoch, partition_epoch };
+        run.say(WORLD, fact);
+        if is_back {
+            let (leader, leader_epoch, partition_epoch) = (2, LeaderEpoch(4), PartitionEpoch(4));
+            let fact = Fact::LeaderElected { partition, leader, leader_epoch, partition_epoch, isr, clean: true };
+            run.say(WORLD, fact);
+        }
+        let mut contract = group(|_| {});
+        let topic = contract.topics[0].clone();
+        let name = GROUP_METADATA_TOPIC.to_owned();
+        contract.topics.push(TopicContract { name, unclean_leader_election: unclean, ..topic });
+        stuck(&mut run, &contract, what)
+    };
+    let own = partition_for(&GroupId(StrBytes::from_static_str("billing")), 2);
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    for what in ["c1 waits for a rebalance of group billing", UNREAD] {
+        assert_eq!(judged(own, false, false, what), [(Some(Cause::NoEligibleLeader), Answer::Yes)], "{what}");
+        assert_eq!(judged(own, false, true, what), [(Some(Cause::NoLiveReplica), Answer::Yes)], "{what}");
+        assert_eq!(judged(own, true, false, what), unknown, "it has a leader again: {what}");
+        assert_eq!(judged(1 - own, false, false, what), unknown, "the group lives in the other one: {what}");
+    }
 }
 
 #[test]
