@@ -249,8 +249,21 @@ impl Walk<'_> {
         let done = self.line.iter().copied().find(|at| self.is_done_by(*at))?;
         let ahead = self.line.iter().copied().take_while(|at| *at < done).find(|at| self.has_effect(*at, newer))?;
         let reset = self.resets_of(self.doer(done)).filter(|at| (ahead..done).contains(at)).last()?;
-        let told = [Some(ahead), Some(reset), Some(done)];
+        // Who begins where the group has committed sets nothing back: then the other one had begun further on, or had another record there.
+        let is_committed = matches!(self.fact(reset), Fact::PositionReset { reason: ResetReason::Committed, .. });
+        let began = self.resets_of(self.doer(ahead)).filter(|at| *at < ahead).last();
+        let began = began.filter(|began| self.is_put_beyond(*began));
+        if is_committed && began.is_none() && !self.had_another(self.doer(ahead), ahead) {
+            return None;
+        }
+        let told = [began, Some(ahead), Some(reset), Some(done)];
         Some(self.tale(Cause::PositionReset, told, (Some(done), Mark::OutOfOrder)))
+    }
+
+    /// Whether somebody was given another record at the offset, before that.
+    fn had_another(&self, node: NodeId, before: At) -> bool {
+        let polls = self.polls().into_iter().filter(|at| *at < before && self.lineage.events[*at].node == node);
+        polls.into_iter().any(|at| !self.is_of_it(at))
     }
 
     /// Whether this is the effect of a record.

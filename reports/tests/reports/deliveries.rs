@@ -664,6 +664,23 @@ fn a_position_that_was_set_back_to_where_nobody_had_been() {
     assert_eq!(reordered(&history(false), &group(|_| {})), [(1, Some(Cause::Unknown), Answer::No)]);
 }
 
+/// c1 works on the third record and dies; c2 goes on where the group has committed, and works on the second one first of all.
+#[test]
+fn what_the_next_member_begins_with_was_passed_over_by_the_one_before() {
+    let history = |begins_at: i64| {
+        let mut run = effects(&[], &[]);
+        run.events.truncate(run.events.iter().position(|event| event.fact == Fact::NodeKilled).expect("c1 ends"));
+        run.repositioned(-1, begins_at, ResetReason::NoPosition);
+        processed(&mut run, C1, 2);
+        run.say(C1, Fact::NodeKilled);
+        assigned(&mut run, C2, 2, 1, ResetReason::Committed);
+        processed(&mut run, C2, 1);
+        ended(run)
+    };
+    assert_eq!(reordered(&history(2), &group(|_| {})), [(1, Some(Cause::PositionReset), Answer::Yes)]);
+    assert_eq!(reordered(&history(0), &group(|_| {})), [(1, Some(Cause::Unknown), Answer::No)], "c1 passed it over");
+}
+
 pub(super) fn reads(run: &mut Run, offset: i64, value: &str) {
     run.polled(offset, value);
     processed(run, C1, offset);
