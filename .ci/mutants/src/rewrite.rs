@@ -450,7 +450,11 @@ impl Writer<'_> {
                     |writer| writer.write(value.clone(), &place.inner),
                     |writer, _| {
                         let (of, rest) = (&source[of.clone()], &source[rest.clone()]);
-                        writer.say(&format!("{{ let __base: {of} = {rest}; __base.{name} }}"));
+                        // Of what is there already only the field is taken, as by `..*self`.
+                        writer.say(&match rest.starts_with('*') {
+                            true => format!("({rest}).{name}"),
+                            false => format!("{{ let __base: {of} = {rest}; __base.{name} }}"),
+                        });
                     },
                 );
                 self.say(")");

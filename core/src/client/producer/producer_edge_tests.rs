@@ -307,6 +307,21 @@ fn whatever_becomes_of_the_first_batch_the_second_expires_when_its_time_is_over(
 }
 
 #[test]
+fn a_batch_that_expires_in_a_request_is_remembered_until_the_answer_but_holds_no_memory() {
+    let mut cluster = cluster(ProducerConfig { delivery_timeout_ms: Duration::from_secs(20), ..config(3, 9) });
+    let held = |cluster: &Cluster<Producer>| {
+        let batches = cluster.machine.accumulator.batches.values();
+        (batches.clone().count(), batches.map(|batch| batch.memory).sum::<u64>())
+    };
+    cluster.send("orders", Some(0), 0..1);
+    assert_eq!(held(&cluster), (1, cluster.machine.accumulator.memory_in_use()));
+    cluster.run_for(Duration::from_secs(20));
+    assert_eq!((held(&cluster), cluster.machine.accumulator.memory_in_use()), ((1, 0), 0));
+    cluster.answer_produce(0, ErrorCode::NONE, 0);
+    assert_eq!(held(&cluster), (0, 0));
+}
+
+#[test]
 fn a_batch_that_is_split_does_not_keep_another_from_expiring() {
     let mut cluster = cluster(ProducerConfig {
         batch_size: 2_000,
