@@ -38,7 +38,8 @@ fn expired(lineage: &Lineage<'_>, partition: &TopicPartition, first: At, second:
 /// whose records are deleted is in its memory, and in a snapshot at the end of the log after a clean stop: that goes as well if
 /// everything up to the end is deleted. A follower that begins where its leader does never learns of them.
 fn begun_behind(lineage: &Lineage<'_>, partition: &TopicPartition, first: At, second: At) -> Option<At> {
-    let (id, ..) = lineage.identity(second)?;
+    let (id, epoch, sequence) = lineage.identity(second)?;
+    let since = (epoch, sequence);
     let Fact::Appended { last_offset: copied, .. } = &lineage.events[first].fact else { return None };
     let leader = lineage.events[second].node;
     let structure = lineage.partitions.get(partition)?.structure.iter().rev().copied();
@@ -56,9 +57,11 @@ fn begun_behind(lineage: &Lineage<'_>, partition: &TopicPartition, first: At, se
         Fact::Truncated { to, .. } => to > copied,
         _ => false,
     };
-    let has_heard = lineage.events[began..second].iter().any(|event| {
-        event.node == leader
-            && matches!(&event.fact, Fact::Appended { partition: of, producer_id, .. } if of == partition && *producer_id == id)
+    // What it has heard of those before says nothing of this one.
+    let has_heard = (began..second).any(|at| {
+        let is_here = lineage.events[at].node == leader
+            && matches!(&lineage.events[at].fact, Fact::Appended { partition: of, .. } if of == partition);
+        is_here && lineage.identity(at).is_some_and(|(of, epoch, sequence)| of == id && (epoch, sequence) >= since)
     });
     (knows_nothing && !has_heard).then_some(began)
 }

@@ -775,11 +775,11 @@ fn what_is_sent_again_after_its_first_copy_was_deleted_is_out_of_order() {
 /// The first copy is at offset 0. Between it and the second the log of the leader is loaded, or begins anew.
 #[test]
 fn a_leader_whose_log_began_anew_behind_deleted_records_knows_nothing_of_their_producers() {
-    let judged = |began: Fact, hears_of_it: bool| {
+    let judged_after = |began: Fact, heard: Option<i32>| {
         let mut run = appended_as_7();
         run.say(LEADER, began);
-        if hears_of_it {
-            run.appends_as(0, 1, 4, 1, 7, 2);
+        if let Some(sequence) = heard {
+            run.appends_as(0, 1, 4, 1, 7, sequence);
         }
         run.retries(1, ackproof_core::fact::RetryReason::RequestTimeout);
         let sent = run.transmits_as(1, 2, 1, 7);
@@ -799,9 +799,12 @@ fn a_leader_whose_log_began_anew_behind_deleted_records_knows_nothing_of_their_p
         to: Offset(to),
         reason,
     };
+    let judged = |began: Fact, hears_of_it: bool| judged_after(began, hears_of_it.then_some(2));
     let permitted = [(2, Some(Cause::ForgottenBelowLogStart), Answer::Yes)];
     let forbidden = [(2, Some(Cause::DuplicateNotRecognised), Answer::No)];
     assert_eq!(judged(loaded(1, 1, true), false), permitted);
+    assert_eq!(judged_after(loaded(1, 1, true), Some(0)), permitted, "of what was before it");
+    assert_eq!(judged(gives_up(0, TruncationReason::InsideBatch), false), permitted, "it had nothing");
     assert_eq!(judged(loaded(1, 2, false), false), permitted);
     assert_eq!(judged(gives_up(1, TruncationReason::OutOfRange), false), permitted);
     assert_eq!(judged(loaded(1, 1, true), true), forbidden, "it has heard of the producer since");
