@@ -208,8 +208,8 @@ type Enough<'e> = &'e dyn Fn(Cause) -> bool;
 fn lost_write(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Tale {
     let known = why_rewritten::explain(lineage, anomaly)
         .or_else(|| taken_for_another::explain(lineage, anomaly))
-        .or_else(|| why_removed::deleted(lineage, anomaly))
-        .or_else(|| why_removed::deleted_when_back(lineage, anomaly));
+        .or_else(|| why_removed::deleted_when_back(lineage, anomaly))
+        .or_else(|| why_removed::deleted(lineage, anomaly));
     if let Some(tale) = known {
         return tale;
     }

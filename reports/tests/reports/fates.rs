@@ -89,6 +89,30 @@ fn a_deposed_leader_that_begins_where_its_successor_does_had_not_deleted_before_
     assert_eq!(judged(false, LogStartReason::RetentionMs).0, too_early);
 }
 
+/// Broker 1 has been deposed when it appends record 0 and answers for it; it leads again and deletes it by the rules, committed or not.
+#[test]
+fn what_a_deposed_leader_answered_for_and_deleted_when_it_led_again_is_not_lost() {
+    let judged = |high_watermark: i64| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1, 2], true, 0);
+        run.elected(2, 5, &[2], true, 0);
+        run.sent_and_appended(1, "b", 2, 5, 0);
+        let sent = run.sent_and_appended(0, "a", 1, 4, 0);
+        let error = ErrorCode::NONE;
+        let answer = Fact::ProduceAnswered { partition: orders(), to: P1, base_offset: Offset(0), acks: 1, error };
+        let answered = run.because(sent, NodeId::Broker(1), answer);
+        let told = Fact::RecordAcknowledged { record: p1(0), partition: orders(), offset: Offset(0), acks: 1 };
+        run.because(answered, P1, told);
+        run.elected(1, 6, &[1], true, 1);
+        run.high_watermark(1, Role::Leader, 0, high_watermark);
+        run.deletes(1, 1, LogStartReason::RetentionMs);
+        run.ends_from(Some(1), 1, &[]);
+        lost(&run, &acks(1))
+    };
+    assert_eq!(judged(1), (Some(Cause::DeletedByRetention), vec![], Answer::Yes));
+    assert_eq!(judged(0), (Some(Cause::DeletedBeforeCommit), vec![], Answer::No));
+}
+
 /// Broker 2 puts another record in the place of record 0; broker 1, which has it, is elected uncleanly and deletes it by the rules, or before
 /// that, when it does not lead any more.
 #[test]
