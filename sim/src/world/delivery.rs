@@ -465,7 +465,11 @@ impl World {
     /// A machine has lost power: nothing that it had open will ever be heard of from its side. Who still tries to connect to it
     /// is heard once it is back.
     pub(super) fn forget_connections(&mut self, node: NodeIndex) {
+        let now = self.now;
         for connection in self.network.connections.values_mut() {
+            if connection.server.0 == node && connection.client.0 != node {
+                connection.ask_again(now);
+            }
             for from in [End::Client, End::Server] {
                 let unread = from == End::Client && connection.unaccepted;
                 if connection.node(from) == node && !unread {

@@ -8,6 +8,7 @@
 //! * The bandwidth of a link is shared by everything that travels on it in this direction, in order.
 //! * A killed process resets its connections: the other end learns it one latency later. A machine that lost power
 //!   says nothing, and what waited for a link with it is gone; when it is up again it resets connections that it no longer knows.
+//!   Who had asked it to connect, and has no answer, asks again.
 //! * A reset reaches each end after the latency of the direction to it; what is under way by then is lost.
 //! * A connection can go silent: neither end is told, nothing arrives any more (a firewall forgot the flow).
 //! * A message rule can delay, hold, swallow, repeat or corrupt a class of messages (see [`MessageRule`]).
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use ackproof_core::types::{ConnectionId, Duration, Instant, Prng, Ratio};
 
 use super::NodeIndex;
-use super::message::Packet;
+use super::message::{Body, Packet};
 
 /// The first retransmission timeout; it doubles each time, up to [`RETRANSMISSION_MAX`].
 const RETRANSMISSION_FIRST: Duration = Duration::from_millis(200);
@@ -121,6 +122,25 @@ impl Connection {
     /// The direction that starts at `from`.
     pub fn lane(&mut self, from: End) -> &mut Lane {
         &mut self.lanes[from as usize]
+    }
+
+    /// The machine of the server is about to forget the connection. If its answer to who wants to connect has not got through, the
+    /// client's kernel asks again, until it is heard.
+    pub fn ask_again(&mut self, now: Instant) {
+        let is_refused = self.server.1.is_none();
+        let answers = &mut self.lanes[End::Server as usize];
+        let cause = match answers.waiting.front() {
+            Some((_, Packet { body: Body::Accepted, cause, .. })) => *cause,
+            Some((_, Packet { body: Body::End, cause, .. })) if is_refused => *cause,
+            Some(_) | None => return,
+        };
+        if !self.client_open || self.resets > 0 || answers.held_by.is_some() {
+            return;
+        }
+        answers.waiting.clear();
+        (self.server.1, self.server_open, self.unaccepted) = (None, true, false);
+        let packet = Packet { life: self.client.1, departs: now, cause, body: Body::Connect };
+        self.lane(End::Client).waiting.push_front((now, packet));
     }
 
     /// The node at an end.

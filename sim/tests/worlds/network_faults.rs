@@ -3,10 +3,10 @@
 use ackproof_core::fact::Fact;
 use ackproof_core::protocol::ErrorCode;
 use ackproof_core::types::{Duration, NodeId};
-use ackproof_sim::faults::{Action, LinkChange, MessageFault, Selector, Step};
+use ackproof_sim::faults::{Action, FactPattern, LinkChange, MessageFault, Selector, Step, Trigger};
 use ackproof_sim::world::{Corruption, Direction, Interference, Keep};
 
-use crate::build::{Build, Facts, leader, when_appended};
+use crate::build::{Build, Facts, leader, step, when_appended};
 use crate::faults::{check_harmless, lasting, messages, safe};
 
 fn everybody() -> Selector {
@@ -152,4 +152,20 @@ fn what_waits_behind_a_cut_goes_with_the_machine_that_sent_it() {
     let producer = || Selector::Client("p1".to_owned());
     let (killed, dark) = (arrived(Action::Kill(producer())), arrived(Action::PowerLoss(producer(), Keep::Everything)));
     assert!(killed > dark + 20, "{killed} arrive of a process that was killed, {dark} of a machine without power");
+}
+
+/// A client asks to connect; the answer waits behind a cut, and is gone with the power of the brokers. The client's kernel asks again: before
+/// 2.7 nothing else would (KIP-601).
+#[test]
+fn who_is_not_answered_before_a_broker_loses_its_power_asks_again() {
+    let when_ready = |delay: u64, action: Action| {
+        let (kind, fields) = ("cluster-ready".to_owned(), Vec::new());
+        let pattern = FactPattern { kind, node: None, fields, times: 1 };
+        Step { delay: Duration::from_millis(delay), ..step(Trigger::Fact(pattern), action) }
+    };
+    let cut = Action::Cut { from: Selector::AllBrokers, to: Selector::AllClients, both_ways: false };
+    let dark = Action::PowerLoss(Selector::AllBrokers, Keep::Everything);
+    let build = Build::new("2.2").step(lasting(5, when_ready(0, cut))).step(lasting(2, when_ready(500, dark)));
+    let (_, facts) = build.run(1);
+    assert_eq!((facts.acknowledged(), facts.surveyed()), (100, 100));
 }
