@@ -97,6 +97,8 @@ pub struct World {
     /// The disks as they were when a step happened to which disks will be rolled back.
     pub(super) snapshots: BTreeMap<usize, Vec<SimDisk>>,
     pub(super) phase: Phase,
+    /// When a fault was last in force while the cluster got ready.
+    pub(super) last_hurt: Instant,
     /// Where the logs of the groups ended when half of the time to come to rest was over.
     pub(crate) ends_at_half_time: BTreeMap<TopicPartition, Offset>,
     pub(super) outcome: Outcome,
@@ -156,6 +158,7 @@ impl World {
             changed_links: Vec::new(),
             snapshots: BTreeMap::new(),
             phase: Phase::Starting,
+            last_hurt: Instant::START,
             ends_at_half_time: BTreeMap::new(),
             outcome: Outcome::Running,
             admin,

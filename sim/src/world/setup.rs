@@ -17,7 +17,7 @@ const END_INTERVAL: Duration = Duration::from_millis(250);
 const START_SPREAD: Duration = Duration::from_secs(2);
 /// How long a run that is at rest otherwise waits for followers to hear of the last high watermark.
 const TIDY_LIMIT: Duration = Duration::from_secs(2);
-/// A cluster without faults is ready within this time.
+/// A cluster is ready within this time after its start, or after the last fault that came before.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
 /// Where a run is.
@@ -87,7 +87,10 @@ impl World {
             Phase::Ended => return,
         }
         let starting = matches!(self.phase, Phase::Starting | Phase::CreatingTopics | Phase::FillingIsr);
-        if starting && self.now.since(Instant::START) > READY_LIMIT {
+        if starting && self.faults.is_busy() {
+            self.last_hurt = self.now;
+        }
+        if starting && self.now.since(self.last_hurt) > READY_LIMIT {
             self.end(Outcome::TimeLimit, observer);
         }
         if self.phase != Phase::Ended {
