@@ -4,6 +4,9 @@ use super::{ConsumerContract, Contract, Permitted};
 use crate::anomaly::Anomaly;
 use crate::explain::Cause;
 
+pub(super) const LIMIT: &str = "group.share.delivery.count.limit is how often a record is delivered; after that it is archived, and nobody gets it";
+pub(super) const REJECTS: &str = "the program rejects what it cannot process: nobody of its group is to get it again";
+
 const STORE: &str = "the store is outside Kafka, and answers before its writes are safe from what befell it";
 
 const FORGOTTEN: &str = "a group is what its log has: whether that may lose records is said of __consumer_offsets";
@@ -51,12 +54,8 @@ impl Contract {
             Some(Cause::SwallowedByProgram) => {
                 Permitted::yes("the program catches what it cannot process, and commits it like everything else")
             }
-            Some(Cause::DeliveryLimitReached) => Permitted::yes(
-                "group.share.delivery.count.limit is how often a record is delivered; after that it is archived, and nobody gets it",
-            ),
-            Some(Cause::RejectedByProgram) => {
-                Permitted::yes("the program rejects what it cannot process: nobody of its group is to get it again")
-            }
+            Some(Cause::DeliveryLimitReached) => Permitted::yes(LIMIT),
+            Some(Cause::RejectedByProgram) => Permitted::yes(REJECTS),
             Some(Cause::CommittedBeforeProcessed | Cause::AcknowledgedBeforeProcessed) | None
                 if members().any(|member| member.commits_before_processing) =>
             {

@@ -1,6 +1,6 @@
 //! What a consumer is promised of the log that it reads: every record once and in order, deletions, an end that never goes back.
 
-use super::{Contract, DELETE_HORIZON, Permitted, stuck};
+use super::{Contract, DELETE_HORIZON, Permitted, groups, stuck};
 use crate::anomaly::{Anomaly, Kind};
 use crate::explain::Cause;
 
@@ -45,6 +45,8 @@ impl Contract {
             (Kind::Unseen, Some(Cause::LogReplaced)) => Permitted::yes(
                 "records are known by the name of their topic and their offsets, and others stand there since",
             ),
+            (Kind::Unseen, Some(Cause::DeliveryLimitReached)) => Permitted::yes(groups::LIMIT),
+            (Kind::Unseen, Some(Cause::RejectedByProgram)) => Permitted::yes(groups::REJECTS),
             (Kind::Unseen, Some(Cause::ConsumerGaveUp)) => Permitted::yes(stuck::GAVE_UP),
             (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
                 Permitted::yes("the log no longer had what the consumer asked for")

@@ -119,7 +119,8 @@ impl Fate {
         match &lineage.events[at].fact {
             Fact::Appended { leader_epoch, role, crc, .. } => {
                 // A leader that lost its log and leads on in its epoch gives the offset away in that same epoch.
-                let is_same = *leader_epoch == promise.epoch && *crc == promise.crc;
+                let is_same = *leader_epoch == promise.epoch
+                    && (*crc == promise.crc || is_compacted_copy(lineage, partition, at, promise));
                 let is_copy = is_same && (*role == Role::Follower || at == promise.append);
                 if is_copy {
                     self.holders.insert(broker, Holding { since: at, seen: at, taken: None });
@@ -304,6 +305,20 @@ impl Fate {
     pub(super) fn last_taken(&self) -> Option<Taken> {
         self.holders.values().filter_map(|holding| holding.taken).max_by_key(|taken| taken.gone)
     }
+}
+
+/// Whether a follower copied what a cleaner has left of the batch: that keeps its offsets and its producer, and has another checksum.
+fn is_compacted_copy(lineage: &Lineage<'_>, partition: &TopicPartition, at: At, promise: &Promise) -> bool {
+    let place = |at: At| match &lineage.events[at].fact {
+        Fact::Appended { base_offset, last_offset, .. } => Some((*base_offset, *last_offset, lineage.identity(at))),
+        _ => None,
+    };
+    let has_been_there = |removed: &At| {
+        (promise.append..at).contains(removed)
+            && matches!(&lineage.events[*removed].fact, Fact::Cleaned { to, .. } if to.0 > promise.offset)
+    };
+    let line = lineage.partitions.get(partition);
+    place(at) == place(promise.append) && line.is_some_and(|line| line.removals.iter().any(has_been_there))
 }
 
 /// The unclean election that a clean one followed before anybody had led: it had decided already who is in the ISR.

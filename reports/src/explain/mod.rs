@@ -267,7 +267,9 @@ fn tale(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, enough: E
         Kind::Unseen => {
             let read = why_read::explain(lineage, anomaly);
             match read.cause {
-                Cause::Unknown => why_unread::unseen(lineage, anomaly, contract).unwrap_or(read),
+                Cause::Unknown | Cause::TruncationUnnoticed => why_unread::unseen(lineage, anomaly, contract)
+                    .or_else(|| why_shared::never_given(lineage, anomaly))
+                    .unwrap_or(read),
                 _ => read,
             }
         }

@@ -29,6 +29,22 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> 
     })
 }
 
+/// Why no member of any share group that reads a partition ever got a record of it: the members to whom the leader gave it died with it, or a
+/// program rejected what it had not looked at.
+pub(crate) fn never_given(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
+    let is_plain = |at: &At| matches!(lineage.events[*at].fact, Fact::Polled { .. });
+    if lineage.polls.get(&partition).into_iter().flat_map(|polls| polls.values()).flatten().any(is_plain) {
+        return None;
+    }
+    let lines =
+        lineage.delivery.iter().filter(|((group, of), _)| *of == partition && lineage.share_groups.contains(group));
+    let tales = lines.map(|((_, partition), line)| Walk { lineage, partition, line, offset }.lost());
+    let ends = |tale: &Tale| matches!(tale.cause, Cause::DeliveryLimitReached | Cause::RejectedByProgram);
+    let tales: Option<Vec<Tale>> = tales.map(|tale| Some(tale).filter(ends)).collect();
+    tales?.into_iter().next()
+}
+
 /// Why an older record of a key took effect after a newer one, if it was in a share group.
 pub(crate) fn explain_order(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (partition, group) = (Tale::partition(anomaly)?, anomaly.group.as_deref()?);

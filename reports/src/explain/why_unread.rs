@@ -5,6 +5,8 @@
 //! first heartbeat, and in the one answer after a change; 4.1.0 says it whenever the member names its topics (`isFullRequest`), which it does
 //! after a heartbeat that failed (`ShareHeartbeatRequestManager.HeartbeatState`).
 
+use std::collections::BTreeSet;
+
 use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::types::{NodeId, StrBytes, TopicPartition};
@@ -42,14 +44,22 @@ fn no_coordinator(lineage: &Lineage<'_>, group: &str, contract: &Contract) -> Op
     super::why_stuck::leaderless(lineage, &TopicPartition::of(GROUP_METADATA_TOPIC, own), contract)
 }
 
-/// Why nobody got a record that a share group has got beyond: it was given to a member that reads no more, as do all others.
+/// Why nobody got a record that somebody has got beyond: those who should read it read no more.
 pub(super) fn unseen(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
     let partition = Tale::partition(anomaly)?;
-    let group = lineage.events.iter().find_map(|event| match &event.fact {
+    let shares = lineage.events.iter().find_map(|event| match &event.fact {
         Fact::SharePolled { group, partition: of, .. } if *of == partition => Some(group.as_str()),
         _ => None,
-    })?;
-    given_up(lineage, &Unread { partition: &partition.to_string(), group, is_share: true }, contract)
+    });
+    let name = partition.to_string();
+    let unread = |group| Unread { partition: &name, group, is_share: shares == Some(group) };
+    if let Some(group) = shares {
+        return given_up(lineage, &unread(group), contract);
+    }
+    let groups: Option<BTreeSet<&str>> = contract.consumers.iter().map(|consumer| consumer.group.as_deref()).collect();
+    let told: Option<Vec<Tale>> =
+        groups?.into_iter().map(|group| given_up(lineage, &unread(group), contract)).collect();
+    told?.into_iter().next()
 }
 
 /// The consumer that owes its group something. Where it is no member any more, it owes that for ever.

@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::invariants::Replication as _;
@@ -87,6 +87,45 @@ fn a_deposed_leader_that_begins_where_its_successor_does_had_not_deleted_before_
     assert_eq!(judged(false, LogStartReason::Leader).0, unreplicated);
     assert_eq!(judged(true, LogStartReason::Leader).0, too_early);
     assert_eq!(judged(false, LogStartReason::RetentionMs).0, too_early);
+}
+
+/// Broker 2 copies what a cleaner has left of the batch, or something else without a cleaner, and loses it with its power before it is elected.
+#[test]
+fn what_a_cleaner_has_left_of_a_batch_is_a_copy_of_it() {
+    let judged = |cleaned: bool| {
+        let mut run = held_by(&[1], &[]);
+        run.acked(0, 0, -1);
+        if cleaned {
+            run.cleaned(1, 1);
+        }
+        let (partition, role, leader_epoch) = (orders(), Role::Follower, LeaderEpoch(4));
+        let (producer_id, producer_epoch, base_sequence) = (-1, ProducerEpoch(-1), Sequence(-1));
+        let (base_offset, last_offset, crc) = (Offset(0), Offset(0), 77);
+        run.say(
+            NodeId::Broker(2),
+            Fact::Appended {
+                partition,
+                role,
+                base_offset,
+                last_offset,
+                leader_epoch,
+                producer_id,
+                producer_epoch,
+                base_sequence,
+                crc,
+            },
+        );
+        run.isr(&[1], &[1, 2]);
+        run.killed(NodeId::Broker(1));
+        run.lost_power(2);
+        run.loaded(2, 0);
+        run.elected(2, 5, &[2], true, 0);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        run.ends_with(2, &[]);
+        lost(&run, &acks(-1)).0
+    };
+    assert_eq!(judged(true), Some(Cause::IsrShrunkToLeader), "with its power");
+    assert_eq!(judged(false), Some(Cause::JoinedIsrWithoutIt));
 }
 
 /// Broker 1 has been deposed when it appends record 0 and answers for it; it leads again and deletes it by the rules, committed or not.

@@ -2,10 +2,10 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, ResetReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{NodeId, Offset};
+use ackproof_core::types::{NodeId, Offset, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
-use super::deliveries::{assigned, committed, loaded, lost, reads, twice, wrote};
+use super::deliveries::{C2, assigned, committed, loaded, lost, reads, twice, wrote};
 use super::run::{C1, P1, Run, acks, group, of, orders, p1, processed, with_topic};
 use super::shares;
 
@@ -90,6 +90,30 @@ fn what_was_fetched_where_a_position_had_been_set_is_given_when_others_stand_the
     assert_eq!(history(ResetReason::NoPosition, false, 1), unnoticed, "it has the epoch of what it was given");
     assert_eq!(history(ResetReason::NoPosition, false, 2), unnoticed, "it has the epoch of what it was given");
     assert_eq!(history(ResetReason::NoPosition, true, 0), unnoticed, "the log had been cut by then");
+}
+
+/// c1 has read four records; it hears that its group is gone, or does not, before the log loses two of them and d stands there again.
+#[test]
+fn who_reads_no_more_since_the_log_lost_its_end_has_not_overlooked_that() {
+    let history = |gives_up: bool| {
+        let mut run = first_log(&["a", "b", "c", "d"]);
+        for (offset, value) in (0..).zip(["a", "b", "c", "d"]) {
+            run.polled(offset, value);
+        }
+        run.killed(C2);
+        if gives_up {
+            let (partition, position) = (TopicPartition::of("-", -1), Offset::NONE);
+            let error = ErrorCode::GROUP_ID_NOT_FOUND;
+            run.say(C1, Fact::PollFailed { partition, position, error });
+        }
+        loses_its_end(&mut run, 2);
+        writes(&mut run, 2, 5, 2, &["x"]);
+        run.appends(0, 2, 5, 3);
+        run.ends_with(2, &["a", "b", "x", "d"]);
+        of(Kind::Unseen, &run, &group(|consumer| consumer.validates_position = true))
+    };
+    assert_eq!(history(true), [(2, Some(Cause::ConsumerGaveUp), Answer::Yes)]);
+    assert_eq!(history(false), [(2, Some(Cause::TruncationUnnoticed), Answer::No)]);
 }
 
 /// c1 has read a and b of epoch 7 or 4, and broker 1, which wrote w to z there in epoch 5, leads next.

@@ -395,3 +395,34 @@ fn what_a_share_group_gave_to_a_member_that_reads_no_more_is_unseen_because_of_t
     assert_eq!(judged(true), [(0, Some(Cause::ConsumerGaveUp), Answer::Yes)]);
     assert_eq!(judged(false), [(0, Some(Cause::Unknown), Answer::No)]);
 }
+
+/// The leader gives a record to members that die before `poll()` returns it, until it is archived; or nothing is said of what became of it, or a
+/// consumer that is in no share group reads there.
+#[test]
+fn what_a_share_group_was_given_as_often_as_it_may_be_is_unseen_because_of_that() {
+    let judged = |end: Option<(ShareState, ShareReason)>, plain: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        for (offset, value) in (0..).zip(["a", "b"]) {
+            run.sent_and_appended(offset, value, 1, 4, offset as i64);
+            run.acked(offset, offset as i64, -1);
+        }
+        if let Some((state, reason)) = end {
+            changed(&mut run, 0, ShareState::Available, ShareReason::LockExpired);
+            changed(&mut run, 0, state, reason);
+        }
+        if plain {
+            run.polled(1, "b");
+        }
+        got(&mut run, 1, "b");
+        run.ends_with(1, &["a", "b"]);
+        unseen(&run)
+    };
+    let limit = Some((ShareState::Archived, ShareReason::LockExpired));
+    assert_eq!(judged(limit, false), [(0, Some(Cause::DeliveryLimitReached), Answer::Yes)]);
+    let rejected = Some((ShareState::Archived, ShareReason::Rejected));
+    assert_eq!(judged(rejected, false), [(0, Some(Cause::RejectedByProgram), Answer::Yes)]);
+    let unknown = [(0, Some(Cause::Unknown), Answer::No)];
+    assert_eq!(judged(None, false), unknown);
+    assert_eq!(judged(limit, true), unknown, "the consumer should have got it");
+}

@@ -184,7 +184,9 @@ impl LogOnDisk {
             }
             Step::StartAnew { offset } => {
                 self.model.cut = Some(Cut::Anew(Offset(*offset)));
-                self.with(|manager, ctx| manager.truncate_fully_and_start_at(&partition, Offset(*offset), ctx))
+                self.with(|manager, ctx| {
+                    manager.truncate_fully_and_start_at(&partition, Offset(*offset), TruncationReason::OutOfRange, ctx)
+                })
             }
             Step::Flush => self.with(|manager, ctx| manager.get_mut(&partition).expect("created").flush(ctx)),
             Step::Wait { millis } => self.wait(Duration::from_millis(*millis)),
@@ -329,8 +331,10 @@ impl LogOnDisk {
             }
             Some(Cut::Anew(at)) => {
                 let partition = self.partition.clone();
-                self.with(|manager, ctx| manager.truncate_fully_and_start_at(&partition, at, ctx))
-                    .expect("a healthy disk");
+                self.with(|manager, ctx| {
+                    manager.truncate_fully_and_start_at(&partition, at, TruncationReason::OutOfRange, ctx)
+                })
+                .expect("a healthy disk");
                 self.model.begin_at(at);
             }
         }
