@@ -440,6 +440,11 @@ impl ClusterView {
                 let partition = &mut self.partitions[index];
                 partition.replicas.remove(&broker);
                 partition.former.insert(broker);
+                // What may come back there is another replica to a leader that has not heard that this one left the ISR.
+                if !partition.decided.isr.contains(&broker) {
+                    let leaders = partition.replicas.values_mut().filter_map(|replica| replica.leads.as_mut());
+                    leaders.for_each(|leads| leads.isr.retain(|member| *member != broker));
+                }
             }
             _ => {}
         }

@@ -216,6 +216,22 @@ fn weak_and_strong_isr() {
     check(Invariant::LeaderCandidateCompleteness, &guilty, at, &innocent);
 }
 
+/// Broker 3 is no replica any more and deletes its log; it becomes one again before the leader has heard of either.
+#[test]
+fn who_comes_back_as_a_new_replica_is_not_the_one_that_a_leader_counts() {
+    let judged = |has_left_isr: bool| {
+        let mut run = two_committed();
+        if has_left_isr {
+            run.isr_decided(&[1, 2, 3], &[1, 2]);
+        }
+        run.say(NodeId::Broker(3), Fact::LogDeleted { partition: orders(), log_end: Offset(2) });
+        run.truncated(3, 0, 1, TruncationReason::OutOfRange);
+        first(&run, Invariant::WeakIsr).is_some()
+    };
+    assert!(!judged(true));
+    assert!(judged(false), "it was to keep its log");
+}
+
 /// The leader has deleted everything; the follower that comes back kept its own record where that had been.
 #[test]
 fn what_lies_before_the_beginning_of_the_leaders_log_is_shown_to_nobody() {

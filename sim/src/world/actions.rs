@@ -10,6 +10,7 @@ use ackproof_core::types::{Duration, Instant, NodeId};
 use super::message::{MessageFilter, MessageRule};
 use super::node::Process;
 use super::run::{ActiveRule, Happening};
+use super::setup::Phase;
 use super::{End, Keep, NodeIndex, World};
 use crate::faults::{Action, FaultEngine, MessageFault, Selector, StepState, Trigger};
 
@@ -154,6 +155,12 @@ impl World {
         // The end of another step is said by that step; a name for a moment is no fault.
         let is_fault = !matches!(step.action, Action::Mark | Action::Heal(_));
         let cause = if is_fault { self.emit(controller, 0, injected, observer) } else { 0 };
+        // What happens while the cluster comes to rest takes its own time to do so.
+        if let Phase::Settling { ready, .. } = self.phase
+            && is_fault
+        {
+            self.phase = Phase::Running { ready };
+        }
         self.faults.set_state(number, if step.action.heals() { StepState::InForce } else { StepState::Over });
         let targets = step.action.targets().map(|selector| self.resolve(selector, number)).unwrap_or_default();
         if let Some(name) = &step.bind {

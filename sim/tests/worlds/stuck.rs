@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ackproof_core::fact::Fact;
 use ackproof_core::types::Duration;
-use ackproof_sim::faults::{Action, MessageFault, Selector, Step};
+use ackproof_sim::faults::{Action, Condition, FactPattern, MessageFault, Selector, Step, Trigger};
 use ackproof_sim::world::{Direction, Interference};
 use ackproof_sim::{Outcome, World};
 
-use crate::build::{Build, Facts, leader, partition, when_appended};
+use crate::build::{Build, Facts, leader, partition, step, when_appended};
 
 /// The fault never heals; one of the sentences says all of this.
 #[track_caller]
@@ -63,6 +63,25 @@ fn a_producer_behind_a_cut_has_not_finished() {
     let everybody = Selector::Any(vec![Selector::AllBrokers]);
     let cut = Action::Cut { from: Selector::AllClients, to: everybody, both_ways: true };
     check(cut, &["c1 is at offset", "under an unhealed cut: fault 1"]);
+}
+
+/// Two leaders are killed for good one after the other, the second when it is elected and all else is done: each time a session has to end first.
+#[test]
+fn what_happens_while_the_cluster_comes_to_rest_has_its_own_time() {
+    let outcome = |settle_limit: Duration| {
+        let kill = Step { delay: Duration::from_secs(1), ..when_appended(49, Action::Kill(leader())) };
+        let fields = vec![("partition".to_owned(), Condition::Is("orders-0".into()))];
+        let elected = FactPattern { kind: "leader-elected".to_owned(), node: None, fields, times: 2 };
+        let again = step(Trigger::Fact(elected), Action::Kill(leader()));
+        let mut spec =
+            Build::new("3.9").records(50).step(kill).step(Step { name: "again".to_owned(), ..again }).spec(1);
+        spec.settle_limit = settle_limit;
+        let mut world = World::new(Arc::new(spec));
+        world.run(&mut Facts::default());
+        world.outcome()
+    };
+    assert_eq!(outcome(Duration::from_secs(12)), Outcome::Quiescent);
+    assert_eq!(outcome(Duration::from_secs(5)), Outcome::TimeLimit);
 }
 
 /// A broker is killed for good shortly before the end of the time that there is for faults; its successor is elected after that.
