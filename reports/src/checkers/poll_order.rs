@@ -1,7 +1,7 @@
 //! `poll-skip` and `nonmonotonic-poll`: a consumer with an assigned partition jumps over a record, or goes back.
 //!
 //! Source: Jepsen `jepsen.tests.kafka` `poll-skip`, `nonmonotonic-poll`. Gaps are measured in records, not in offsets: offsets
-//! without a record (retention, compaction, control records) are no skip.
+//! without a record (retention, compaction, control records) are no skip, nor are those of records that were written there later.
 //!
 //! The memory of a position ends with the process, with the topic, with a seek and with the first position (`auto.offset.reset` where
 //! there was none; what the group had committed), and when the group takes the partition away; a position that was reset
@@ -86,7 +86,9 @@ impl PollOrder {
             let kind = if jump.to <= jump.from { Kind::NonmonotonicPoll } else { Kind::PollSkip };
             let log = offsets.entry(&jump.partition).or_insert_with(|| offsets_to_read(history, &jump.partition));
             let next = log.partition_point(|offset| *offset <= jump.from.0);
-            let skipped = log[next..].partition_point(|offset| *offset < jump.to.0);
+            let passed = log[next..].iter().take_while(|offset| **offset < jump.to.0);
+            let skipped =
+                passed.filter(|offset| !history.was_written_after(&jump.partition, **offset, jump.at)).count();
             if kind == Kind::PollSkip && skipped == 0 {
                 continue;
             }

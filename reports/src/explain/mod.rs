@@ -132,6 +132,9 @@ pub fn explain(judgement: &mut Judgement, events: &[Event], contract: &Contract)
         if let Some((turned, other)) = turned_round(&lineage, anomaly, contract, &tale) {
             (*anomaly, tale) = (turned, other);
         }
+        if let (Kind::InconsistentOffsets, Cause::Unknown) = (anomaly.kind, tale.cause) {
+            tale = why_removed::deleted_when_back(&lineage, anomaly).unwrap_or(tale);
+        }
         anomaly.cause = Some(tale.cause);
         anomaly.contributing = tale.contributing;
         anomaly.permitted = contract.permits(anomaly);

@@ -180,7 +180,7 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let name = subject(lineage, anomaly.note.as_ref()?)?;
     let leader = NodeId::Broker(lineage.partitions.get(name)?.final_leader?);
     let Some(loaded) = lineage.last_load(name, leader, lineage.events.len()) else {
-        return cut_within_cleaned(lineage, name, leader);
+        return cut_without_power(lineage, name, leader);
     };
     let ends_so = match &lineage.events[loaded].fact {
         Fact::LogLoaded { log_end, hole, .. } => hole.is_some_and(|(_, to)| to == *log_end),
@@ -192,7 +192,7 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
             _ => false,
         });
     if !ends_so || has_changed {
-        return cut_within_cleaned(lineage, name, leader);
+        return cut_without_power(lineage, name, leader);
     }
     let power = lineage.last_power_loss(leader, 0, loaded)?;
     let mut telling = Telling::new(lineage);
@@ -200,8 +200,9 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     Some(Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
 }
 
-/// The same without a loss of power: a cleaner left nothing of the records up to where the log was cut later.
-fn cut_within_cleaned(lineage: &Lineage<'_>, name: &TopicPartition, leader: NodeId) -> Option<Tale> {
+/// The same without a loss of power: a cleaner left nothing of the records up to where the log was cut later, or it was cut inside of a
+/// batch, which went whole (`LogSegment.truncateTo`).
+fn cut_without_power(lineage: &Lineage<'_>, name: &TopicPartition, leader: NodeId) -> Option<Tale> {
     let of_leader = |at: &At| lineage.events[*at].node == leader;
     let last = |wanted: &dyn Fn(&Fact) -> bool| {
         (0..lineage.events.len()).rev().filter(of_leader).find(|at| wanted(&lineage.events[*at].fact))
@@ -209,12 +210,18 @@ fn cut_within_cleaned(lineage: &Lineage<'_>, name: &TopicPartition, leader: Node
     let cut = last(&|fact| matches!(fact, Fact::Truncated { partition, .. } if partition == name))?;
     let Fact::Truncated { to: end, .. } = &lineage.events[cut].fact else { return None };
     let grown = last(&|fact| matches!(fact, Fact::Appended { partition, .. } if partition == name));
-    let cleaned = last(&|fact| matches!(fact, Fact::Cleaned { partition, to, .. } if partition == name && to >= end))?;
-    if cleaned > cut || grown.is_some_and(|grown| grown > cut) {
+    if grown.is_some_and(|grown| grown > cut) {
         return None;
     }
+    let cleaned = last(&|fact| matches!(fact, Fact::Cleaned { partition, to, .. } if partition == name && to >= end));
+    let is_inside = |at: &At| match &lineage.events[*at].fact {
+        Fact::Appended { base_offset, .. } => *at < cut && of_leader(at) && base_offset < end,
+        _ => false,
+    };
+    let inside = || lineage.appends(name, end.0).into_iter().rev().find(is_inside);
+    let reason = cleaned.filter(|cleaned| *cleaned < cut).or_else(inside)?;
     let mut telling = Telling::new(lineage);
-    telling.tell_all([cleaned, cut]);
+    telling.tell_all([reason, cut]);
     Some(Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
 }
 

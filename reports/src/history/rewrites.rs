@@ -175,6 +175,15 @@ impl PartitionHistory {
 }
 
 impl History {
+    /// Whether what is left at an offset was written there, once more, after a moment.
+    pub(crate) fn was_written_after(&self, name: &TopicPartition, offset: i64, moment: Instant) -> bool {
+        let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {
+            return false;
+        };
+        let stretches = partition.rewrites.again_at(Offset(offset)).filter(|stretch| !stretch.is_stale);
+        stretches.map(|stretch| stretch.since).max().is_some_and(|since| since > moment)
+    }
+
     /// The records in the surviving log of a partition, in order.
     pub(crate) fn surviving_records(&self, name: &TopicPartition) -> Vec<Survivor<'_>> {
         let Some(partition) = self.partition_index.get(name).map(|index| &self.partitions[*index]) else {

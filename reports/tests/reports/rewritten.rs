@@ -92,6 +92,27 @@ fn what_was_fetched_where_a_position_had_been_set_is_given_when_others_stand_the
     assert_eq!(history(ResetReason::NoPosition, true, 0), unnoticed, "the log had been cut by then");
 }
 
+/// A cleaner took b before c1 got there; the log is lost, and x to z stand there later.
+#[test]
+fn what_was_written_later_at_an_offset_was_not_passed_over() {
+    let history = |is_lost: bool| {
+        let mut run = first_log(&["a", "b", "c"]);
+        run.polled(0, "a");
+        run.at(5_000);
+        run.polled(2, "c");
+        run.at(9_000);
+        if is_lost {
+            loses_its_end(&mut run, 0);
+            writes(&mut run, 2, 5, 0, &["x", "y", "z"]);
+            run.ends_with(2, &["x", "y", "z"]);
+        } else {
+            run.ends_with(1, &["a", "b", "c"]);
+        }
+        of(Kind::PollSkip, &run, &acks(-1)).len()
+    };
+    assert_eq!((history(true), history(false)), (0, 1));
+}
+
 /// c1 has read four records; it hears that its group is gone, or does not, before the log loses two of them and d stands there again.
 #[test]
 fn who_reads_no_more_since_the_log_lost_its_end_has_not_overlooked_that() {

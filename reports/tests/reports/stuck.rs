@@ -3,7 +3,9 @@
 use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, PartitionEpoch, StrBytes, TopicPartition};
+use ackproof_core::types::{
+    LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, Sequence, StrBytes, TopicPartition,
+};
 use ackproof_reports::contract::{OnError, TopicContract};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
@@ -344,6 +346,42 @@ fn a_group_that_nobody_coordinates_waits_for_a_leader_of_its_partition() {
         assert_eq!(judged(own, true, false, what), unknown, "it has a leader again: {what}");
         assert_eq!(judged(1 - own, false, false, what), unknown, "the group lives in the other one: {what}");
     }
+}
+
+/// Broker 1 has a batch of three records and cuts its log at the second of them, or where the batch begins; or it appends once more.
+#[test]
+fn a_log_that_was_cut_inside_of_a_batch_ends_with_a_hole() {
+    let what = "c1 is at offset 0 of orders-0, which ends at 1";
+    let judged = |end: i64, grows: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        let (partition, role, leader_epoch, crc) = (orders(), Role::Leader, LeaderEpoch(4), 5);
+        let (base_offset, last_offset, producer_id) = (Offset(0), Offset(2), -1);
+        let (producer_epoch, base_sequence) = (ProducerEpoch(-1), Sequence(-1));
+        run.say(
+            NodeId::Broker(1),
+            Fact::Appended {
+                partition,
+                role,
+                base_offset,
+                last_offset,
+                leader_epoch,
+                producer_id,
+                producer_epoch,
+                base_sequence,
+                crc,
+            },
+        );
+        run.truncated(1, 3, end, TruncationReason::Diverged);
+        if grows {
+            run.appends(0, 1, 4, end);
+        }
+        stuck(&mut run, &acks(-1), what)
+    };
+    assert_eq!(judged(1, false), [(Some(Cause::LogEndsWithHole), Answer::Yes)]);
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(0, false), unknown, "nothing is left of it");
+    assert_eq!(judged(1, true), unknown, "there is something behind the hole");
 }
 
 #[test]
