@@ -3,6 +3,7 @@
 //! How the files were made is in `golden/README.md`.
 
 use ackproof_core::config::{BrokerConfig, KafkaVersion, LogConfig, Toggles};
+use ackproof_core::fact::TruncationReason;
 use ackproof_core::log::producer_snapshot;
 use ackproof_core::log::{EpochEntry, UnifiedLog};
 use ackproof_core::machine::{Context, Effects};
@@ -127,7 +128,8 @@ fn content(disk: &mut MemoryStorage, name: &str) -> Bytes {
 fn a_segment_has_the_bytes_of_kafkas() {
     let mut disk = MemoryStorage::default();
     let mut log = load(&mut disk);
-    with(&mut disk, |ctx| log.truncate_fully_and_start_at(Offset(1000), ctx)).expect("a new start");
+    with(&mut disk, |ctx| log.truncate_fully_and_start_at(Offset(1000), TruncationReason::OutOfRange, ctx))
+        .expect("a new start");
     for batch in batches(golden!("orders-0/00000000000000001000.log")) {
         let bytes = batch.expect("a good batch").into_bytes();
         with(&mut disk, |ctx| log.append_as_follower(bytes, ctx)).expect("it is appended");
@@ -146,7 +148,8 @@ fn a_segment_has_the_bytes_of_kafkas() {
 fn aborted_transactions_are_kafkas() {
     let mut disk = MemoryStorage::default();
     let mut log = load(&mut disk);
-    with(&mut disk, |ctx| log.truncate_fully_and_start_at(Offset(1000), ctx)).expect("a new start");
+    with(&mut disk, |ctx| log.truncate_fully_and_start_at(Offset(1000), TruncationReason::OutOfRange, ctx))
+        .expect("a new start");
     for batch in batches(golden!("transactions-0/00000000000000001000.log")) {
         let bytes = batch.expect("a good batch").into_bytes();
         with(&mut disk, |ctx| log.append_as_follower(bytes, ctx)).expect("it is appended");

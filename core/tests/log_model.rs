@@ -134,7 +134,10 @@ impl World {
                 self.cut_to(to);
             }
             Step::StartAnew { offset } => {
-                with(&mut self.disk, |ctx| self.log.truncate_fully_and_start_at(Offset(*offset), ctx)).unwrap();
+                with(&mut self.disk, |ctx| {
+                    self.log.truncate_fully_and_start_at(Offset(*offset), TruncationReason::OutOfRange, ctx)
+                })
+                .unwrap();
                 self.batches.clear();
                 (self.start, self.end) = (Offset(*offset), Offset(*offset));
             }
