@@ -606,6 +606,29 @@ fn what_a_cleaner_took_where_another_record_stood_was_not_compacted() {
     assert_eq!(judged(&[2, 3]), second_is_gone, "both were");
 }
 
+/// Broker 1 deletes record a, which it leads with, committed or not; broker 2 has kept record b from before, and leads later.
+#[test]
+fn what_was_deleted_by_the_rules_may_stand_elsewhere_as_another_record() {
+    let judged = |high_watermark: i64| {
+        let mut run = Run::default();
+        run.elected(2, 4, &[1, 2], true, 0);
+        run.sent_and_appended(1, "b", 2, 4, 0);
+        run.elected(1, 5, &[1], true, 0);
+        run.sent_and_appended(0, "a", 1, 5, 0);
+        committed(&mut run, high_watermark);
+        run.acked(0, 0, -1);
+        run.polled(0, "a");
+        run.deletes(1, 1, LogStartReason::DeleteRecords);
+        run.polled_by(NodeId::Client(3), 0, "b");
+        run.ends_with(1, &["b"]);
+        let (judgement, _) = run.explain(&acks(-1));
+        let found = judgement.of_kind(Kind::InconsistentOffsets).next().expect("it has two values");
+        (found.record.map(|record| record.number), found.cause, found.permitted.answer)
+    };
+    assert_eq!(judged(1), (Some(0), Some(Cause::DeletedByOperator), Answer::Yes));
+    assert_ne!(judged(0).1, Some(Cause::DeletedByOperator), "it was not committed");
+}
+
 /// Record b took the offset of record a from nobody: broker 3 had been deposed when it appended it. Then record a is deleted where it stands, and
 /// broker 3, which never had it, leads.
 #[test]
