@@ -4,7 +4,7 @@
 //! newer one), GR-02 without its fence. A member that follows an older assignment: `old_assignment.rs`.
 
 use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
-use ackproof_core::fact::Fact;
+use ackproof_core::fact::{Event, Fact};
 use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::Tale;
@@ -120,6 +120,18 @@ fn lost_its_end(lineage: &Lineage<'_>, coordinator: NodeId, from: At, to: At) ->
     })
 }
 
+/// Where a consumer that has joined in the generation of a commit had last been assigned the partition: it may commit what it had read before.
+fn assigned_to_who_commits(lineage: &Lineage<'_>, group: &str, line: &[At], commit: At, generation: i32) -> Option<At> {
+    let is_in_it = |event: &&Event| matches!(&event.fact, Fact::PartitionsAssigned { group: of, generation: its, .. } if of == group && *its == generation);
+    let client = lineage.events[..commit].iter().rev().find(is_in_it)?.node;
+    let is_its = |at: &At| {
+        *at < commit
+            && lineage.events[*at].node == client
+            && matches!(lineage.events[*at].fact, Fact::PartitionsAssigned { .. })
+    };
+    line.iter().rev().copied().find(is_its)
+}
+
 fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Tale> {
     let commit_at = |at: At| match &lineage.events[at].fact {
         Fact::OffsetCommitted { offset, generation, .. } => Some((*offset, *generation)),
@@ -139,6 +151,7 @@ fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Ta
     let forgotten = anomaly.group.as_deref().filter(|_| former).and_then(|group| {
         began_anew(lineage, group, before, back)
             .or_else(|| lost_its_end(lineage, lineage.events[back].node, before, back))
+            .or_else(|| began_anew(lineage, group, assigned_to_who_commits(lineage, group, line, before, newer)?, back))
     });
     let cause = match (former, forgotten) {
         (true, Some(_)) => Cause::GroupForgotten,

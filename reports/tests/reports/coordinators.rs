@@ -119,6 +119,33 @@ fn a_coordinator_whose_log_came_back_shorter_takes_an_older_generation_for_the_p
     assert_eq!(commits_in_an_older_generation(1, 2), former, "it does not coordinate the group");
 }
 
+/// c1 has the partition; the group is forgotten, or not, and c2 has the partition in generation 1. c1 joins anew, in generation 2, and commits what
+/// it has read; c2 commits less.
+#[test]
+fn who_joins_anew_after_its_group_was_forgotten_commits_under_a_later_epoch_than_the_owner() {
+    let judged = |is_forgotten: bool| {
+        let in_state = |generation: i32, members: &[&str]| Fact::GroupStateChanged {
+            group: "billing".into(),
+            state: "Stable".into(),
+            generation,
+            members: members.iter().map(|member| (*member).to_owned()).collect(),
+        };
+        let mut run = Run::default();
+        run.say(NodeId::Broker(2), in_state(1, &["m1"]));
+        assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+        run.say(NodeId::Broker(2), in_state(1, if is_forgotten { &["m2"] } else { &["m1", "m2"] }));
+        assigned(&mut run, C2, 1, 0, ResetReason::NoPosition);
+        let (group_, member) = ("billing".into(), "m1".into());
+        run.say(C1, Fact::PartitionsAssigned { group: group_, member, generation: 2, partitions: Vec::new() });
+        commits(&mut run, 2, 3, 2);
+        commits(&mut run, 2, 1, 1);
+        run.ends_with(1, &[]);
+        of(Kind::NonmonotonicCommit, &run, &group(|_| {}))
+    };
+    assert_eq!(judged(true), [(1, Some(Cause::GroupForgotten), Answer::Yes)]);
+    assert_eq!(judged(false), [(1, Some(Cause::CommitOfFormerGeneration), Answer::No)]);
+}
+
 /// c1 has the partition in generation 1, and so has c2. Between the two this broker comes back with a log of its groups that ends here.
 fn owned_twice(broker: i32, log_end: i64) -> Vec<(Option<Cause>, Answer)> {
     let log = TopicPartition::of(GROUP_METADATA_TOPIC, 7);
