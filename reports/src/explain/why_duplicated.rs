@@ -32,12 +32,12 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     let (Some(first), Some(second)) = (first, second) else { return apart(lineage, record) };
     let forgotten = forgotten(lineage, &partition, first.append, second.append);
     let lost = lost_before(lineage, &partition, first, second);
-    let unclean = elected_with_one(lineage, &partition, first, second);
+    let unclean = || elected_with_one(lineage, &partition, first, second);
     let cause = match (cause(lineage, record, first, second), forgotten) {
         (Cause::DuplicateNotRecognised, Some((how, _))) => how,
         (Cause::SequenceReset, Some((how @ Cause::ProducerForgottenWithItsRecords, _))) => how,
         (Cause::DuplicateNotRecognised, None) if lost.is_some() => Cause::UnsyncedDataLostWithPower,
-        (Cause::DuplicateNotRecognised, None) if unclean.is_some() => Cause::UncleanElection,
+        (Cause::DuplicateNotRecognised, None) if unclean().is_some() => Cause::UncleanElection,
         (cause, _) => cause,
     };
     let renumbered = first
@@ -69,7 +69,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, enough: Enough<'
     }
     telling.tell_all(forgotten.filter(|(how, _)| *how == cause).map(|(_, at)| at));
     telling.tell_all(lost.filter(|_| cause == Cause::UnsyncedDataLostWithPower));
-    telling.tell_all(unclean.filter(|_| cause == Cause::UncleanElection));
+    telling.tell_all((cause == Cause::UncleanElection).then(unclean).flatten());
     telling.tell_all(renumbered.map(|(_, decided)| decided));
     for (copy, mark) in [(first, Mark::First), (second, Mark::Second)] {
         let is_late = cause == Cause::LateRequestAppendedAfterRetry;
@@ -150,7 +150,7 @@ fn lost_before(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied,
 /// Where a replica was elected uncleanly that had one of the copies and never the other: that one was read, and the log has neither in the
 /// place of the other.
 fn elected_with_one(lineage: &Lineage<'_>, partition: &TopicPartition, first: Copied, second: Copied) -> Option<At> {
-    let structure = lineage.partitions.get(partition)?.structure.iter().rev().copied();
+    let mut structure = lineage.partitions.get(partition)?.structure.iter().rev().copied();
     let has = |broker: i32, append: At| {
         let Fact::Appended { base_offset, leader_epoch: epoch, .. } = &lineage.events[append].fact else {
             return false;
@@ -161,7 +161,7 @@ fn elected_with_one(lineage: &Lineage<'_>, partition: &TopicPartition, first: Co
                     if base == base_offset && leader_epoch == epoch)
         })
     };
-    structure.into_iter().find(|at| match &lineage.events[*at].fact {
+    structure.find(|at| match &lineage.events[*at].fact {
         Fact::LeaderElected { leader, clean: false, .. } => has(*leader, first.append) != has(*leader, second.append),
         _ => false,
     })

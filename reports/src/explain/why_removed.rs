@@ -49,8 +49,8 @@ fn had_another(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Prom
 fn begins_where_leader_lacks_it(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, at: At) -> bool {
     let as_leader =
         matches!(&lineage.events[at].fact, Fact::LogStartOffsetAdvanced { reason: LogStartReason::Leader, .. });
-    let fate = fate(lineage, partition, promise);
-    as_leader && lineage.last_elected(partition, at).is_some_and(|(_, leader)| !fate.holders.contains_key(&leader))
+    let has_it = |leader| fate(lineage, partition, promise).holders.contains_key(&leader);
+    as_leader && lineage.last_elected(partition, at).is_some_and(|(_, leader)| !has_it(leader))
 }
 
 /// Where somebody was told of the record.

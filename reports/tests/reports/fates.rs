@@ -2,11 +2,11 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::invariants::Replication as _;
-use super::run::{CONTROLLER, P1, Run, acks, orders, p1, with_topic};
+use super::run::{CONTROLLER, NOBODY, P1, Run, acks, orders, p1, with_topic};
 
 const POWER: Cause = Cause::UnsyncedDataLostWithPower;
 
@@ -98,23 +98,7 @@ fn what_a_cleaner_has_left_of_a_batch_is_a_copy_of_it() {
         if cleaned {
             run.cleaned(1, 1);
         }
-        let (partition, role, leader_epoch) = (orders(), Role::Follower, LeaderEpoch(4));
-        let (producer_id, producer_epoch, base_sequence) = (-1, ProducerEpoch(-1), Sequence(-1));
-        let (base_offset, last_offset, crc) = (Offset(0), Offset(0), 77);
-        run.say(
-            NodeId::Broker(2),
-            Fact::Appended {
-                partition,
-                role,
-                base_offset,
-                last_offset,
-                leader_epoch,
-                producer_id,
-                producer_epoch,
-                base_sequence,
-                crc,
-            },
-        );
+        run.appended(0, 2, (Role::Follower, 4), (0, 0), NOBODY, 77);
         run.isr(&[1], &[1, 2]);
         run.killed(NodeId::Broker(1));
         run.lost_power(2);

@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_core::types::{NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use super::operators::created;
@@ -298,24 +298,8 @@ fn two_logs_of_which_one_was_elected_uncleanly_have_a_copy_each() {
 
 /// A follower copies what has this sequence, which is also its offset.
 fn copies_sequence(run: &mut Run, broker: i32, sequence: i32) {
-    let (partition, role, leader_epoch) = (orders(), Role::Follower, LeaderEpoch(4));
-    let (base_offset, last_offset, crc) =
-        (Offset(i64::from(sequence)), Offset(i64::from(sequence)), sequence.cast_unsigned());
-    let (producer_id, producer_epoch, base_sequence) = (7, ProducerEpoch(0), Sequence(sequence));
-    run.say(
-        NodeId::Broker(broker),
-        Fact::Appended {
-            partition,
-            role,
-            base_offset,
-            last_offset,
-            leader_epoch,
-            producer_id,
-            producer_epoch,
-            base_sequence,
-            crc,
-        },
-    );
+    let offset = i64::from(sequence);
+    run.appended(0, broker, (Role::Follower, 4), (offset, offset), (7, 0, sequence), sequence.cast_unsigned());
 }
 
 /// What became of batch 1 before broker 2 led.

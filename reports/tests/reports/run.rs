@@ -19,7 +19,7 @@ pub const C1: NodeId = NodeId::Client(2);
 pub const CONTROLLER: NodeId = NodeId::Controller(100);
 
 /// What a batch without idempotence has for producer id, epoch and sequence.
-const NOBODY: (i64, i16, i32) = (-1, -1, -1);
+pub const NOBODY: (i64, i16, i32) = (-1, -1, -1);
 
 #[derive(Clone, Debug, Default)]
 pub struct Run {
@@ -181,19 +181,32 @@ impl Run {
         offset: i64,
         identity: (i64, i16, i32),
     ) -> u64 {
+        self.appended(cause, broker, (Role::Leader, epoch), (offset, offset), identity, offset as u32)
+    }
+
+    /// A broker has a batch of these offsets, of this producer, and with this checksum.
+    pub fn appended(
+        &mut self,
+        cause: u64,
+        broker: i32,
+        (role, epoch): (Role, i32),
+        (base, last): (i64, i64),
+        identity: (i64, i16, i32),
+        crc: u32,
+    ) -> u64 {
         self.because(
             cause,
             NodeId::Broker(broker),
             Fact::Appended {
                 partition: orders(),
-                role: Role::Leader,
-                base_offset: Offset(offset),
-                last_offset: Offset(offset),
+                role,
+                base_offset: Offset(base),
+                last_offset: Offset(last),
                 leader_epoch: LeaderEpoch(epoch),
                 producer_id: identity.0,
                 producer_epoch: ProducerEpoch(identity.1),
                 base_sequence: Sequence(identity.2),
-                crc: offset as u32,
+                crc,
             },
         )
     }
@@ -208,20 +221,7 @@ impl Run {
 
     /// A follower copies.
     pub fn copies(&mut self, broker: i32, epoch: i32, offset: i64) -> u64 {
-        self.say(
-            NodeId::Broker(broker),
-            Fact::Appended {
-                partition: orders(),
-                role: Role::Follower,
-                base_offset: Offset(offset),
-                last_offset: Offset(offset),
-                leader_epoch: LeaderEpoch(epoch),
-                producer_id: -1,
-                producer_epoch: ProducerEpoch::NONE,
-                base_sequence: Sequence::NONE,
-                crc: offset as u32,
-            },
-        )
+        self.appended(0, broker, (Role::Follower, epoch), (offset, offset), NOBODY, offset as u32)
     }
 
     pub fn acked(&mut self, number: u64, offset: i64, acks: i16) -> u64 {

@@ -3,14 +3,12 @@
 use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Fact, LogStartReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{
-    LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, Sequence, StrBytes, TopicPartition,
-};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, PartitionEpoch, StrBytes, TopicPartition};
 use ackproof_reports::contract::{OnError, TopicContract};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use crate::invariants::Replication;
-use crate::run::{C1, Run, acks, group, orders, with_producer, with_topic};
+use crate::run::{C1, NOBODY, Run, acks, group, orders, with_producer, with_topic};
 
 const WORLD: NodeId = NodeId::Controller(100);
 const C2: NodeId = NodeId::Client(3);
@@ -355,23 +353,7 @@ fn a_log_that_was_cut_inside_of_a_batch_ends_with_a_hole() {
     let judged = |end: i64, grows: bool| {
         let mut run = Run::default();
         run.elected(1, 4, &[1], true, 0);
-        let (partition, role, leader_epoch, crc) = (orders(), Role::Leader, LeaderEpoch(4), 5);
-        let (base_offset, last_offset, producer_id) = (Offset(0), Offset(2), -1);
-        let (producer_epoch, base_sequence) = (ProducerEpoch(-1), Sequence(-1));
-        run.say(
-            NodeId::Broker(1),
-            Fact::Appended {
-                partition,
-                role,
-                base_offset,
-                last_offset,
-                leader_epoch,
-                producer_id,
-                producer_epoch,
-                base_sequence,
-                crc,
-            },
-        );
+        run.appended(0, 1, (Role::Leader, 4), (0, 2), NOBODY, 5);
         run.truncated(1, 3, end, TruncationReason::Diverged);
         if grows {
             run.appends(0, 1, 4, end);
