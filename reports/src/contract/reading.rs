@@ -51,6 +51,8 @@ impl Contract {
             (_, Some(Cause::PositionReset | Cause::LogReplaced)) => {
                 Permitted::yes("the log no longer had what the consumer asked for")
             }
+            // The log has lost the later record of the key for which it had compacted what was passed over.
+            (_, Some(_)) if anomaly.contributing.contains(&Cause::CompactedAway) => self.permits_loss(anomaly),
             (_, _) => Permitted::no("a consumer with an assigned partition reads every record once, in order"),
         }
     }

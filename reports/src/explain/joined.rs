@@ -56,17 +56,19 @@ pub(super) fn forgotten_proposal(
     (lineage.events[asked].node == leader).then_some([asked, forgot, joined])
 }
 
-/// Where a broker was last let into the ISR before a moment, and where that had been asked for.
+/// Where a broker was last let into the ISR before a moment, and where that had been asked for. Who gets into it by being elected from outside
+/// of it was not let in by anybody.
 fn let_in(lineage: &Lineage<'_>, partition: &TopicPartition, broker: i32, before: At) -> Option<(At, At)> {
     let structure = &lineage.partitions.get(partition)?.structure;
     let last = |before: At, wanted: &dyn Fn(&Fact) -> bool| {
         let mut back = structure.iter().rev().copied().skip_while(|at| *at >= before);
         back.find(|at| wanted(&lineage.events[*at].fact))
     };
-    let joined = last(before, &|fact| match fact {
-        Fact::IsrChanged { from, to, .. } => to.contains(&broker) && !from.contains(&broker),
-        _ => false,
-    })?;
-    let asked = last(joined, &|fact| matches!(fact, Fact::IsrProposed { to, .. } if to.contains(&broker)))?;
-    Some((asked, joined))
+    let lets_in = |from: &[i32], to: &[i32]| to.contains(&broker) && !from.contains(&broker);
+    let joined = last(before, &|fact| matches!(fact, Fact::IsrChanged { from, to, .. } if lets_in(from, to)))?;
+    let asked = last(joined, &|fact| matches!(fact, Fact::IsrProposed { from, to, .. } if lets_in(from, to)))?;
+    let is_elected = lineage.causes(joined).next().is_some_and(
+        |cause| matches!(lineage.events[cause].fact, Fact::LeaderElected { leader, .. } if leader == broker),
+    );
+    (!is_elected).then_some((asked, joined))
 }

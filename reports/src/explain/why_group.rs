@@ -3,9 +3,9 @@
 //! Source: `failure-catalog.md` GR-06, GR-08 (two processes with one `group.instance.id`), CO-07, GR-04 (an older commit over a
 //! newer one), GR-02 without its fence. A member that follows an older assignment: `old_assignment.rs`.
 
-use ackproof_core::coordinator::group::GROUP_METADATA_TOPIC;
+use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Event, Fact};
-use ackproof_core::types::{NodeId, TopicPartition};
+use ackproof_core::types::{NodeId, StrBytes, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -99,10 +99,22 @@ fn began_anew(lineage: &Lineage<'_>, group: &str, from: At, to: At) -> Option<At
     })
 }
 
-/// Who coordinates a group at a moment: who has spoken of its members last.
+/// The partition of `__consumer_offsets` in which a group lives.
+pub(super) fn group_partition(lineage: &Lineage<'_>, group: &str) -> Option<TopicPartition> {
+    let partitions = lineage.events.iter().rev().find_map(|event| match &event.fact {
+        Fact::TopicCreated { topic, replicas } if topic == GROUP_METADATA_TOPIC => i32::try_from(replicas.len()).ok(),
+        _ => None,
+    })?;
+    let own = partition_for(&GroupId(StrBytes::from_string(group.to_owned())), partitions);
+    Some(TopicPartition::of(GROUP_METADATA_TOPIC, own))
+}
+
+/// Who coordinates a group at a moment: who has read of it, or spoken of its members, last.
 fn coordinator(lineage: &Lineage<'_>, group: &str, at: At) -> Option<NodeId> {
+    let own = group_partition(lineage, group).map(|own| own.partition);
     let speaks = |at: &At| match &lineage.events[*at].fact {
         Fact::GroupStateChanged { group: of, .. } | Fact::MemberReconciled { group: of, .. } => of == group,
+        Fact::GroupsLoaded { partition, .. } => Some(*partition) == own,
         _ => false,
     };
     (0..at).rev().find(speaks).map(|at| lineage.events[at].node)

@@ -174,6 +174,7 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
         let unnoticed = reads.and_then(|reads| unnoticed(lineage, &partition, offset, reads));
         return unnoticed
             .or_else(|| began_behind(lineage, anomaly, &partition, offset))
+            .or_else(|| super::why_removed::passed_over(lineage, anomaly))
             .unwrap_or_else(|| misled(lineage, anomaly));
     };
     let cause = match &lineage.events[reset].fact {

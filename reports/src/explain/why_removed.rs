@@ -12,10 +12,11 @@ use super::cause::Cause;
 use super::fate::fate;
 use super::lineage::{At, Lineage};
 use super::nodes::leaves_hole_at;
+use super::steps::step;
 use super::story::Mark;
 use super::telling::Telling;
 use super::why_lost::{self, Promise};
-use crate::anomaly::Anomaly;
+use crate::anomaly::{Anomaly, Kind};
 use crate::contract::Contract;
 
 /// The tale of a lost write that was deleted after it had been appended, and before it was committed.
@@ -97,20 +98,65 @@ fn successor_lost(
         }
         _ => None,
     })?;
+    let (append, record) = successor(lineage, (partition, cut.max(Offset(offset.0 + 1))), key, cleaned)?;
+    let tale = why_lost::explain_from(lineage, record, partition, append);
+    (tale.cause != Cause::Unknown).then_some(tale)
+}
+
+/// A record of a key that stood at an offset or behind it where a cleaner has been.
+fn successor(
+    lineage: &Lineage<'_>,
+    (partition, from): (&TopicPartition, Offset),
+    key: &Payload,
+    cleaned: At,
+) -> Option<(At, RecordId)> {
+    let Fact::Cleaned { to: limit, .. } = lineage.events[cleaned].fact else { return None };
     let has_key =
         |sent: &At| matches!(&lineage.events[*sent].fact, Fact::RecordSent { key: Some(of), .. } if of == key);
     let same_key = lineage.records.iter().filter(|(_, line)| line.sent.as_ref().is_some_and(has_key));
-    let mut lost = (cut.max(Offset(offset.0 + 1)).0..limit.0).flat_map(|at| lineage.leader_appends(partition, at));
-    let (append, record) = lost.find_map(|append| {
+    let mut appends = (from.0..limit.0).flat_map(|at| lineage.leader_appends(partition, at));
+    appends.find_map(|append| {
         let mut same_key = same_key.clone().map(|(record, _)| *record);
         let is_its = |record: &RecordId| {
             let origin = lineage.origin(append, partition, &lineage.batches_of(*record));
             append < cleaned && origin.is_some_and(|origin| origin.certain)
         };
         Some((append, same_key.find(is_its)?))
-    })?;
-    let tale = why_lost::explain_from(lineage, record, partition, append);
-    (tale.cause != Cause::Unknown).then_some(tale)
+    })
+}
+
+/// The tale of what is in the log and was passed over by a reader: where it read, a cleaner had taken it for a later record of its key, and the
+/// log has lost that since. All that was passed over had to go like that, or as a tombstone.
+pub(super) fn passed_over(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let (partition, offset) = (Tale::partition(anomaly)?, anomaly.offset?);
+    let leader = lineage.partitions.get(&partition)?.final_leader?;
+    let (passed, told) = match anomaly.kind {
+        Kind::PollSkip => (anomaly.other_offset?.0 + 1..offset.0, anomaly.told_at),
+        _ => (offset.0..offset.0 + 1, None),
+    };
+    let left = lineage.events.iter().filter_map(|event| match &event.fact {
+        Fact::RecordSurveyed { partition: of, broker, offset, key, value: Some(_), .. } => {
+            (*of == partition && *broker == leader && passed.contains(&offset.0)).then_some((*offset, key.as_ref()))
+        }
+        _ => None,
+    });
+    let in_time = |at: &At| told.is_none_or(|told| lineage.events[*at].time <= told);
+    let mut found = None;
+    for (offset, key) in left {
+        let key = key?;
+        let behind = Offset(offset.0 + 1);
+        let had_to_go = |at: &At| successor(lineage, (&partition, behind), key, *at).is_some();
+        let cleaned = cleanings(lineage, &partition, offset).filter(in_time).find(had_to_go)?;
+        let lost = || Some((offset, cleaned, successor_lost(lineage, (&partition, offset), key, cleaned)?));
+        found = found.or_else(lost);
+    }
+    let (offset, cleaned, lost) = found?;
+    let appended = lineage.surviving_append(&partition, offset.0);
+    let mut tale = Tale::new(lost.cause, appended.into_iter().chain([cleaned]).map(|at| step(lineage, at)).collect());
+    tale.contributing = [vec![Cause::CompactedAway], lost.contributing].concat();
+    tale.add(lost.steps);
+    tale.steps.dedup_by_key(|step| step.event);
+    Some(tale)
 }
 
 /// Why a record was deleted before anybody had read it.
@@ -121,7 +167,7 @@ pub(super) fn expired(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     // Who came too late.
     let resets = lineage.resets.iter().filter(|((_, of), _)| **of == partition).flat_map(|(_, places)| places);
     let after = resets.copied().filter(|reset| *reset > at).min();
-    tale.steps.extend(after.map(|reset| super::steps::step(lineage, reset)));
+    tale.steps.extend(after.map(|reset| step(lineage, reset)));
     tale
 }
 
@@ -216,7 +262,7 @@ pub(super) fn given_out_again(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Optio
     let again = given_away(&appends, told)?;
     let at = deletion(lineage, &partition, offset, written).filter(|at| *at < again)?;
     let mut tale = tell(lineage, anomaly, deleted_by(lineage, at), at);
-    tale.steps.push(super::steps::step(lineage, again));
+    tale.steps.push(step(lineage, again));
     Some(tale)
 }
 

@@ -7,9 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Event, Fact};
-use ackproof_core::types::{NodeId, StrBytes, TopicPartition};
+use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
@@ -36,12 +35,7 @@ pub(super) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contr
 
 /// Nobody coordinates the group: the partition of `__consumer_offsets` in which it lives has no leader.
 fn no_coordinator(lineage: &Lineage<'_>, group: &str, contract: &Contract) -> Option<Tale> {
-    let partitions = lineage.events.iter().rev().find_map(|event| match &event.fact {
-        Fact::TopicCreated { topic, replicas } if topic == GROUP_METADATA_TOPIC => i32::try_from(replicas.len()).ok(),
-        _ => None,
-    })?;
-    let own = partition_for(&GroupId(StrBytes::from_string(group.to_owned())), partitions);
-    super::why_stuck::leaderless(lineage, &TopicPartition::of(GROUP_METADATA_TOPIC, own), contract)
+    super::why_stuck::leaderless(lineage, &super::why_group::group_partition(lineage, group)?, contract)
 }
 
 /// Why nobody got a record that somebody has got beyond: those who should read it read no more.

@@ -2,13 +2,13 @@
 
 use ackproof_core::fact::{Fact, LogStartReason, RetryReason, Role, TruncationReason};
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, Sequence, TopicPartition};
+use ackproof_core::types::{LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, Sequence, TopicPartition};
 use ackproof_reports::contract::{Ending, LegacyKind, OnError};
 use ackproof_reports::render::text::{self, PlainText};
 use ackproof_reports::{Answer, Cause, Contract, Kind};
 
 use crate::invariants::Replication;
-use crate::run::{C1, CONTROLLER, P1, Run, acks, orders, p1, with_producer, with_topic};
+use crate::run::{C1, CONTROLLER, P1, Run, acks, of, orders, p1, with_producer, with_topic};
 
 /// The first anomaly of a kind has this cause, these contributing ones, and is permitted or not.
 #[track_caller]
@@ -1079,6 +1079,56 @@ fn re_17_the_next_process_gets_the_place_of_the_one_before() {
     check(&history(false), &before_3_5(true), Kind::LostWrite, cause, &power, Answer::Yes);
     check(&history(false), &before_3_5(false), Kind::LostWrite, cause, &power, Answer::No);
     check(&history(true), &before_3_5(true), Kind::LostWrite, Cause::InSyncCopiesOverruled, &power, Answer::No);
+}
+
+/// Broker 1 loses its power and its log; it has been asked for, and gets into the ISR by being elected from outside of it.
+#[test]
+fn who_is_elected_from_outside_of_the_isr_is_let_in_by_nobody() {
+    let history = |is_elected: bool| {
+        let mut run = Run::default();
+        run.elected(2, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 2, 4, 0);
+        run.copies(1, 4, 0);
+        run.acked(0, 0, -1);
+        run.isr_decided(&[1, 2], &[2]);
+        run.proposes(2, &[2], &[2, 1]);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.registered(1);
+        let election = if is_elected { run.elects(1, 5, &[1], false) } else { 0 };
+        let (from, to, partition_epoch) = (vec![2], vec![1], PartitionEpoch(9));
+        run.because(election, CONTROLLER, Fact::IsrChanged { partition: orders(), from, to, partition_epoch });
+        run.elected(1, 6, &[1], true, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(1, &[]);
+        of(Kind::LostWrite, &run, &acks(-1))[0].1
+    };
+    assert_eq!(history(true), Some(Cause::UncleanElection));
+    assert_eq!(history(false), Some(Cause::ReplacedIncarnationJoined));
+}
+
+/// Broker 1 had proposed an ISR while it led itself; that let nobody in.
+#[test]
+fn a_proposal_of_who_is_in_the_isr_lets_nobody_in() {
+    let history = |proposed: [i32; 1]| {
+        let mut run = Run::default();
+        run.elected(2, 4, &[1, 2], true, 0);
+        run.sent_and_appended(0, "a", 2, 4, 0);
+        run.copies(1, 4, 0);
+        run.acked(0, 0, -1);
+        run.proposes(1, &proposed, &[1]);
+        run.isr_decided(&[1, 2], &[2]);
+        run.lost_power(1);
+        run.loaded(1, 0);
+        run.registered(1);
+        run.isr_decided(&[2], &[2, 1]);
+        run.elected(1, 5, &[2, 1], true, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(1, &[]);
+        of(Kind::LostWrite, &run, &acks(-1))[0].1
+    };
+    assert_ne!(history([1]), Some(Cause::ReplacedIncarnationJoined));
+    assert_eq!(history([2]), Some(Cause::ReplacedIncarnationJoined));
 }
 
 /// Leader 1 proposes broker 3 before or after it takes the ISR {1,2}, which it knew, or when it has answered: the controller lets broker 3 in.

@@ -174,3 +174,29 @@ fn a_coordinator_whose_log_came_back_shorter_has_forgotten_its_members() {
     assert_eq!(owned_twice(3, 3), twice, "it has all that was written");
     assert_eq!(owned_twice(2, 2), twice, "it does not coordinate the group");
 }
+
+/// Broker 3 has given the partition to c1. Broker 2 comes back with a log of the groups that ends here, takes the group over, or another one, and gives it to
+/// c2 in the same generation by what it has read.
+fn owned_twice_by_another(log_end: i64, loaded: i32) -> Vec<(Option<Cause>, Answer)> {
+    let log = TopicPartition::of(GROUP_METADATA_TOPIC, 0);
+    let (former, next) = (NodeId::Broker(3), NodeId::Broker(2));
+    let (group_, state, members) = ("billing".into(), "Stable".into(), vec!["c1".to_owned()]);
+    let mut run = Run::default();
+    run.say(former, Fact::TopicCreated { topic: GROUP_METADATA_TOPIC.into(), replicas: vec![vec![3, 2]] });
+    writes_of_groups(&mut run, &log, former);
+    run.say(former, Fact::GroupStateChanged { group: group_, state, generation: 1, members });
+    assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+    comes_back(&mut run, &log, 2, log_end);
+    run.say(next, Fact::GroupsLoaded { partition: loaded, groups: 1 });
+    assigned(&mut run, C2, 1, 0, ResetReason::Committed);
+    run.ends_with(1, &[]);
+    of(Kind::TwoOwners, &run, &group(|_| {})).into_iter().map(|(_, cause, answer)| (cause, answer)).collect()
+}
+
+#[test]
+fn a_coordinator_that_takes_over_with_a_shorter_log_has_forgotten_its_members() {
+    let twice = [(Some(Cause::AssignedTwice), Answer::No)];
+    assert_eq!(owned_twice_by_another(2, 0), [(Some(Cause::GroupForgotten), Answer::Yes)]);
+    assert_eq!(owned_twice_by_another(3, 0), twice, "it has all that was written");
+    assert_eq!(owned_twice_by_another(2, 1), twice, "the group does not live there");
+}

@@ -288,6 +288,35 @@ fn what_was_compacted_for_a_record_that_was_lost_elsewhere_is_not_missed() {
     assert_eq!(missed("k=b", false), [1, 1], "the cleaner was never there");
 }
 
+/// Nobody was told of k=b, nor read it: broker 1 compacts k=a for it and is read, and then k=b goes with an unclean election.
+#[test]
+fn what_was_compacted_for_a_record_that_nobody_saw_is_missed_for_a_reason() {
+    let missed = |later: &str, cleaned_to: i64| {
+        let mut run = acknowledged(&["z=0", "k=a", "j=c"]);
+        run.sent_with_key(3, later, "b");
+        run.batched(3, 4);
+        let sent = run.transmits(4, 1, 1);
+        run.appends(sent, 1, 4, 3);
+        run.cleaned(1, cleaned_to);
+        run.polled(0, "0");
+        run.polled(2, "c");
+        run.killed(LEADER);
+        run.elected(2, 5, &[2], false, 3);
+        run.truncated(1, 4, 3, TruncationReason::Diverged);
+        run.elected(1, 6, &[1, 2], true, 3);
+        ends_with_gaps(&mut run, 3, &[(0, "z", Some("0")), (1, "k", Some("a")), (2, "j", Some("c"))]);
+        let contract = with_topic(compacted(), |topic| topic.unclean_leader_election = true);
+        [Kind::PollSkip, Kind::Unseen].map(|kind| {
+            let found = of(kind, &run, &contract).into_iter().map(|(_, cause, answer)| (cause, answer));
+            found.collect::<Vec<_>>()
+        })
+    };
+    let (unclean, unknown) = ((Some(Cause::UncleanElection), Answer::Yes), (Some(Cause::Unknown), Answer::No));
+    assert_eq!(missed("k", 4), [[unclean], [unclean]]);
+    assert_eq!(missed("l", 4), [[unknown], [unknown]], "nothing came after k=a");
+    assert_eq!(missed("k", 3), [[unknown], [unknown]], "the cleaner was not there");
+}
+
 /// The group reads where the cleaner has taken k=a and, when its time was over, what came after it. The replica that leads at the end was away
 /// for all that time and still has k=a.
 #[test]
