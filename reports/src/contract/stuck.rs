@@ -38,6 +38,9 @@ pub(super) fn permits(cause: Option<Cause>, tells_once: bool) -> Permitted {
         Some(Cause::TooFewReplicasRun) => Permitted::yes(
             "since 3.7 nothing is committed while the ISR is smaller than min.insync.replicas, and who does not run is in no ISR",
         ),
+        Some(Cause::TargetReplicaDown) => Permitted::yes(
+            "a reassignment waits for all replicas that are to stay (`PartitionReassignmentReplicas.maybeCompleteReassignment`), whether they run or not",
+        ),
         Some(Cause::ProposalRefused) => Permitted::yes(
             "so it is in Kafka: `Partition.handleAlterPartitionError` goes back to the ISR that was, and does not look at the high watermark",
         ),

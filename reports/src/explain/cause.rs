@@ -220,6 +220,8 @@ causes! {
         "an unclean election would take any replica, and the process of none runs";
     TooFewReplicasRun = "too-few-replicas-run",
         "fewer replicas run than min.insync.replicas says, and nothing is committed before there are more";
+    TargetReplicaDown = "target-replica-down",
+        "a partition moves when all replicas that are to have it are in sync, and one of them does not run";
     ProposalRefused = "proposal-refused",
         "the controller refused a proposal for which the leader had held the high watermark back, and the leader looks again only when somebody appends or fetches something new";
     EpochNotNoted = "epoch-not-noted",

@@ -187,9 +187,9 @@ impl Told {
 fn turned_round(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract, tale: &Tale) -> Option<(Anomaly, Tale)> {
     let gone = anomaly.other_record.filter(|_| anomaly.kind == Kind::InconsistentOffsets)?;
     let turned = Anomaly { record: Some(gone), other_record: anomaly.record, ..anomaly.clone() };
-    // What a cleaner took is not lost, whoever led without it, unless it took both.
-    let compacted = |one: &Anomaly| why_removed::compacted_where_it_stood(lineage, one);
-    let is_in_doubt = tale.cause == Cause::Unknown || (compacted(anomaly) && !compacted(&turned));
+    // What was taken by the rules is not lost, whoever led without it, unless both were.
+    let by_rule = |one: &Anomaly| why_removed::taken_where_it_stood(lineage, one);
+    let is_in_doubt = tale.cause == Cause::Unknown || (by_rule(anomaly) && !by_rule(&turned));
     if !is_in_doubt || is_in_the_log(lineage, anomaly) {
         return None;
     }

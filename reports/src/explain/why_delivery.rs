@@ -282,7 +282,8 @@ impl Walk<'_> {
         let is_newer = |at: &At| self.has_effect(*at, newer) && *at < done && self.doer(*at) != self.doer(done);
         let ahead = self.line.iter().copied().find(is_newer)?;
         let taken = |at: At| self.taken_from(self.doer(at), at).map(|taken| (self.doer(at), at, taken));
-        let (former, at, taken) = taken(done).or_else(|| taken(ahead))?;
+        let since = || Some((self.doer(done), done, self.taken_since_read(done)?));
+        let (former, at, taken) = taken(done).or_else(since).or_else(|| taken(ahead))?;
         let of_former = |poll: &At| *poll < at && self.lineage.events[*poll].node == former;
         let polled = self.polls().into_iter().rev().find(of_former);
         let reset = self.resets_of(former).filter(|reset| (taken..at).contains(reset)).last();
@@ -309,6 +310,16 @@ impl Walk<'_> {
         let mut before = self.line.iter().rev().copied().filter(|other| *other < at);
         let last = before.find(|other| matches!(self.fact(*other), Fact::PartitionsAssigned { .. }));
         last.filter(|last| self.lineage.events[*last].node != member)
+    }
+
+    /// Where somebody else was given the partition after this one had been given the record, whoever has the partition since.
+    fn taken_since_read(&self, done: At) -> Option<At> {
+        let node = self.doer(done);
+        let read = self.polls().into_iter().rev().find(|at| *at < done && self.lineage.events[*at].node == node)?;
+        let mut meanwhile = self.line.iter().copied().filter(|at| (read..done).contains(at));
+        meanwhile.find(|at| {
+            self.lineage.events[*at].node != node && matches!(self.fact(*at), Fact::PartitionsAssigned { .. })
+        })
     }
 
     /// Where the coordinator of a group of the consumer protocol put a member out, before that.

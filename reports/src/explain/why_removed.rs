@@ -309,8 +309,8 @@ fn stood(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, a
     fate.holders.get(&broker).is_some_and(|holding| holding.taken.is_none())
 }
 
-/// Whether a cleaner was where the record stood: another one may have stood there by then, or on other brokers all the time.
-pub(super) fn compacted_where_it_stood(lineage: &Lineage<'_>, anomaly: &Anomaly) -> bool {
+/// Whether a cleaner was where the record stood, or it was deleted there: another one may have stood there by then, or on other brokers all the time.
+pub(super) fn taken_where_it_stood(lineage: &Lineage<'_>, anomaly: &Anomaly) -> bool {
     let (Some(record), Some(partition), Some(offset)) = (anomaly.record, Tale::partition(anomaly), anomaly.offset)
     else {
         return false;
@@ -319,6 +319,7 @@ pub(super) fn compacted_where_it_stood(lineage: &Lineage<'_>, anomaly: &Anomaly)
     promise.is_some_and(|promise| {
         let mut cleaned = cleanings(lineage, &partition, offset).filter(|at| *at > promise.append);
         cleaned.any(|at| stood(lineage, &partition, &promise, at))
+            || deleted_where_it_stood(lineage, &partition, &promise).is_some()
     })
 }
 

@@ -241,6 +241,41 @@ fn too_few_run(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) ->
     Some(Tale::new(Cause::TooFewReplicasRun, telling.into_steps()))
 }
 
+/// A partition moves when all who are to have it are in sync, and the process of one of them does not run.
+fn target_down(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
+    let note = anomaly.note.as_ref()?;
+    let name = subject(lineage, note).filter(|_| note.contains(": the reassignment to "))?;
+    let leaving = lineage.events.iter().rev().find_map(|event| match &event.fact {
+        Fact::PartitionSurveyed { partition, removing, .. } if partition == name => Some(removing),
+        _ => None,
+    });
+    let stays = |broker: i32| leaving.is_none_or(|leaving| !leaving.contains(&broker));
+    let down = surveyed(lineage, name).filter(|replica| !replica.runs && stays(replica.broker));
+    let ends: Vec<At> = down
+        .filter_map(|replica| lineage.last_death(NodeId::Broker(replica.broker), 0, lineage.events.len()))
+        .collect();
+    let mut telling = Telling::new(lineage);
+    telling.tell_all(ends.iter().copied());
+    (!ends.is_empty()).then(|| Tale::new(Cause::TargetReplicaDown, telling.into_steps()))
+}
+
+/// An application has not sent everything, and what failed last was for a partition that is stuck itself: the reason is that one's.
+fn behind_a_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
+    let client = NodeId::Client(unsent(anomaly, contract)?);
+    let (failed, partition) = lineage.events.iter().enumerate().rev().find_map(|(at, event)| match &event.fact {
+        Fact::RecordFailed { partition, .. } if event.node == client => Some((at, partition.as_ref()?)),
+        _ => None,
+    })?;
+    let stuck = lineage.events.iter().rev().find_map(|event| match &event.fact {
+        Fact::Stuck { what } if is_about(what, partition) => Some(what),
+        _ => None,
+    })?;
+    let of_partition = Anomaly { note: Some(stuck.clone()), ..anomaly.clone() };
+    let mut tale = without_partition(lineage, &of_partition, contract);
+    tale.add([step(lineage, failed)]);
+    (tale.cause != Cause::Unknown).then_some(tale)
+}
+
 /// The leader is back at the ISR that it had before its last proposal, and everybody in it has everything; nothing has been appended since.
 fn refused_proposal(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let note = anomaly.note.as_ref()?;
@@ -299,17 +334,20 @@ fn epoch_not_noted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
 /// So much time before the end a partition that gets on has got on.
 const IN_MOTION: Duration = Duration::from_secs(30);
 
-/// The run ended while an application was going round in circles, or consumers were committing; what was sent last was still on its way.
+/// The run ended while an application was going round in circles, or consumers were committing; what was sent last was still on its way, or in the
+/// hands of a consumer.
 fn in_motion(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contract) -> Option<Tale> {
     let note = anomaly.note.as_ref()?;
     let end = lineage.events.last()?.time;
+    let worker = note.strip_suffix(" has not finished processing");
+    let worker = worker.and_then(|name| contract.consumers.iter().find(|consumer| consumer.name == name));
+    let works = |node: NodeId| worker.is_some_and(|worker| NodeId::Client(worker.client) == node);
     let got_on = |event: &Event| match &event.fact {
-        Fact::HighWatermarkAdvanced { partition, role: Role::Leader, .. } => {
-            end.since(event.time) <= IN_MOTION && is_about(note, partition)
-        }
+        Fact::HighWatermarkAdvanced { partition, role: Role::Leader, .. } => is_about(note, partition),
+        Fact::Processed { .. } => works(event.node),
         _ => false,
     };
-    let last = lineage.events.iter().rposition(got_on)?;
+    let last = lineage.events.iter().rposition(|event| end.since(event.time) <= IN_MOTION && got_on(event))?;
     let circles = contract.producers.iter().find_map(|producer| sent_for_ever(lineage, producer.client, contract));
     circles.or_else(|| {
         let commits = note.starts_with(&format!("{GROUP_METADATA_TOPIC}-"));
@@ -346,6 +384,8 @@ fn without_partition(lineage: &Lineage<'_>, anomaly: &Anomaly, contract: &Contra
         .or_else(|| kept_where_it_parted(lineage, anomaly))
         .or_else(|| ends_with_hole(lineage, anomaly))
         .or_else(|| too_few_run(lineage, anomaly, contract))
+        .or_else(|| target_down(lineage, anomaly))
+        .or_else(|| behind_a_partition(lineage, anomaly, contract))
         .or_else(|| refused_proposal(lineage, anomaly))
         .or_else(|| epoch_not_noted(lineage, anomaly))
         .or_else(|| in_motion(lineage, anomaly, contract));

@@ -624,6 +624,31 @@ fn gr_01_workers_that_go_on_beside_the_next_member() {
     assert_eq!(cause(false), [(1, Some(Cause::Unknown), Answer::No)]);
 }
 
+/// c1 has the second record when c2 takes over, which works on the third and goes; c1 has the partition again when its workers come to the second, which
+/// it had been given before, or once more.
+#[test]
+fn gr_01_workers_that_go_on_until_their_member_has_the_partition_again() {
+    let cause = |reads_again: bool| {
+        let mut run = effects(&[0], &[]);
+        run.events.truncate(run.events.iter().position(|event| event.fact == Fact::NodeKilled).expect("c1 ends"));
+        run.polled_by(C1, 1, "b");
+        assigned(&mut run, C2, 2, 2, ResetReason::Committed);
+        processed(&mut run, C2, 2);
+        assigned(&mut run, C1, 3, if reads_again { 1 } else { 3 }, ResetReason::Committed);
+        if reads_again {
+            run.polled_by(C1, 1, "b");
+        }
+        processed(&mut run, C1, 1);
+        reordered(&ended(run), &group(|_| {}))[0].1
+    };
+    assert_eq!(cause(false), Some(Cause::ProcessedAfterLosingPartition));
+    assert_eq!(
+        cause(true),
+        Some(Cause::PositionReset),
+        "it was given it once more, from where the group had committed"
+    );
+}
+
 /// c2 is given the partition and has committed what it has not processed yet; c1, who does not know that it is no member any more, or c2
 /// itself, works on from there, and c2 comes to it later.
 #[test]

@@ -645,3 +645,66 @@ fn st_08_a_damaged_record_holds_up_the_other_partitions() {
     assert_eq!(waits(false), [(Some(Cause::CorruptRecord), Answer::Yes)]);
     assert_eq!(waits(true), [(Some(Cause::Unknown), Answer::Unknown)]);
 }
+
+/// The partition is to be moved to brokers 1 and 2. Broker 2 has ended its process, or broker 3 has, which is to go.
+#[test]
+fn a_reassignment_waits_for_who_does_not_run() {
+    let what = "orders-0: the reassignment to [1, 2, 3] is not complete";
+    let judged = |down: i32, what: &str| {
+        let mut run = written();
+        run.killed(NodeId::Broker(down));
+        let (replicas, adding, removing) = (vec![1, 2, 3], vec![2], vec![3]);
+        let (elr, last_known_elr) = (Vec::new(), Vec::new());
+        let partition = orders();
+        run.say(WORLD, Fact::PartitionSurveyed { partition, replicas, adding, removing, elr, last_known_elr });
+        run.say(WORLD, Fact::Stuck { what: what.into() });
+        run.ends_with(1, &["a"]);
+        for event in &mut run.events {
+            if let Fact::ReplicaSurveyed { broker, running, .. } = &mut event.fact {
+                *running = *broker != down;
+            }
+        }
+        let (judgement, _) = run.explain(&acks(-1));
+        judgement.of_kind(Kind::Stuck).map(|found| (found.cause, found.permitted.answer)).collect::<Vec<_>>()
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    assert_eq!(judged(2, what), [(Some(Cause::TargetReplicaDown), Answer::Yes)]);
+    assert_eq!(judged(3, what), unknown, "it is to go");
+    assert_eq!(judged(2, "orders-0: something else"), unknown);
+}
+
+/// Few sends have failed, and all for a partition whose log ends with a hole.
+#[test]
+fn an_application_waits_behind_a_partition_that_is_stuck() {
+    let judged = |stuck_partition: &str| {
+        let mut run = written();
+        run.lost_power(1);
+        run.loaded_without(1, Some((1, 5)), 5);
+        run.sent(1, "b");
+        run.failed(1, ErrorCode::NOT_ENOUGH_REPLICAS);
+        let high_watermark = "the high watermark 0 of broker 1 waits for the ISR [1] to reach log end offset 5";
+        run.say(WORLD, Fact::Stuck { what: format!("{stuck_partition}: {high_watermark}") });
+        stuck(&mut run, &acks(-1), UNSENT)
+    };
+    assert_eq!(judged("orders-0"), [(Some(Cause::LogEndsWithHole), Answer::Yes)]);
+    assert_eq!(judged("orders-1"), [(Some(Cause::Unknown), Answer::Unknown)], "it is another one that is stuck");
+}
+
+/// The run ended while an application was going round in circles: a consumer has just worked on what it had sent.
+#[test]
+fn who_works_on_what_a_circle_sends_is_not_stuck_by_himself() {
+    let resending = |contract: Contract| with_producer(contract, |producer| producer.on_error = OnError::Resend);
+    let judged = |contract: &Contract, worker: NodeId, pause: u64| {
+        let mut run = repeated(30, 0);
+        let (group, partition, offset) = (Some("billing".into()), orders(), Offset(0));
+        run.say(worker, Fact::Processed { group, partition, offset });
+        run.at(pause);
+        stuck(&mut run, contract, "c1 has not finished processing")
+    };
+    let unknown = [(Some(Cause::Unknown), Answer::Unknown)];
+    let (circle, quiet) = (resending(group(|_| {})), group(|_| {}));
+    assert_eq!(judged(&circle, C1, 1_000), [(Some(Cause::SentAgainForEver), Answer::Yes)]);
+    assert_eq!(judged(&circle, C1, 600_000), unknown, "it has done nothing for long");
+    assert_eq!(judged(&circle, C2, 1_000), unknown, "that is another one");
+    assert_eq!(judged(&quiet, C1, 1_000), unknown, "nobody sends again");
+}
