@@ -10,7 +10,8 @@ use ackproof_core::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use super::lineage::{At, Lineage};
 use super::nodes::{leaves_hole_at, took_something};
-use super::why_lost::{Promise, election};
+use super::promise::Promise;
+use super::why_lost::election;
 
 /// How a replica lost the record.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use ackproof_core::types::{NodeId, TopicPartition};
 
 use super::fate::Decision;
 use super::lineage::{At, Lineage};
-use super::why_lost::Promise;
+use super::promise::Promise;
 
 /// Whether all in-sync replicas had been asked, and the elected one was not among them: it joined the ISR afterwards.
 pub(super) fn joined_later(lineage: &Lineage<'_>, promise: &Promise, decision: &Decision) -> bool {

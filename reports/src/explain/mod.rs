@@ -12,6 +12,7 @@ mod joined;
 pub(crate) mod lineage;
 mod nodes;
 mod old_assignment;
+mod promise;
 mod renumbered;
 mod share_steps;
 mod static_leader;

@@ -3,6 +3,8 @@
 //! Source: `failure-catalog.md` GR-06, GR-08 (two processes with one `group.instance.id`), CO-07, GR-04 (an older commit over a
 //! newer one), GR-02 without its fence. A member that follows an older assignment: `old_assignment.rs`.
 
+use std::collections::BTreeMap;
+
 use ackproof_core::coordinator::group::{GROUP_METADATA_TOPIC, GroupId, partition_for};
 use ackproof_core::fact::{Event, Fact};
 use ackproof_core::types::{NodeId, StrBytes, TopicPartition};
@@ -144,6 +146,28 @@ fn assigned_to_who_commits(lineage: &Lineage<'_>, group: &str, line: &[At], comm
     line.iter().rev().copied().find(is_its)
 }
 
+/// Whether a member of the consumer protocol that had the partition had this epoch when the offset was committed. There each member has its own, and
+/// nobody asks whose the partition is (`ConsumerGroup.validateOffsetCommit`): one that has joined anew may have committed before what it had read.
+fn is_epoch_of_owner(
+    lineage: &Lineage<'_>,
+    (group, partition): (&str, &TopicPartition),
+    commit: At,
+    epoch: i32,
+) -> bool {
+    let mut members = BTreeMap::new();
+    for event in &lineage.events[..commit] {
+        match &event.fact {
+            Fact::MemberReconciled { group: of, member, epoch, assigned, revoking, .. } if of == group => {
+                let has_it = assigned.contains(partition) || revoking.contains(partition);
+                members.insert(member, (*epoch, has_it));
+            }
+            Fact::MemberRemoved { group: of, member, .. } if of == group => drop(members.remove(member)),
+            _ => {}
+        }
+    }
+    members.values().any(|of| *of == (epoch, true))
+}
+
 fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Tale> {
     let commit_at = |at: At| match &lineage.events[at].fact {
         Fact::OffsetCommitted { offset, generation, .. } => Some((*offset, *generation)),
@@ -158,7 +182,9 @@ fn went_back(lineage: &Lineage<'_>, anomaly: &Anomaly, line: &[At]) -> Option<Ta
     let before_it = |back: At| commits.iter().copied().rfind(|at| *at < back && offset(*at) == anomaly.other_offset);
     let (before, back) = commits.iter().copied().filter(is_back).find_map(|back| Some((before_it(back)?, back)))?;
     let (generation, newer) = (commit_at(back)?.1, commit_at(before)?.1);
-    let former = generation >= 0 && generation < newer;
+    let (partition, group) = (Tale::partition(anomaly)?, anomaly.group.as_deref().unwrap_or_default());
+    let is_owner = || is_epoch_of_owner(lineage, (group, &partition), back, generation);
+    let former = generation >= 0 && generation < newer && !is_owner();
     // Who has forgotten the newer generation takes the older one for the present.
     let forgotten = anomaly.group.as_deref().filter(|_| former).and_then(|group| {
         began_anew(lineage, group, before, back)

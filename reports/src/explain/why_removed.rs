@@ -12,10 +12,11 @@ use super::cause::Cause;
 use super::fate::fate;
 use super::lineage::{At, Lineage};
 use super::nodes::leaves_hole_at;
+use super::promise::{Promise, promise};
 use super::steps::step;
 use super::story::Mark;
 use super::telling::Telling;
-use super::why_lost::{self, Promise};
+use super::why_lost;
 use crate::anomaly::{Anomaly, Kind};
 use crate::contract::Contract;
 
@@ -28,7 +29,7 @@ pub(super) fn deleted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> 
     let given_away = given_away(&appends, told);
     // What was deleted after that was another record.
     let at = deletion(lineage, &partition, offset, written).filter(|at| given_away.is_none_or(|again| *at < again))?;
-    let promise = anomaly.record.and_then(|record| why_lost::promise(lineage, record, &partition, Some(offset.0)));
+    let promise = anomaly.record.and_then(|record| promise(lineage, record, &partition, Some(offset.0)));
     let took_another = promise.is_some_and(|promise| {
         had_another(lineage, &partition, &promise, at)
             || begins_where_leader_lacks_it(lineage, &partition, &promise, at)
@@ -294,7 +295,7 @@ pub(super) fn deleted_where_it_stood(
 /// the rules.
 pub(super) fn deleted_when_back(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (record, partition, offset) = (anomaly.record?, Tale::partition(anomaly)?, anomaly.offset?);
-    let promise = why_lost::promise(lineage, record, &partition, Some(offset.0))?;
+    let promise = promise(lineage, record, &partition, Some(offset.0))?;
     let at = deleted_where_it_stood(lineage, &partition, &promise)?;
     let led = lineage.last_elected(&partition, at).is_some_and(|(_, it)| NodeId::Broker(it) == lineage.events[at].node);
     let is_rule = |reason: &LogStartReason| *reason != LogStartReason::Leader;
@@ -315,7 +316,7 @@ pub(super) fn taken_where_it_stood(lineage: &Lineage<'_>, anomaly: &Anomaly) -> 
     else {
         return false;
     };
-    let promise = why_lost::promise(lineage, record, &partition, Some(offset.0));
+    let promise = promise(lineage, record, &partition, Some(offset.0));
     promise.is_some_and(|promise| {
         let mut cleaned = cleanings(lineage, &partition, offset).filter(|at| *at > promise.append);
         cleaned.any(|at| stood(lineage, &partition, &promise, at))

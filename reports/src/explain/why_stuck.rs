@@ -179,9 +179,7 @@ fn kept_where_it_parted(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale
 fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let name = subject(lineage, anomaly.note.as_ref()?)?;
     let leader = NodeId::Broker(lineage.partitions.get(name)?.final_leader?);
-    let Some(loaded) = lineage.last_load(name, leader, lineage.events.len()) else {
-        return cut_without_power(lineage, name, leader);
-    };
+    let Some(loaded) = last_recovery(lineage, name, leader) else { return cut_without_power(lineage, name, leader) };
     let ends_so = match &lineage.events[loaded].fact {
         Fact::LogLoaded { log_end, hole, .. } => hole.is_some_and(|(_, to)| to == *log_end),
         _ => false,
@@ -198,6 +196,14 @@ fn ends_with_hole(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let mut telling = Telling::new(lineage);
     telling.tell_all([power, loaded]);
     Some(Tale::new(Cause::LogEndsWithHole, telling.into_steps()))
+}
+
+/// The last time that a broker loaded a log and looked at what is in it. After a clean stop it takes the segments as they are.
+fn last_recovery(lineage: &Lineage<'_>, name: &TopicPartition, broker: NodeId) -> Option<At> {
+    let is_as_it_was = |at: At| matches!(&lineage.events[at].fact, Fact::LogLoaded { clean: true, hole: None, .. });
+    let last = lineage.last_load(name, broker, lineage.events.len())?;
+    let mut loads = std::iter::successors(Some(last), |at| lineage.last_load(name, broker, *at));
+    loads.find(|at| !is_as_it_was(*at)).or(Some(last))
 }
 
 /// The same without a loss of power: a cleaner left nothing of the records up to where the log was cut later, or it was cut inside of a

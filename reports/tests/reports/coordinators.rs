@@ -200,3 +200,30 @@ fn a_coordinator_that_takes_over_with_a_shorter_log_has_forgotten_its_members() 
     assert_eq!(owned_twice_by_another(3, 0), twice, "it has all that was written");
     assert_eq!(owned_twice_by_another(2, 1), twice, "the group does not live there");
 }
+
+/// c1 has been put out and has joined anew, in epoch 2, without the partition, and commits what it had read; then somebody commits less in epoch 1, which is
+/// c2's, who has the partition, or has had it.
+#[test]
+fn who_has_the_partition_commits_in_his_own_epoch() {
+    let judged = |epoch_of_c2: i32, has_it: bool| {
+        let mut run = Run::default();
+        let reconciled = |run: &mut Run, member: &str, epoch: i32, has_it: bool| {
+            let (group, member, state) = ("billing".to_owned(), member.to_owned(), "STABLE".to_owned());
+            let (assigned, revoking) = (if has_it { vec![orders()] } else { Vec::new() }, Vec::new());
+            let fact = Fact::MemberReconciled { group, member, epoch, state, assigned, revoking };
+            run.say(NodeId::Broker(2), fact);
+        };
+        reconciled(&mut run, "m2", 1, true);
+        assigned(&mut run, C2, 1, 0, ResetReason::NoPosition);
+        reconciled(&mut run, "m1", 2, false);
+        reconciled(&mut run, "m2", epoch_of_c2, has_it);
+        commits(&mut run, 2, 3, 2);
+        commits(&mut run, 2, 1, 1);
+        run.ends_with(1, &[]);
+        of(Kind::NonmonotonicCommit, &run, &group(|_| {}))
+    };
+    assert_eq!(judged(1, true), [(1, Some(Cause::CommitWentBack), Answer::Yes)]);
+    let former = [(1, Some(Cause::CommitOfFormerGeneration), Answer::No)];
+    assert_eq!(judged(2, true), former, "its epoch is another one by now");
+    assert_eq!(judged(1, false), former, "it has nothing to do with the partition any more");
+}

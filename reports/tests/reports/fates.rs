@@ -472,3 +472,45 @@ fn what_is_not_committed_at_acks_1_the_last_known_leader_may_lack() {
     assert_eq!(judged_later(1, None, Some((0, 9))), weak, "the first high watermark of all is the next leader's");
     assert_eq!(judged_later(1, None, Some((1, 9))), weak, "or another partition's");
 }
+
+/// Leader 3's batch is at broker 2 when broker 1 leads, which appends it once more. Broker 2 leads next, recognises what it has and answers, or broker 1
+/// had answered before.
+#[test]
+fn who_answers_for_what_it_recognises_speaks_of_its_own_copy() {
+    let history = |answers: i32| {
+        let mut run = Run::default();
+        run.elected(3, 4, &[1, 2, 3], true, 0);
+        run.sent(0, "a");
+        run.batched(0, 1);
+        let sent = run.transmits(1, 1, 3);
+        run.appends(sent, 3, 4, 0);
+        run.copies(2, 4, 0);
+        run.elected(1, 5, &[1, 2], true, 0);
+        let again = run.transmits(1, 2, 1);
+        run.appends(again, 1, 5, 0);
+        let answered = |run: &mut Run| {
+            let (error, to) = (ErrorCode::NONE, P1);
+            let answer = Fact::ProduceAnswered { partition: orders(), to, base_offset: Offset(0), acks: -1, error };
+            let answer = run.say(NodeId::Broker(answers), answer);
+            let (record, partition, offset) = (p1(0), orders(), Offset(0));
+            run.because(answer, P1, Fact::RecordAcknowledged { record, partition, offset, acks: -1 });
+        };
+        if answers == 1 {
+            answered(&mut run);
+        }
+        run.elected(2, 6, &[2], true, 1);
+        run.truncated(1, 1, 0, TruncationReason::Diverged);
+        if answers == 2 {
+            answered(&mut run);
+        }
+        run.killed(NodeId::Broker(2));
+        run.lost_power(3);
+        run.loaded(3, 0);
+        run.elected(3, 7, &[3], false, 0);
+        run.truncated(2, 1, 0, TruncationReason::Diverged);
+        run.ends_with(3, &[]);
+        lost(&run, &acks(-1)).0
+    };
+    assert_eq!(history(2), Some(Cause::UncleanElection));
+    assert_eq!(history(1), Some(Cause::AcknowledgedBeforeReplicated), "broker 2 has a batch of another epoch");
+}

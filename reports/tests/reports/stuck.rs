@@ -73,6 +73,10 @@ fn a_log_that_ends_with_a_hole_keeps_its_followers_out_of_sync() {
         let mut run = written();
         run.lost_power(1);
         run.loaded_without(1, hole, 5);
+        // It stops politely and is started again, which looks at nothing.
+        let (partition, log_start, log_end) = (orders(), Offset(0), Offset(5));
+        let fact = Fact::LogLoaded { partition, log_start, log_end, clean: true, hole: None };
+        run.say(NodeId::Broker(1), fact);
         if grows {
             run.appends(0, 1, 4, 5);
         }
