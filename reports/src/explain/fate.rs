@@ -65,19 +65,24 @@ pub(super) struct Fate {
 
 /// Follows every copy to the end of the trace.
 pub(super) fn fate(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> Fate {
-    let fate = follow_copies(lineage, partition, promise, false);
+    let fate = follow_copies(lineage, partition, promise);
     if fate.decision.is_some() || !fate.survives() {
         return fate;
     }
     // No log was cut below it, and yet it is gone: then what a recovery read from the bytes of a torn log was not what had
     // been appended there. Another record has its offset: the one whose write broke off. Or a segment came back without it
     // while the next one was written: a log is loaded with a hole in it.
-    let reread = follow_copies(lineage, partition, promise, true);
+    let reread = follow(lineage, partition, promise, true);
     if reread.decision.is_some() { reread } else { fate }
 }
 
+/// The same by what the brokers say of where they cut their logs.
+pub(super) fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise) -> Fate {
+    follow(lineage, partition, promise, false)
+}
+
 /// With `recovery_takes`, a recovery that found a broken batch lost the record wherever it cut the log.
-fn follow_copies(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, recovery_takes: bool) -> Fate {
+fn follow(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, recovery_takes: bool) -> Fate {
     let mut fate = Fate {
         recovery_takes,
         holders: BTreeMap::new(),

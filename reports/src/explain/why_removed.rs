@@ -9,7 +9,7 @@ use ackproof_core::types::{Instant, NodeId, Offset, RecordId, TopicPartition};
 
 use super::Tale;
 use super::cause::Cause;
-use super::fate::fate;
+use super::fate::{fate, follow_copies};
 use super::lineage::{At, Lineage};
 use super::nodes::leaves_hole_at;
 use super::promise::{Promise, promise};
@@ -306,7 +306,7 @@ pub(super) fn deleted_when_back(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Opt
 /// Whether the broker that something happens on has the promised record then.
 fn stood(lineage: &Lineage<'_>, partition: &TopicPartition, promise: &Promise, at: At) -> bool {
     let NodeId::Broker(broker) = lineage.events[at].node else { return false };
-    let fate = fate(lineage, partition, &Promise { until: Some(at), ..promise.clone() });
+    let fate = follow_copies(lineage, partition, &Promise { until: Some(at), ..promise.clone() });
     fate.holders.get(&broker).is_some_and(|holding| holding.taken.is_none())
 }
 

@@ -343,11 +343,11 @@ fn of_two_values_at_an_offset_the_one_that_was_deleted_is_not_the_one_that_is_go
     assert_eq!(history(false), (Some(p1(1)), Some(p1(0)), Some(Cause::UncleanElection), Answer::No));
 }
 
-/// Broker 1 has answered for "a" when broker 2 leads without it, which commits "b" at its offset; the client hears of "b" first. The rules delete "b", or
-/// it is lost as well.
+/// Broker 1 has answered for "a" when broker 2 leads without it, which commits "b" at its offset; the client hears of "b" first. Broker 2 may
+/// lose its power, and something else with it. The rules delete "b", or it is lost as well.
 #[test]
 fn of_two_values_of_which_the_log_has_neither_the_deleted_one_is_not_lost() {
-    let history = |is_deleted: bool| {
+    let history = |is_deleted: bool, loses_power: bool| {
         let mut run = Run::default();
         run.elected(1, 4, &[1, 2], true, 0);
         run.sent_and_appended(0, "a", 1, 4, 0);
@@ -358,19 +358,26 @@ fn of_two_values_of_which_the_log_has_neither_the_deleted_one_is_not_lost() {
         run.acked(1, 0, -1);
         run.acked(0, 0, 1);
         run.truncated(1, 1, 0, TruncationReason::Diverged);
+        if loses_power {
+            run.lost_power(2);
+            run.loaded(2, 1);
+            run.elected(2, 6, &[2], true, 1);
+        }
         if is_deleted {
             run.deletes(2, 1, LogStartReason::RetentionMs);
         }
         run.isr_decided(&[2], &[2, 1]);
-        run.elected(1, 6, &[2, 1], true, i64::from(is_deleted));
+        run.elected(1, 7, &[2, 1], true, i64::from(is_deleted));
         run.ends_from(Some(1), i64::from(is_deleted), &[]);
         let (judgement, _) = run.explain(&acks(1));
         let found: Vec<_> = judgement.of_kind(Kind::InconsistentOffsets).collect();
         let [one] = found[..] else { panic!("{} in {:?}", found.len(), judgement.kinds()) };
         (one.record, one.cause, one.permitted.answer)
     };
-    assert_eq!(history(true), (Some(p1(0)), Some(Cause::AcknowledgedBeforeReplicated), Answer::Yes));
-    assert_eq!(history(false), (Some(p1(1)), Some(Cause::JoinedIsrWithoutIt), Answer::No));
+    let deposed = (Some(p1(0)), Some(Cause::AcknowledgedBeforeReplicated), Answer::Yes);
+    assert_eq!(history(true, false), deposed);
+    assert_eq!(history(true, true), deposed);
+    assert_eq!(history(false, false), (Some(p1(1)), Some(Cause::JoinedIsrWithoutIt), Answer::No));
 }
 
 /// Broker 1 loses the record with its power and leads, and broker 2 cuts its log to match; broker 3 still has it and leads for a while. Then
