@@ -274,11 +274,20 @@ pub(super) fn deleted_where_it_stood(
     partition: &TopicPartition,
     promise: &Promise,
 ) -> Option<At> {
-    let takes_it = |at: &At| match &lineage.events[*at].fact {
+    deletions_where_it_stood(lineage, partition, promise).next()
+}
+
+/// All of these: each replica deletes what is in its own log.
+fn deletions_where_it_stood<'l>(
+    lineage: &'l Lineage<'_>,
+    partition: &'l TopicPartition,
+    promise: &'l Promise,
+) -> impl Iterator<Item = At> + 'l {
+    let takes_it = move |at: &At| match &lineage.events[*at].fact {
         Fact::LogStartOffsetAdvanced { from, to, .. } => (from.0..to.0).contains(&promise.offset),
         _ => false,
     };
-    let is_committed = |at: At| {
+    let is_committed = move |at: At| {
         let said =
             lineage.events[promise.append..at].iter().rev().filter(|event| event.node == lineage.events[at].node);
         let mut known = said.filter_map(|event| match &event.fact {
@@ -287,8 +296,8 @@ pub(super) fn deleted_where_it_stood(
         });
         known.next().is_some_and(|high_watermark| high_watermark > promise.offset)
     };
-    let is_it = |at: &At| *at > promise.append && is_committed(*at) && stood(lineage, partition, promise, *at);
-    removals(lineage, partition).filter(takes_it).find(is_it)
+    let is_it = move |at: &At| *at > promise.append && is_committed(*at) && stood(lineage, partition, promise, *at);
+    removals(lineage, partition).filter(takes_it).filter(is_it)
 }
 
 /// The tale of a lost write whose place was another's for a while: it stood there again, by an unclean election, when its leader deleted it by
@@ -296,11 +305,16 @@ pub(super) fn deleted_where_it_stood(
 pub(super) fn deleted_when_back(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Option<Tale> {
     let (record, partition, offset) = (anomaly.record?, Tale::partition(anomaly)?, anomaly.offset?);
     let promise = promise(lineage, record, &partition, Some(offset.0))?;
-    let at = deleted_where_it_stood(lineage, &partition, &promise)?;
-    let led = lineage.last_elected(&partition, at).is_some_and(|(_, it)| NodeId::Broker(it) == lineage.events[at].node);
-    let is_rule = |reason: &LogStartReason| *reason != LogStartReason::Leader;
-    let by_rule = matches!(&lineage.events[at].fact, Fact::LogStartOffsetAdvanced { reason, .. } if is_rule(reason));
-    (led && by_rule).then(|| tell(lineage, anomaly, deleted_by(lineage, at), at))
+    let led = |at: At| {
+        let leader = lineage.last_elected(&partition, at).map(|(_, leader)| NodeId::Broker(leader));
+        leader == Some(lineage.events[at].node)
+    };
+    let by_rule = |at: At| match &lineage.events[at].fact {
+        Fact::LogStartOffsetAdvanced { reason, .. } => *reason != LogStartReason::Leader,
+        _ => false,
+    };
+    let at = deletions_where_it_stood(lineage, &partition, &promise).find(|at| led(*at) && by_rule(*at))?;
+    Some(tell(lineage, anomaly, deleted_by(lineage, at), at))
 }
 
 /// Whether the broker that something happens on has the promised record then.

@@ -152,6 +152,11 @@ fn what_stood_there_again_when_it_was_deleted_is_not_lost() {
         }
         run.elected(1, 6, &[1], false, 1);
         if deletes == Some(true) {
+            // A follower may be quicker.
+            run.truncated(2, 1, 0, TruncationReason::Diverged);
+            run.copies(2, 4, 0);
+            run.high_watermark(2, Role::Follower, 0, 1);
+            run.deletes(2, 1, LogStartReason::RetentionMs);
             run.deletes(1, 1, LogStartReason::DeleteRecords);
         }
         run.elected(3, 7, &[3], false, 1);
