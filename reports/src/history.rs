@@ -215,14 +215,16 @@ impl PartitionHistory {
         u64::try_from(offset).ok().and_then(|number| self.seen.get(number)).map(|seen| seen.digest)
     }
 
-    /// What consumers got at offsets that the leader's log has forgotten by its rules since.
+    /// What consumers got at offsets that the leader's log has forgotten by its rules since. Where an offset was given out again, that was another
+    /// record, or may have been.
     pub(crate) fn forgotten_reads(&self) -> impl Iterator<Item = (i64, u64)> {
         let start = self.leader().map_or(Offset(0), |leader| leader.log_start);
-        let below = move |offset: i64| Offset(offset) < start && self.removal.may_be_forgotten(Offset(offset));
+        let below = move |offset: Offset| offset < start && self.removal.may_be_forgotten(offset);
         let seen = if start > Offset(0) { Some(self.seen.iter()) } else { None };
         seen.into_iter().flatten().filter_map(move |(number, seen)| {
-            let offset = i64::try_from(number).ok().filter(|offset| seen.polled && below(*offset))?;
-            Some((offset, seen.digest))
+            let offset = Offset(i64::try_from(number).ok()?);
+            let is_it = seen.polled && below(offset) && !self.rewrites.is_given_out_again(offset);
+            is_it.then_some((offset.0, seen.digest))
         })
     }
 

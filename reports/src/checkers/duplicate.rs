@@ -6,7 +6,7 @@
 //! A copy that a consumer got, and that the log has forgotten since by its rules, is one too.
 //!
 //! When not to accuse: the copy is in a partition that it was not sent to; that is `misrouted`. A copy that was read and is gone by
-//! anything but the rules of the log: whoever read it read what was not to be.
+//! anything but the rules of the log: whoever read it read what was not to be. Where its offset was given out again, that is taken for granted.
 
 use std::collections::BTreeMap;
 

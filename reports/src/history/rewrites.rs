@@ -111,6 +111,11 @@ impl Rewrites {
         self.again.iter().filter(move |stretch| (stretch.base..=stretch.last).contains(&offset.0))
     }
 
+    /// Whether an offset was given to another record, by a leader that had not been deposed.
+    pub(super) fn is_given_out_again(&self, offset: Offset) -> bool {
+        self.again_at(offset).any(|stretch| !stretch.is_stale)
+    }
+
     fn any(&self) -> bool {
         !self.again.is_empty()
     }

@@ -209,6 +209,32 @@ fn cr_07_a_copy_that_was_read_and_forgotten_is_a_copy() {
     assert_eq!(history(false, LogStartReason::RetentionMs), (Vec::new(), 0));
 }
 
+/// Both copies were read. The log loses them with the power, or not, and other records take their places; then all of it is deleted.
+#[test]
+fn copies_that_were_lost_are_not_forgotten_by_the_rules() {
+    let copies = |loses_them: bool| {
+        let mut run = Run::default();
+        run.elected(1, 4, &[1], true, 0);
+        let sent = run.sent_and_appended(0, "a", 1, 4, 0);
+        run.appends(sent, 1, 4, 1);
+        run.acked(0, 0, 1);
+        run.polled(0, "a");
+        run.polled(1, "a");
+        if loses_them {
+            run.lost_power(1);
+            run.loaded(1, 0);
+            run.elected(1, 5, &[1], true, 0);
+            run.sent_and_appended(1, "b", 1, 5, 0);
+            run.sent_and_appended(2, "c", 1, 5, 1);
+        }
+        committed(&mut run, 2);
+        run.deletes(1, 2, LogStartReason::RetentionMs);
+        run.ends_from(Some(1), 2, &[]);
+        run.judge(&acks(1)).counts.duplicated
+    };
+    assert_eq!([copies(false), copies(true)], [1, 0]);
+}
+
 #[test]
 fn what_was_not_committed_must_not_be_deleted() {
     let mut run = Run::default();
