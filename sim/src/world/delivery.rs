@@ -82,16 +82,22 @@ impl World {
         if !is_open && !matches!(packet.body, Body::End) {
             return;
         }
-        let arrives = self.network.arrival(sender, receiver, packet.departs, packet.body.size());
+        let trip = self.network.travel(sender, receiver, packet.departs, packet.body.size());
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let lane = connection.lane(from);
-        lane.last_arrival = lane.last_arrival.max(arrives);
+        lane.last_arrival = lane.last_arrival.max(trip.arrives);
         let at = lane.last_arrival;
-        self.queue.push(at, Happening::Arrive { connection: id, from, packet });
+        self.queue.push(at, Happening::Arrive { connection: id, from, packet, sent: trip.sent });
     }
 
-    /// A packet has travelled.
-    pub(super) fn arrive(&mut self, id: ConnectionId, from: End, packet: Packet, observer: &mut dyn Observer) {
+    /// A packet has travelled, which its machine sent for the last time then.
+    pub(super) fn arrive(
+        &mut self,
+        id: ConnectionId,
+        from: End,
+        (packet, sent): (Packet, Instant),
+        observer: &mut dyn Observer,
+    ) {
         let now = self.now;
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let (sender, receiver) = (connection.node(from), connection.node(from.other()));
@@ -108,7 +114,8 @@ impl World {
         let blocked = unread || self.network.is_cut(sender, receiver) || !self.node(receiver).has_power();
         let Some(connection) = self.network.connections.get_mut(&id) else { return };
         let lane = connection.lane(from);
-        if packet.life != KERNEL && (lane.broken || (lane.orphaned && blocked && !unread)) {
+        let is_never_sent_again = lane.orphaned.is_some_and(|power| power < sent || (blocked && !unread));
+        if packet.life != KERNEL && (lane.broken || is_never_sent_again) {
             lane.broken = true;
             return;
         }
@@ -413,7 +420,7 @@ impl World {
         }
         let (client, server) = (connection.node(End::Client), connection.node(End::Server));
         for (end, from, to) in [(End::Client, server, client), (End::Server, client, server)] {
-            let at = self.network.arrival(from, to, now, 0);
+            let at = self.network.travel(from, to, now, 0).arrives;
             self.queue.push(at, Happening::Reset { connection: id, end, cause });
         }
     }
@@ -473,7 +480,7 @@ impl World {
             for from in [End::Client, End::Server] {
                 let unread = from == End::Client && connection.unaccepted;
                 if connection.node(from) == node && !unread {
-                    connection.lane(from).lose_sender();
+                    connection.lane(from).lose_sender(now);
                 }
             }
             if connection.client.0 == node {

@@ -7,7 +7,7 @@
 //!   and comes with the first retransmission after the link has healed. A machine without power is a link cut.
 //! * The bandwidth of a link is shared by everything that travels on it in this direction, in order.
 //! * A killed process resets its connections: the other end learns it one latency later. A machine that lost power
-//!   says nothing, and what waited for a link with it is gone; when it is up again it resets connections that it no longer knows.
+//!   says nothing; what waited for a link with it is gone, and what it would have sent again; when it is up again it resets connections that it no longer knows.
 //!   Who had asked it to connect, and has no answer, asks again.
 //! * A reset reaches each end after the latency of the direction to it; what is under way by then is lost.
 //! * A connection can go silent: neither end is told, nothing arrives any more (a firewall forgot the flow).
@@ -82,16 +82,16 @@ pub struct Lane {
     pub held_by: Option<usize>,
     /// A step swallowed a message, or the whole direction: what follows vanishes too, since TCP has no holes.
     pub silenced_by: Option<usize>,
-    /// The machine that sent has lost its power: what does not get through now is not sent again, and neither is what follows.
-    pub orphaned: bool,
+    /// When the machine that sent lost its power: what does not get through now is not sent again, and neither is what follows.
+    pub orphaned: Option<Instant>,
     /// Something of it did not get through: what follows vanishes too.
     pub broken: bool,
 }
 
 impl Lane {
     /// The machine that sent has lost its power. What a rule holds back has left it.
-    pub fn lose_sender(&mut self) {
-        self.orphaned = true;
+    pub fn lose_sender(&mut self, now: Instant) {
+        self.orphaned.get_or_insert(now);
         if self.held_by.is_none() && !self.waiting.is_empty() {
             self.waiting.clear();
             self.broken = true;
@@ -209,26 +209,32 @@ impl Network {
         self.links[from.0 as usize * self.nodes + to.0 as usize].cuts > 0
     }
 
-    /// Draws when a message of `bytes` that leaves at `departs` arrives.
-    pub fn arrival(&mut self, from: NodeIndex, to: NodeIndex, departs: Instant, bytes: usize) -> Instant {
-        let time = self.latency(from, to);
+    /// Draws how a message of `bytes` travels that leaves at `departs`.
+    pub fn travel(&mut self, from: NodeIndex, to: NodeIndex, departs: Instant, bytes: usize) -> Trip {
         let link = self.link(from, to);
-        let Some(bandwidth) = link.spec.bandwidth else { return departs + time };
-        let takes = Duration(((bytes as u128) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
-        link.free_at = link.free_at.max(departs) + takes;
-        link.free_at + time
-    }
-
-    fn latency(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
-        let link = self.link(from, to);
-        let mut time = Duration(link.rng.between(link.spec.latency_min.0, link.spec.latency_max.0));
-        let mut timeout = RETRANSMISSION_FIRST;
+        let latency = Duration(link.rng.between(link.spec.latency_min.0, link.spec.latency_max.0));
+        let (mut waits, mut timeout) = (Duration::ZERO, RETRANSMISSION_FIRST);
         while timeout < RETRANSMISSION_MAX && link.spec.loss.happens(&mut link.rng) {
-            time += timeout;
+            waits += timeout;
             timeout = timeout.times(2);
         }
-        time
+        let mut sent = departs;
+        if let Some(bandwidth) = link.spec.bandwidth {
+            let takes = Duration(((bytes as u128) * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64);
+            link.free_at = link.free_at.max(departs) + takes;
+            sent = link.free_at;
+        }
+        Trip { sent: sent + waits, arrives: sent + waits + latency }
     }
+}
+
+/// How a message travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trip {
+    /// When its machine sends it for the last time.
+    pub sent: Instant,
+    /// When it arrives.
+    pub arrives: Instant,
 }
 
 /// When TCP's sender tries again for a packet that should have arrived at `due`: the first retransmission after `now`.
@@ -260,9 +266,9 @@ mod tests {
         let mut quiet = Network::new(3, &LinkSpec::default(), &rng);
         let mut busy = Network::new(3, &LinkSpec::default(), &rng);
         for _ in 0..10 {
-            busy.arrival(a, c, Instant::START, 0);
+            busy.travel(a, c, Instant::START, 0);
         }
-        assert_eq!(quiet.arrival(a, b, Instant::START, 0), busy.arrival(a, b, Instant::START, 0));
+        assert_eq!(quiet.travel(a, b, Instant::START, 0), busy.travel(a, b, Instant::START, 0));
     }
 
     #[test]
@@ -272,9 +278,10 @@ mod tests {
             LinkSpec { latency_min: latency, latency_max: latency, bandwidth: Some(1_000), ..LinkSpec::default() };
         let mut network = Network::new(2, &spec, &Prng::new(1));
         let (a, b) = (NodeIndex(0), NodeIndex(1));
-        let arrives: Vec<u64> = (0..3).map(|_| network.arrival(a, b, Instant::START, 100).0 / 1_000_000).collect();
+        let arrives: Vec<u64> =
+            (0..3).map(|_| network.travel(a, b, Instant::START, 100).arrives.0 / 1_000_000).collect();
         assert_eq!(arrives, [101, 201, 301]);
-        assert_eq!(network.arrival(b, a, Instant::START, 100).0 / 1_000_000, 101, "the way back is another one");
+        assert_eq!(network.travel(b, a, Instant::START, 100).arrives.0 / 1_000_000, 101, "the way back is another one");
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub enum Outcome {
 pub(super) enum Happening {
     /// A process starts.
     Start(NodeIndex),
-    /// A packet reaches the other end.
-    Arrive { connection: ConnectionId, from: End, packet: Packet },
+    /// A packet reaches the other end, which its machine sent for the last time then.
+    Arrive { connection: ConnectionId, from: End, packet: Packet, sent: Instant },
     /// A request that was repeated on its way arrives once more.
     Copy { from: NodeIndex, to: NodeIndex, cause: u64, request: Request },
     /// The reset of a connection reaches an end.
@@ -243,7 +243,9 @@ impl World {
         self.handled += 1;
         match happening {
             Happening::Start(node) => self.start(node, 0, observer),
-            Happening::Arrive { connection, from, packet } => self.arrive(connection, from, packet, observer),
+            Happening::Arrive { connection, from, packet, sent } => {
+                self.arrive(connection, from, (packet, sent), observer);
+            }
             Happening::Copy { from, to, cause, request } => self.deliver_copy((from, to), request, cause, observer),
             Happening::Reset { connection, end, cause } => self.reset_arrives(connection, end, cause, observer),
             Happening::Release { connection, from, held_by } => self.release(connection, from, held_by, observer),

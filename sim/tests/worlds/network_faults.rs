@@ -2,7 +2,7 @@
 
 use ackproof_core::fact::Fact;
 use ackproof_core::protocol::ErrorCode;
-use ackproof_core::types::{Duration, NodeId};
+use ackproof_core::types::{Duration, NodeId, Ratio};
 use ackproof_sim::faults::{Action, FactPattern, LinkChange, MessageFault, Selector, Step, Trigger};
 use ackproof_sim::world::{Corruption, Direction, Interference, Keep};
 
@@ -152,6 +152,27 @@ fn what_waits_behind_a_cut_goes_with_the_machine_that_sent_it() {
     let producer = || Selector::Client("p1".to_owned());
     let (killed, dark) = (arrived(Action::Kill(producer())), arrived(Action::PowerLoss(producer(), Keep::Everything)));
     assert!(killed > dark + 20, "{killed} arrive of a process that was killed, {dark} of a machine without power");
+}
+
+/// Of what a client sends, much is lost and has to be sent again. Its process dies, or its machine loses power.
+#[test]
+fn what_would_be_sent_again_goes_with_the_machine_that_sent_it() {
+    let arrived = |death: Action| {
+        let lossy = Action::Link(LinkChange {
+            from: Selector::AllClients,
+            to: everybody(),
+            both_ways: false,
+            latency: None,
+            loss: Some(Ratio::new(9, 10)),
+            bandwidth: None,
+        });
+        let death = Step { delay: Duration::from_millis(50), ..when_appended(20, death) };
+        let build = Build::new("3.9").producer("acks", "0").producer("enable.idempotence", "false");
+        build.step(lasting(3, when_appended(20, lossy))).step(lasting(60, death)).run(1).1.surveyed()
+    };
+    let producer = || Selector::Client("p1".to_owned());
+    let (killed, dark) = (arrived(Action::Kill(producer())), arrived(Action::PowerLoss(producer(), Keep::Everything)));
+    assert!(killed > dark, "{killed} arrive of a process that was killed, {dark} of a machine without power");
 }
 
 /// A client asks to connect; the answer waits behind a cut, and is gone with the power of the brokers. The client's kernel asks again: before
