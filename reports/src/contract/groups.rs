@@ -45,7 +45,9 @@ impl Contract {
                 | Cause::BufferedWithoutEpoch
                 | Cause::PositionWithoutEpoch
                 | Cause::WrittenTwiceInOneEpoch
-                | Cause::EpochsLostWithPower,
+                | Cause::EpochsLostWithPower
+                | Cause::UnsyncedDataLostWithPower
+                | Cause::IndexMisleads,
             ) => self.permits_reading(anomaly),
             Some(Cause::StoreLostWrites) => Permitted::yes(STORE),
             Some(Cause::LogReplaced) => Permitted::yes(

@@ -30,7 +30,11 @@ pub(crate) fn explain(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     match anomaly.kind {
         Kind::DuplicateDelivery => walk.duplicated(),
         Kind::EffectReorder => walk.reordered(anomaly.other_offset),
-        _ => walk.lost(),
+        _ => {
+            let lost = walk.lost();
+            let nobody_got_it = lost.cause == Cause::Unknown && walk.polls().is_empty();
+            if nobody_got_it { super::why_read::misled(lineage, anomaly) } else { lost }
+        }
     }
 }
 

@@ -14,13 +14,13 @@ use super::steps::step;
 use super::why_lost::election;
 use crate::anomaly::{Anomaly, Kind};
 
-/// A record that was passed over without any reset: the index of a log was damaged before.
-fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
+/// A record that was passed over without any reset: a log had a hole there, or its index was damaged before.
+pub(super) fn misled(lineage: &Lineage<'_>, anomaly: &Anomaly) -> Tale {
     let damaged = |event: &Event| match &event.fact {
         Fact::FaultBit { what, .. } => what.contains(".index") && matches!(event.node, NodeId::Broker(_)),
         _ => false,
     };
-    if !matches!(anomaly.kind, Kind::PollSkip | Kind::Unseen) {
+    if !matches!(anomaly.kind, Kind::PollSkip | Kind::Unseen | Kind::LostDelivery) {
         return Tale::unknown();
     }
     if let Some(hole) = hole(lineage, anomaly) {

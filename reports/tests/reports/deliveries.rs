@@ -649,6 +649,30 @@ fn gr_01_workers_that_go_on_until_their_member_has_the_partition_again() {
     );
 }
 
+/// The leader comes back from a loss of power without the second record, which others have, or with all of them; the group reads past it.
+#[test]
+fn a_group_reads_past_a_hole_in_a_log() {
+    let cause = |hole: Option<(i64, i64)>| {
+        let mut run = Run::default();
+        for (number, value) in (0..).zip(["a", "b", "c"]) {
+            run.sent(number, value);
+            run.acked(number, number as i64, -1);
+        }
+        run.lost_power(1);
+        run.loaded_without(1, hole, 3);
+        assigned(&mut run, C1, 1, 0, ResetReason::NoPosition);
+        for (offset, value) in [(0, "a"), (2, "c")] {
+            run.polled(offset, value);
+            processed(&mut run, C1, offset);
+        }
+        run.ends_with(2, &["a", "b", "c"]);
+        of(Kind::LostDelivery, &run, &group(|_| {}))
+    };
+    assert_eq!(cause(Some((1, 2))), [(1, Some(Cause::UnsyncedDataLostWithPower), Answer::Yes)]);
+    assert_eq!(cause(Some((0, 1))), [(1, Some(Cause::Unknown), Answer::No)], "it was there");
+    assert_eq!(cause(None), [(1, Some(Cause::Unknown), Answer::No)]);
+}
+
 /// c2 is given the partition and has committed what it has not processed yet; c1, who does not know that it is no member any more, or c2
 /// itself, works on from there, and c2 comes to it later.
 #[test]
