@@ -1,7 +1,9 @@
 //! Who is alive, by heartbeats. It is memory only: a controller that starts knows nobody's last heartbeat and gives
 //! everyone a session that begins now.
 //!
-//! Kafka: `BrokerHeartbeatManager`.
+//! Kafka: `BrokerHeartbeatManager`; since 4.0 `BrokerHeartbeatTracker`: a session is that of a broker epoch, begins with its first
+//! heartbeat, and being fenced does not end it. A broker that is started again is then turned away until the session of the one before is
+//! over, even after a controlled shutdown.
 //!
 //! ```text
 //!            caught up, does not want to be fenced                 wants to stop, leads something
@@ -14,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{Duration, Instant, Offset};
+use crate::types::{BrokerEpoch, Duration, Instant, Offset};
 
 /// What a broker is to the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,10 @@ pub struct Heartbeat {
 
 #[derive(Clone, Debug)]
 struct BrokerHeartbeatState {
+    epoch: BrokerEpoch,
     last_contact: Instant,
+    /// Whether a heartbeat has been heard in this epoch.
+    heard: bool,
     metadata_offset: Offset,
     fenced: bool,
     /// Once every active broker has this much of the metadata log, they know that this one leads nothing any more.
@@ -63,6 +68,8 @@ struct BrokerHeartbeatState {
 #[derive(Clone, Debug)]
 pub struct BrokerHeartbeats {
     session_timeout: Duration,
+    /// Whether a session is that of an epoch (since 4.0), and not that of an unfenced broker.
+    by_epoch: bool,
     brokers: BTreeMap<i32, BrokerHeartbeatState>,
     /// The unfenced ones, by last contact.
     unfenced: BTreeSet<(Instant, i32)>,
@@ -70,21 +77,32 @@ pub struct BrokerHeartbeats {
 
 impl BrokerHeartbeats {
     /// Nobody has been heard of.
-    pub fn new(session_timeout: Duration) -> Self {
-        Self { session_timeout, brokers: BTreeMap::new(), unfenced: BTreeSet::new() }
+    pub fn new(session_timeout: Duration, by_epoch: bool) -> Self {
+        Self { session_timeout, by_epoch, brokers: BTreeMap::new(), unfenced: BTreeSet::new() }
     }
 
-    /// A new incarnation: whatever was known of the broker is forgotten.
-    pub fn register(&mut self, broker: i32, fenced: bool, now: Instant) {
+    /// A new incarnation: whatever was known of the broker is forgotten. The same one may register again, in its epoch.
+    pub fn register(&mut self, broker: i32, epoch: BrokerEpoch, fenced: bool, now: Instant) {
+        let heard = self.brokers.get(&broker).is_some_and(|state| state.epoch == epoch && state.heard);
         self.remove(broker);
         let state = BrokerHeartbeatState {
+            epoch,
             last_contact: now,
+            heard,
             metadata_offset: Offset::NONE,
             fenced,
             controlled_shutdown_offset: None,
         };
         self.brokers.insert(broker, state);
         self.track(broker);
+    }
+
+    /// A controller that starts knows nobody's last heartbeat: everybody has a session that begins now.
+    pub fn take_over(&mut self, broker: i32, epoch: BrokerEpoch, fenced: bool, now: Instant) {
+        self.register(broker, epoch, fenced, now);
+        if let Some(state) = self.brokers.get_mut(&broker) {
+            state.heard = true;
+        }
     }
 
     /// The broker is no longer registered.
@@ -109,6 +127,7 @@ impl BrokerHeartbeats {
         let Some(state) = self.brokers.get_mut(&broker) else { return };
         self.unfenced.remove(&(state.last_contact, broker));
         state.last_contact = now;
+        state.heard = true;
         state.metadata_offset = metadata_offset;
         self.track(broker);
     }
@@ -132,9 +151,11 @@ impl BrokerHeartbeats {
         }
     }
 
-    /// Whether the broker is unfenced and has been heard of in time.
+    /// Whether somebody has this broker id now, so that another process is turned away.
     pub fn has_valid_session(&self, broker: i32, now: Instant) -> bool {
-        self.brokers.get(&broker).is_some_and(|state| !state.fenced && now < state.last_contact + self.session_timeout)
+        let is_bound = |state: &BrokerHeartbeatState| if self.by_epoch { state.heard } else { !state.fenced };
+        let state = self.brokers.get(&broker);
+        state.is_some_and(|state| is_bound(state) && now < state.last_contact + self.session_timeout)
     }
 
     /// Whether the broker is on its way out.
@@ -149,8 +170,8 @@ impl BrokerHeartbeats {
 
     /// The broker that has been silent the longest, if that is too long.
     pub fn find_one_stale(&self, now: Instant) -> Option<i32> {
-        let (_, broker) = self.unfenced.first().copied()?;
-        if self.has_valid_session(broker, now) { None } else { Some(broker) }
+        let (last_contact, broker) = self.unfenced.first().copied()?;
+        (last_contact + self.session_timeout <= now).then_some(broker)
     }
 
     fn lowest_active_offset(&self) -> Offset {
@@ -223,8 +244,8 @@ mod tests {
             (false, 5, false, true, true, ControlledShutdown),
             (false, 5, false, true, false, ShutdownNow),
         ] {
-            let mut heartbeats = BrokerHeartbeats::new(SECOND);
-            heartbeats.register(1, fenced, at(0));
+            let mut heartbeats = BrokerHeartbeats::new(SECOND, false);
+            heartbeats.register(1, BrokerEpoch(5), fenced, at(0));
             let said = heartbeat(offset, want_fence, want_shut_down);
             assert_eq!(heartbeats.next_state(1, &said, Offset(5), || leads), expected, "fenced {fenced}, {said:?}");
         }
@@ -232,9 +253,9 @@ mod tests {
 
     #[test]
     fn a_controlled_shutdown_ends_when_all_active_brokers_know_of_it() {
-        let mut heartbeats = BrokerHeartbeats::new(SECOND);
+        let mut heartbeats = BrokerHeartbeats::new(SECOND, false);
         for broker in [1, 2] {
-            heartbeats.register(broker, false, at(0));
+            heartbeats.register(broker, BrokerEpoch(5), false, at(0));
             heartbeats.touch(broker, Offset(10), at(0));
         }
         heartbeats.begin_controlled_shutdown(1, Offset(20));
@@ -248,10 +269,10 @@ mod tests {
 
     #[test]
     fn the_longest_silent_unfenced_broker_goes_stale_first() {
-        let mut heartbeats = BrokerHeartbeats::new(SECOND.times(9));
-        heartbeats.register(1, false, at(0));
-        heartbeats.register(2, false, at(0));
-        heartbeats.register(3, true, at(0));
+        let mut heartbeats = BrokerHeartbeats::new(SECOND.times(9), false);
+        heartbeats.register(1, BrokerEpoch(5), false, at(0));
+        heartbeats.register(2, BrokerEpoch(5), false, at(0));
+        heartbeats.register(3, BrokerEpoch(5), true, at(0));
         heartbeats.touch(1, Offset(0), at(4));
         assert_eq!(heartbeats.next_expiry(), Some(at(9)));
         assert_eq!(heartbeats.find_one_stale(at(8)), None);
@@ -262,5 +283,29 @@ mod tests {
         assert_eq!(heartbeats.next_expiry(), Some(at(13)));
         heartbeats.remove(1);
         assert_eq!(heartbeats.next_expiry(), None);
+    }
+
+    /// Another process of the broker comes before the session of this one is over: while it is fenced, unfenced, and fenced again.
+    #[test]
+    fn since_4_0_a_session_begins_with_a_heartbeat_and_outlives_being_fenced() {
+        let bound = |by_epoch: bool| {
+            let mut heartbeats = BrokerHeartbeats::new(SECOND.times(9), by_epoch);
+            heartbeats.register(1, BrokerEpoch(5), true, at(0));
+            let mut bound = vec![heartbeats.has_valid_session(1, at(1))];
+            heartbeats.touch(1, Offset(0), at(1));
+            bound.push(heartbeats.has_valid_session(1, at(2)));
+            heartbeats.set_fenced(1, false);
+            bound.push(heartbeats.has_valid_session(1, at(2)));
+            heartbeats.set_fenced(1, true);
+            bound.extend([2, 10].map(|seconds| heartbeats.has_valid_session(1, at(seconds))));
+            // Its registration is amended, and then there is another one.
+            heartbeats.register(1, BrokerEpoch(5), true, at(3));
+            bound.push(heartbeats.has_valid_session(1, at(4)));
+            heartbeats.register(1, BrokerEpoch(9), true, at(3));
+            bound.push(heartbeats.has_valid_session(1, at(4)));
+            bound
+        };
+        assert_eq!(bound(false), [false, false, true, false, false, false, false]);
+        assert_eq!(bound(true), [false, true, true, true, false, true, false]);
     }
 }

@@ -41,6 +41,8 @@ use crate::types::{BrokerEpoch, ConnectionId, CorrelationId, Duration, Instant, 
 const MAX_ELECTIONS_PER_SCAN: usize = 1_000;
 /// How soon a scan that made as many goes on.
 const SCAN_AGAIN: Duration = Duration::from_millis(10);
+/// `BrokerHeartbeatTracker`.
+const SESSIONS_BY_EPOCH: KafkaVersion = KafkaVersion::new(4, 0);
 
 /// A controller. It is driven by requests of brokers and by its deadline: the end of a session, a scan for elections,
 /// the end of a fetch's patience.
@@ -69,7 +71,7 @@ impl Controller {
     pub fn new(node_id: i32, config: Arc<BrokerConfig>) -> Self {
         Self {
             node_id,
-            heartbeats: BrokerHeartbeats::new(config.broker_session_timeout_ms),
+            heartbeats: BrokerHeartbeats::new(config.broker_session_timeout_ms, config.version >= SESSIONS_BY_EPOCH),
             config,
             log: None,
             image: MetadataImage::default(),
@@ -104,7 +106,7 @@ impl Controller {
         self.note_leaders(&delta);
         // Nobody's last heartbeat is known: everybody gets a session that begins now.
         for (broker, registration) in &self.image.brokers {
-            self.heartbeats.register(*broker, registration.fenced, ctx.now());
+            self.heartbeats.take_over(*broker, registration.epoch, registration.fenced, ctx.now());
         }
         Ok(())
     }
@@ -149,7 +151,9 @@ impl Controller {
 
     fn note_broker(&mut self, record: &MetadataRecord, now: Instant) {
         match record {
-            MetadataRecord::RegisterBroker(record) => self.heartbeats.register(record.broker_id, record.fenced, now),
+            MetadataRecord::RegisterBroker(record) => {
+                self.heartbeats.register(record.broker_id, record.broker_epoch, record.fenced, now);
+            }
             MetadataRecord::UnregisterBroker(record) => self.heartbeats.remove(record.broker_id),
             MetadataRecord::BrokerRegistrationChange(record) => {
                 if let Some(fenced) = record.fenced {
