@@ -82,8 +82,10 @@ impl Story<'_> {
     /// The topic gets partitions, or somebody comes or goes, and a member is not told, or cannot answer.
     fn something_changes(&mut self) {
         let (when, who) = (self.beginning(), self.member.clone());
+        // Members of a share group are told of most changes at once, and of new partitions by one answer to a heartbeat.
+        let often = if self.shares() { 1 } else { 0 };
         match self.dice.between(0, 2) {
-            0 => {
+            grows if grows <= often => {
                 let (topic, partitions, _) = self.shape.topics[0].clone();
                 let more = i64::from(partitions) + self.dice.number(1, 2);
                 let change = table([("topic", text(topic)), ("partitions", Value::Integer(more))]);
@@ -179,7 +181,7 @@ impl Story<'_> {
     /// What members and coordinators say to each other, what races are about more often.
     fn said(&self) -> &'static [&'static str] {
         if self.shares() {
-            &["ShareGroupHeartbeat", "ShareGroupHeartbeat", "ShareAcknowledge", "ShareFetch"]
+            &["ShareGroupHeartbeat", "ShareGroupHeartbeat", "ShareGroupHeartbeat", "ShareAcknowledge", "ShareFetch"]
         } else if self.shape.apis.contains(&"ConsumerGroupHeartbeat") {
             &["OffsetCommit", "OffsetCommit", "ConsumerGroupHeartbeat", "ConsumerGroupHeartbeat", "OffsetFetch"]
         } else {
@@ -227,7 +229,11 @@ impl Story<'_> {
     }
 
     fn one_message_goes_wrong(&mut self, when: When, who: &str) {
-        let message = *self.dice.pick(&["request", "response", "response"]);
+        let message = *self.dice.pick(if self.shares() {
+            &["request", "response", "response", "response"][..]
+        } else {
+            &["request", "response", "response"][..]
+        });
         let mut messages = self.messages(who, message);
         messages.insert("times".into(), Value::Integer(*self.dice.pick(&[1, 1, 2])));
         let action = *self.dice.pick(&["drop", "reset", "hold"]);
