@@ -136,8 +136,9 @@ impl Configuration {
 
     fn survey(&self) -> Audit {
         let place = Place::Disk(self.folder().join("audit.toml"));
-        let given = audit::check(&self.question(), &place).unwrap_or_else(|found| panic!("{}: {found}", self.name));
-        audit::survey(&given, WORLDS, NonZeroUsize::MIN, &mut |_| {}).expect("nothing is written")
+        let (given, _) =
+            audit::check(&self.question(), &place).unwrap_or_else(|found| panic!("{}: {found}", self.name));
+        audit::survey(&given, WORLDS, NonZeroUsize::MIN, &mut |_, _| {}).expect("nothing is written")
     }
 
     /// The command that asks the same.

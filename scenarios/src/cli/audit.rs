@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::End;
 use super::screen::{Screen, WORLDS};
-use crate::audit::{self, Audit, FAILURES, Promise, Question};
+use crate::audit::{self, Audit, Promise, Question};
 use crate::chaos::keep;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::library::Place;
@@ -84,27 +84,41 @@ impl AuditCommand {
     pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
         // It is no file. If it were one it would lie in the current folder, from which the paths in it count.
         let place = Place::Disk("the audited scenario".into());
-        let given = match self.unreadable().and_then(|()| audit::check(&self.question(), &place)) {
-            Ok(given) => given,
+        let (given, notes) = match self.unreadable().and_then(|()| audit::check(&self.question(), &place)) {
+            Ok(checked) => checked,
             Err(found) => {
                 screen.diagnose(&found);
                 return Ok(End::WrongInput);
             }
         };
-        let progress = screen.bar(self.worlds.get() as u64 * FAILURES.len() as u64, WORLDS);
-        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure| {
-            progress.inc(1);
+        if !notes.is_empty() {
+            screen.complain(notes.condensed().trim_end());
+        }
+        if let Err(error) = self.writable() {
+            screen.complain(&error);
+            return Ok(End::WrongInput);
+        }
+        let progress = screen.bar(audit::all_wanted(self.worlds.get() as u64), WORLDS);
+        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure, happened| {
+            progress.inc(u64::from(happened));
             progress.set_message(failure.to_owned());
         })?;
         progress.finish_and_clear();
+        let mut unwritten = None;
         for finding in &audit.findings {
-            keep::put(&self.keep, finding.signature, &finding.form)?;
+            if let Err(error) = keep::put(&self.keep, finding.signature, &finding.form) {
+                unwritten.get_or_insert(error);
+            }
         }
         screen.print(&match self.format {
             TableFormat::Human => self.told(&audit),
             TableFormat::Json => self.json(&audit),
             TableFormat::Markdown => markdown(&audit),
         })?;
+        if let Some(error) = unwritten {
+            screen.complain(&format!("error: --keep {}: {error}", self.keep.display()));
+            return Ok(End::WrongInput);
+        }
         Ok(if audit.findings.is_empty() { End::AsExpected } else { End::NotAsExpected })
     }
 
@@ -122,6 +136,20 @@ impl AuditCommand {
         }
     }
 
+    /// What is wrong with the folder for counterexamples, before anything is run.
+    fn writable(&self) -> Result<(), String> {
+        let about = |error: io::Error| format!("error: --keep {}: {error}", self.keep.display());
+        let is_new = !self.keep.exists();
+        std::fs::create_dir_all(&self.keep).map_err(about)?;
+        let probe = self.keep.join(format!(".ackproof-{}", std::process::id()));
+        std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).map_err(about)?;
+        // Nobody wants an empty folder where nothing breaks. If it cannot be removed it stays.
+        if is_new {
+            let _ = std::fs::remove_dir(&self.keep);
+        }
+        Ok(())
+    }
+
     /// Which of the files cannot be read.
     fn unreadable(&self) -> Result<(), Diagnostics> {
         let mut found = Diagnostics::default();
@@ -136,6 +164,9 @@ impl AuditCommand {
 
     fn told(&self, audit: &Audit) -> String {
         let mut out = audit.table();
+        for remark in audit.remarks() {
+            let _ = writeln!(out, "{remark}");
+        }
         for finding in &audit.findings {
             let under: Vec<String> =
                 finding.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
