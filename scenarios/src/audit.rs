@@ -13,7 +13,7 @@ use std::io;
 use std::num::NonZeroUsize;
 
 use ackproof_core::config::{Property, properties};
-use ackproof_reports::{Cause, Cost, Counterfactual, Kind};
+use ackproof_reports::{Cause, Cost, Kind};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -21,18 +21,23 @@ use crate::chaos::campaign::{Campaign, Wanted};
 use crate::chaos::draw::{Basis, Given};
 use crate::chaos::keep;
 use crate::chaos::survive::{Budget, Class};
-use crate::chaos::tally::{Failure, Report};
+use crate::chaos::tally::{Failure, Report, WorldId};
 use crate::chaos::tested::Tested;
+use crate::counterfactual::elsewhere::Confirmed;
 use crate::diagnostics::Diagnostics;
 use crate::form::{Form, table, text};
-use crate::guard::caught;
 use crate::library::Place;
-use crate::runner::{self, Options};
-use crate::shrink::Limits;
+use crate::shrink::{Beyond, Limits};
 use crate::signature::Signature;
 
 /// How far a counterexample is made small: the configuration is what was asked about.
 const SHRINKING: Limits = Limits { worlds: 300, keeps_configuration: true };
+/// How many events the worlds of one counterexample handle at most, with those in which changes are tried,
+const EVENTS_MAX: u64 = 12_000_000;
+/// and those of all counterexamples of an audit. In a configuration with which nothing ever ends each world takes as long as a thousand others.
+const ALL_EVENTS_MAX: u64 = 60_000_000;
+/// So many worlds of each class of failures a change is tried in.
+const OTHERS: usize = 4;
 
 /// What is audited: properties files, each of which may be missing, and what no properties file says.
 #[derive(Clone, Debug)]
@@ -180,14 +185,20 @@ pub struct Finding {
     pub campaign: Campaign,
     /// Its worlds.
     pub failure: Failure,
+    /// Other worlds that show it: some of each class of failures.
+    others: Vec<(Campaign, WorldId)>,
     /// The smallest scenario that shows it.
     pub form: Form,
     /// Its seed.
     pub seed: u64,
     /// The smallest change under which it keeps the promise; none if nothing helped.
     pub keeps_it: Option<String>,
+    /// In how many other worlds that broke the promise so it keeps it.
+    pub confirmed: Option<Confirmed>,
     /// What that costs.
     pub cost: Option<Cost>,
+    /// Whether it was left as it was found: others took all the events that an audit has for this.
+    pub is_raw: bool,
 }
 
 /// What came out.
@@ -288,9 +299,10 @@ pub type Look<'a> = dyn FnMut(&str, bool) + 'a;
 /// Runs the worlds and makes what they show small. `look` hears of each world and counterexample.
 pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut Look<'_>) -> io::Result<Audit> {
     let mut audit = survey(given, worlds, jobs, look)?;
+    let mut left = ALL_EVENTS_MAX;
     for finding in &mut audit.findings {
         look("making counterexamples small", false);
-        finding.look_closer();
+        left = left.saturating_sub(finding.look_closer(left));
     }
     Ok(audit)
 }
@@ -385,24 +397,33 @@ impl Audit {
         failure: Failure,
     ) {
         match self.findings.iter_mut().find(|finding| finding.is_another(promise, signature)) {
-            Some(known) => match known.under.iter_mut().find(|(failure, _)| *failure == under.0) {
-                // Mostly the same worlds: a lost record, and another one at its offset.
-                Some((_, times)) => *times = under.1.max(*times),
-                None => known.under.push(under),
-            },
+            Some(known) => {
+                if known.signature == signature {
+                    known.others.extend(others(campaign, &failure, 0));
+                }
+                known.add(under);
+            }
             None => self.findings.push(Finding {
                 promise,
                 signature,
                 under: vec![under],
                 campaign: campaign.clone(),
+                others: others(campaign, &failure, 1).collect(),
                 form: keep::form(campaign, signature, &failure),
                 seed: failure.first().seed,
                 failure,
                 keeps_it: None,
+                confirmed: None,
                 cost: None,
+                is_raw: true,
             }),
         }
     }
+}
+
+/// Some of the worlds of a failure, but not the first ones.
+fn others(campaign: &Campaign, failure: &Failure, first: usize) -> impl Iterator<Item = (Campaign, WorldId)> {
+    failure.worlds.iter().skip(first).take(OTHERS).map(|world| (campaign.clone(), *world))
 }
 
 impl Finding {
@@ -416,19 +437,41 @@ impl Finding {
         self.promise == promise && same_cause
     }
 
-    /// Makes the first world small, and looks for the smallest change that keeps the promise in it.
-    pub fn look_closer(&mut self) {
-        if let Some(small) = keep::small(&self.campaign, self.signature, &self.failure, SHRINKING) {
-            (self.form, self.seed) = (small.form, small.seed);
+    fn add(&mut self, under: (String, u64)) {
+        match self.under.iter_mut().find(|(failure, _)| *failure == under.0) {
+            // Mostly the same worlds: a lost record, and another one at its offset.
+            Some((_, times)) => *times = under.1.max(*times),
+            None => self.under.push(under),
         }
-        let found = caught(|| self.search()).ok().flatten();
-        (self.keeps_it, self.cost) = found.map_or((None, None), |found| (found.change, found.cost));
     }
 
-    fn search(&self) -> Option<Counterfactual> {
-        let scenario = self.form.understand(&Place::Disk("small.toml".into())).ok()?;
-        let run = runner::run(&scenario, self.seed, Options { counterfactuals: true, ..Options::default() }).ok()?;
-        let Signature::Anomaly { kind, cause, .. } = self.signature else { return None };
-        run.counterfactuals.into_iter().find(|found| found.kind == kind && found.cause == cause)
+    /// Makes the first world small, and looks for the smallest change that keeps the promise in it and in others, as long as
+    /// there are events left. Says how many it took.
+    pub fn look_closer(&mut self, left: u64) -> u64 {
+        let events = left.min(EVENTS_MAX);
+        if events == 0 {
+            return 0;
+        }
+        let others = self.others.iter().filter_map(|(campaign, world)| keep::understood(campaign, *world)).collect();
+        let beyond = Beyond { events, others, confirm: keep::CONFIRMED };
+        let Some(small) = keep::small_beyond(&self.campaign, self.signature, self.failure.first(), SHRINKING, beyond)
+        else {
+            return 0;
+        };
+        (self.form, self.seed, self.is_raw) = (small.form, small.seed, false);
+        let change = small.change.filter(|change| change.change.is_some());
+        self.confirmed = small.elsewhere.filter(|_| change.is_some());
+        (self.keeps_it, self.cost) = change.map_or((None, None), |found| (found.change, found.cost));
+        small.events
+    }
+
+    /// What keeps the promise and how that is known, in words.
+    pub fn remedy(&self) -> String {
+        match (&self.keeps_it, self.confirmed) {
+            (None, _) if self.is_raw => "not looked for: other counterexamples took too long".to_owned(),
+            (None, _) => "nothing of what was tried".to_owned(),
+            (Some(change), None) => change.clone(),
+            (Some(change), Some(confirmed)) => format!("{change} {confirmed}"),
+        }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::End;
 use super::screen::{Screen, WORLDS};
-use crate::audit::{self, Audit, Promise, Question};
+use crate::audit::{self, Audit, Finding, Promise, Question};
 use crate::chaos::keep;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::library::Place;
@@ -67,6 +67,9 @@ pub(super) struct AuditCommand {
     format: TableFormat,
 }
 
+/// The format of the JSON object; it changes when the meaning of what is there does.
+const FORMAT: u32 = 1;
+
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum TableFormat {
@@ -113,7 +116,7 @@ impl AuditCommand {
         screen.print(&match self.format {
             TableFormat::Human => self.told(&audit),
             TableFormat::Json => self.json(&audit),
-            TableFormat::Markdown => markdown(&audit),
+            TableFormat::Markdown => self.markdown(&audit),
         })?;
         if let Some(error) = unwritten {
             screen.complain(&format!("error: --keep {}: {error}", self.keep.display()));
@@ -174,19 +177,25 @@ impl AuditCommand {
             let _ = writeln!(out, "\nBROKEN  {}: {}", finding.promise.name(), finding.signature);
             let _ = writeln!(out, "  under     {}", under.join(", "));
             let path = keep::path(&self.keep, finding.signature);
-            let place = Place::Disk(path.clone());
-            if let Some(story) = keep::story(&finding.form, &place, finding.seed, finding.signature, &PlainText) {
+            if let Some(story) = self.story(finding) {
                 let _ = writeln!(out, "{}", super::told::indented(story.trim_end()));
             }
             if !out[told..].contains("keeps it") {
-                let keeps_it = finding.keeps_it.as_deref().unwrap_or("nothing of what was tried");
-                let _ = writeln!(out, "  keeps it  {keeps_it}");
+                let _ = writeln!(out, "  keeps it  {}", finding.remedy());
                 let _ = finding.cost.map(|cost| writeln!(out, "  costs     {cost}"));
+            } else if let Some(confirmed) = finding.confirmed {
+                let _ = writeln!(out, "  confirmed {confirmed}");
             }
             let _ = writeln!(out, "  replay    ackproof run {} --seed {}", path.display(), finding.seed);
         }
         out.push_str(&summary(audit));
         out
+    }
+
+    /// What happens in a counterexample.
+    fn story(&self, finding: &Finding) -> Option<String> {
+        let place = Place::Disk(keep::path(&self.keep, finding.signature));
+        keep::story(&finding.form, &place, finding.seed, finding.signature, &PlainText)
     }
 
     fn json(&self, audit: &Audit) -> String {
@@ -197,39 +206,69 @@ impl AuditCommand {
                 "forbidden": finding.signature.is_forbidden(),
                 "under": finding.under,
                 "keeps_it": finding.keeps_it,
+                "confirmed": finding.confirmed,
                 "cost": finding.cost,
                 "seed": finding.seed,
+                "story": self.story(finding),
                 "file": keep::path(&self.keep, finding.signature),
             })
         });
-        json!({ "rows": audit.rows, "findings": findings.collect::<Vec<_>>() }).to_string()
+        let files = json!({
+            "server": self.server,
+            "topic": self.topic,
+            "producer": self.producer,
+            "consumer": self.consumer,
+        });
+        let configuration = json!({
+            "kafka": self.kafka.to_string(),
+            "brokers": self.brokers,
+            "replication_factor": self.question().replication_factor,
+            "commit": self.commit,
+            "files": files,
+        });
+        json!({
+            "format": FORMAT,
+            "ackproof": env!("CARGO_PKG_VERSION"),
+            "configuration": configuration,
+            "worlds_wanted": audit.wanted,
+            "rows": audit.rows,
+            "remarks": audit.remarks(),
+            "findings": findings.collect::<Vec<_>>(),
+        })
+        .to_string()
     }
-}
 
-/// The table and what broke, for a document.
-fn markdown(audit: &Audit) -> String {
-    let rows = audit.cells();
-    let mut out = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        let _ = writeln!(out, "| {} |", row.join(" | "));
-        if number == 0 {
-            let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+    /// The table, what broke, and the counterexamples, for a document.
+    fn markdown(&self, audit: &Audit) -> String {
+        let rows = audit.cells();
+        let mut out = String::new();
+        for (number, row) in rows.iter().enumerate() {
+            let _ = writeln!(out, "| {} |", row.join(" | "));
+            if number == 0 {
+                let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+            }
         }
+        for remark in audit.remarks() {
+            let _ = writeln!(out, "\n{remark}");
+        }
+        let header = "| Promise | What broke it | Under | Keeps it | What that costs |\n|---|---|---|---|---|";
+        let _ = writeln!(out, "\n{header}");
+        for finding in &audit.findings {
+            let under: Vec<&str> = finding.under.iter().map(|(failure, _)| failure.as_str()).collect();
+            let (promise, what, under) = (finding.promise.name(), finding.signature, under.join(", "));
+            let cost = finding.cost.map_or("-".to_owned(), |cost| cost.to_string());
+            let _ = writeln!(out, "| {promise} | {what} | {under} | {} | {cost} |", finding.remedy());
+        }
+        for finding in &audit.findings {
+            let path = keep::path(&self.keep, finding.signature);
+            let _ = writeln!(out, "\n## {}: {}\n", finding.promise.name(), finding.signature);
+            if let Some(story) = self.story(finding) {
+                let _ = writeln!(out, "```text\n{}\n```\n", story.trim_end());
+            }
+            let _ = writeln!(out, "`ackproof run {} --seed {}`", path.display(), finding.seed);
+        }
+        out
     }
-    let _ = writeln!(out, "\n| Promise | What broke it | Under | Keeps it | What that costs |\n|---|---|---|---|---|");
-    for finding in &audit.findings {
-        let under: Vec<&str> = finding.under.iter().map(|(failure, _)| failure.as_str()).collect();
-        let keeps_it = finding.keeps_it.as_deref().unwrap_or("-");
-        let cost = finding.cost.map_or("-".to_owned(), |cost| cost.to_string());
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {keeps_it} | {cost} |",
-            finding.promise.name(),
-            finding.signature,
-            under.join(", ")
-        );
-    }
-    out
 }
 
 fn summary(audit: &Audit) -> String {
