@@ -33,9 +33,9 @@ use crate::signature::Signature;
 /// How far a counterexample is made small: the configuration is what was asked about.
 const SHRINKING: Limits = Limits { worlds: 300, keeps_configuration: true };
 /// How many events the worlds of one counterexample handle at most, with those in which changes are tried,
-const EVENTS_MAX: u64 = 12_000_000;
+const EVENTS_MAX: u64 = 8_000_000;
 /// and those of all counterexamples of an audit. In a configuration with which nothing ever ends each world takes as long as a thousand others.
-const ALL_EVENTS_MAX: u64 = 60_000_000;
+const ALL_EVENTS_MAX: u64 = 24_000_000;
 /// So many worlds of each class of failures a change is tried in.
 const OTHERS: usize = 4;
 
@@ -471,7 +471,7 @@ impl Finding {
             (None, _) if self.is_raw => "not looked for: other counterexamples took too long".to_owned(),
             (None, _) => "nothing of what was tried".to_owned(),
             (Some(change), None) => change.clone(),
-            (Some(change), Some(confirmed)) => format!("{change} {confirmed}"),
+            (Some(change), Some(confirmed)) => format!("{change} ({confirmed})"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! is taken if every step of the scenario still happens and still does something, if none of the records in question goes
 //! wrong that way any more, if nothing else goes wrong instead, and if no fewer records are kept. It must then do as well
 //! under a few more seeds of the scenario, and, where other worlds are known in which the same went wrong, in those
-//! (`elsewhere.rs`); if no change helps in all of them it is the one that helps in most. Fewer settings win; among equally
+//! (`elsewhere.rs`); if no change helps in all of them it is the one that helps in most, and it is said in how many. Fewer settings win; among equally
 //! many the cheaper ones (`knobs.rs`). Settings that only make the cluster see a failure later come last, alone and together
 //! with others: how long faults last is drawn, and what is longer than one of them keeps nothing.
 //!
@@ -158,6 +158,14 @@ impl Target {
         }
     }
 
+    /// Is content with what helps in most worlds.
+    fn settle(&mut self) {
+        let helps_mostly = |found: &mut Found| found.elsewhere.is_some_and(|there| 2 * there.kept > there.of);
+        if self.found.is_none() {
+            self.found = self.best.take_if(helps_mostly);
+        }
+    }
+
     fn into_change(self, tried: usize) -> Change {
         let Self { kind, cause, found, best, .. } = self;
         match found.or(best) {
@@ -277,6 +285,8 @@ impl Search<'_> {
             // Those that helped go first.
             pool.sort_by_key(|(knob, helped)| (!helped, knob.cost));
             self.together(&pool, is_new, combinations_max);
+            // What helps in most of the other worlds is better than what is only longer than a fault.
+            self.targets.iter_mut().for_each(Target::settle);
         }
     }
 

@@ -42,7 +42,7 @@ impl Confirmed {
 
 impl fmt::Display for Confirmed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(in {} of {} other worlds that broke it)", self.kept, self.of)
+        write!(f, "in {} of {} other worlds that broke it", self.kept, self.of)
     }
 }
 
