@@ -108,8 +108,12 @@ impl fmt::Display for Cost {
         let waited = |service: &Service| format!("{} (p99 {})", time(service.p50_us), time(service.p99_us));
         let share = |service: &Service| format!("{}.{}%", service.permille() / 10, service.permille() % 10);
         let (was, is) = ((waited(before), share(before)), (waited(after), share(after)));
-        write!(f, "acknowledged after {}", is.0)?;
-        if was.0 != is.0 {
+        match after.acknowledged {
+            0 => f.write_str("acknowledged never")?,
+            _ => write!(f, "acknowledged after {}", is.0)?,
+        }
+        // Where nothing was acknowledged there is no such time.
+        if was.0 != is.0 && before.acknowledged > 0 {
             write!(f, ", before {}", was.0)?;
         }
         write!(f, "; {} of records acknowledged", is.1)?;
@@ -190,6 +194,10 @@ mod tests {
             service(200, 999_999),
             "acknowledged after 999.999 ms (p99 1.999 s); 100.0% of records acknowledged; as before",
         );
+        let never = "acknowledged after 1.004 ms (p99 2.008 ms); 100.0% of records acknowledged, before 0.0%";
+        check(service(0, 0), service(200, 1_004), never);
+        let never = "acknowledged never, before 1.004 ms (p99 2.008 ms); 0.0% of records acknowledged, before 100.0%";
+        check(service(200, 1_004), service(0, 0), never);
         check(service(0, 0), service(0, 0), "no record is acknowledged, with it or without");
     }
 }

@@ -6,13 +6,14 @@
 //!
 //! Not modelled: a promise that held in all worlds is not proved; more worlds, other loads or two failures at once may break it.
 
+mod impossible;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 
 use ackproof_core::config::{Property, properties};
-use ackproof_reports::{Cause, Cost, Counterfactual, Kind};
+use ackproof_reports::{Cause, Cost, Kind};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -20,17 +21,23 @@ use crate::chaos::campaign::{Campaign, Wanted};
 use crate::chaos::draw::{Basis, Given};
 use crate::chaos::keep;
 use crate::chaos::survive::{Budget, Class};
-use crate::chaos::tally::Failure;
+use crate::chaos::tally::{Failure, Report, WorldId};
+use crate::chaos::tested::Tested;
+use crate::counterfactual::elsewhere::Confirmed;
 use crate::diagnostics::Diagnostics;
 use crate::form::{Form, table, text};
-use crate::guard::caught;
 use crate::library::Place;
-use crate::runner::{self, Options};
-use crate::shrink::Limits;
+use crate::shrink::{Beyond, Limits};
 use crate::signature::Signature;
 
 /// How far a counterexample is made small: the configuration is what was asked about.
 const SHRINKING: Limits = Limits { worlds: 300, keeps_configuration: true };
+/// How many events the worlds of one counterexample handle at most, with those in which changes are tried,
+const EVENTS_MAX: u64 = 8_000_000;
+/// and those of all counterexamples of an audit. In a configuration with which nothing ever ends each world takes as long as a thousand others.
+const ALL_EVENTS_MAX: u64 = 24_000_000;
+/// So many worlds of each class of failures a change is tried in.
+const OTHERS: usize = 4;
 
 /// What is audited: properties files, each of which may be missing, and what no properties file says.
 #[derive(Clone, Debug)]
@@ -137,14 +144,32 @@ pub const FAILURES: &[&[(Class, u32)]] = &[
 ];
 
 /// One row: a class of failures, and what became of each promise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The failures of each world.
     pub failure: String,
-    /// In how many worlds.
+    /// In how many worlds they happened, all of them.
     pub worlds: u64,
-    /// In how many of them a promise was broken; those that held are not here.
+    /// How many more were run in which not all of them happened, or one did nothing: no evidence, unless something broke.
+    pub missed: u64,
+    /// In how many of those in which they happened a promise was broken; those that held are not here.
     pub broken: BTreeMap<Promise, u64>,
+    /// In how many of the others.
+    pub broken_without: BTreeMap<Promise, u64>,
+    /// In how many something went wrong that took too long to be explained, or the program broke.
+    pub unexplained: u64,
+}
+
+impl Row {
+    /// What became of a promise.
+    fn cell(&self, promise: Promise) -> String {
+        match (self.broken.get(&promise), self.broken_without.get(&promise)) {
+            (Some(times), _) => format!("BROKEN in {times}"),
+            (None, Some(times)) => format!("BROKEN in {times} without it"),
+            (None, None) if self.worlds == 0 => "not tried".to_owned(),
+            (None, None) => "held".to_owned(),
+        }
+    }
 }
 
 /// One way in which a promise was broken: one cause, and whether that is permitted. With the first world that shows it.
@@ -160,19 +185,27 @@ pub struct Finding {
     pub campaign: Campaign,
     /// Its worlds.
     pub failure: Failure,
+    /// Other worlds that show it: some of each class of failures.
+    others: Vec<(Campaign, WorldId)>,
     /// The smallest scenario that shows it.
     pub form: Form,
     /// Its seed.
     pub seed: u64,
     /// The smallest change under which it keeps the promise; none if nothing helped.
     pub keeps_it: Option<String>,
+    /// In how many other worlds that broke the promise so it keeps it.
+    pub confirmed: Option<Confirmed>,
     /// What that costs.
     pub cost: Option<Cost>,
+    /// Whether it was left as it was found: others took all the events that an audit has for this.
+    pub is_raw: bool,
 }
 
 /// What came out.
 #[derive(Clone, Debug)]
 pub struct Audit {
+    /// How many worlds of each class of failure were wanted.
+    pub wanted: u64,
     /// The table.
     pub rows: Vec<Row>,
     /// What broke, once each.
@@ -239,24 +272,44 @@ pub fn form(question: &Question, place: &Place) -> Form {
     form
 }
 
-/// What is wrong with a configuration, or what is worth knowing about it.
-pub fn check(question: &Question, place: &Place) -> Result<Given, Diagnostics> {
-    Given::of(&form(question, place), place)
+/// A configuration to be run, with what is worth knowing about it; or what is wrong with it.
+pub fn check(question: &Question, place: &Place) -> Result<(Given, Diagnostics), Diagnostics> {
+    let form = form(question, place);
+    let scenario = form.understand(place)?;
+    let impossible = impossible::check(question, &scenario, place);
+    if impossible.has_errors() {
+        return Err(impossible);
+    }
+    Ok((Given::of(&form, place)?, scenario.notes))
 }
 
-/// Runs the worlds and makes what they show small. `look` hears what is being done, once for each world and counterexample.
-pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(&str)) -> io::Result<Audit> {
+/// How many worlds of a row are wanted. Without a failure they differ in little.
+fn wanted(failures: &[(Class, u32)], worlds: u64) -> u64 {
+    if failures.is_empty() { worlds.div_ceil(10) } else { worlds }
+}
+
+/// How many worlds of all rows are wanted.
+pub fn all_wanted(worlds: u64) -> u64 {
+    FAILURES.iter().map(|failures| wanted(failures, worlds)).sum()
+}
+
+/// Hears what is being done: the failures of each world, and whether they happened.
+pub type Look<'a> = dyn FnMut(&str, bool) + 'a;
+
+/// Runs the worlds and makes what they show small. `look` hears of each world and counterexample.
+pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut Look<'_>) -> io::Result<Audit> {
     let mut audit = survey(given, worlds, jobs, look)?;
+    let mut left = ALL_EVENTS_MAX;
     for finding in &mut audit.findings {
-        look("making counterexamples small");
-        finding.look_closer();
+        look("making counterexamples small", false);
+        left = left.saturating_sub(finding.look_closer(left));
     }
     Ok(audit)
 }
 
 /// Runs the worlds. What they show is as it was found.
-pub fn survey(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnMut(&str)) -> io::Result<Audit> {
-    let mut audit = Audit { rows: Vec::new(), findings: Vec::new() };
+pub fn survey(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut Look<'_>) -> io::Result<Audit> {
+    let mut audit = Audit { wanted: worlds, rows: Vec::new(), findings: Vec::new() };
     for failures in FAILURES {
         let budget = Budget(failures.iter().copied().collect());
         let name = budget.to_string();
@@ -268,20 +321,27 @@ pub fn survey(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut dyn FnM
             guided: false,
             quiet_after: None,
         };
-        // Without a failure the worlds differ in little.
-        let worlds = if failures.is_empty() { worlds.div_ceil(10) } else { worlds };
-        let report = campaign.run(0..worlds, jobs, None, &mut |_, _| {
-            look(&name);
-            ControlFlow::Continue(())
-        })?;
-        let mut row = Row { failure: name.clone(), worlds: report.worlds, broken: BTreeMap::new() };
-        for (signature, failure) in report.failures {
-            let Signature::Anomaly { kind, .. } = signature else { continue };
-            let promise = Promise::broken_by(kind);
-            // A world that broke it in two ways is counted for the more frequent one.
-            let times = row.broken.entry(promise).or_default();
-            *times = failure.times.max(*times);
-            audit.found((promise, signature), (name.clone(), failure.times), &campaign, failure);
+        let worlds = wanted(failures, worlds);
+        let Tested { happened, missed } = campaign.tested(worlds, jobs, &mut |happened| look(&name, happened))?;
+        let mut row = Row { failure: name.clone(), worlds: happened.worlds, missed: missed.worlds, ..Row::default() };
+        let unexplained = |report: &Report| {
+            report.unexplained.times + report.panics.values().map(|failure| failure.times).sum::<u64>()
+        };
+        row.unexplained = unexplained(&happened) + unexplained(&missed);
+        let without = match campaign.budget.as_ref().map_or(0, Budget::faults) {
+            1 => format!("without {name}"),
+            _ => format!("fewer than {name}"),
+        };
+        let (with, rest) = (&mut row.broken, &mut row.broken_without);
+        for (report, broken, under) in [(happened, with, name), (missed, rest, without)] {
+            for (signature, failure) in report.failures {
+                let Signature::Anomaly { kind, .. } = signature else { continue };
+                let promise = Promise::broken_by(kind);
+                // A world that broke it in two ways is counted for the more frequent one.
+                let times = broken.entry(promise).or_default();
+                *times = failure.times.max(*times);
+                audit.found((promise, signature), (under.clone(), failure.times), &campaign, failure);
+            }
         }
         audit.rows.push(row);
     }
@@ -294,10 +354,7 @@ impl Audit {
         let header = ["failure", "worlds"].into_iter().chain(Promise::ALL.map(Promise::name));
         let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
         for row in &self.rows {
-            let promises = Promise::ALL.map(|promise| match row.broken.get(&promise) {
-                Some(times) => format!("BROKEN in {times}"),
-                None => "held".to_owned(),
-            });
+            let promises = Promise::ALL.map(|promise| row.cell(promise));
             rows.push([row.failure.clone(), row.worlds.to_string()].into_iter().chain(promises).collect());
         }
         rows
@@ -315,6 +372,23 @@ impl Audit {
         rows.iter().map(line).collect()
     }
 
+    /// What must be said beside the table: rows with fewer worlds than were wanted, and worlds of which nothing is known.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for row in self.rows.iter().filter(|row| row.failure != Budget::default().to_string()) {
+            if row.worlds < self.wanted {
+                let (failure, run) = (&row.failure, row.worlds + row.missed);
+                remarks.push(format!("{failure}: happened, and did something, in {} of {run} worlds", row.worlds));
+            }
+        }
+        for row in self.rows.iter().filter(|row| row.unexplained > 0) {
+            let (failure, worlds) = (&row.failure, row.unexplained);
+            remarks
+                .push(format!("{failure}: something went wrong in {worlds} more that took too long to be explained"));
+        }
+        remarks
+    }
+
     fn found(
         &mut self,
         (promise, signature): (Promise, Signature),
@@ -323,24 +397,33 @@ impl Audit {
         failure: Failure,
     ) {
         match self.findings.iter_mut().find(|finding| finding.is_another(promise, signature)) {
-            Some(known) => match known.under.iter_mut().find(|(failure, _)| *failure == under.0) {
-                // Mostly the same worlds: a lost record, and another one at its offset.
-                Some((_, times)) => *times = under.1.max(*times),
-                None => known.under.push(under),
-            },
+            Some(known) => {
+                if known.signature == signature {
+                    known.others.extend(others(campaign, &failure, 0));
+                }
+                known.add(under);
+            }
             None => self.findings.push(Finding {
                 promise,
                 signature,
                 under: vec![under],
                 campaign: campaign.clone(),
+                others: others(campaign, &failure, 1).collect(),
                 form: keep::form(campaign, signature, &failure),
                 seed: failure.first().seed,
                 failure,
                 keeps_it: None,
+                confirmed: None,
                 cost: None,
+                is_raw: true,
             }),
         }
     }
+}
+
+/// Some of the worlds of a failure, but not the first ones.
+fn others(campaign: &Campaign, failure: &Failure, first: usize) -> impl Iterator<Item = (Campaign, WorldId)> {
+    failure.worlds.iter().skip(first).take(OTHERS).map(|world| (campaign.clone(), *world))
 }
 
 impl Finding {
@@ -354,19 +437,41 @@ impl Finding {
         self.promise == promise && same_cause
     }
 
-    /// Makes the first world small, and looks for the smallest change that keeps the promise in it.
-    pub fn look_closer(&mut self) {
-        if let Some(small) = keep::small(&self.campaign, self.signature, &self.failure, SHRINKING) {
-            (self.form, self.seed) = (small.form, small.seed);
+    fn add(&mut self, under: (String, u64)) {
+        match self.under.iter_mut().find(|(failure, _)| *failure == under.0) {
+            // Mostly the same worlds: a lost record, and another one at its offset.
+            Some((_, times)) => *times = under.1.max(*times),
+            None => self.under.push(under),
         }
-        let found = caught(|| self.search()).ok().flatten();
-        (self.keeps_it, self.cost) = found.map_or((None, None), |found| (found.change, found.cost));
     }
 
-    fn search(&self) -> Option<Counterfactual> {
-        let scenario = self.form.understand(&Place::Disk("small.toml".into())).ok()?;
-        let run = runner::run(&scenario, self.seed, Options { counterfactuals: true, ..Options::default() }).ok()?;
-        let Signature::Anomaly { kind, cause, .. } = self.signature else { return None };
-        run.counterfactuals.into_iter().find(|found| found.kind == kind && found.cause == cause)
+    /// Makes the first world small, and looks for the smallest change that keeps the promise in it and in others, as long as
+    /// there are events left. Says how many it took.
+    pub fn look_closer(&mut self, left: u64) -> u64 {
+        let events = left.min(EVENTS_MAX);
+        if events == 0 {
+            return 0;
+        }
+        let others = self.others.iter().filter_map(|(campaign, world)| keep::understood(campaign, *world)).collect();
+        let beyond = Beyond { events, others, confirm: keep::CONFIRMED };
+        let Some(small) = keep::small_beyond(&self.campaign, self.signature, self.failure.first(), SHRINKING, beyond)
+        else {
+            return 0;
+        };
+        (self.form, self.seed, self.is_raw) = (small.form, small.seed, false);
+        let change = small.change.filter(|change| change.change.is_some());
+        self.confirmed = small.elsewhere.filter(|_| change.is_some());
+        (self.keeps_it, self.cost) = change.map_or((None, None), |found| (found.change, found.cost));
+        small.events
+    }
+
+    /// What keeps the promise and how that is known, in words.
+    pub fn remedy(&self) -> String {
+        match (&self.keeps_it, self.confirmed) {
+            (None, _) if self.is_raw => "not looked for: other counterexamples took too long".to_owned(),
+            (None, _) => "nothing of what was tried".to_owned(),
+            (Some(change), None) => change.clone(),
+            (Some(change), Some(confirmed)) => format!("{change} ({confirmed})"),
+        }
     }
 }

@@ -30,6 +30,9 @@ pub use prepare::with_files;
 pub use size::Size;
 pub(crate) use steps::without as without_steps;
 
+use ackproof_reports::Counterfactual;
+
+use crate::counterfactual::elsewhere::Confirmed;
 use crate::form::Form;
 use crate::library::Place;
 use crate::scenario::Scenario;
@@ -49,6 +52,23 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { worlds: 5_000, keeps_configuration: false }
+    }
+}
+
+/// What else is known and asked by those who make many failures small.
+#[derive(Clone, Debug)]
+pub struct Beyond {
+    /// How many events all worlds of the search may handle.
+    pub events: u64,
+    /// Other worlds in which the same goes wrong, with their seeds: the fix is tried there too.
+    pub others: Vec<(Scenario, u64)>,
+    /// In how many other worlds the fix is tried: these, and the result under other seeds.
+    pub confirm: usize,
+}
+
+impl Default for Beyond {
+    fn default() -> Self {
+        Self { events: u64::MAX, others: Vec::new(), confirm: 0 }
     }
 }
 
@@ -89,6 +109,12 @@ pub struct Shrunk {
     pub to: Size,
     /// How many worlds were run.
     pub worlds: u64,
+    /// How many events they handled, more or less.
+    pub events: u64,
+    /// The smallest change that keeps the promise, if it was looked for.
+    pub change: Option<Counterfactual>,
+    /// Where else that helped.
+    pub elsewhere: Option<Confirmed>,
     /// Whether the limit of worlds ended the search before a round changed nothing.
     pub cut_short: bool,
     /// Which of the seeds from 0 to 19 show the same.
@@ -134,9 +160,22 @@ pub fn shrink(
     limits: Limits,
     progress: &mut dyn FnMut(&Progress<'_>),
 ) -> Option<Shrunk> {
+    shrink_beyond(form, place, (seed, target), limits, Beyond::default(), progress)
+}
+
+/// The same where more is known, or asked.
+pub fn shrink_beyond(
+    form: &Form,
+    place: &Place,
+    (seed, target): (u64, Signature),
+    limits: Limits,
+    beyond: Beyond,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Option<Shrunk> {
     let scenario = form.understand(place).ok()?;
     let bare = prepare::bare(form, &scenario);
     let mut search = Search::begin((bare, place), seed, target, limits, progress)?;
+    search.beyond = beyond;
     search.accept(prepare::with_files(&search.best, place));
     search.accept(prepare::settled(&search.best, &scenario, seed));
     search.accept(prepare::timed(&search.best, &search.trial.happenings().began));

@@ -23,7 +23,7 @@ use ackproof_core::config::properties::parse;
 use ackproof_reports::render::text::PlainText;
 
 /// How many worlds of each class of failure.
-const WORLDS: u64 = 12;
+const WORLDS: u64 = 10;
 
 /// One configuration.
 struct Configuration {
@@ -136,8 +136,9 @@ impl Configuration {
 
     fn survey(&self) -> Audit {
         let place = Place::Disk(self.folder().join("audit.toml"));
-        let given = audit::check(&self.question(), &place).unwrap_or_else(|found| panic!("{}: {found}", self.name));
-        audit::survey(&given, WORLDS, NonZeroUsize::MIN, &mut |_| {}).expect("nothing is written")
+        let (given, _) =
+            audit::check(&self.question(), &place).unwrap_or_else(|found| panic!("{}: {found}", self.name));
+        audit::survey(&given, WORLDS, NonZeroUsize::MIN, &mut |_, _| {}).expect("nothing is written")
     }
 
     /// The command that asks the same.
@@ -168,7 +169,7 @@ fn write_counterexample(configuration: &Configuration, audit: &mut Audit) {
     let path = configuration.counterexample();
     match audit.findings.iter_mut().min_by_key(|finding| finding.promise) {
         Some(finding) => {
-            finding.look_closer();
+            finding.look_closer(u64::MAX);
             fs::write(path, finding.form.text()).expect("it can be written");
         }
         None => drop(fs::remove_file(path)),
@@ -236,6 +237,9 @@ fn section(configuration: &Configuration, audit: &Audit) -> String {
     }
     let _ = writeln!(out, "\n```sh\n{}\n```\n", configuration.command());
     out.push_str(&markdown(&audit.cells()));
+    for remark in audit.remarks() {
+        let _ = write!(out, "\n{remark}\n");
+    }
     let Some(gravest) = gravest(audit) else {
         out.push_str("\nEverything held.\n");
         return out;
@@ -273,7 +277,7 @@ const HEAD: &str = "# Well-known configurations, audited
 What do the configurations keep that everybody uses, and what not? Each of them was put through `ackproof audit`: three brokers, one topic with one partition, a producer that sends a hundred records in bursts of five, a consumer that works five milliseconds on each, and
 failures of one class at a time, drawn from the seed. [chaos.md](chaos.md#ackproof-audit) says what the classes are, and what is counted.
 
-This page is written by a test (`scenarios/tests/audits.rs`), from the properties files in [scenarios/audits](../scenarios/audits). It says what happened in the worlds that were run, WORLDS of each class of failure, and no more: **`held` is not proved**,
+This page is written by a test (`scenarios/tests/audits.rs`), from the properties files in [scenarios/audits](../scenarios/audits). It says what happened in the worlds that were run, WORLDS of each class of failure (only those count in which it happened and did something; where these are fewer it is said), and no more: **`held` is not proved**,
 and a promise that broke in one world of WORLDS breaks in that share of *these* worlds, not of yours. What broke may be permitted by the configuration; that it is says the last word of each cause.
 
 | Promise | Broken when |
@@ -331,8 +335,9 @@ fn worked_example() -> String {
     let worst = gravest(&audit).expect("it breaks something");
     let (story, _) = story_and_fix(tutorial, worst);
     let under: Vec<String> = worst.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
+    let remarks: String = audit.remarks().iter().map(|remark| format!("{remark}\n")).collect();
     format!(
-        "{}\nBROKEN  {}: {}\n  under     {}\n\n{}\n",
+        "{}{remarks}\nBROKEN  {}: {}\n  under     {}\n\n{}\n",
         audit.table(),
         worst.promise.name(),
         worst.signature,

@@ -296,3 +296,15 @@ fn an_audit_names_the_properties_file_that_is_wrong() {
     check(&["audit", "--producer", "no-such.properties"], 2, "no-such.properties");
     check(&["audit", "--brokers", "2", "--replication-factor", "3"], 2, "3 replicas need 3 brokers");
 }
+
+/// Without its internal topic no group ever gets a record, and every world would say so at length.
+#[test]
+fn an_audit_that_cannot_work_says_what_to_set() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("audited-server.properties");
+    std::fs::write(&path, "offsets.topic.replication.factor=2\n").expect("it can be written");
+    let path = path.display().to_string();
+    check(&["audit", "--brokers", "2"], 2, "offsets.topic.replication.factor is 3 by default");
+    check(&["audit", "--brokers", "1"], 2, "set offsets.topic.replication.factor=1 in a file for --server");
+    check(&["audit", "--brokers", "1", "--server", &path], 2, "audited-server.properties:1:34");
+    check(&["audit", "--keep", &path], 2, &format!("--keep {path}"));
+}

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use ackproof_core::fact::{Event, Observer};
 use ackproof_core::types::{Duration, Instant};
-use ackproof_reports::{Judge, Kind};
+use ackproof_reports::{Judge, Judgement, Kind};
 use ackproof_sim::World;
+use ackproof_sim::faults::StepState;
 
 use super::coverage::{Coverage, Watcher};
 use super::dice::Dice;
@@ -20,6 +21,7 @@ use super::draw::{Basis, Parts, draw};
 use super::keep::Worlds;
 use super::survive::Budget;
 use super::tally::{Plan, Report, WorldId, WorldResult};
+use super::tested::faults;
 use super::toggle::Toggle;
 use crate::contract::contract;
 use crate::form::Form;
@@ -91,7 +93,7 @@ pub struct Campaign {
 
 /// One world, run.
 #[derive(Default)]
-struct Outcome {
+pub(super) struct Outcome {
     events: u64,
     sim_time: Duration,
     coverage: Coverage,
@@ -99,6 +101,8 @@ struct Outcome {
     permitted: bool,
     unexplained: bool,
     panic: Option<String>,
+    /// Whether every fault of its plan happened and did something, and it is known what came of it.
+    pub happened: bool,
 }
 
 impl Campaign {
@@ -164,13 +168,14 @@ impl Campaign {
         form
     }
 
-    fn world(&self, seed: u64, parts: Parts) -> Outcome {
+    pub(super) fn world(&self, seed: u64, parts: Parts) -> Outcome {
         caught(|| self.judged(seed, parts)).unwrap_or_else(|said| Outcome { panic: Some(said), ..Outcome::default() })
     }
 
     fn judged(&self, seed: u64, parts: Parts) -> Outcome {
         let place = self.basis.place("drawn.toml");
-        let scenario = match self.drawn(parts).understand(&place) {
+        let form = self.drawn(parts);
+        let scenario = match form.understand(&place) {
             Ok(scenario) => scenario,
             // Of a given scenario some plans are impossible; of a drawn one none should be.
             Err(found) => {
@@ -197,8 +202,16 @@ impl Campaign {
             signatures,
             unexplained,
             panic: None,
+            happened: !unexplained && everything_happened(&form, &world, &judgement),
         }
     }
+}
+
+/// Whether every fault of a plan happened and did something.
+fn everything_happened(form: &Form, world: &World, judgement: &Judgement) -> bool {
+    let idle = |place: usize| judgement.idle_faults.iter().any(|idle| u32::try_from(place + 1) == Ok(idle.fault));
+    let has_begun = |place: usize| matches!(world.faults().state(place), StepState::InForce | StepState::Over);
+    faults(form).into_iter().all(|place| has_begun(place) && !idle(place))
 }
 
 impl Worlds for Campaign {
@@ -234,8 +247,8 @@ impl Observer for Watch {
 }
 
 impl Outcome {
-    fn result(self, id: WorldId, seen: &mut Coverage) -> WorldResult {
-        let Outcome { events, sim_time, coverage, signatures, permitted, unexplained, panic } = self;
+    pub(super) fn result(self, id: WorldId, seen: &mut Coverage) -> WorldResult {
+        let Outcome { events, sim_time, coverage, signatures, permitted, unexplained, panic, .. } = self;
         let new = seen.add(&coverage);
         WorldResult { id, events, sim_time, new, failures: signatures, permitted, unexplained, panic }
     }

@@ -209,7 +209,7 @@ impl Shape {
 pub fn draw(parts: Parts, basis: &Basis, budget: Option<&Budget>) -> Form {
     let (mut form, shape) = match basis {
         Basis::Given(given) => (given.form.clone(), given.shape.clone()),
-        Basis::Nothing => drawn(parts),
+        Basis::Nothing => drawn(parts, budget.is_some_and(Budget::has_racks)),
     };
     let steps = faults::draw(parts.faults, shape, budget);
     if !steps.is_empty() {
@@ -219,18 +219,22 @@ pub fn draw(parts: Parts, basis: &Basis, budget: Option<&Budget>) -> Form {
     form
 }
 
-fn drawn(parts: Parts) -> (Form, Shape) {
+/// Without a basis. Where racks lose their power there are some.
+fn drawn(parts: Parts, has_racks: bool) -> (Form, Shape) {
     let mut form = Form::default();
     let mut shape = Shape::default();
     form.0.insert("title".into(), text("Drawn by chaos"));
     // A JoinGroup request waits for max.poll.interval.ms and 5 s more when its broker is gone without a word.
     form.0.insert("settle-limit".into(), text("10m"));
     form.0.insert("time-limit".into(), text("15m"));
-    if let Some(shape) = focus::add(parts, &mut form).or_else(|| groups::add(parts, &mut form)) {
+    if !has_racks && let Some(shape) = focus::add(parts, &mut form).or_else(|| groups::add(parts, &mut form)) {
         return (form, shape);
     }
     let mut dice = Dice::new(parts.cluster, "cluster");
-    let cluster = cluster(&mut dice, &mut shape);
+    let mut cluster = cluster(&mut dice, &mut shape);
+    if has_racks && shape.racks.is_empty() {
+        with_racks(parts, &mut shape, &mut cluster);
+    }
     form.0.insert("cluster".into(), Value::Table(cluster));
     let mut dice = Dice::new(parts.clients, "clients");
     let topics = usize::try_from(dice.between(1, 5)).map_or(1, |drawn| if drawn == 5 { 2 } else { 1 });
@@ -289,6 +293,14 @@ pub(super) fn cluster(dice: &mut Dice, shape: &mut Shape) -> Table {
         cluster.insert("disk".into(), Value::Table(disk));
     }
     cluster
+}
+
+/// Puts the brokers of a cluster into racks, and adds some if there are too few.
+fn with_racks(parts: Parts, shape: &mut Shape, cluster: &mut Table) {
+    let brokers = i32::try_from(shape.brokers.len()).unwrap_or(i32::MAX).max(3);
+    shape.brokers = (1..=brokers).collect();
+    cluster.insert("brokers".into(), Value::Integer(brokers.into()));
+    racks(&mut Dice::new(parts.cluster, "racks"), brokers, shape, cluster);
 }
 
 fn racks(dice: &mut Dice, brokers: i32, shape: &mut Shape, cluster: &mut Table) {

@@ -13,7 +13,8 @@ use crate::form::{Form, table, text};
 use crate::guard::caught;
 use crate::library::Place;
 use crate::runner::{self, Options};
-use crate::shrink::{Limits, Shrunk, shrink, with_files};
+use crate::scenario::Scenario;
+use crate::shrink::{Beyond, Limits, Shrunk, shrink_beyond, with_files};
 use crate::signature::{Signature, expectation};
 use crate::whole_file::WholeFile;
 
@@ -42,11 +43,33 @@ pub fn put(folder: &Path, signature: Signature, form: &Form) -> io::Result<()> {
     WholeFile::at(&path(folder, signature))?.write(&form.text())
 }
 
-/// The smallest scenario that fails as the first world did, within so many more worlds and changes.
+/// In so many other worlds the fix of a failure is tried.
+pub const CONFIRMED: usize = 20;
+
+/// The smallest scenario that fails as the first world did, within so many more worlds and changes. Its fix has been tried in
+/// other worlds that failed so.
 pub fn small(worlds: &dyn Worlds, signature: Signature, failure: &Failure, limits: Limits) -> Option<Shrunk> {
-    let WorldId { seed, .. } = failure.first();
-    let place = worlds.place();
-    caught(|| shrink(&worlds.form(failure.first()), &place, seed, signature, limits, &mut |_| {})).ok().flatten()
+    let others = failure.worlds.iter().skip(1).filter_map(|world| understood(worlds, *world)).collect();
+    let beyond = Beyond { others, confirm: CONFIRMED, ..Beyond::default() };
+    small_beyond(worlds, signature, failure.first(), limits, beyond)
+}
+
+/// A world as a scenario, with its seed.
+pub fn understood(worlds: &dyn Worlds, world: WorldId) -> Option<(Scenario, u64)> {
+    Some((worlds.form(world).understand(&worlds.place()).ok()?, world.seed))
+}
+
+/// The smallest scenario that fails as a world did, where more is known.
+pub fn small_beyond(
+    worlds: &dyn Worlds,
+    signature: Signature,
+    world: WorldId,
+    limits: Limits,
+    beyond: Beyond,
+) -> Option<Shrunk> {
+    let (form, place) = (worlds.form(world), worlds.place());
+    let work = || shrink_beyond(&form, &place, (world.seed, signature), limits, beyond, &mut |_| {});
+    caught(work).ok().flatten()
 }
 
 /// The first world of a failure, as a scenario that expects what was found.

@@ -138,6 +138,11 @@ impl Budget {
         Ok((class, number))
     }
 
+    /// Whether racks lose their power.
+    pub fn has_racks(&self) -> bool {
+        self.0.contains_key(&Class::RackPowerLoss)
+    }
+
     /// Its entries, as they are written.
     pub fn entries(&self) -> Vec<String> {
         let entries = self.0.iter().map(|(class, number)| match number {

@@ -7,6 +7,7 @@ use super::campaign::{Campaign, Wanted};
 use super::draw::{Basis, Given, Parts, draw};
 use super::survive::{Budget, Class};
 use super::tally::Report;
+use super::tested::{Tested, faults};
 use super::toggle::Toggle;
 use crate::form::Form;
 use crate::library::{Place, find};
@@ -101,5 +102,33 @@ fn a_toggle_is_in_every_world() {
     for (wrong, says) in [("maximal_isr", "name=value"), ("maximal_isrs=false", "maximal_isrs"), ("truncation=x", "hw")]
     {
         assert!(toggle(wrong).expect_err(wrong).contains(says), "{wrong}");
+    }
+}
+
+#[test]
+fn where_a_rack_loses_its_power_there_are_racks() {
+    let budget = Budget([(Class::RackPowerLoss, 1)].into());
+    for seed in 0..40 {
+        let form = draw(Parts::fresh(seed), &Basis::Nothing, Some(&budget));
+        form.understand(&Place::Disk("drawn.toml".into())).expect("a scenario");
+        assert_eq!(faults(&form).len(), 1, "seed {seed}: {}", form.text());
+    }
+}
+
+/// Plans with fewer faults than the budget do not count, and neither do worlds in which some did not happen.
+#[test]
+fn only_worlds_in_which_it_happened_count() {
+    let place = find("durability/acks-1-leader-crash").expect("it is there").remove(0);
+    let basis = Basis::Given(Box::new(Given::load(&place).expect("it is sound")));
+    let budget = Some(Budget([(Class::MachinePowerLoss, 2)].into()));
+    let campaign = Campaign { basis, budget, guided: false, ..campaign(Wanted::Any) };
+    let tested = |jobs| campaign.tested(6, NonZeroUsize::new(jobs).expect("not zero"), &mut |_| {}).expect("no file");
+    let Tested { happened, missed } = tested(1);
+    let again = tested(3);
+    assert_eq!((&happened, &missed), (&again.happened, &again.missed));
+    assert!(missed.worlds > 0 && happened.worlds > 0, "{happened:?} {missed:?}");
+    assert!(happened.worlds == 6 || happened.worlds + missed.worlds == 18, "{happened:?} {missed:?}");
+    for seed in [happened, missed].iter().flat_map(|report| report.seeds.ranges().to_vec()).flatten() {
+        assert_eq!(faults(&campaign.drawn(Parts::fresh(seed))).len(), 2, "seed {seed}");
     }
 }

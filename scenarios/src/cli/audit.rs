@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::End;
 use super::screen::{Screen, WORLDS};
-use crate::audit::{self, Audit, FAILURES, Promise, Question};
+use crate::audit::{self, Audit, Finding, Promise, Question};
 use crate::chaos::keep;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::library::Place;
@@ -67,6 +67,9 @@ pub(super) struct AuditCommand {
     format: TableFormat,
 }
 
+/// The format of the JSON object; it changes when the meaning of what is there does.
+const FORMAT: u32 = 1;
+
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum TableFormat {
@@ -84,27 +87,41 @@ impl AuditCommand {
     pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
         // It is no file. If it were one it would lie in the current folder, from which the paths in it count.
         let place = Place::Disk("the audited scenario".into());
-        let given = match self.unreadable().and_then(|()| audit::check(&self.question(), &place)) {
-            Ok(given) => given,
+        let (given, notes) = match self.unreadable().and_then(|()| audit::check(&self.question(), &place)) {
+            Ok(checked) => checked,
             Err(found) => {
                 screen.diagnose(&found);
                 return Ok(End::WrongInput);
             }
         };
-        let progress = screen.bar(self.worlds.get() as u64 * FAILURES.len() as u64, WORLDS);
-        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure| {
-            progress.inc(1);
+        if !notes.is_empty() {
+            screen.complain(notes.condensed().trim_end());
+        }
+        if let Err(error) = self.writable() {
+            screen.complain(&error);
+            return Ok(End::WrongInput);
+        }
+        let progress = screen.bar(audit::all_wanted(self.worlds.get() as u64), WORLDS);
+        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure, happened| {
+            progress.inc(u64::from(happened));
             progress.set_message(failure.to_owned());
         })?;
         progress.finish_and_clear();
+        let mut unwritten = None;
         for finding in &audit.findings {
-            keep::put(&self.keep, finding.signature, &finding.form)?;
+            if let Err(error) = keep::put(&self.keep, finding.signature, &finding.form) {
+                unwritten.get_or_insert(error);
+            }
         }
         screen.print(&match self.format {
             TableFormat::Human => self.told(&audit),
             TableFormat::Json => self.json(&audit),
-            TableFormat::Markdown => markdown(&audit),
+            TableFormat::Markdown => self.markdown(&audit),
         })?;
+        if let Some(error) = unwritten {
+            screen.complain(&format!("error: --keep {}: {error}", self.keep.display()));
+            return Ok(End::WrongInput);
+        }
         Ok(if audit.findings.is_empty() { End::AsExpected } else { End::NotAsExpected })
     }
 
@@ -122,6 +139,20 @@ impl AuditCommand {
         }
     }
 
+    /// What is wrong with the folder for counterexamples, before anything is run.
+    fn writable(&self) -> Result<(), String> {
+        let about = |error: io::Error| format!("error: --keep {}: {error}", self.keep.display());
+        let is_new = !self.keep.exists();
+        std::fs::create_dir_all(&self.keep).map_err(about)?;
+        let probe = self.keep.join(format!(".ackproof-{}", std::process::id()));
+        std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).map_err(about)?;
+        // Nobody wants an empty folder where nothing breaks. If it cannot be removed it stays.
+        if is_new {
+            let _ = std::fs::remove_dir(&self.keep);
+        }
+        Ok(())
+    }
+
     /// Which of the files cannot be read.
     fn unreadable(&self) -> Result<(), Diagnostics> {
         let mut found = Diagnostics::default();
@@ -136,6 +167,9 @@ impl AuditCommand {
 
     fn told(&self, audit: &Audit) -> String {
         let mut out = audit.table();
+        for remark in audit.remarks() {
+            let _ = writeln!(out, "{remark}");
+        }
         for finding in &audit.findings {
             let under: Vec<String> =
                 finding.under.iter().map(|(failure, times)| format!("{failure} ({times})")).collect();
@@ -143,19 +177,25 @@ impl AuditCommand {
             let _ = writeln!(out, "\nBROKEN  {}: {}", finding.promise.name(), finding.signature);
             let _ = writeln!(out, "  under     {}", under.join(", "));
             let path = keep::path(&self.keep, finding.signature);
-            let place = Place::Disk(path.clone());
-            if let Some(story) = keep::story(&finding.form, &place, finding.seed, finding.signature, &PlainText) {
+            if let Some(story) = self.story(finding) {
                 let _ = writeln!(out, "{}", super::told::indented(story.trim_end()));
             }
             if !out[told..].contains("keeps it") {
-                let keeps_it = finding.keeps_it.as_deref().unwrap_or("nothing of what was tried");
-                let _ = writeln!(out, "  keeps it  {keeps_it}");
+                let _ = writeln!(out, "  keeps it  {}", finding.remedy());
                 let _ = finding.cost.map(|cost| writeln!(out, "  costs     {cost}"));
+            } else if let Some(confirmed) = finding.confirmed {
+                let _ = writeln!(out, "  confirmed {confirmed}");
             }
             let _ = writeln!(out, "  replay    ackproof run {} --seed {}", path.display(), finding.seed);
         }
         out.push_str(&summary(audit));
         out
+    }
+
+    /// What happens in a counterexample.
+    fn story(&self, finding: &Finding) -> Option<String> {
+        let place = Place::Disk(keep::path(&self.keep, finding.signature));
+        keep::story(&finding.form, &place, finding.seed, finding.signature, &PlainText)
     }
 
     fn json(&self, audit: &Audit) -> String {
@@ -166,39 +206,69 @@ impl AuditCommand {
                 "forbidden": finding.signature.is_forbidden(),
                 "under": finding.under,
                 "keeps_it": finding.keeps_it,
+                "confirmed": finding.confirmed,
                 "cost": finding.cost,
                 "seed": finding.seed,
+                "story": self.story(finding),
                 "file": keep::path(&self.keep, finding.signature),
             })
         });
-        json!({ "rows": audit.rows, "findings": findings.collect::<Vec<_>>() }).to_string()
+        let files = json!({
+            "server": self.server,
+            "topic": self.topic,
+            "producer": self.producer,
+            "consumer": self.consumer,
+        });
+        let configuration = json!({
+            "kafka": self.kafka.to_string(),
+            "brokers": self.brokers,
+            "replication_factor": self.question().replication_factor,
+            "commit": self.commit,
+            "files": files,
+        });
+        json!({
+            "format": FORMAT,
+            "ackproof": env!("CARGO_PKG_VERSION"),
+            "configuration": configuration,
+            "worlds_wanted": audit.wanted,
+            "rows": audit.rows,
+            "remarks": audit.remarks(),
+            "findings": findings.collect::<Vec<_>>(),
+        })
+        .to_string()
     }
-}
 
-/// The table and what broke, for a document.
-fn markdown(audit: &Audit) -> String {
-    let rows = audit.cells();
-    let mut out = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        let _ = writeln!(out, "| {} |", row.join(" | "));
-        if number == 0 {
-            let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+    /// The table, what broke, and the counterexamples, for a document.
+    fn markdown(&self, audit: &Audit) -> String {
+        let rows = audit.cells();
+        let mut out = String::new();
+        for (number, row) in rows.iter().enumerate() {
+            let _ = writeln!(out, "| {} |", row.join(" | "));
+            if number == 0 {
+                let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+            }
         }
+        for remark in audit.remarks() {
+            let _ = writeln!(out, "\n{remark}");
+        }
+        let header = "| Promise | What broke it | Under | Keeps it | What that costs |\n|---|---|---|---|---|";
+        let _ = writeln!(out, "\n{header}");
+        for finding in &audit.findings {
+            let under: Vec<&str> = finding.under.iter().map(|(failure, _)| failure.as_str()).collect();
+            let (promise, what, under) = (finding.promise.name(), finding.signature, under.join(", "));
+            let cost = finding.cost.map_or("-".to_owned(), |cost| cost.to_string());
+            let _ = writeln!(out, "| {promise} | {what} | {under} | {} | {cost} |", finding.remedy());
+        }
+        for finding in &audit.findings {
+            let path = keep::path(&self.keep, finding.signature);
+            let _ = writeln!(out, "\n## {}: {}\n", finding.promise.name(), finding.signature);
+            if let Some(story) = self.story(finding) {
+                let _ = writeln!(out, "```text\n{}\n```\n", story.trim_end());
+            }
+            let _ = writeln!(out, "`ackproof run {} --seed {}`", path.display(), finding.seed);
+        }
+        out
     }
-    let _ = writeln!(out, "\n| Promise | What broke it | Under | Keeps it | What that costs |\n|---|---|---|---|---|");
-    for finding in &audit.findings {
-        let under: Vec<&str> = finding.under.iter().map(|(failure, _)| failure.as_str()).collect();
-        let keeps_it = finding.keeps_it.as_deref().unwrap_or("-");
-        let cost = finding.cost.map_or("-".to_owned(), |cost| cost.to_string());
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {keeps_it} | {cost} |",
-            finding.promise.name(),
-            finding.signature,
-            under.join(", ")
-        );
-    }
-    out
 }
 
 fn summary(audit: &Audit) -> String {

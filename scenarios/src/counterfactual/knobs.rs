@@ -167,6 +167,11 @@ impl Setting {
 }
 
 impl Knob {
+    /// Whether it only makes the cluster see a failure later or earlier: that is the last resort.
+    pub fn is_late(&self) -> bool {
+        self.cost == LATE
+    }
+
     /// What it turns, so that one change does not turn it twice.
     pub fn name(&self) -> &'static str {
         match self.setting {

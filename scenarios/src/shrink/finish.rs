@@ -9,6 +9,7 @@ use super::search::Search;
 use super::size::Size;
 use super::trial::{self, Trial};
 use super::{Shrunk, story};
+use crate::counterfactual::elsewhere::Elsewhere;
 use crate::counterfactual::{self, Changes};
 use crate::expectation::Standing;
 use crate::form::Form;
@@ -27,9 +28,11 @@ pub(super) fn finish(mut search: Search<'_>, original: &Form, cut_short: bool) -
     let shown = shown_by(&mut search);
     let seed = if shown.contains_key(&0) { 0 } else { search.seed };
     let target = search.target;
+    let elsewhere = elsewhere(&mut search, seed, &shown);
     let trial = shown.get(&seed).unwrap_or(&search.trial);
-    let changes = counterfactual::changes(&trial.scenario, seed, &trial.judgement, &trial.untested);
+    let changes = counterfactual::changes(&trial.scenario, seed, &trial.judgement, &trial.untested, elsewhere.as_ref());
     search.worlds += changes.worlds;
+    search.events = search.events.saturating_add(changes.events);
     let tests = tests(seed, &shown);
     let trials: Vec<&Trial> = tests.iter().filter_map(|seed| shown.get(seed)).collect();
     let trials = if trials.is_empty() { vec![trial] } else { trials };
@@ -58,7 +61,12 @@ pub(super) fn finish(mut search: Search<'_>, original: &Form, cut_short: bool) -
         let story = story::with_prevention(story, &change);
         form.0.insert("story".into(), Value::String(story));
     }
+    let change = changes.found.into_iter().find(|change| is_about(&change.found, target));
+    let (change, elsewhere) = change.map_or((None, None), |change| (Some(change.found), change.elsewhere));
     Shrunk {
+        change,
+        elsewhere,
+        events: search.events,
         to: Size::of(&form),
         form,
         seed,
@@ -71,12 +79,27 @@ pub(super) fn finish(mut search: Search<'_>, original: &Form, cut_short: bool) -
     }
 }
 
+/// Where else the fix is tried, if anybody asks: other worlds in which the same goes wrong, and this one under other seeds.
+fn elsewhere(search: &mut Search<'_>, seed: u64, shown: &BTreeMap<u64, Trial>) -> Option<Elsewhere> {
+    let most = search.beyond.confirm;
+    let mut worlds = std::mem::take(&mut search.beyond.others);
+    let same = shown.iter().filter(|(other, _)| **other != seed).map(|(seed, trial)| (trial.scenario.clone(), *seed));
+    worlds.extend(same);
+    worlds.truncate(most);
+    let events_max = search.beyond.events.saturating_sub(search.events);
+    (most > 0).then_some(Elsewhere { signature: search.target, worlds, events_max })
+}
+
 /// The seeds that show the same, with how they do.
 fn shown_by(search: &mut Search<'_>) -> BTreeMap<u64, Trial> {
     let mut shown = BTreeMap::from([(search.seed, search.trial.clone())]);
-    for seed in SEEDS.filter(|seed| *seed != search.seed) {
+    let own = search.seed;
+    for seed in SEEDS.filter(|seed| *seed != own) {
+        if search.is_exhausted() {
+            break;
+        }
         let (trial, worlds) = trial::run(&search.trial.scenario, seed, search.target, search.events_max());
-        search.worlds += worlds;
+        search.count(worlds);
         if let Some(trial) = trial.filter(|trial| search.is_as_good(trial)) {
             shown.insert(seed, trial);
         }
@@ -111,13 +134,12 @@ fn not_as_expected(scenario: &Scenario, seed: u64) -> Vec<String> {
 
 /// What prevents it, in words: what the search found for the target, unless the file has another fix.
 fn prevention(form: &Form, original: &Form, search: &Search<'_>, changes: &Changes) -> Option<String> {
-    let found = changes.found.iter().find(|(found, _)| is_about(found, search.target));
-    let change =
-        |fix: &Table| found.is_some_and(|(_, change)| change.as_ref().map(fix::as_table).as_ref() == Some(fix));
+    let found = changes.found.iter().find(|change| is_about(&change.found, search.target));
+    let change = |fix: &Table| found.is_some_and(|change| change.fix.as_ref().map(fix::as_table).as_ref() == Some(fix));
     match form.0.get("fix").and_then(Value::as_table) {
         Some(fix) if !change(fix) => form.understand(search.place).ok()?.fix.map(|fix| fix.0),
         None if is_known_bug(search.target, original) => None,
-        Some(_) | None => found?.0.change.clone(),
+        Some(_) | None => found?.found.change.clone(),
     }
 }
 
@@ -136,7 +158,8 @@ fn is_known_bug(target: Signature, original: &Form) -> bool {
 /// What `[fix]` may say, the best first: the author's own, unless a part of it does; what keeps the target away; what keeps
 /// everything away; nothing.
 fn fixes(target: Signature, original: &Form, changes: &Changes) -> Vec<Option<Table>> {
-    let tables = || changes.found.iter().filter_map(|(found, change)| Some((found, fix::as_table(change.as_ref()?))));
+    let tables =
+        || changes.found.iter().filter_map(|change| Some((&change.found, fix::as_table(change.fix.as_ref()?))));
     let own = tables().find(|(found, _)| is_about(found, target)).map(|(_, table)| table);
     let mut all = Table::new();
     tables().for_each(|(_, table)| merge(&mut all, table));

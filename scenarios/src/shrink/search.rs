@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::size::Size;
 use super::trial::{self, Trial};
-use super::{Limits, Progress};
+use super::{Beyond, Limits, Progress};
 use crate::form::Form;
 use crate::library::Place;
 use crate::signature::Signature;
@@ -34,6 +34,9 @@ pub(super) struct Search<'a> {
     pub trial: Trial,
     /// How many worlds were run.
     pub worlds: u64,
+    /// How many events they handled, as if each were as long as the best at its time.
+    pub events: u64,
+    pub beyond: Beyond,
     limits: Limits,
     /// Under how many other seeds the best shows the same, once that has been counted.
     shown: Option<usize>,
@@ -58,7 +61,23 @@ impl<'a> Search<'a> {
         let trial = trial?;
         let allowed = trial.signatures.clone();
         let tried = BTreeSet::from([form.text()]);
-        Some(Self { place, seed, target, best: form, trial, worlds, limits, shown: None, allowed, tried, progress })
+        let (events, beyond) = (worlds * trial.handled, Beyond::default());
+        let best = form;
+        Some(Self {
+            place,
+            seed,
+            target,
+            best,
+            trial,
+            worlds,
+            events,
+            beyond,
+            limits,
+            shown: None,
+            allowed,
+            tried,
+            progress,
+        })
     }
 
     /// How many events a candidate may handle.
@@ -68,7 +87,18 @@ impl<'a> Search<'a> {
 
     /// Whether no more worlds may be run.
     pub fn is_over(&self) -> bool {
-        self.worlds >= self.limits.worlds
+        self.worlds >= self.limits.worlds || self.is_exhausted()
+    }
+
+    /// Whether no more events may be handled.
+    pub fn is_exhausted(&self) -> bool {
+        self.events >= self.beyond.events
+    }
+
+    /// Counts worlds that were run.
+    pub fn count(&mut self, worlds: u64) {
+        self.worlds += worlds;
+        self.events = self.events.saturating_add(worlds.saturating_mul(self.trial.handled));
     }
 
     /// Tries a candidate. It becomes the best if it is a scenario, goes wrong in the same way, brings nothing forbidden
@@ -114,9 +144,10 @@ impl<'a> Search<'a> {
     pub fn shown_by_others(&mut self, form: &Form) -> usize {
         let Ok(scenario) = form.understand(self.place) else { return 0 };
         let mut shown = 0;
-        for seed in OTHER_SEEDS.filter(|seed| *seed != self.seed) {
+        let own = self.seed;
+        for seed in OTHER_SEEDS.filter(|seed| *seed != own) {
             let (trial, worlds) = trial::run(&scenario, seed, self.target, self.events_max());
-            self.worlds += worlds;
+            self.count(worlds);
             shown += usize::from(trial.is_some_and(|trial| self.is_as_good(&trial)));
         }
         shown
@@ -129,7 +160,7 @@ impl<'a> Search<'a> {
         }
         let scenario = candidate.understand(self.place).ok()?;
         let (trial, worlds) = trial::run(&scenario, self.seed, self.target, self.events_max());
-        self.worlds += worlds;
+        self.count(worlds);
         let trial = trial.filter(|trial| self.is_as_good(trial));
         if trial.is_none() {
             self.tell(false);
