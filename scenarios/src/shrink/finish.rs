@@ -71,6 +71,22 @@ pub(super) fn finish(mut search: Search<'_>, original: &Form, cut_short: bool) -
     }
 }
 
+/// What there is when somebody interrupts: the smallest so far, and nothing looked for beside it.
+pub(super) fn as_it_is(search: &Search<'_>, original: &Form) -> Shrunk {
+    let form = file(&search.best, search.seed, search.target, &search.trial);
+    Shrunk {
+        to: Size::of(&form),
+        form,
+        seed: search.seed,
+        signature: search.target,
+        from: Size::of(original),
+        worlds: search.worlds,
+        cut_short: true,
+        shown_by: Vec::new(),
+        doubts: Vec::new(),
+    }
+}
+
 /// The seeds that show the same, with how they do.
 fn shown_by(search: &mut Search<'_>) -> BTreeMap<u64, Trial> {
     let mut shown = BTreeMap::from([(search.seed, search.trial.clone())]);

@@ -6,6 +6,7 @@ use super::size::Size;
 use super::trial::{self, Trial};
 use super::{Limits, Progress};
 use crate::form::Form;
+use crate::interrupt;
 use crate::library::Place;
 use crate::signature::Signature;
 
@@ -68,7 +69,7 @@ impl<'a> Search<'a> {
 
     /// Whether no more worlds may be run.
     pub fn is_over(&self) -> bool {
-        self.worlds >= self.limits.worlds
+        self.worlds >= self.limits.worlds || interrupt::is_asked()
     }
 
     /// Tries a candidate. It becomes the best if it is a scenario, goes wrong in the same way, brings nothing forbidden
