@@ -1,37 +1,55 @@
 //! Whether somebody has asked this process to end: Ctrl-C, or the signal that clusters send before they kill.
 //!
 //! Searches end at the next world and keep what they have. Where nobody watches for signals, as in tests of one's own, nothing asks.
+//! Not modelled: Windows, where Ctrl-C ends the process at once.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+/// The exit code of the signal that came; 0 before.
+static ASKED: AtomicU8 = AtomicU8::new(0);
 
-/// The signals, with the exit code that shells give a process that one of them ended.
-const SIGNALS: [(i32, u8); 2] = [(SIGINT, 130), (SIGTERM, 143)];
-
-/// The exit code of the signal that came last; 0 before.
-static ASKED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+/// So that a command watches once.
+static WATCHED: OnceLock<()> = OnceLock::new();
 
 /// Watches for signals from now on. The first one asks; a second one ends the process at once.
 pub(crate) fn watch() -> io::Result<()> {
-    let asked = ASKED.get_or_init(Arc::default);
-    let once = Arc::new(AtomicBool::new(false));
-    for (signal, code) in SIGNALS {
-        // In this order: what ends the process looks before it is told.
-        flag::register_conditional_shutdown(signal, code.into(), Arc::clone(&once))?;
-        flag::register(signal, Arc::clone(&once))?;
-        flag::register_usize(signal, Arc::clone(asked), code.into())?;
-    }
+    if WATCHED.set(()).is_ok() { listen() } else { Ok(()) }
+}
+
+#[cfg(unix)]
+fn listen() -> io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    /// `timeout` sends its signal to the process and to its group: what comes so soon after the first one is the same.
+    const ONE: std::time::Duration = std::time::Duration::from_millis(300);
+
+    // As shells say it of a process that a signal ended.
+    let code = |signal: i32| u8::try_from(128 + signal).unwrap_or(u8::MAX);
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if let Some(first) = signals.forever().next() {
+            ASKED.store(code(first), Ordering::Relaxed);
+        }
+        std::thread::sleep(ONE);
+        signals.pending().for_each(drop);
+        if let Some(second) = signals.forever().next() {
+            std::process::exit(code(second).into());
+        }
+    })?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn listen() -> io::Result<()> {
     Ok(())
 }
 
 /// The exit code of the signal, if one came.
 pub(crate) fn code() -> Option<u8> {
-    let code = ASKED.get().map_or(0, |asked| asked.load(Ordering::Relaxed));
-    u8::try_from(code).ok().filter(|code| *code != 0)
+    Some(ASKED.load(Ordering::Relaxed)).filter(|code| *code != 0)
 }
 
 /// Whether the process was asked to end.

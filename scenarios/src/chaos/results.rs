@@ -516,6 +516,9 @@ impl Report {
     /// At how many of how many events something was done, and what is in none of its worlds.
     pub fn swept_in_words(&self, bounds: &Bounds) -> String {
         let left_out = self.left_out(bounds);
+        if self.swept.is_empty() && self.worlds == 1 {
+            return format!("one moment of the run; left out: {left_out}");
+        }
         if self.swept.is_empty() && self.worlds > 0 {
             return format!(
                 "of which moments of the run is not known, the sweep was interrupted; left out: {left_out}"
@@ -523,7 +526,9 @@ impl Report {
         }
         let events: u64 = self.swept.values().filter_map(|swept| swept.of.ranges().last()).map(|range| range.end).sum();
         let runs = if self.swept.len() == 1 { "the run" } else { "the runs" };
-        format!("{} moments of the {events} events of {runs}; left out: {left_out}", self.moments(bounds.stride))
+        let moments = self.moments(bounds.stride);
+        let s = if moments == 1 { "" } else { "s" };
+        format!("{moments} moment{s} of the {events} events of {runs}; left out: {left_out}")
     }
 
     /// What no world of a sweep has in it.

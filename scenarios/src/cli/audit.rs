@@ -216,9 +216,9 @@ fn summary(audit: &Audit) -> String {
     match broken.len() {
         0 => format!("\nin {worlds} worlds every promise held; that is no proof\n"),
         number => format!(
-            "\nin {worlds} worlds {number} of {} promises broke, in {} ways\n",
+            "\nin {worlds} worlds {number} of {} promises broke, in {}\n",
             Promise::ALL.len(),
-            audit.findings.len()
+            super::told::counted(audit.findings.len() as u64, "way")
         ),
     }
 }

@@ -269,7 +269,7 @@ impl Chaos {
         })?;
         progress.finish_and_clear();
         stopped?;
-        let is_whole = self.is_whole(&report, count);
+        let is_whole = asked.exhaustive.is_none() && self.is_whole(&report, count);
         let elapsed = Duration(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
         let kept = self.kept(worlds, &report, &mut shelf, screen);
         if is_json {

@@ -147,8 +147,11 @@ impl Told<'_> {
         let seen = match &self.asked.exhaustive {
             Some(bounds) => self.report.swept_in_words(bounds),
             None => {
-                let ago = counted(*quiet, "world");
-                format!("{coverage} pairs of protocol states seen, the last new one {ago} ago")
+                let last = match quiet {
+                    0 => "in the last world".to_owned(),
+                    quiet => format!("{} ago", counted(*quiet, "world")),
+                };
+                format!("{coverage} pairs of protocol states seen, the last new one {last}")
             }
         };
         format!("{} simulated s, {events} events{speed}; {seen}", sim_time.0 / 1_000_000_000)
