@@ -246,9 +246,9 @@ fn a_sweep_says_how_much_it_covered_and_shows_one_of_its_worlds() {
     check(&sweep, 0, " events of the run; left out: the cluster's start (");
     check(&sweep, 0, "49 of 50 events");
     check(&[&sweep[..], &["--format", "json", "--shard", "0/9"]].concat(), 0, "\"missing\":[\"events ");
-    check(&[&sweep[..], &["--seed", "0", "--parts", "1500:kill:1", "--plan"]].concat(), 0, "before-event = 1500");
+    check(&[&sweep[..], &["--seed", "0", "--parts", "150:kill:1", "--plan"]].concat(), 0, "before-event = 150");
     check(
-        &[&sweep[..], &["--seed", "0", "--parts", "1500:kill:1"]].concat(),
+        &[&sweep[..], &["--seed", "0", "--parts", "150:kill:1"]].concat(),
         0,
         "1 world (seeds 0..1, 1 process crash)",
     );
@@ -353,7 +353,7 @@ fn a_report_says_what_shows_a_world_again_and_keeps_its_failure() {
     // The hint is a call that works, and keeps that failure.
     let file = format!("{keep}/{slug}.toml");
     let small = format!("{keep}/small.toml");
-    let shrink = ["shrink", &file, "--seed", "27", "--signature", slug, "--max-worlds", "1", "-o", &small];
+    let shrink = ["shrink", &file, "--seed", "27", "--signature", slug, "-o", &small];
     check(&shrink, 0, "keeping  duplicate because duplicate-not-recognised");
 }
 
