@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM: what was found is kept and told, and the exit code is that of the signal.
 #![cfg(unix)]
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -74,13 +75,21 @@ fn shrinking_tells_the_smallest_so_far() {
 
 #[test]
 fn a_sweep_tells_how_far_it_came() {
-    let found = folder("stopped-sweep");
-    let shown = found.display().to_string();
+    let shown = folder("stopped-sweep").display().to_string();
     let sweep =
-        ["chaos", "acks-1-leader-crash", "--exhaustive", "--survive", "2 process crashes", "--looking-for", "any"];
-    let child = start(&[&sweep[..], &["--shrink", "0", "--keep", &shown]].concat());
-    let output = interrupted(child, &found, "-TERM");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(143), "{said}");
-    assert!(said.contains("; interrupted after "), "{said}");
+        ["chaos", "acks-1-leader-crash", "--exhaustive", "--survive", "1 process crash", "--seeds", "0..100000"];
+    let mut child = start(&[&sweep[..], &["--shrink", "0", "--keep", &shown, "--format", "json"]].concat());
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut said = String::new();
+    // The campaign, and a world of it.
+    for _ in 0..2 {
+        output.read_line(&mut said).expect("it is text");
+    }
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill is there");
+    assert!(sent.success());
+    output.read_to_string(&mut said).expect("it is text");
+    let end = child.wait_with_output().expect("it ends");
+    assert_eq!(end.status.code(), Some(143));
+    assert!(String::from_utf8_lossy(&end.stderr).contains("interrupted after "));
+    assert!(said.contains("{\"total\":{") && said.contains("\"missing\":["), "the sum is told");
 }
