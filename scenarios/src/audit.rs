@@ -26,6 +26,7 @@ use crate::chaos::tested::Tested;
 use crate::counterfactual::elsewhere::Confirmed;
 use crate::diagnostics::Diagnostics;
 use crate::form::{Form, table, text};
+use crate::interrupt;
 use crate::library::Place;
 use crate::shrink::{Beyond, Limits};
 use crate::signature::Signature;
@@ -310,7 +311,7 @@ pub fn run(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut Look<'_>) 
 /// Runs the worlds. What they show is as it was found.
 pub fn survey(given: &Given, worlds: u64, jobs: NonZeroUsize, look: &mut Look<'_>) -> io::Result<Audit> {
     let mut audit = Audit { wanted: worlds, rows: Vec::new(), findings: Vec::new() };
-    for failures in FAILURES {
+    for failures in FAILURES.iter().take_while(|_| !interrupt::is_asked()) {
         let budget = Budget(failures.iter().copied().collect());
         let name = budget.to_string();
         let campaign = Campaign {

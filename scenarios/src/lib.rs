@@ -19,6 +19,7 @@ pub mod export;
 pub mod facts;
 pub mod form;
 mod guard;
+mod interrupt;
 pub mod library;
 pub mod log;
 pub mod mutations;

@@ -13,11 +13,12 @@ pub fn in_order<T: Sync, R: Send>(
     work: impl Fn(&T) -> R + Sync,
     mut consume: impl FnMut(usize, R) -> io::Result<()>,
 ) -> io::Result<()> {
+    let jobs = jobs.get().min(tasks.len()).max(1);
     let next = AtomicUsize::new(0);
     let stop = AtomicUsize::new(tasks.len());
-    let (sender, receiver) = mpsc::sync_channel(jobs.get() * 2);
+    let (sender, receiver) = mpsc::sync_channel(jobs * 2);
     std::thread::scope(|scope| {
-        for _ in 0..jobs.get().min(tasks.len()) {
+        for _ in 0..jobs {
             let (sender, next, stop, work) = (sender.clone(), &next, &stop, &work);
             scope.spawn(move || {
                 loop {

@@ -34,6 +34,7 @@ use ackproof_reports::Counterfactual;
 
 use crate::counterfactual::elsewhere::Confirmed;
 use crate::form::Form;
+use crate::interrupt;
 use crate::library::Place;
 use crate::scenario::Scenario;
 use crate::signature::Signature;
@@ -185,6 +186,9 @@ pub fn shrink_beyond(
     let reductions: Vec<Reduction> = REDUCTIONS.iter().filter(is_allowed).copied().collect();
     while round(&mut search, &reductions) || round(&mut search, POLISH) {}
     let cut_short = search.is_over();
+    if interrupt::is_asked() {
+        return Some(finish::as_it_is(&search, form));
+    }
     words::run(&mut search, form);
     Some(finish::finish(search, form, cut_short))
 }

@@ -27,11 +27,25 @@ pub struct PropertiesError {
 pub fn parse(bytes: &[u8]) -> Result<Vec<Property>, Vec<PropertiesError>> {
     let text = std::str::from_utf8(bytes).map_err(|error| vec![not_utf8(bytes, error.valid_up_to())])?;
     let mut reader = Reader { text, at: Cursor { byte: 0, line: 1, column: 1 }, errors: Vec::new() };
+    if text.starts_with(BYTE_ORDER_MARK) {
+        return Err(vec![byte_order_mark()]);
+    }
     let mut properties = Vec::new();
     while reader.skip_to_property() {
         properties.extend(reader.property());
     }
     if reader.errors.is_empty() { Ok(properties) } else { Err(reader.errors) }
+}
+
+/// What some editors write before the first character of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// `java.util.Properties` takes it for a part of the first name, and Kafka knows no property of such a name.
+fn byte_order_mark() -> PropertiesError {
+    PropertiesError {
+        message: "the file begins with a byte order mark, which Java takes for a part of the first name: that property would not be set; save the file without it".to_owned(),
+        span: Span { start: 0, end: BYTE_ORDER_MARK.len_utf8(), line: 1, column: 1 },
+    }
 }
 
 fn not_utf8(bytes: &[u8], valid: usize) -> PropertiesError {

@@ -26,6 +26,7 @@ use super::toggle::Toggle;
 use crate::contract::contract;
 use crate::form::Form;
 use crate::guard::caught;
+use crate::interrupt;
 use crate::library::Place;
 use crate::parallel::in_order;
 use crate::runner;
@@ -118,7 +119,7 @@ impl Campaign {
         let mut seen = Coverage::default();
         let mut stock: Vec<Parts> = Vec::new();
         let mut next = seeds.start;
-        while next < seeds.end {
+        while next < seeds.end && !interrupt::is_asked() {
             let generation = next..seeds.end.min(next.saturating_add(GENERATION));
             next = generation.end;
             let tasks: Vec<(u64, Parts)> =
@@ -135,8 +136,8 @@ impl Campaign {
                         stock.push(parts);
                     }
                     report.take(&world);
-                    over =
-                        look(&report, &world).is_break() || self.quiet_after.is_some_and(|after| report.quiet >= after);
+                    let is_quiet = self.quiet_after.is_some_and(|after| report.quiet >= after);
+                    over = look(&report, &world).is_break() || is_quiet || interrupt::is_asked();
                     // An error is how this loop is left early.
                     if over { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
                 },

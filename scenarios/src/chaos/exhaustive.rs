@@ -32,9 +32,10 @@ use super::seeds::Seeds;
 use super::survive::Class;
 use super::tally::{Plan, Report, Swept, WorldId, WorldResult};
 use crate::contract::contract;
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::form::{Form, table, text};
 use crate::guard::caught;
+use crate::interrupt;
 use crate::library::Place;
 use crate::parallel::in_order;
 use crate::runner::{Explained, explained};
@@ -139,7 +140,11 @@ impl Bounds {
         if self.stride > 1 {
             left_out.push(format!("{} of {} events", self.stride - 1, self.stride));
         }
-        left_out.push(format!("more than {} records of a producer", self.records));
+        left_out.push(format!(
+            "more than {} record{} of a producer",
+            self.records,
+            if self.records == 1 { "" } else { "s" }
+        ));
         left_out.push(format!(
             "more than {} fault{} in one world",
             self.faults,
@@ -220,6 +225,11 @@ impl Exhaustive {
                         return Err(io::ErrorKind::Interrupted.into());
                     }
                 }
+                // These moments were perhaps not swept to their end.
+                over = interrupt::is_asked();
+                if over {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
                 report.sweep(seed, &Swept { events: Seeds::of(tasks[place].clone()), of: Seeds::of(all.clone()) });
                 Ok(())
             },
@@ -227,10 +237,23 @@ impl Exhaustive {
         if over { Ok(()) } else { done }
     }
 
-    /// One world, run as its file says.
+    /// One world, run as its file says. An error if a fault of it never came: there is no such event.
     pub fn world(&self, id: WorldId) -> Result<WorldResult, Diagnostics> {
         let mut fork = Fork::begin(&self.form(id).understand(&self.place())?, id.seed);
         while fork.step() {}
+        let events = fork.world.events();
+        if let Plan::Swept(first, second) = id.plan
+            && fork.panic.is_none()
+            && let Some(blow) = std::iter::once(first).chain(second).find(|blow| blow.event >= events)
+        {
+            let message = format!(
+                "there is no event {} under seed {}: the run ends with event {}",
+                blow.event,
+                id.seed,
+                events.saturating_sub(1)
+            );
+            return Err(Diagnostic::about_file(&Source::new(format!("--parts {}", id.plan), ""), message).into());
+        }
         Ok(self.judge(fork, id))
     }
 
@@ -411,7 +434,7 @@ impl Sweep<'_> {
     /// The worlds whose first fault is at one of these moments.
     fn moments(&mut self, mut fork: Fork, moments: Range<u64>) {
         while fork.world.events() < moments.start && fork.step() {}
-        while fork.world.events() < moments.end && fork.world.outcome() == Outcome::Running {
+        while fork.world.events() < moments.end && fork.world.outcome() == Outcome::Running && !interrupt::is_asked() {
             if (fork.world.events() - self.first).is_multiple_of(self.asked.bounds.stride) {
                 self.strike(&fork);
             }
@@ -444,6 +467,9 @@ impl Sweep<'_> {
                 self.strike(&fork);
             }
             moments += 1;
+            if interrupt::is_asked() {
+                return;
+            }
             if !fork.step() {
                 break;
             }

@@ -1,5 +1,6 @@
 //! What a campaign found, kept as a scenario file that `ackproof run` replays.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use super::tally::{Failure, WorldId};
 use crate::contract::node_names;
 use crate::form::{Form, table, text};
 use crate::guard::caught;
+use crate::interrupt;
 use crate::library::Place;
 use crate::runner::{self, Options};
 use crate::scenario::Scenario;
@@ -31,12 +33,93 @@ pub fn path(folder: &Path, signature: Signature) -> PathBuf {
     folder.join(format!("{}.toml", signature.slug()))
 }
 
-/// Writes the first world of a failure, whole or not at all.
-pub fn write(folder: &Path, worlds: &dyn Worlds, signature: Signature, failure: &Failure) -> io::Result<()> {
-    put(folder, signature, &form(worlds, signature, failure))
+/// The folder of a search, with the files that it has put there. What others put there stays as it is.
+#[derive(Debug)]
+pub struct Shelf {
+    folder: PathBuf,
+    files: BTreeMap<Signature, PathBuf>,
+    /// Which of them this search has made.
+    made: BTreeSet<PathBuf>,
+    /// What could not be written, the first time.
+    unwritten: Option<String>,
 }
 
-/// Writes what is left of a failure, whole or not at all.
+impl Shelf {
+    /// Finds out whether files can be written to a folder, and leaves nothing behind. Whoever hears of it after a night has lost that night.
+    pub fn at(folder: &Path) -> io::Result<Self> {
+        let there = |path: &&Path| path.as_os_str().is_empty() || path.exists();
+        let nearest = folder.ancestors().find(there).unwrap_or(folder);
+        if nearest.is_file() {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", nearest.display())));
+        }
+        WholeFile::at(&nearest.join("failure.toml"))?;
+        Ok(Self { folder: folder.to_owned(), files: BTreeMap::new(), made: BTreeSet::new(), unwritten: None })
+    }
+
+    /// Where a failure lies, if it could be written.
+    pub fn file(&self, signature: Signature) -> Option<&Path> {
+        self.files.get(&signature).map(PathBuf::as_path)
+    }
+
+    /// What could not be written.
+    pub fn unwritten(&self) -> Option<&str> {
+        self.unwritten.as_deref()
+    }
+
+    /// Files of failures that were there and say something else, each with the one that was written beside it.
+    pub fn beside(&self) -> Vec<(PathBuf, &Path)> {
+        let usual = self.files.iter().map(|(signature, file)| (path(&self.folder, *signature), file.as_path()));
+        usual.filter(|(usual, file)| usual != file).collect()
+    }
+
+    /// Writes what is left of a failure, whole or not at all. That it cannot be written is remembered.
+    pub fn put(&mut self, signature: Signature, form: &Form) {
+        if let Err(error) = self.try_put(signature, &form.text()) {
+            self.files.remove(&signature);
+            self.unwritten.get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    fn try_put(&mut self, signature: Signature, text: &str) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.folder.display())))?;
+        for number in 1..u32::MAX {
+            let file = numbered(&self.folder, signature, number);
+            let is_own = self.made.contains(&file) && self.file(signature) == Some(&file);
+            if !is_own && file.exists() {
+                if std::fs::read(&file).is_ok_and(|known| known == text.as_bytes()) {
+                    self.forget_own(signature, &file);
+                    self.files.insert(signature, file);
+                    return Ok(());
+                }
+                continue;
+            }
+            WholeFile::at(&file)?.write(text)?;
+            self.made.insert(file.clone());
+            self.files.insert(signature, file);
+            return Ok(());
+        }
+        Err(io::Error::other(format!("{}: too many failures of one name", self.folder.display())))
+    }
+
+    /// What this search has written before is there already under another name.
+    fn forget_own(&mut self, signature: Signature, there: &Path) {
+        if let Some(own) = self.files.get(&signature).filter(|own| *own != there && self.made.contains(*own)) {
+            // A file too many does no harm.
+            let _ = std::fs::remove_file(own);
+        }
+    }
+}
+
+/// The name of a failure's file, where files of that name were there before.
+fn numbered(folder: &Path, signature: Signature, number: u32) -> PathBuf {
+    match number {
+        1 => path(folder, signature),
+        _ => folder.join(format!("{}-{number}.toml", signature.slug())),
+    }
+}
+
+/// Writes what is left of a failure, whole or not at all, over whatever was there.
 pub fn put(folder: &Path, signature: Signature, form: &Form) -> io::Result<()> {
     let about = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(about)?;
@@ -49,6 +132,9 @@ pub const CONFIRMED: usize = 20;
 /// The smallest scenario that fails as the first world did, within so many more worlds and changes. Its fix has been tried in
 /// other worlds that failed so.
 pub fn small(worlds: &dyn Worlds, signature: Signature, failure: &Failure, limits: Limits) -> Option<Shrunk> {
+    if interrupt::is_asked() {
+        return None;
+    }
     let others = failure.worlds.iter().skip(1).filter_map(|world| understood(worlds, *world)).collect();
     let beyond = Beyond { others, confirm: CONFIRMED, ..Beyond::default() };
     small_beyond(worlds, signature, failure.first(), limits, beyond)

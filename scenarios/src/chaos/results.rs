@@ -513,6 +513,35 @@ impl Report {
         self.swept.values().map(of).sum()
     }
 
+    /// At how many of how many events something was done, and what is in none of its worlds.
+    pub fn swept_in_words(&self, bounds: &Bounds) -> String {
+        let left_out = self.left_out(bounds);
+        if self.swept.is_empty() && self.worlds == 1 {
+            return format!("one moment of the run; left out: {left_out}");
+        }
+        if self.swept.is_empty() && self.worlds > 0 {
+            return format!(
+                "of which moments of the run is not known, the sweep was interrupted; left out: {left_out}"
+            );
+        }
+        let events: u64 = self.swept.values().filter_map(|swept| swept.of.ranges().last()).map(|range| range.end).sum();
+        let runs = if self.swept.len() == 1 { "the run" } else { "the runs" };
+        let moments = self.moments(bounds.stride);
+        let s = if moments == 1 { "" } else { "s" };
+        format!("{moments} moment{s} of the {events} events of {runs}; left out: {left_out}")
+    }
+
+    /// What no world of a sweep has in it.
+    fn left_out(&self, bounds: &Bounds) -> String {
+        let start: u64 =
+            self.swept.values().filter_map(|swept| swept.of.ranges().first()).map(|range| range.start).sum();
+        let start = match start {
+            0 => String::new(),
+            start => format!("the cluster's start ({start} events), "),
+        };
+        start + &bounds.left_out()
+    }
+
     /// The last line of a file whose campaign was to run these seeds.
     pub fn line(&self, wanted: &Seeds, asked: &Asked) -> String {
         let total = json!({
@@ -523,7 +552,7 @@ impl Report {
             "coverage": self.coverage,
             "worlds_since_new_coverage": self.quiet,
             "moments": asked.exhaustive.as_ref().map(|bounds| self.moments(bounds.stride)),
-            "left_out": asked.exhaustive.as_ref().map(Bounds::left_out),
+            "left_out": asked.exhaustive.as_ref().map(|bounds| self.left_out(bounds)),
             "permitted": self.permitted,
             "unexplained": self.unexplained.times,
             "failures": self.failures.iter().map(|(signature, failure)| json!({

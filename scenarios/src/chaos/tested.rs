@@ -16,6 +16,7 @@ use super::draw::Parts;
 use super::survive::Budget;
 use super::tally::{Plan, Report, WorldId};
 use crate::form::Form;
+use crate::interrupt;
 use crate::parallel::in_order;
 
 /// For each world that is wanted no more than so many are run,
@@ -43,11 +44,11 @@ impl Campaign {
             let missing = wanted.saturating_sub(tested.happened.worlds);
             let next = missing.min(wanted.saturating_mul(RUN_MAX).saturating_sub(run));
             let tasks: Vec<u64> = seeds.by_ref().take(usize::try_from(next).unwrap_or(usize::MAX)).collect();
-            if tasks.is_empty() {
+            if tasks.is_empty() || interrupt::is_asked() {
                 return Ok(tested);
             }
             let work = |seed: &u64| self.world(*seed, Parts::fresh(*seed));
-            in_order(jobs, &tasks, work, |place, outcome| {
+            let done = in_order(jobs, &tasks, work, |place, outcome| {
                 let (seed, happened) = (tasks[place], outcome.happened);
                 let id = WorldId { seed, plan: Plan::Drawn(Parts::fresh(seed)) };
                 let world = outcome.result(id, &mut seen);
@@ -57,8 +58,13 @@ impl Campaign {
                     tested.missed.take(&world)
                 }
                 look(happened);
-                Ok(())
-            })?;
+                // An error is how this loop is left early.
+                if interrupt::is_asked() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+            });
+            match done {
+                Err(_) if interrupt::is_asked() => return Ok(tested),
+                done => done?,
+            }
         }
     }
 

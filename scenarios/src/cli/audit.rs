@@ -10,11 +10,12 @@ use ackproof_reports::render::text::PlainText;
 use clap::Args;
 use serde_json::json;
 
-use super::End;
 use super::screen::{Screen, WORLDS};
-use crate::audit::{self, Audit, Finding, Promise, Question};
+use super::{End, numbers};
+use crate::audit::{self, Audit, FAILURES, Finding, Promise, Question};
 use crate::chaos::keep;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
+use crate::interrupt;
 use crate::library::Place;
 
 /// Say what a configuration keeps and what it does not, under which failures, and what would
@@ -27,7 +28,8 @@ Examples:
   ackproof audit --producer producer.properties --format markdown > audit.md
 
 What is not given has the defaults of its version. Failures are drawn, so `held` means held in so many worlds, not proved.
-Exit codes: 0 everything held, 1 something broke, 2 the input or the call is wrong.")]
+Ctrl-C or SIGTERM ends it with the rows so far; a second one ends it at once.
+Exit codes: 0 everything held, 1 something broke, 2 the input or the call is wrong, 130 and 143 interrupted.")]
 pub(super) struct AuditCommand {
     /// A server.properties, for all brokers
     #[arg(long, value_name = "FILE")]
@@ -54,10 +56,10 @@ pub(super) struct AuditCommand {
     #[arg(long, value_name = "WHEN", default_value = "after-processing", value_parser = ["before-processing", "after-processing", "after-each", "never"])]
     commit: String,
     /// How many worlds of each class of failure
-    #[arg(long, value_name = "N", default_value = "100")]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = numbers::worlds, allow_negative_numbers = true)]
     worlds: NonZeroUsize,
     /// How many worlds at a time
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = numbers::jobs, allow_negative_numbers = true)]
     jobs: NonZeroUsize,
     /// The folder for counterexamples
     #[arg(long, value_name = "DIR", default_value = "audit")]
@@ -102,11 +104,14 @@ impl AuditCommand {
             return Ok(End::WrongInput);
         }
         let progress = screen.bar(audit::all_wanted(self.worlds.get() as u64), WORLDS);
-        let audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure, happened| {
+        interrupt::watch()?;
+        let mut audit = audit::run(&given, self.worlds.get() as u64, self.jobs, &mut |failure, happened| {
             progress.inc(u64::from(happened));
             progress.set_message(failure.to_owned());
         })?;
         progress.finish_and_clear();
+        // Somebody interrupted it before their turn.
+        audit.rows.retain(|row| row.worlds > 0 || row.missed > 0);
         let mut unwritten = None;
         for finding in &audit.findings {
             if let Err(error) = keep::put(&self.keep, finding.signature, &finding.form) {
@@ -121,6 +126,10 @@ impl AuditCommand {
         if let Some(error) = unwritten {
             screen.complain(&format!("error: --keep {}: {error}", self.keep.display()));
             return Ok(End::WrongInput);
+        }
+        if let Some(code) = interrupt::code() {
+            screen.complain(&format!("interrupted in row {} of {}", audit.rows.len(), FAILURES.len()));
+            return Ok(End::Interrupted(code));
         }
         Ok(if audit.findings.is_empty() { End::AsExpected } else { End::NotAsExpected })
     }
@@ -277,9 +286,9 @@ fn summary(audit: &Audit) -> String {
     match broken.len() {
         0 => format!("\nin {worlds} worlds every promise held; that is no proof\n"),
         number => format!(
-            "\nin {worlds} worlds {number} of {} promises broke, in {} ways\n",
+            "\nin {worlds} worlds {number} of {} promises broke, in {}\n",
             Promise::ALL.len(),
-            audit.findings.len()
+            super::told::counted(audit.findings.len() as u64, "way")
         ),
     }
 }

@@ -1,28 +1,31 @@
 //! `ackproof chaos`: random worlds, until something goes wrong that must not.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
+use ackproof_core::types::Duration;
 use ackproof_reports::Kind;
 use clap::Args;
 
-use super::End;
 use super::exhaustive::ExhaustiveChoice;
-use super::screen::{ReportFormat, Screen, WORLDS, hidden};
+use super::screen::{FAILURES, ReportFormat, Screen, WORLDS, hidden};
 use super::shard::{Shard, ShardChoice};
-use super::told::Told;
+use super::told::{Told, counted};
+use super::{End, numbers};
 use crate::chaos::campaign::{Campaign, Wanted};
 use crate::chaos::draw::{Basis, Given, Parts};
-use crate::chaos::keep::{self, Worlds};
+use crate::chaos::keep::{self, Shelf, Worlds};
 use crate::chaos::results::{Asked, Kept};
 use crate::chaos::seeds::Seeds;
 use crate::chaos::survive::{Budget, Class};
 use crate::chaos::tally::{Plan, Report, WorldResult};
 use crate::chaos::toggle::Toggle;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
+use crate::interrupt;
 use crate::library::{Place, find};
 use crate::scenario::parse_seeds;
 use crate::shrink::Limits;
@@ -48,8 +51,11 @@ Examples:
 Classes of faults for --survive: process crash, restart, client crash, pause, machine power loss, rack power loss, total
 power loss, partition, message fault, slow link, slow disk, disk error, clock jump, operation. Numbers are totals of one world.
 
-Each failure is kept once per cause, as a scenario file that `ackproof run` replays and `ackproof shrink` makes small.
-Exit codes: 0 nothing found, 1 something found, 2 the input or the call is wrong.")]
+Each failure is kept once per cause, as a scenario file that `ackproof run` replays and `ackproof shrink` makes small. A file
+that is there already and says something else stays as it is; the new one gets a number: NAME-2.toml.
+Ctrl-C or SIGTERM ends the search at the next world and tells what was found, as at the end; a second one ends it at once.
+Exit codes: 0 nothing found, 1 something found, 2 the input or the call is wrong, or a failure could not be written; 130 and
+143 interrupted by Ctrl-C or SIGTERM, whatever was found.")]
 pub(super) struct Chaos {
     /// A scenario whose cluster, topics and clients are kept; only what is done to them is drawn. Without: everything is
     #[arg(value_name = "SCENARIO")]
@@ -58,17 +64,18 @@ pub(super) struct Chaos {
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub(super) seeds: Option<Range<u64>>,
     /// One world
-    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(..u64::MAX))]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = numbers::seed, allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
     /// What makes that world, as a campaign printed it: cluster/clients/faults, or event:fault:broker
-    #[arg(long, value_name = "A/B/C", requires = "seed")]
+    #[arg(long, value_name = "A/B/C", requires = "seed", conflicts_with = "seeds")]
     pub(super) parts: Option<Plan>,
     /// Print the plan of that world instead of running it
-    #[arg(long, requires = "seed")]
+    #[arg(long, requires = "seed", conflicts_with = "seeds")]
     pub(super) plan: bool,
-    /// A fault that worlds must survive, like '1 process crash'; may be given several times. Without: any faults
-    #[arg(long, value_name = "FAULT", value_parser = Budget::parse)]
-    survive: Vec<(Class, u32)>,
+    /// Faults that worlds must survive, like '1 process crash' or '1 process crash, 1 partition'; may be given several times.
+    /// Without: any faults
+    #[arg(long, visible_alias = "budget", value_name = "FAULT", value_parser = parse_faults)]
+    survive: Vec<Faults>,
     /// Switch a historical fix off or on in every world, like maximal_isr=false: does anything find the hole?
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "exhaustive")]
     toggle: Vec<Toggle>,
@@ -76,7 +83,7 @@ pub(super) struct Chaos {
     #[arg(long, value_name = "WHAT", default_value = "forbidden", value_parser = parse_wanted)]
     pub(super) looking_for: Wanted,
     /// End after so many worlds that showed no new state of the protocol
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole, allow_negative_numbers = true)]
     quiet_after: Option<u64>,
     /// Draw every world afresh, instead of breeding from those that showed something new
     #[arg(long)]
@@ -89,10 +96,10 @@ pub(super) struct Chaos {
     #[command(flatten)]
     exhaustive: ExhaustiveChoice,
     /// How many worlds at a time
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = numbers::jobs, allow_negative_numbers = true)]
     pub(super) jobs: NonZeroUsize,
     /// How many worlds may be run to make each failure small; 0 leaves it as it was found
-    #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = numbers::whole, allow_negative_numbers = true)]
     pub(super) shrink: u64,
     /// The folder for failures
     #[arg(long, value_name = "DIR", default_value = "failures")]
@@ -100,6 +107,14 @@ pub(super) struct Chaos {
     /// How results are written
     #[arg(long, value_enum, default_value_t)]
     format: ReportFormat,
+}
+
+/// The faults of one `--survive`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Faults(Vec<(Class, u32)>);
+
+fn parse_faults(text: &str) -> Result<Faults, String> {
+    text.split(',').map(Budget::parse).collect::<Result<_, _>>().map(Faults)
 }
 
 fn parse_wanted(text: &str) -> Result<Wanted, String> {
@@ -136,7 +151,7 @@ impl Chaos {
     pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
         let budget = (!self.survive.is_empty()).then(|| {
             let mut budget = Budget::default();
-            for (class, number) in &self.survive {
+            for (class, number) in self.survive.iter().flat_map(|faults| &faults.0) {
                 *budget.0.entry(*class).or_default() += number;
             }
             budget
@@ -215,6 +230,11 @@ impl Chaos {
         Ok(Some(shard))
     }
 
+    /// The folder for failures, if they can be written to it.
+    fn shelf(&self) -> Result<Shelf, String> {
+        Shelf::at(&self.keep).map_err(|error| format!("error: --keep {}: {error}", self.keep.display()))
+    }
+
     /// Runs worlds, keeps what failed and tells it.
     pub(super) fn search(
         &self,
@@ -224,25 +244,34 @@ impl Chaos {
         screen: &mut Screen,
         run: &mut Runner<'_>,
     ) -> io::Result<End> {
+        let mut shelf = match self.shelf() {
+            Ok(shelf) => shelf,
+            Err(message) => {
+                screen.complain(&message);
+                return Ok(End::WrongInput);
+            }
+        };
         let is_json = self.format == ReportFormat::Json;
         if is_json {
             screen.print(&asked.line(wanted))?;
         }
+        interrupt::watch()?;
         let started = now();
         let progress = if is_json { hidden() } else { screen.bar(count, WORLDS) };
         let mut stopped = Ok(());
         let report = run(&mut |report, world| {
             progress.set_position(report.worlds);
             progress.set_message(so_far(report));
-            let new = self.keep_new(worlds, report, world);
-            stopped = new.and_then(|()| if is_json { screen.print(&world.line()) } else { Ok(()) });
-            let over = stopped.is_err() || (self.fail_fast && !report.is_clean());
+            keep_new(&mut shelf, worlds, report, world);
+            stopped = if is_json { screen.print(&world.line()) } else { Ok(()) };
+            let over = stopped.is_err() || (self.fail_fast && !report.is_clean()) || interrupt::is_asked();
             if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         progress.finish_and_clear();
         stopped?;
-        let speed = u128::from(report.worlds) * 1_000 / started.elapsed().as_millis().max(1);
-        let kept = self.kept(worlds, &report, screen)?;
+        let is_whole = asked.exhaustive.is_none() && self.is_whole(&report, count);
+        let elapsed = Duration(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        let kept = self.kept(worlds, &report, &mut shelf, screen);
         if is_json {
             for (signature, kept) in &kept {
                 screen.print(&kept.line(*signature))?;
@@ -250,14 +279,30 @@ impl Chaos {
             report.swept_lines().iter().try_for_each(|line| screen.print(line))?;
             screen.print(&report.line(wanted, asked))?;
         }
-        let told = Told { asked, report: &report, kept: &kept, folder: &self.keep, missing: &[] };
-        told.tell(self.format, u64::try_from(speed).ok(), screen)?;
-        Ok(if report.is_clean() { End::AsExpected } else { End::NotAsExpected })
+        let interrupted = interrupt::code().map(|_| match is_whole {
+            true => "interrupted while failures were made small".to_owned(),
+            false if asked.exhaustive.is_some() => format!("interrupted after {}", counted(report.worlds, "world")),
+            false => format!("interrupted after {} of {}", report.worlds, counted(count, "world")),
+        });
+        let told = Told { asked, report: &report, kept: &kept, shelf: &shelf, missing: &[], interrupted };
+        told.tell(self.format, Some(elapsed), screen)?;
+        Ok(match (interrupt::code(), complaints(&shelf, screen), report.is_clean()) {
+            (Some(code), ..) => End::Interrupted(code),
+            (None, true, _) => End::WrongInput,
+            (None, false, false) => End::NotAsExpected,
+            (None, false, true) => End::AsExpected,
+        })
     }
 
     /// Makes each failure small, if that is wanted and works, and writes it again.
-    fn kept(&self, worlds: &dyn Worlds, report: &Report, screen: &Screen) -> io::Result<BTreeMap<Signature, Kept>> {
-        let progress = screen.bar(report.failures.len() as u64, WORLDS);
+    fn kept(
+        &self,
+        worlds: &dyn Worlds,
+        report: &Report,
+        shelf: &mut Shelf,
+        screen: &Screen,
+    ) -> BTreeMap<Signature, Kept> {
+        let progress = screen.bar(report.failures.len() as u64, FAILURES);
         // Of a given scenario only what was drawn is made smaller.
         let limits = Limits { worlds: self.shrink, keeps_configuration: self.scenario.is_some() };
         let mut kept = BTreeMap::new();
@@ -265,30 +310,45 @@ impl Chaos {
             progress.set_message(format!("making {signature} small"));
             let world = failure.first();
             let small = (self.shrink > 0).then(|| keep::small(worlds, *signature, failure, limits)).flatten();
-            let is_small = small.is_some();
+            let is_small = small.as_ref().is_some_and(|small| !(small.cut_short && interrupt::is_asked()));
             let (form, seed) = match small {
                 Some(small) => (small.form, small.seed),
                 None => (keep::form(worlds, *signature, failure), world.seed),
             };
-            if is_small {
-                keep::put(&self.keep, *signature, &form)?;
-            }
+            shelf.put(*signature, &form);
             kept.insert(*signature, Kept { world, is_small, form, seed });
             progress.inc(1);
         }
         progress.finish_and_clear();
-        Ok(kept)
+        kept
     }
 
-    /// Writes what a world has shown first.
-    fn keep_new(&self, worlds: &dyn Worlds, report: &Report, world: &WorldResult) -> io::Result<()> {
-        for signature in &world.failures {
-            if let Some(failure) = report.failures.get(signature).filter(|failure| failure.times == 1) {
-                keep::write(&self.keep, worlds, *signature, failure)?;
-            }
-        }
-        Ok(())
+    /// Whether no world is left to be run.
+    fn is_whole(&self, report: &Report, count: u64) -> bool {
+        let is_quiet = self.quiet_after.is_some_and(|after| report.quiet >= after);
+        !interrupt::is_asked() || report.worlds >= count || is_quiet || (self.fail_fast && !report.is_clean())
     }
+}
+
+/// Writes what a world has shown first.
+fn keep_new(shelf: &mut Shelf, worlds: &dyn Worlds, report: &Report, world: &WorldResult) {
+    for signature in &world.failures {
+        if let Some(failure) = report.failures.get(signature).filter(|failure| failure.times == 1) {
+            shelf.put(*signature, &keep::form(worlds, *signature, failure));
+        }
+    }
+}
+
+/// Says what is not where one looks for it. Whether something could not be written.
+pub(super) fn complaints(shelf: &Shelf, screen: &mut Screen) -> bool {
+    for (there, beside) in shelf.beside() {
+        let (there, beside) = (there.display(), beside.display());
+        screen.complain(&format!("{there} was there and says something else: it stays, and this is {beside}"));
+    }
+    if let Some(unwritten) = shelf.unwritten() {
+        screen.complain(&format!("error: a failure could not be written: {unwritten}"));
+    }
+    shelf.unwritten().is_some()
 }
 
 /// The wall clock is for progress and the report alone; nothing in a world sees it.
@@ -297,9 +357,19 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// So many failures are named while it runs.
+const SHOWN: usize = 3;
+
 fn so_far(report: &Report) -> String {
     let Report { coverage, failures, .. } = report;
-    format!("{} simulated s, {coverage} states, {} failures", report.sim_time.0 / 1_000_000_000, failures.len())
+    let mut out = format!("{} simulated s, {coverage} states", report.sim_time.0 / 1_000_000_000);
+    for (signature, failure) in failures.iter().take(SHOWN) {
+        let _ = write!(out, ", {} {}", failure.times, signature.slug());
+    }
+    if failures.len() > SHOWN {
+        let _ = write!(out, " and {} more", failures.len() - SHOWN);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ impl RunResult {
             End::NotAsExpected => "not as expected",
             End::WrongInput => "wrong input",
             End::NotDeterministic => "not deterministic",
+            End::Interrupted(_) => "interrupted",
         }
     }
 
@@ -54,7 +55,9 @@ impl RunResult {
             End::AsExpected => CaseEnd::Passed,
             End::NotAsExpected => CaseEnd::Failed(detail()),
             // What tested nothing has not passed.
-            End::Inconclusive | End::WrongInput | End::NotDeterministic => CaseEnd::Broken(detail()),
+            End::Inconclusive | End::WrongInput | End::NotDeterministic | End::Interrupted(_) => {
+                CaseEnd::Broken(detail())
+            }
         };
         Case { class: self.scenario.clone(), name: format!("seed {}", self.seed), time: self.wall, end }
     }

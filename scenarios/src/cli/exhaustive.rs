@@ -7,10 +7,10 @@ use std::ops::Range;
 use ackproof_core::types::Duration;
 use clap::Args;
 
-use super::End;
 use super::chaos::Chaos;
 use super::screen::Screen;
 use super::shard::Shard;
+use super::{End, numbers};
 use crate::chaos::exhaustive::{Bounds, Exhaustive, Fault};
 use crate::chaos::keep::Worlds;
 use crate::chaos::results::Asked;
@@ -19,6 +19,7 @@ use crate::chaos::survive::{Budget, Class};
 use crate::chaos::tally::{Plan, Report, WorldId};
 use crate::diagnostics::Diagnostics;
 use crate::form::Form;
+use crate::interrupt;
 use crate::library::Place;
 use crate::scenario::{Scenario, parse_time};
 
@@ -33,10 +34,10 @@ pub(super) struct ExhaustiveChoice {
     #[arg(long, requires = "exhaustive", value_name = "TIME", default_value = "2s", value_parser = parse_time)]
     lasts: Duration,
     /// Producers send no more records than this
-    #[arg(long, requires = "exhaustive", value_name = "N", default_value = "20")]
+    #[arg(long, requires = "exhaustive", value_name = "N", default_value = "20", value_parser = numbers::whole, allow_negative_numbers = true)]
     records: u64,
     /// Only every N-th event
-    #[arg(long, requires = "exhaustive", value_name = "N", default_value = "1")]
+    #[arg(long, requires = "exhaustive", value_name = "N", default_value = "1", value_parser = numbers::some, allow_negative_numbers = true)]
     stride: NonZeroU64,
 }
 
@@ -112,7 +113,7 @@ impl ExhaustiveChoice {
                     over |= flow.is_break();
                     flow
                 })?;
-                if over {
+                if over || interrupt::is_asked() {
                     break;
                 }
             }

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::End;
+use super::chaos::complaints;
 use super::screen::{ReportFormat, Screen};
 use super::told::Told;
-use crate::chaos::keep;
+use crate::chaos::keep::Shelf;
 use crate::chaos::results::{Merger, Wrong};
 
 /// Put the results of several shards of a campaign together
@@ -38,6 +39,13 @@ pub(super) struct Merge {
 impl Merge {
     /// Merges them.
     pub fn run(&self, screen: &mut Screen) -> io::Result<End> {
+        let mut shelf = match Shelf::at(&self.keep) {
+            Ok(shelf) => shelf,
+            Err(error) => {
+                screen.complain(&format!("error: --keep {}: {error}", self.keep.display()));
+                return Ok(End::WrongInput);
+            }
+        };
         let mut merger = Merger::default();
         for path in &self.files {
             let cannot = |error: io::Error| Wrong { line: None, message: format!("cannot be read: {error}") };
@@ -50,9 +58,7 @@ impl Merge {
         }
         // There is at least one file, and each begins with a campaign.
         let Some(results) = merger.finish() else { return Ok(End::WrongInput) };
-        for (signature, kept) in &results.kept {
-            keep::put(&self.keep, *signature, &kept.form)?;
-        }
+        results.kept.iter().for_each(|(signature, kept)| shelf.put(*signature, &kept.form));
         let report = results.report();
         let missing = match results.asked.quiet_after {
             // Such a campaign ends when it has seen enough.
@@ -62,8 +68,15 @@ impl Merge {
         if self.format == ReportFormat::Json {
             screen.print(&results.text())?;
         }
-        let (asked, kept, folder) = (&results.asked, &results.kept, &self.keep);
-        Told { asked, report: &report, kept, folder, missing: &missing }.tell(self.format, None, screen)?;
+        let (asked, kept, shelf) = (&results.asked, &results.kept, &shelf);
+        Told { asked, report: &report, kept, shelf, missing: &missing, interrupted: None }.tell(
+            self.format,
+            None,
+            screen,
+        )?;
+        if complaints(shelf, screen) {
+            return Ok(End::WrongInput);
+        }
         Ok(match (report.is_clean(), missing.is_empty()) {
             (false, _) => End::NotAsExpected,
             (true, false) => End::Inconclusive,

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 //!
-//! Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive, 4 not deterministic.
+//! Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive, 4 not deterministic,
+//! 130 and 143 interrupted.
 
 mod audit;
 mod chaos;
@@ -10,6 +11,7 @@ mod explain;
 mod list;
 mod log;
 mod merge;
+mod numbers;
 mod report;
 pub(crate) mod run;
 mod schema;
@@ -52,7 +54,8 @@ Examples:
   ackproof list                                   what the library has
 
 Exit codes: 0 as expected, 1 not as expected, 2 the input or the call is wrong, 3 inconclusive (a fault never bit, nothing
-was sent, time ran out), 4 not deterministic.";
+was sent, time ran out), 4 not deterministic; chaos, shrink and audit, interrupted by Ctrl-C or SIGTERM, keep what they have
+and end with 130 or 143.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -86,6 +89,8 @@ enum End {
     NotAsExpected,
     WrongInput,
     NotDeterministic,
+    /// By a signal, whose exit code this is.
+    Interrupted(u8),
 }
 
 impl End {
@@ -96,6 +101,7 @@ impl End {
             End::WrongInput => 2,
             End::Inconclusive => 3,
             End::NotDeterministic => 4,
+            End::Interrupted(code) => code,
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Run {
     #[command(flatten)]
     seeds: SeedChoice,
     /// How many runs at a time
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::numbers::jobs, allow_negative_numbers = true)]
     jobs: NonZeroUsize,
     /// How results are written
     #[arg(long, value_enum, default_value_t)]

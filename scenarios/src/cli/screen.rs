@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use ackproof_reports::render::text::{Style, Tone};
 use annotate_snippets::Renderer;
 use anstream::AutoStream;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use owo_colors::{AnsiColors, Style as Paint};
 
 use crate::diagnostics::Diagnostics;
@@ -52,7 +52,12 @@ impl Screen {
         let bar = ProgressBar::new(parts);
         // A template that does not parse is a wrong program; the default style will do all the same.
         let style = ProgressStyle::with_template(template);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let speed = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        };
+        bar.set_style(style.with_key("speed", speed));
+        bar.set_message("nothing yet");
         bar
     }
 
@@ -68,7 +73,10 @@ pub(super) fn hidden() -> ProgressBar {
 }
 
 /// How far a search through worlds has come.
-pub(super) const WORLDS: &str = "{bar:20} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left";
+pub(super) const WORLDS: &str = "{bar:20} {pos}/{len} worlds, {speed}, {msg}, {eta} left";
+
+/// How far making failures small has come.
+pub(super) const FAILURES: &str = "{bar:20} {pos}/{len} failures, {msg}";
 
 /// The colours of reports.
 #[derive(Clone, Copy, Debug)]

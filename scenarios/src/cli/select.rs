@@ -94,7 +94,7 @@ impl Selection {
 #[derive(Debug, Args)]
 pub(super) struct SeedChoice {
     /// This seed; the first of the scenario's own if not given
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = super::numbers::whole, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// These seeds, without the last one: 0..20
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]

@@ -18,10 +18,10 @@ const SHARDS: &str = "ACKPROOF_SHARDS";
 pub(super) struct ShardChoice {
     /// Only the I-th of N equal parts of the worlds, counted from 0. If not given, JOB_COMPLETION_INDEX or
     /// SLURM_ARRAY_TASK_ID says which, if one of them is set
-    #[arg(long, value_name = "I/N", conflicts_with = "shards")]
+    #[arg(long, value_name = "I/N", conflicts_with = "shards", allow_hyphen_values = true)]
     shard: Option<Shard>,
     /// How many parts there are, where JOB_COMPLETION_INDEX says which this is; ACKPROOF_SHARDS if not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::numbers::some, allow_negative_numbers = true)]
     shards: Option<NonZeroU64>,
 }
 

@@ -9,10 +9,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::End;
+use super::numbers;
 use super::run::human;
 use super::screen::{Colours, Format, Screen, hidden};
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::form::Form;
+use crate::interrupt;
 use crate::library::{Place, find};
 use crate::runner::{self, Options, replay};
 use crate::scenario::Scenario;
@@ -33,22 +35,22 @@ Examples:
   ackproof shrink my-scenario.toml --max-worlds 500 --format json
 
 Without -o the file goes to standard output, and what is told about it to standard error. With -o every improvement is
-written at once: whoever interrupts has the smallest so far.
+written at once. Ctrl-C or SIGTERM ends the search with the smallest so far, which is told as at the end; a second one ends at once.
 
 Exit codes: 0 it was shrunk, 2 the input or the call is wrong, 3 nothing goes wrong in it, or a part of it was not put to the
-test (a fault never bit).")]
+test (a fault never bit), 130 and 143 interrupted by Ctrl-C or SIGTERM.")]
 pub(super) struct Shrink {
     /// A file, or the name of a scenario of the library
     #[arg(value_name = "SCENARIO")]
     scenario: String,
     /// The seed under which it goes wrong; the first of the scenario's own under which anything does, if not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// What to keep, by anomaly, cause, invariant or all of it: lost-write, unclean-election; the worst if not given
     #[arg(long, value_name = "TEXT")]
     signature: Option<String>,
     /// Run at most so many worlds to make it smaller
-    #[arg(long, value_name = "N", default_value_t = Limits::default().worlds, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().worlds, value_parser = numbers::some_of, allow_negative_numbers = true)]
     max_worlds: u64,
     /// Write the result to this file
     #[arg(short, long, value_name = "FILE")]
@@ -85,6 +87,7 @@ impl Shrink {
             }
         };
         let output = self.output.as_deref().map(WholeFile::at).transpose()?;
+        interrupt::watch()?;
         if self.format == Format::Human {
             screen.complain(&introduction(&scenario, &failure));
         }
@@ -107,6 +110,9 @@ impl Shrink {
             output.write(&shrunk.form.text())?;
         }
         self.tell(&failure, &shrunk, screen)?;
+        if let Some(code) = interrupt::code() {
+            return Ok(End::Interrupted(code));
+        }
         Ok(if shrunk.doubts.is_empty() { End::AsExpected } else { End::Inconclusive })
     }
 
@@ -168,10 +174,14 @@ impl Shrink {
     fn summary(&self, shrunk: &Shrunk) -> String {
         let Shrunk { from, to, worlds, shown_by, seed, .. } = shrunk;
         let mut out = format!("from  {from}\nto    {to}\n\n{worlds} worlds were run");
-        if shrunk.cut_short {
-            out.push_str("; the limit of --max-worlds was reached, more of them may make it smaller still");
+        if interrupt::is_asked() {
+            out.push_str("; interrupted, this is the smallest so far\n\n");
+        } else {
+            if shrunk.cut_short {
+                out.push_str("; the limit of --max-worlds was reached, more of them may make it smaller still");
+            }
+            out.push_str(&format!("\n{} of the seeds 0 to 19 show it\n\n", shown_by.len()));
         }
-        out.push_str(&format!("\n{} of the seeds 0 to 19 show it\n\n", shown_by.len()));
         let place = Place::Disk(self.output.clone().unwrap_or_else(|| PathBuf::from(UNNAMED)));
         if let Ok(scenario) = shrunk.form.understand(&place)
             && let Ok(run) = runner::run(&scenario, *seed, Options::default())
@@ -223,6 +233,7 @@ fn as_json(failure: &Failure, shrunk: &Shrunk, output: Option<&PathBuf>, text: &
         "worlds": shrunk.worlds,
         "cut_short": shrunk.cut_short,
         "result_seed": shrunk.seed.to_string(),
+        "interrupted": interrupt::is_asked(),
         "shown_by": shrunk.shown_by,
         "doubts": shrunk.doubts,
         "file": output.map(|path| path.display().to_string()),

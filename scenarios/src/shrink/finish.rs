@@ -90,6 +90,25 @@ fn elsewhere(search: &mut Search<'_>, seed: u64, shown: &BTreeMap<u64, Trial>) -
     (most > 0).then_some(Elsewhere { signature: search.target, worlds, events_max })
 }
 
+/// What there is when somebody interrupts: the smallest so far, and nothing looked for beside it.
+pub(super) fn as_it_is(search: &Search<'_>, original: &Form) -> Shrunk {
+    let form = file(&search.best, search.seed, search.target, &search.trial);
+    Shrunk {
+        change: None,
+        elsewhere: None,
+        events: search.events,
+        to: Size::of(&form),
+        form,
+        seed: search.seed,
+        signature: search.target,
+        from: Size::of(original),
+        worlds: search.worlds,
+        cut_short: true,
+        shown_by: Vec::new(),
+        doubts: Vec::new(),
+    }
+}
+
 /// The seeds that show the same, with how they do.
 fn shown_by(search: &mut Search<'_>) -> BTreeMap<u64, Trial> {
     let mut shown = BTreeMap::from([(search.seed, search.trial.clone())]);

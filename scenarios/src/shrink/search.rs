@@ -6,6 +6,7 @@ use super::size::Size;
 use super::trial::{self, Trial};
 use super::{Beyond, Limits, Progress};
 use crate::form::Form;
+use crate::interrupt;
 use crate::library::Place;
 use crate::signature::Signature;
 
@@ -87,7 +88,7 @@ impl<'a> Search<'a> {
 
     /// Whether no more worlds may be run.
     pub fn is_over(&self) -> bool {
-        self.worlds >= self.limits.worlds || self.is_exhausted()
+        self.worlds >= self.limits.worlds || self.is_exhausted() || interrupt::is_asked()
     }
 
     /// Whether no more events may be handled.

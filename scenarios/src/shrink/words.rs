@@ -71,16 +71,21 @@ fn words(step: &Table) -> Option<String> {
     let action = action(step);
     let (key, value) = action.iter().next()?;
     let inside = |key: &str| value.get(key).map(nodes).unwrap_or_default();
+    let does = |who: Option<&Value>, one: &str, many: &str| {
+        let verb = if who.is_some_and(are_many) { many } else { one };
+        format!("{} {verb}", who.map(nodes).unwrap_or_default())
+    };
+    let (whom, those) = (Some(value), value.get("nodes"));
     let said = match key.as_str() {
-        "kill" => format!("{} dies", nodes(value)),
-        "stop" => format!("{} is stopped", nodes(value)),
-        "start" => format!("{} starts", nodes(value)),
-        "pause" => format!("{} hangs", nodes(value)),
-        "resume" => format!("{} goes on", nodes(value)),
-        "power-loss" => format!("{} loses power", inside("nodes")),
-        "wipe" => format!("{} gets an empty disk", nodes(value)),
-        "rollback" => format!("{} gets an old disk", inside("nodes")),
-        "cut" => format!("{} is cut off from {}", inside("from"), inside("to")),
+        "kill" => does(whom, "dies", "die"),
+        "stop" => does(whom, "is stopped", "are stopped"),
+        "start" => does(whom, "starts", "start"),
+        "pause" => does(whom, "hangs", "hang"),
+        "resume" => does(whom, "goes on", "go on"),
+        "power-loss" => does(those, "loses power", "lose power"),
+        "wipe" => does(whom, "gets an empty disk", "get empty disks"),
+        "rollback" => does(those, "gets an old disk", "get old disks"),
+        "cut" => format!("{} from {}", does(value.get("from"), "is cut off", "are cut off"), inside("to")),
         "disconnect" => format!("connections of {} to {} are reset", inside("from"), inside("to")),
         "silence" => format!("connections of {} to {} fall silent", inside("from"), inside("to")),
         "link" => format!("the link from {} to {} is poor", inside("from"), inside("to")),
@@ -94,6 +99,14 @@ fn words(step: &Table) -> Option<String> {
         _ => return None,
     };
     (said.chars().count() <= LONGEST).then_some(said)
+}
+
+fn are_many(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.len() > 1 || list.iter().any(are_many),
+        Value::String(text) => text.starts_with("all ") || text.starts_with("followers of"),
+        _ => false,
+    }
 }
 
 fn nodes(value: &Value) -> String {
