@@ -33,6 +33,7 @@ fn listen() -> io::Result<()> {
         if let Some(first) = signals.forever().next() {
             ASKED.store(code(first), Ordering::Relaxed);
         }
+        #[expect(clippy::disallowed_methods, reason = "it waits for people, not for a world")]
         std::thread::sleep(ONE);
         signals.pending().for_each(drop);
         if let Some(second) = signals.forever().next() {

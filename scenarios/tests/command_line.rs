@@ -339,6 +339,7 @@ fn a_campaign_takes_budgets_and_plans_one_world() {
 fn folder(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     drop(std::fs::remove_dir_all(&path));
+    drop(std::fs::remove_file(&path));
     path.display().to_string()
 }
 
