@@ -217,7 +217,7 @@ fn a_cluster_comes_to_what_one_process_comes_to() {
     let path = folder.join("broken.ndjson").display().to_string();
     std::fs::write(&path, broken).expect("there is room");
     let (_, told) = merge(&[&path, names[1], names[2]], "human", &[]);
-    assert!(told.contains("panic: no <way>\n  in 1 of 24 worlds; seeds 0\n"), "{told}");
+    assert!(told.contains("panic: no <way>\n  in 1 of 24 worlds; seed 0\n"), "{told}");
     assert!(told.contains("  replay  ackproof chaos --looking-for any --seed 0 --parts 0/0/0\n"), "{told}");
     assert!(merge(&[&path, names[1]], "junit", &[]).1.contains("<error type=\"panic\" message=\"no &lt;way&gt;\">"));
     let (output, told) = merge(&[names[0], &path], "human", &[]);

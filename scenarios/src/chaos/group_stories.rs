@@ -19,7 +19,10 @@ pub(super) fn draw(mut dice: Dice, shape: &Shape) -> Vec<Table> {
     let member = dice.pick(&shape.members).clone();
     let mut story = Story { dice, shape, member, steps: Vec::new() };
     match plot {
-        0..=1 => story.a_word_is_late(),
+        0 => story.a_word_is_late(),
+        // What members of a share group are told once is in the answer to a heartbeat after a change.
+        1..=4 if story.shares() => story.something_changes(),
+        1 => story.a_word_is_late(),
         2 => story.away_and_back(),
         3..=4 => story.something_changes(),
         _ => story.dies_at_work(),
@@ -82,7 +85,6 @@ impl Story<'_> {
     /// The topic gets partitions, or somebody comes or goes, and a member is not told, or cannot answer.
     fn something_changes(&mut self) {
         let (when, who) = (self.beginning(), self.member.clone());
-        // Members of a share group are told of most changes at once, and of new partitions by one answer to a heartbeat.
         let often = if self.shares() { 1 } else { 0 };
         match self.dice.between(0, 2) {
             grows if grows <= often => {
@@ -94,6 +96,7 @@ impl Story<'_> {
             _ => self.somebody_falls(When::Fact(when)),
         }
         let when = match self.dice.between(0, 2) {
+            0..=1 if self.shares() => When::AtOnce,
             0 => self.soon(),
             _ => When::Fact(self.decision()),
         };
