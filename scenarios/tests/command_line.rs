@@ -28,6 +28,17 @@ fn without_a_command_it_says_what_it_can_do() {
     check(&[], 0, "ackproof run durability");
 }
 
+/// What the first screen of the README shows is what comes out.
+#[test]
+fn the_readme_begins_with_what_is_printed() {
+    let readme = include_str!("../../README.md");
+    let (_, example) = readme.split_once("```text\n$ cargo run --release -- ").expect("it begins with an example");
+    let (call, shown) = example.split_once("\n\n").expect("the call, and what it prints");
+    let (shown, _) = shown.split_once("\n```").expect("the example ends");
+    let arguments: Vec<&str> = call.split_whitespace().collect();
+    check(&arguments, 0, shown);
+}
+
 #[test]
 fn a_wrong_call_ends_with_two() {
     check(&["run"], 2, "nothing to run");
