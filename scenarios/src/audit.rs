@@ -470,6 +470,7 @@ impl Finding {
     pub fn remedy(&self) -> String {
         match (&self.keeps_it, self.confirmed) {
             (None, _) if self.is_raw => "not looked for: other counterexamples took too long".to_owned(),
+            (None, _) if interrupt::is_asked() => "not looked for: it was interrupted".to_owned(),
             (None, _) => "nothing of what was tried".to_owned(),
             (Some(change), None) => change.clone(),
             (Some(change), Some(confirmed)) => format!("{change} ({confirmed})"),
