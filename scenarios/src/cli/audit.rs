@@ -13,7 +13,7 @@ use serde_json::json;
 use super::screen::{Screen, WORLDS};
 use super::{End, numbers};
 use crate::audit::{self, Audit, FAILURES, Finding, Promise, Question};
-use crate::chaos::keep;
+use crate::chaos::keep::{self, Shelf};
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::interrupt;
 use crate::library::Place;
@@ -99,8 +99,8 @@ impl AuditCommand {
         if !notes.is_empty() {
             screen.complain(notes.condensed().trim_end());
         }
-        if let Err(error) = self.writable() {
-            screen.complain(&error);
+        if let Err(error) = Shelf::at(&self.keep) {
+            screen.complain(&format!("error: --keep {}: {error}", self.keep.display()));
             return Ok(End::WrongInput);
         }
         let progress = screen.bar(audit::all_wanted(self.worlds.get() as u64), WORLDS);
@@ -146,20 +146,6 @@ impl AuditCommand {
             replication_factor: self.replication_factor.unwrap_or(self.brokers.min(3)),
             commit: Some(self.commit.clone()).filter(|commit| commit != "never"),
         }
-    }
-
-    /// What is wrong with the folder for counterexamples, before anything is run.
-    fn writable(&self) -> Result<(), String> {
-        let about = |error: io::Error| format!("error: --keep {}: {error}", self.keep.display());
-        let is_new = !self.keep.exists();
-        std::fs::create_dir_all(&self.keep).map_err(about)?;
-        let probe = self.keep.join(format!(".ackproof-{}", std::process::id()));
-        std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).map_err(about)?;
-        // Nobody wants an empty folder where nothing breaks. If it cannot be removed it stays.
-        if is_new {
-            let _ = std::fs::remove_dir(&self.keep);
-        }
-        Ok(())
     }
 
     /// Which of the files cannot be read.
